@@ -1,0 +1,26 @@
+"""Artifacts: directories whose `manifest.json` is written last, named by the digest of what they hold.
+
+Decides what an artifact is, when it is complete and where it lies. Refuses bytes that differ from their digest.
+
+>>> store = open_store("file:///tmp/home/store")                      # doctest: +SKIP
+>>> with store.workspace() as work:                                   # doctest: +SKIP
+...     (work / "model.onnx").write_bytes(payload)
+...     ref = store.publish(work, Content(kind="int8_model", stage="quantize"), Record())
+"""
+
+from edgewright.artifacts.manifest import Content, Manifest, Record, canonical_json, sha256_bytes, sha256_file
+from edgewright.artifacts.ref import ArtifactRef
+from edgewright.artifacts.store import LocalStore, Store, open_store
+
+__all__ = [
+    "ArtifactRef",
+    "Content",
+    "LocalStore",
+    "Manifest",
+    "Record",
+    "Store",
+    "canonical_json",
+    "open_store",
+    "sha256_bytes",
+    "sha256_file",
+]

@@ -1,0 +1,107 @@
+"""The error tree, split by who must act.
+
+    EdgewrightError
+    ├── InputError            the user: the data or the command is wrong                        exit 2
+    │   ├── RecipeError           a recipe field is unknown, of the wrong type or out of range
+    │   ├── SourceError           the image source cannot be read or holds nothing usable
+    │   ├── ArtifactMissing       an earlier stage's result is needed and not in the store
+    │   └── MissingExtra          an optional package is not installed
+    ├── GateEnded             a gate refused and the recipe says that ends the run               exit 3
+    ├── WaitingForPerson      a gate asks a person; `edgewright decide` answers                  exit 4
+    ├── ArtifactCorrupt       bytes on disk differ from their digest                            exit 1
+    ├── StoreUnavailable      the store cannot be read or written (full disk, S3 refused)        exit 1
+    ├── HomeBusy              another live run holds this home                                  exit 1
+    ├── StageFailed           a stage raised something that is none of the above                exit 1
+    ├── UpdateRefused         the device refused a release: signature, version, self-test        exit 1
+    └── DeviceUnreachable     the device did not report in time                                 exit 1
+
+Every message says what happened, what was expected, what was got, where, and what to do next:
+
+>>> print(InputError("no images found", expected="at least 10", got="0", where="/photos", next_step="check --source"))
+no images found (expected at least 10, got 0, in /photos). Next: check --source
+"""
+
+from __future__ import annotations
+
+
+class EdgewrightError(Exception):
+    """What happened, in one sentence that a person can act on."""
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: object = None,
+        got: object = None,
+        where: object = None,
+        next_step: str | None = None,
+    ) -> None:
+        self.what = what
+        self.next_step = next_step
+        parts = [
+            f"{word} {value}"
+            for word, value in (("expected", expected), ("got", got), ("in", where))
+            if value is not None
+        ]
+        details = f" ({', '.join(parts)})" if parts else ""
+        advice = f". Next: {next_step}" if next_step else ""
+        super().__init__(f"{what}{details}{advice}")
+
+    @property
+    def kind(self) -> str:
+        """The class name, which is what `--json` prints as `error.kind`."""
+        return type(self).__name__
+
+
+class InputError(EdgewrightError):
+    exit_code = 2
+
+
+class RecipeError(InputError):
+    pass
+
+
+class SourceError(InputError):
+    pass
+
+
+class ArtifactMissing(InputError):
+    pass
+
+
+class MissingExtra(InputError):
+    pass
+
+
+class GateEnded(EdgewrightError):
+    exit_code = 3
+
+
+class WaitingForPerson(EdgewrightError):
+    exit_code = 4
+
+
+class ArtifactCorrupt(EdgewrightError):
+    pass
+
+
+class StoreUnavailable(EdgewrightError):
+    pass
+
+
+class HomeBusy(EdgewrightError):
+    pass
+
+
+class StageFailed(EdgewrightError):
+    pass
+
+
+class UpdateRefused(EdgewrightError):
+    pass
+
+
+class DeviceUnreachable(EdgewrightError):
+    pass

@@ -1,0 +1,73 @@
+"""Tensor → boxes. Decides which of a model's candidates are detections: threshold, then class-wise suppression.
+
+Two output layouts are read, and named in the model's specification:
+    dense     (1, 4 + C, A) float32: x y w h in input px, then C class scores in [0, 1]   (YOLOv5u, v8, 11)
+    end2end   (1, K, 6) float32: x1 y1 x2 y2 in input px, score, class                    (YOLO26 and other NMS-free heads)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgewright.errors import InputError
+from edgewright.runtime.boxes import Boxes, FloatArray, IntArray
+
+LAYOUTS = ("dense", "end2end")
+MAX_CANDIDATES = 3000
+MAX_DETECTIONS = 300
+"""COCO evaluates 100 a picture; cells and parts can be denser."""
+
+
+def decode(output: FloatArray, *, layout: str, score_threshold: float, iou_threshold: float) -> Boxes:
+    """Model output of one picture => detections in model-input px, best score first.
+
+    Raises:
+        InputError: an unknown layout, a wrong shape, or numbers that are not finite.
+    """
+    if layout not in LAYOUTS:
+        raise InputError("unknown output layout", expected=" or ".join(LAYOUTS), got=layout)
+    if output.ndim != 3 or output.shape[0] != 1 or not np.isfinite(output).all():
+        raise InputError("not a finite output of one picture", got=f"shape {output.shape}")
+    candidates = _dense(output[0], score_threshold) if layout == "dense" else _end2end(output[0], score_threshold)
+    kept = suppress(candidates, iou_threshold=iou_threshold) if layout == "dense" else candidates
+    return kept[:MAX_DETECTIONS]
+
+
+def suppress(boxes: Boxes, *, iou_threshold: float) -> Boxes:
+    """Greedy non-maximum suppression within each class, best score first."""
+    order = np.argsort(-boxes.score, kind="stable")[:MAX_CANDIDATES]
+    boxes = boxes[order]
+    keep: list[int] = []
+    alive = np.ones(len(boxes), dtype=bool)
+    for index in range(len(boxes)):
+        if not alive[index]:
+            continue
+        keep.append(index)
+        rivals = np.flatnonzero(alive[index + 1 :]) + index + 1
+        rivals = rivals[boxes.class_id[rivals] == boxes.class_id[index]]
+        overlap = boxes[np.array([index])].iou(boxes[rivals])[0]
+        alive[rivals[overlap > iou_threshold]] = False
+    return boxes[np.array(keep, dtype=np.int64)]
+
+
+def _dense(output: FloatArray, score_threshold: float) -> Boxes:
+    if output.shape[0] < 5:
+        raise InputError("not a dense output", expected="(4 + classes, anchors)", got=output.shape)
+    scores = output[4:]
+    class_id: IntArray = scores.argmax(axis=0).astype(np.int64)
+    score = scores.max(axis=0)
+    chosen = score >= score_threshold
+    x, y, w, h = output[:4, chosen]
+    w, h = np.maximum(w, 0), np.maximum(h, 0)
+    xyxy = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1)
+    return Boxes(xyxy.astype(np.float32), class_id[chosen], np.clip(score[chosen], 0, 1))
+
+
+def _end2end(output: FloatArray, score_threshold: float) -> Boxes:
+    if output.shape[1] != 6:
+        raise InputError("not an end-to-end output", expected="(K, 6)", got=output.shape)
+    rows = output[output[:, 4] >= score_threshold]
+    rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+    low, high = np.minimum(rows[:, :2], rows[:, 2:4]), np.maximum(rows[:, :2], rows[:, 2:4])
+    xyxy = np.concatenate([low, high], axis=1).astype(np.float32)
+    return Boxes(xyxy, rows[:, 5].round().astype(np.int64), np.clip(rows[:, 4], 0, 1).astype(np.float32))

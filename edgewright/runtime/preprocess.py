@@ -1,0 +1,86 @@
+"""Picture → tensor. Decides the letterbox: the only pre-processing that any part of edgewright uses.
+
+>>> tensor, geometry = letterbox(np.zeros((480, 640, 3), np.uint8), size_px=256)
+>>> tensor.shape, round(geometry.scale, 2)
+((1, 3, 256, 256), 0.4)
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageOps, UnidentifiedImageError
+
+from edgewright.errors import InputError
+from edgewright.runtime.boxes import Boxes, FloatArray, Image
+
+MAX_PIXELS = 40_000_000
+"""Larger pictures are refused from their header, before a byte is decoded (a decompression bomb, or a mistake)."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_PAD_VALUE = 114  # the gray that YOLO trainers pad with (ultralytics LetterBox)
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How a picture of `source_wh` px lies in the square model input.
+
+    Law: `to_source(to_input(boxes)) == boxes` for boxes inside the picture, up to float rounding.
+    """
+
+    scale: float
+    pad_xy: tuple[int, int]
+    source_wh: tuple[int, int]
+
+    def to_input(self, boxes: Boxes) -> Boxes:
+        """Source px => model-input px."""
+        return boxes.transform(scale=self.scale, shift_xy=(float(self.pad_xy[0]), float(self.pad_xy[1])))
+
+    def to_source(self, boxes: Boxes) -> Boxes:
+        """Model-input px => source px, clipped to the picture."""
+        x, y = self.pad_xy
+        back = boxes.transform(scale=1 / self.scale, shift_xy=(-x / self.scale, -y / self.scale))
+        return back.clip(self.source_wh)
+
+
+def letterbox(image: Image, *, size_px: int) -> tuple[FloatArray, Letterbox]:
+    """HWC uint8 RGB [0, 255] => (1, 3, size, size) float32 RGB [0, 1], aspect kept, gray borders."""
+    height, width = image.shape[:2]
+    scale = min(size_px / width, size_px / height)
+    new_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    pad_xy = ((size_px - new_wh[0]) // 2, (size_px - new_wh[1]) // 2)
+    resized = image
+    if new_wh != (width, height):
+        resized = np.asarray(PillowImage.fromarray(image).resize(new_wh, PillowImage.Resampling.BILINEAR))
+    canvas = np.full((size_px, size_px, 3), _PAD_VALUE, dtype=np.uint8)
+    canvas[pad_xy[1] : pad_xy[1] + new_wh[1], pad_xy[0] : pad_xy[0] + new_wh[0]] = resized
+    tensor = np.multiply(canvas.transpose(2, 0, 1)[None], np.float32(1 / 255), dtype=np.float32)
+    return np.ascontiguousarray(tensor), Letterbox(scale, pad_xy, (width, height))
+
+
+def decode_image(payload: bytes, *, where: str = "") -> Image:
+    """Encoded bytes => (H, W, 3) uint8 RGB, EXIF orientation applied.
+
+    Raises:
+        InputError: not one of FORMATS, over MAX_PIXELS, truncated or corrupt.
+    """
+    try:
+        with PillowImage.open(io.BytesIO(payload), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise InputError("picture too large", expected=f"<= {MAX_PIXELS} px", got=f"{width}x{height}", where=where)
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except (UnidentifiedImageError, PillowImage.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise InputError("not a readable picture", expected="/".join(FORMATS), got=error, where=where) from error
+
+
+def read_image(path: Path) -> Image:
+    """A picture file => (H, W, 3) uint8 RGB. Raises InputError as `decode_image` does."""
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise InputError("cannot read the picture", got=error.strerror, where=path) from error
+    return decode_image(payload, where=str(path))

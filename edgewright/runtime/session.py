@@ -1,0 +1,118 @@
+"""The inference session: a model file and its specification become a function from picture to boxes.
+
+Decides nothing about quality. Refuses a model that is more than one file (external data), larger than the cap, or of
+another shape than its specification says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from edgewright.errors import InputError
+from edgewright.runtime.boxes import Boxes, FloatArray, Image
+from edgewright.runtime.decode import LAYOUTS, decode
+from edgewright.runtime.preprocess import letterbox
+
+MAX_MODEL_BYTES = 64_000_000
+EVALUATION_SCORE_THRESHOLD = 0.001
+"""Average precision needs the whole curve (COCO practice); a device uses the threshold in its specification."""
+
+Network = Callable[[FloatArray], FloatArray]
+"""(1, 3, S, S) float32 RGB [0, 1] => the raw output that `decode` reads."""
+Predictor = Callable[[Image], Boxes]
+"""Picture => detections in source px, best score first."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model file does not say of itself. Law: `ModelSpec.from_json(s.to_json()) == s`.
+
+    Attributes:
+        classes: names by class id.
+        input_px: side of the square input.
+        layout: `dense` or `end2end` (see `decode`).
+        score_threshold: detections below are not reported, in [0, 1].
+        iou_threshold: overlap above which the lower score of one class is suppressed, in [0, 1].
+    """
+
+    classes: tuple[str, ...]
+    input_px: int
+    layout: str
+    score_threshold: float
+    iou_threshold: float
+
+    def __post_init__(self) -> None:
+        if not self.classes or self.input_px < 32 or self.input_px % 32 or self.layout not in LAYOUTS:
+            raise InputError("not a model specification", got=asdict(self))
+        if not (0 <= self.score_threshold <= 1 and 0 <= self.iou_threshold <= 1):
+            raise InputError("a threshold outside [0, 1]", got=asdict(self))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ModelSpec:
+        try:
+            return cls(
+                classes=tuple(str(name) for name in value["classes"]),
+                input_px=int(value["input_px"]),
+                layout=str(value["layout"]),
+                score_threshold=float(value["score_threshold"]),
+                iou_threshold=float(value["iou_threshold"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("not a model specification", got=error) from error
+
+
+def predictor(network: Network, spec: ModelSpec, *, score_threshold: float | None = None) -> Predictor:
+    """The whole way from picture to boxes around any network: float, ONNX, INT8, on the device."""
+    threshold = spec.score_threshold if score_threshold is None else score_threshold
+
+    def predict(image: Image) -> Boxes:
+        tensor, geometry = letterbox(image, size_px=spec.input_px)
+        found = decode(
+            network(tensor), layout=spec.layout, score_threshold=threshold, iou_threshold=spec.iou_threshold
+        )
+        return geometry.to_source(found)
+
+    return predict
+
+
+def load_network(path: Path, *, threads: int = 1) -> Network:
+    """An ONNX file as a function on CPU.
+
+    Raises:
+        InputError: missing, over MAX_MODEL_BYTES, refused by ONNX Runtime, or not one input and one output.
+    """
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise InputError("cannot read the model", got=error.strerror, where=path) from error
+    if len(payload) > MAX_MODEL_BYTES:
+        raise InputError("model file too large", expected=f"<= {MAX_MODEL_BYTES} bytes", got=len(payload), where=path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A spinning pool starves its neighbors: 2 threads took 63 ms where 1 took 32 on a shared CPU (measured).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        # From bytes, not from a path: ONNX Runtime then has no folder to look for external data in.
+        session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class with a public name
+        raise InputError("ONNX Runtime refuses the model", got=error, where=path) from error
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError("not a detector", expected="1 input, 1 output", got=f"{len(inputs)}, {len(outputs)}", where=path)
+    name = inputs[0].name
+
+    def run(tensor: FloatArray) -> FloatArray:
+        return np.asarray(session.run(None, {name: tensor})[0], dtype=np.float32)
+
+    return run
