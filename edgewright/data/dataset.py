@@ -1,0 +1,220 @@
+"""The dataset artifact: an index of rows (`index/part-*.parquet`), shards of images (`shards/*.tar`), a class list.
+
+Decides how images are stored: encoded bytes in uncompressed tar shards in WebDataset layout, read by offset. A derived
+dataset writes a new index and points at its parents' shards. Refuses a shard or an index whose bytes changed.
+
+    writer = DatasetWriter(workspace, classes=("RBC", "WBC"), kind="dataset_real")
+    writer.add(Row(id="a.jpg", …), payload)        # a new image
+    writer.link(row, parent)                       # an image that stands in a parent's shards
+    writer.finish()
+    dataset = Dataset.open(store, ref)
+    dataset.image(dataset.select(split="train")[0])
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import pyarrow.parquet as pq
+
+from edgewright.artifacts import ArtifactRef, Manifest, Store, canonical_json, sha256_bytes, sha256_file
+from edgewright.data.rows import Row, rows_from_table, rows_to_table
+from edgewright.errors import ArtifactCorrupt, InputError
+from edgewright.runtime.boxes import Image
+from edgewright.runtime.preprocess import decode_image
+
+_INDEX = "index/part-00000.parquet"
+_META = "dataset.json"
+MAX_SHARD_BYTES = 256_000_000
+
+
+@dataclass(frozen=True)
+class ShardPlace:
+    """Which file of which artifact holds a shard. An empty artifact digest means the dataset's own."""
+
+    artifact: str
+    name: str
+
+
+class Dataset:
+    """Rows in memory, images read on demand."""
+
+    def __init__(
+        self,
+        *,
+        ref: ArtifactRef,
+        manifest: Manifest,
+        classes: tuple[str, ...],
+        rows: Sequence[Row],
+        shards: dict[str, ShardPlace],
+        locate: Callable[[str, str], Path],
+    ) -> None:
+        self.ref = ref
+        self.manifest = manifest
+        self.classes = classes
+        self.rows = tuple(rows)
+        self.shards = shards
+        self._locate = locate
+        self._paths: dict[str, Path] = {}
+
+    @classmethod
+    def open(cls, store: Store, ref: ArtifactRef) -> Dataset:
+        """Raises ArtifactMissing or ArtifactCorrupt."""
+        manifest = store.manifest(ref.sha256)
+        meta = json.loads(store.file(ref.sha256, _META).read_bytes())
+        rows = rows_from_table(pq.read_table(store.file(ref.sha256, _INDEX)))
+        places = {
+            digest: ShardPlace(place["artifact"] or ref.sha256, place["name"])
+            for digest, place in meta["shards"].items()
+        }
+        return cls(
+            ref=ref,
+            manifest=manifest,
+            classes=tuple(meta["classes"]),
+            rows=rows,
+            shards=places,
+            locate=store.file,
+        )
+
+    @property
+    def usable(self) -> list[Row]:
+        """Every row that is not quarantined."""
+        return [row for row in self.rows if not row.quarantine]
+
+    @property
+    def quarantined(self) -> list[Row]:
+        return [row for row in self.rows if row.quarantine]
+
+    def select(self, *, split: str | None = None, origin: str | None = None, labeled: bool = False) -> list[Row]:
+        """Usable rows of a split and an origin; with `labeled`, those whose labels are known (background included)."""
+        return [
+            row
+            for row in self.usable
+            if (split is None or row.split == split)
+            and (origin is None or row.origin == origin)
+            and not (labeled and row.state == "unlabeled")
+        ]
+
+    def payload(self, row: Row) -> bytes:
+        """The encoded image. Raises ArtifactCorrupt where the bytes are not the row's."""
+        with self._shard(row).open("rb") as stream:
+            stream.seek(row.offset)
+            payload = stream.read(row.bytes)
+        if sha256_bytes(payload) != row.sha256:
+            raise ArtifactCorrupt("an image differs from its index row", where=f"{self.ref.uri} {row.id}")
+        return payload
+
+    def image(self, row: Row) -> Image:
+        """(H, W, 3) uint8 RGB."""
+        return decode_image(self.payload(row), where=row.id)
+
+    def images(self, rows: Iterable[Row]) -> Iterator[Image]:
+        return (self.image(row) for row in rows)
+
+    def check_classes(self, classes: tuple[str, ...]) -> None:
+        """Every consumer compares class lists before it trusts a class id. Raises InputError."""
+        if self.classes != classes:
+            raise InputError(
+                "two class lists differ", expected=", ".join(classes), got=", ".join(self.classes), where=self.ref.uri
+            )
+
+    def _shard(self, row: Row) -> Path:
+        if row.quarantine or row.shard_digest not in self.shards:
+            raise ArtifactCorrupt("the row has no stored image", where=f"{self.ref.uri} {row.id}")
+        if row.shard_digest not in self._paths:
+            place = self.shards[row.shard_digest]
+            self._paths[row.shard_digest] = self._locate(place.artifact, place.name)
+        return self._paths[row.shard_digest]
+
+
+class DatasetWriter:
+    """Writes a dataset's files into a workspace; the store publishes them.
+
+    Rows are sorted by id, tar headers carry no time and no owner, so equal rows give equal bytes.
+    """
+
+    def __init__(self, workspace: Path, *, classes: Sequence[str]) -> None:
+        self._root = workspace
+        self._classes = tuple(classes)
+        self._rows: list[Row] = []
+        self._open_rows: list[Row] = []
+        self._shards: dict[str, ShardPlace] = {}
+        self._stream: IO[bytes] | None = None
+        self._count = 0
+        (workspace / "shards").mkdir(parents=True, exist_ok=True)
+        (workspace / "index").mkdir(parents=True, exist_ok=True)
+
+    def add(self, row: Row, payload: bytes) -> None:
+        """Store an image's encoded bytes (JPEG, PNG, WebP) under a row; offset, bytes and sha256 are filled in."""
+        if self._stream is None:
+            self._stream = (self._root / "shards" / f"{self._count:05d}.tar").open("wb")
+        name = f"{len(self._rows) + len(self._open_rows):08d}.{_suffix(payload)}"
+        header = tarfile.TarInfo(name)
+        header.size = len(payload)
+        self._stream.write(header.tobuf(tarfile.USTAR_FORMAT))
+        offset = self._stream.tell()
+        self._stream.write(payload + b"\0" * (-len(payload) % tarfile.BLOCKSIZE))
+        self._open_rows.append(replace(row, sha256=sha256_bytes(payload), offset=offset, bytes=len(payload)))
+        if self._stream.tell() > MAX_SHARD_BYTES:
+            self._close_shard()
+
+    def link(self, row: Row, parent: Dataset) -> None:
+        """A row whose image stays in a parent's shard (labels, split, scores may differ)."""
+        place = parent.shards[row.shard_digest]
+        self._shards[row.shard_digest] = place
+        self._rows.append(row)
+
+    def quarantine(self, row: Row) -> None:
+        """A row without an image, with its reason."""
+        if not row.quarantine:
+            raise InputError("a quarantined row needs its reason", where=row.id)
+        self._rows.append(replace(row, shard_digest="", offset=0, bytes=0))
+
+    def finish(self) -> list[Row]:
+        """Write the index and the class list; returns the rows in index order. Raises InputError on a repeated id."""
+        self._close_shard()
+        rows = sorted(self._rows, key=lambda row: row.id)
+        for before, after in zip(rows, rows[1:], strict=False):
+            if before.id == after.id:
+                raise InputError("two images with one id", where=after.id)
+        pq.write_table(rows_to_table(rows), self._root / _INDEX, compression="zstd", store_schema=True)
+        meta = {
+            "classes": list(self._classes),
+            "classes_sha256": sha256_bytes(canonical_json(list(self._classes))),
+            "shards": {
+                digest: {"artifact": place.artifact, "name": place.name} for digest, place in self._shards.items()
+            },
+        }
+        (self._root / _META).write_bytes(canonical_json(meta))
+        return rows
+
+    def _close_shard(self) -> None:
+        if self._stream is None:
+            return
+        self._stream.write(b"\0" * 2 * tarfile.BLOCKSIZE)
+        self._stream.close()
+        name = f"shards/{self._count:05d}.tar"
+        digest = sha256_file(self._root / name)
+        self._shards[digest] = ShardPlace("", name)
+        self._rows += [replace(row, shard_digest=digest) for row in self._open_rows]
+        self._open_rows, self._stream, self._count = [], None, self._count + 1
+
+
+def encode_png(image: Image) -> bytes:
+    """(H, W, 3) uint8 RGB => PNG bytes: lossless, so that real and synthetic pictures are compressed alike."""
+    from PIL import Image as PillowImage
+
+    buffer = io.BytesIO()
+    PillowImage.fromarray(image).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _suffix(payload: bytes) -> str:
+    known = {b"\xff\xd8\xff": "jpg", b"\x89PN": "png", b"RIF": "webp", b"BM": "bmp"}
+    return next((suffix for magic, suffix in known.items() if payload.startswith(magic)), "bin")

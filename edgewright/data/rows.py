@@ -1,0 +1,172 @@
+"""`Row` and `Label`: what a dataset knows of one image. One Arrow schema, read and written here alone.
+
+Law: `rows_from_table(rows_to_table(rows)) == rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from edgewright.runtime.boxes import Boxes
+
+SPLITS = ("train", "val", "test")
+"""`val` chooses epochs, thresholds and gates; `test` is real only and is looked at by the final report."""
+STATES = ("unlabeled", "background", "human", "constructed", "model", "reviewed")
+ORIGINS = ("real", "synthetic")
+
+
+@dataclass(frozen=True)
+class Label:
+    """One object in one image.
+
+    Attributes:
+        class_id: index into the dataset's class list.
+        xyxy: corners in px of the stored image.
+        mask: run-length encoding (`rle.py`) of the object's pixels, row-major over the whole image; empty: none.
+        ignore: neither trained on nor counted (crowds, barely visible objects).
+        source: `human`, `constructed`, `labeler` …; model and person say which one.
+    """
+
+    instance_id: int
+    class_id: int
+    xyxy: tuple[float, float, float, float]
+    mask: str = ""
+    ignore: bool = False
+    confidence: float = 1.0
+    source: str = "human"
+    model: str = ""
+    person: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image, used or quarantined.
+
+    Attributes:
+        id: unique in the dataset; the source's relative path for real images.
+        sha256: of the stored encoded bytes; of the source bytes where quarantined.
+        phash: 64-bit perceptual hash as 16 hex digits; empty where the picture cannot be read.
+        width, height: px after EXIF rotation; None where unknown.
+        group: images of one group never stand in two splits.
+        parents: ids or digests of what a synthetic image was made from.
+        shard_digest, offset, bytes: where the encoded image lies; empty and 0 where quarantined.
+        scores: quality scores by name.
+        quarantine: why the image is not used; empty where it is.
+    """
+
+    id: str
+    sha256: str
+    phash: str = ""
+    width: int | None = None
+    height: int | None = None
+    split: str = "train"
+    group: str = ""
+    origin: str = "real"
+    parents: tuple[str, ...] = ()
+    shard_digest: str = ""
+    offset: int = 0
+    bytes: int = 0
+    labels: tuple[Label, ...] = ()
+    state: str = "unlabeled"
+    scores: dict[str, float] = field(default_factory=dict)
+    quarantine: str = ""
+
+    @property
+    def boxes(self) -> Boxes:
+        """The labels that count (not `ignore`) as truth."""
+        kept = [label for label in self.labels if not label.ignore]
+        return Boxes.of(
+            [label.xyxy for label in kept],
+            class_id=[label.class_id for label in kept],
+            score=[label.confidence for label in kept],
+        )
+
+    @property
+    def ignored(self) -> Boxes:
+        """The labels marked `ignore`."""
+        kept = [label for label in self.labels if label.ignore]
+        return Boxes.of([label.xyxy for label in kept], class_id=[label.class_id for label in kept])
+
+
+def labels_of(boxes: Boxes, *, source: str, model: str = "") -> tuple[Label, ...]:
+    """Boxes as labels, instance ids from 0 in order."""
+    return tuple(
+        Label(
+            instance_id=index,
+            class_id=int(boxes.class_id[index]),
+            xyxy=tuple(float(value) for value in boxes.xyxy[index]),  # type: ignore[arg-type]
+            confidence=float(np.float64(boxes.score[index])),
+            source=source,
+            model=model,
+        )
+        for index in range(len(boxes))
+    )
+
+
+_LABEL = pa.struct(
+    [
+        ("instance_id", pa.int32()),
+        ("class_id", pa.int32()),
+        ("xyxy", pa.list_(pa.float64(), 4)),
+        ("mask", pa.string()),
+        ("ignore", pa.bool_()),
+        ("confidence", pa.float64()),
+        ("source", pa.string()),
+        ("model", pa.string()),
+        ("person", pa.string()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("sha256", pa.string()),
+        ("phash", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("split", pa.string()),
+        ("group", pa.string()),
+        ("origin", pa.string()),
+        ("parents", pa.list_(pa.string())),
+        ("shard_digest", pa.string()),
+        ("offset", pa.int64()),
+        ("bytes", pa.int64()),
+        ("labels", pa.list_(_LABEL)),
+        ("state", pa.string()),
+        ("scores", pa.map_(pa.string(), pa.float64())),
+        ("quarantine", pa.string()),
+    ]
+)
+
+
+def rows_to_table(rows: Sequence[Row]) -> pa.Table:
+    records = [{**asdict(row), "scores": sorted(row.scores.items())} for row in rows]
+    return pa.Table.from_pylist(records, schema=SCHEMA)
+
+
+def rows_from_table(table: pa.Table) -> list[Row]:
+    return [_row(record) for record in table.to_pylist()]
+
+
+def count_by_class(rows: Iterable[Row], n_classes: int) -> list[int]:
+    """How many counting labels each class has."""
+    counts = [0] * n_classes
+    for row in rows:
+        for label in row.labels:
+            if not label.ignore:
+                counts[label.class_id] += 1
+    return counts
+
+
+def _row(record: dict[str, object]) -> Row:
+    values = dict(record)
+    values["parents"] = tuple(values["parents"])  # type: ignore[arg-type]
+    values["scores"] = dict(values["scores"])  # type: ignore[call-overload]
+    values["labels"] = tuple(
+        Label(**{**label, "xyxy": tuple(label["xyxy"])})
+        for label in values["labels"]  # type: ignore[attr-defined]
+    )
+    return Row(**values)  # type: ignore[arg-type]

@@ -1,0 +1,259 @@
+"""The recipe: one section a stage. The YAML a person writes, the form the Prefect UI shows, what MLflow records.
+
+Decides every number a run depends on. Refuses an unknown field, a wrong type, a value out of range. Endpoints and
+credentials never stand here (recipes are logged); they are settings.
+
+>>> resolve("demo", overrides=["train_detector.epochs=3"]).train_detector.epochs
+3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgewright.errors import RecipeError
+
+MAX_RECIPE_BYTES = 64_000
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class IngestConfig(Section):
+    layout: Literal["auto", "yolo", "coco", "voc", "unlabeled"] = Field("auto", description="How the labels are laid out")
+    classes: tuple[str, ...] = Field((), description="Class list; empty: taken from the labels")
+    missing_label: Literal["unlabeled", "background"] = Field("unlabeled", description="An image without a label file")
+    group_by: Literal["image", "folder", "pattern"] = Field("image", description="What is never split up")
+    group_pattern: str = Field("", description="Regular expression on the relative path; its first group names the group")
+    frame_step: int = Field(10, ge=1, description="Video: every n-th frame")
+    frame_group_s: float = Field(2.0, gt=0, description="Video: frames within this many seconds are one group")
+    train_share: float = Field(0.6, gt=0, lt=1, description="Share of groups in train")
+    val_share: float = Field(0.15, gt=0, lt=1, description="Share of groups in val; the rest is test")
+    max_pixels: int = Field(40_000_000, ge=1024, description="Larger pictures are quarantined from their header")
+    min_images: int = Field(10, ge=1, description="Fewer usable images end the run")
+    photographs: int = Field(260, ge=12, description="How many the simulated camera takes; used only without a source")
+
+
+class TrainGeneratorConfig(Section):
+    method: Literal["gan", "compositor", "copier"] = Field(
+        "gan", description="gan: learnt crops; compositor: real crops only; copier: the control that a gate must refuse"
+    )
+    crop_px: Literal[32, 48, 64] = Field(32, description="Side of the object crops")
+    steps: int = Field(600, ge=1, description="Optimizer steps of the GAN")
+    batch: int = Field(32, ge=4)
+    width: int = Field(32, ge=8, multiple_of=8, description="Channels at full resolution")
+    latent: int = Field(64, ge=8)
+    learning_rate: float = Field(2e-3, gt=0)
+    r1_gamma: float = Field(1.0, ge=0, description="Weight of R1 and R2")
+    penalty_every: int = Field(4, ge=1, description="Lazy R1/R2: every n-th step, weight scaled by n")
+    augment: bool = Field(True, description="Differentiable augmentation of what the discriminator sees")
+    ema_decay: float = Field(0.995, ge=0, lt=1)
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class GenerateConfig(Section):
+    images: int = Field(240, ge=0, description="How many synthetic images")
+    image_px: int = Field(192, ge=64, le=1024, description="Longer side of a synthetic image")
+    generated_share: float = Field(0.5, ge=0, le=1, description="Share of crops from the GAN; the rest are real crops")
+    max_overlap: float = Field(0.3, ge=0, le=1, description="IoU above which a placement is tried again")
+    min_visible: float = Field(0.3, ge=0, le=1, description="Objects less visible than this are ignore regions")
+    keep_background: bool = Field(True, description="Keep the real objects of the background picture, with their labels")
+
+
+class TrainLabelerConfig(Section):
+    image_px: int = Field(128, ge=32, le=512, multiple_of=16)
+    steps: int = Field(300, ge=1)
+    batch: int = Field(16, ge=2)
+    width: int = Field(16, ge=8, multiple_of=8)
+    learning_rate: float = Field(2e-3, gt=0)
+    mask_from_box: Literal["ellipse", "box"] = Field("ellipse", description="Where labels have no masks")
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class LabelConfig(Section):
+    keep_iou: float = Field(0.6, ge=0, le=1, description="Agreement at and above: the label is kept")
+    drop_iou: float = Field(0.3, ge=0, le=1, description="Agreement below: the label is dropped")
+    min_score: float = Field(0.5, ge=0, le=1, description="Segmenter confidence of a component that counts")
+    max_bad_share: float = Field(0.4, ge=0, le=1, description="An image with more dropped and missed objects is left out")
+
+
+class GateDataConfig(Section):
+    features: Literal["random"] = Field("random", description="The declared feature space")
+    feature_seeds: int = Field(3, ge=1, le=10)
+    feature_px: int = Field(64, ge=32, le=256, description="Side of the pictures the feature network sees")
+    tiles_per_image: int = Field(4, ge=1, le=64, description="Random tiles a picture is judged by")
+    bootstraps: int = Field(100, ge=20, le=2000)
+    neighbors: int = Field(5, ge=1, le=20, description="k of precision, recall, density and coverage")
+    min_images: int = Field(12, ge=4, description="Fewer held-out real images: not evaluable")
+    max_fd_ratio: float = Field(2.5, gt=0)
+    max_kid_excess: float = Field(0.05, ge=0, description="KID above real-against-real, absolute")
+    min_coverage_ratio: float = Field(0.85, ge=0)
+    min_precision_ratio: float = Field(0.85, ge=0)
+    min_density_ratio: float = Field(0.8, ge=0)
+    min_copy_distance_ratio: float = Field(0.8, ge=0)
+    max_copy_share: float = Field(0.12, ge=0, le=1)
+    on_refuse: Literal["real_only", "fail", "ask"] = "real_only"
+    ask_timeout_s: int = Field(3600, ge=1, description="No answer within this time ends the run")
+
+
+class TrainDetectorConfig(Section):
+    model: str = Field("edgewright-slim", description="A graph of our table, or any ultralytics model by name or path")
+    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of the slim graph")
+    image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(16, ge=2)
+    learning_rate: float = Field(0.01, gt=0)
+    mosaic: float = Field(1.0, ge=0, le=1)
+    patience: int = Field(100, ge=1, description="Epochs without a better val mAP before training ends")
+
+
+class QuantizeConfig(Section):
+    calibration_images: int = Field(64, ge=4)
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    per_channel: bool = True
+    score_threshold: float = Field(0.25, ge=0, le=1, description="What the device reports")
+    iou_threshold: float = Field(0.6, ge=0, le=1)
+
+
+class GateModelConfig(Section):
+    max_bytes: int = Field(2_000_000, ge=1, description="Of the single ONNX file that the device loads")
+    max_map_drop: float = Field(0.02, ge=0, le=1, description="Float mAP50-95 minus INT8 mAP50-95")
+    min_parity: float = Field(0.9, ge=0, le=1, description="Share of float detections that INT8 finds at IoU >= 0.5")
+    max_p99_ms: float = Field(250.0, gt=0, description="On the device runtime")
+    min_map50: float = Field(0.05, ge=0, le=1, description="A detector that finds nothing is not released")
+    latency_runs: int = Field(100, ge=10)
+
+
+class ReleaseConfig(Section):
+    channel: str = Field("stable", pattern=r"^[a-z0-9-]{1,32}$")
+    golden_images: int = Field(4, ge=1, le=32, description="Synthetic unless customer pictures are approved")
+    approve_real_golden: bool = Field(False, description="Allow photographs as golden images: they go to every device")
+
+
+class FlashConfig(Section):
+    device_group: str = Field("demo", pattern=r"^[a-z0-9-]{1,32}$")
+    feed_frames: int = Field(24, ge=1, description="Frames of the feed that the device detects on")
+    timeout_s: int = Field(120, ge=5)
+
+
+class Recipe(Section):
+    """Everything a run depends on, apart from its source and the machine."""
+
+    preset: Literal["demo", "laptop", "workstation", "cluster"] = "laptop"
+    seed: int = Field(0, ge=0)
+    ingest: IngestConfig = IngestConfig()
+    train_generator: TrainGeneratorConfig = TrainGeneratorConfig()
+    generate: GenerateConfig = GenerateConfig()
+    train_labeler: TrainLabelerConfig = TrainLabelerConfig()
+    label: LabelConfig = LabelConfig()
+    gate_data: GateDataConfig = GateDataConfig()
+    train_detector: TrainDetectorConfig = TrainDetectorConfig()
+    quantize: QuantizeConfig = QuantizeConfig()
+    gate_model: GateModelConfig = GateModelConfig()
+    release: ReleaseConfig = ReleaseConfig()
+    flash: FlashConfig = FlashConfig()
+
+
+PRESET_NAMES = ("demo", "laptop", "workstation", "cluster")
+PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = {
+    # field                          demo  laptop  workstation  cluster
+    "train_generator.steps":        (600,  1500,   20000,       60000),
+    "train_generator.batch":        (32,   32,     128,         256),
+    "train_generator.width":        (32,   32,     64,          64),
+    "generate.images":              (160,  240,    4000,        50000),
+    "generate.image_px":            (192,  320,    640,         640),
+    "train_labeler.steps":          (250,  600,    5000,        10000),
+    "train_labeler.image_px":       (128,  160,    256,         256),
+    "train_detector.image_px":      (192,  256,    416,         416),
+    "train_detector.epochs":        (30,   60,     150,         200),
+    "train_detector.batch":         (16,   16,     64,          128),
+    "gate_data.bootstraps":         (100,  200,    200,         200),
+}  # fmt: skip
+
+
+def resolve(name_or_path: str, *, overrides: Sequence[str] = ()) -> Recipe:
+    """A preset's name or a YAML file, with `section.field=value` overrides (values are YAML).
+
+    Raises:
+        RecipeError: names the field, what it expects and what it got.
+    """
+    if name_or_path in PRESET_NAMES:
+        values = _preset_values(name_or_path)
+    else:
+        written = _read_yaml(Path(name_or_path))
+        base = written.get("preset", "laptop")
+        if base not in PRESET_NAMES:
+            raise RecipeError("unknown preset", expected=", ".join(PRESET_NAMES), got=base, where=name_or_path)
+        values = _merge(_preset_values(base), written)
+    for override in overrides:
+        _override(values, override)
+    return validate(values, where=name_or_path)
+
+
+def validate(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(
+            f"recipe field {field!r}: {first['msg']}",
+            got=repr(first.get("input")),
+            where=where,
+            next_step="`edgewright run PRESET --dry-run` prints every field with its value",
+        ) from error
+
+
+def _preset_values(preset: str) -> dict[str, Any]:
+    values: dict[str, Any] = {"preset": preset}
+    column = PRESET_NAMES.index(preset)
+    for path, row in PRESETS.items():
+        section, field = path.split(".")
+        values.setdefault(section, {})[field] = row[column]
+    return values
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(
+            "no such preset and no such recipe file", expected=", ".join(PRESET_NAMES), got=str(path)
+        ) from error
+    if len(payload) > MAX_RECIPE_BYTES:
+        raise RecipeError("recipe file too large", expected=f"<= {MAX_RECIPE_BYTES} bytes", got=len(payload), where=path)
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(payload)):
+            raise RecipeError("YAML aliases are not read", where=path, next_step="write the values out")
+        document = yaml.safe_load(payload)
+    except yaml.YAMLError as error:
+        raise RecipeError("not YAML", got=error, where=path) from error
+    if not isinstance(document, dict):
+        raise RecipeError("not a recipe", expected="sections with fields", got=type(document).__name__, where=path)
+    return document
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        old = merged.get(name)
+        merged[name] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    path, separator, value = text.partition("=")
+    parts = path.strip().split(".")
+    if not separator or not 1 <= len(parts) <= 2:
+        raise RecipeError("not an override", expected="section.field=value", got=text)
+    parsed = yaml.safe_load(value)
+    if len(parts) == 1:
+        values[parts[0]] = parsed
+    else:
+        values[parts[0]] = {**values.get(parts[0], {}), parts[1]: parsed}
