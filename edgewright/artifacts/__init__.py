@@ -10,9 +10,10 @@ Decides what an artifact is, when it is complete and where it lies. Refuses byte
 
 from edgewright.artifacts.manifest import Content, Manifest, Record, canonical_json, sha256_bytes, sha256_file
 from edgewright.artifacts.ref import ArtifactRef
-from edgewright.artifacts.store import LocalStore, Store, open_store
+from edgewright.artifacts.store import Artifact, LocalStore, Store, open_store
 
 __all__ = [
+    "Artifact",
     "ArtifactRef",
     "Content",
     "LocalStore",

@@ -14,8 +14,9 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 from edgewright.artifacts.manifest import MANIFEST_NAME, Content, Manifest, Record, hash_files, sha256_file
@@ -23,6 +24,26 @@ from edgewright.artifacts.ref import MEDIA_PREFIX, ArtifactRef
 from edgewright.errors import ArtifactCorrupt, ArtifactMissing, InputError, StoreUnavailable
 
 _TEMPORARY_PREFIX = "staged-"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact that was found complete; its files are checked as they are asked for."""
+
+    ref: ArtifactRef
+    manifest: Manifest
+    store: Store
+
+    def path(self, name: str) -> Path:
+        """A local path of one file. Raises ArtifactMissing or ArtifactCorrupt."""
+        return self.store.file(self.ref.sha256, name)
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.path(name).read_bytes())
+
+    @property
+    def files(self) -> list[str]:
+        return sorted(self.manifest.content.files)
 
 
 class Store(ABC):
@@ -120,6 +141,10 @@ class Store(ABC):
                 next_step="delete the artifact's folder and run the stage again",
             )
         return path
+
+    def open(self, ref: ArtifactRef) -> Artifact:
+        """Raises ArtifactMissing or ArtifactCorrupt."""
+        return Artifact(ref, self.manifest(ref.sha256), self)
 
     def remember(self, key: str, ref: ArtifactRef) -> None:
         """Note that the work named `key` gave `ref`."""

@@ -1,0 +1,86 @@
+"""What the report shows, as plain data. Decides nothing; `page.py` draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgewright.gates.verdict import Verdict
+from edgewright.runtime.boxes import Boxes, Image
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with the boxes to draw on it, in px of that image."""
+
+    image: Image
+    boxes: Boxes
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Curve:
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """One row of the float-against-INT8 table. None: not measured."""
+
+    precision: str
+    bytes: int
+    map50: float | None
+    map50_95: float | None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    map50_by_class: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageFigures:
+    name: str
+    pool: str
+    ran_on: str
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page; an empty sequence or None leaves its section out.
+
+    Attributes:
+        headline: the first line: what came out, and first of all what was refused.
+        counts: facts about the data set, in order (label, value).
+        quarantined: (image, reason).
+    """
+
+    project: str
+    run_id: str
+    created_at: str
+    headline: str
+    simulated: bool
+    classes: tuple[str, ...]
+    counts: Sequence[tuple[str, str]] = ()
+    real: Sequence[Picture] = ()
+    synthetic: Sequence[Picture] = ()
+    rejected: Sequence[Picture] = ()
+    quarantined: Sequence[tuple[str, str]] = ()
+    verdicts: Sequence[Verdict] = ()
+    curves: Sequence[Curve] = ()
+    models: Sequence[ModelFigures] = ()
+    stages: Sequence[StageFigures] = ()
+    device: Sequence[tuple[str, str]] = ()
+    device_pictures: Sequence[Picture] = ()
+    links: Sequence[tuple[str, str]] = ()
+    recipe_yaml: str = ""
