@@ -1,0 +1,189 @@
+"""The store on S3, by boto3, and the download of a source that lies there. The only module that imports boto3.
+
+Endpoint, region and credentials come from boto3's own chain (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, profiles, roles).
+Large files go up and down in parts by boto3's transfer manager. Decides, like every store, that an artifact exists when
+its manifest does: the manifest is uploaded last and deleted first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlparse
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
+from edgewright.artifacts.manifest import MANIFEST_NAME, Manifest, sha256_bytes, sha256_file
+from edgewright.artifacts.store import Store
+from edgewright.errors import SourceError, StoreUnavailable
+from edgewright.progress import OnProgress
+
+_MISSING = ("404", "NoSuchKey", "NotFound")
+
+
+class S3Store(Store):
+    """`s3://bucket/prefix`: `artifacts/<digest>/…` and `keys/<key>.json` below the prefix.
+
+    Args:
+        scratch: a local directory for staging and for copies of files that were read.
+    """
+
+    def __init__(self, uri: str, *, scratch: Path) -> None:
+        self._bucket, self._prefix = split_uri(uri)
+        self.uri = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+        self._scratch = scratch
+        self._client = boto3.client("s3")
+
+    @property
+    def scratch(self) -> Path:
+        return self._scratch
+
+    def _key(self, *parts: str) -> str:
+        return "/".join(part for part in (self._prefix, *parts) if part)
+
+    def _write_artifact(self, directory: Path, manifest: Manifest) -> None:
+        base = ("artifacts", manifest.digest)
+        with _s3_errors(self.uri):
+            for name in manifest.content.files:
+                self._client.upload_file(str(directory / name), self._bucket, self._key(*base, name))
+            self._put(self._key(*base, MANIFEST_NAME), manifest.to_bytes())
+
+    def _read_manifest(self, digest: str) -> bytes | None:
+        return self._get(self._key("artifacts", digest, MANIFEST_NAME))
+
+    def _local_file(self, digest: str, name: str) -> Path:
+        """Copies are kept by content, so a copy that was checked once is not fetched again."""
+        entry = self.manifest(digest).content.files[name]
+        copy = self._scratch / "copies" / entry.sha256 / PurePosixPath(name).name
+        if not copy.is_file() or sha256_file(copy) != entry.sha256:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with _s3_errors(self.uri), _replaced(copy) as partial:
+                self._client.download_file(self._bucket, self._key("artifacts", digest, name), str(partial))
+        return copy
+
+    def _read_key(self, key: str) -> bytes | None:
+        return self._get(self._key("keys", f"{key}.json"))
+
+    def _write_key(self, key: str, payload: bytes) -> None:
+        with _s3_errors(self.uri):
+            self._put(self._key("keys", f"{key}.json"), payload)
+
+    def digests(self) -> Iterator[str]:
+        base = self._key("artifacts") + "/"
+        for item in list_objects(self._client, self._bucket, base):
+            name = item["Key"].removeprefix(base)
+            if name.count("/") == 1 and name.endswith(f"/{MANIFEST_NAME}"):
+                yield name.split("/")[0]
+
+    def delete(self, digest: str) -> None:
+        base = self._key("artifacts", digest) + "/"
+        with _s3_errors(self.uri):
+            self._client.delete_object(Bucket=self._bucket, Key=base + MANIFEST_NAME)
+            for item in list_objects(self._client, self._bucket, base):
+                self._client.delete_object(Bucket=self._bucket, Key=item["Key"])
+
+    def free_bytes(self) -> int | None:
+        """S3 has no limit that can be asked for; what fills up is the local scratch folder."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self._scratch).free
+
+    def _put(self, key: str, payload: bytes) -> None:
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=payload)
+
+    def _get(self, key: str) -> bytes | None:
+        with _s3_errors(self.uri):
+            try:
+                body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _MISSING:
+                    return None
+                raise
+            return body
+
+
+def fetch_source(uri: str, directory: Path, *, on_progress: OnProgress) -> Path:
+    """Copy every object below `s3://bucket/prefix` into `directory`, or one archive or video object as one file.
+
+    Objects that are already there with the same size and ETag are not fetched again.
+
+    Raises:
+        SourceError: nothing stands there, or a key that would leave the directory.
+        StoreUnavailable: the bucket cannot be read.
+    """
+    bucket, prefix = split_uri(uri)
+    client = boto3.client("s3")
+    with _s3_errors(uri):
+        items = [item for item in list_objects(client, bucket, prefix) if not item["Key"].endswith("/")]
+        single = [item for item in items if item["Key"] == prefix]
+        chosen = single or [item for item in items if not prefix or item["Key"].startswith(prefix.rstrip("/") + "/")]
+        if not chosen:
+            raise SourceError("no objects at the source", where=uri, next_step="check the bucket and the prefix")
+        for number, item in enumerate(chosen):
+            name = PurePosixPath(item["Key"]).name if single else item["Key"].removeprefix(prefix).lstrip("/")
+            _fetch_object(client, bucket, item, _inside(directory, name, uri))
+            on_progress(number + 1, len(chosen), f"fetching {name}")
+    return directory / PurePosixPath(prefix).name if single else directory
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """`s3://bucket/some/prefix` => (`bucket`, `some/prefix`). Raises SourceError where there is no bucket."""
+    parsed = urlparse(uri)
+    if parsed.scheme != "s3" or not parsed.netloc:
+        raise SourceError("not an S3 address", expected="s3://bucket/prefix", got=uri)
+    return parsed.netloc, parsed.path.strip("/")
+
+
+def list_objects(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    """Every object whose key starts with `prefix`, page by page."""
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from page.get("Contents", ())
+
+
+def _fetch_object(client: Any, bucket: str, item: dict[str, Any], target: Path) -> None:
+    mark = target.parent / f".{target.name}.etag"
+    tag = f"{item['ETag']} {item['Size']}"
+    if target.is_file() and mark.is_file() and mark.read_text() == tag:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _replaced(target) as partial:
+        client.download_file(bucket, item["Key"], str(partial))
+    mark.write_text(tag)
+
+
+def _inside(directory: Path, name: str, uri: str) -> Path:
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
+        raise SourceError("an object key that would leave the folder", got=name, where=uri)
+    return directory.joinpath(*parts)
+
+
+@contextmanager
+def _replaced(target: Path) -> Iterator[Path]:
+    """A temporary file beside the target that takes its place when all went well."""
+    handle, name = tempfile.mkstemp(prefix=f".{sha256_bytes(target.name.encode())[:8]}-", dir=target.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.replace(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _s3_errors(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        raise StoreUnavailable(
+            "S3 refused or did not answer",
+            got=error,
+            where=where,
+            next_step="check AWS_ENDPOINT_URL, the credentials and the bucket",
+        ) from error

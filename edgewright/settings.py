@@ -1,0 +1,107 @@
+"""The environment. The only module that reads it; only the CLI and `tasks` use it.
+
+Decides where a machine keeps things. Refuses nothing about a run: that is the recipe's. Secrets are never held here:
+S3 credentials stay in boto3's own chain.
+
+    EDGEWRIGHT_HOME      the one folder of this machine: store, MLflow, Prefect, keys, devices   (.edgewright)
+    EDGEWRIGHT_STORE     where artifacts lie: a folder or s3://bucket/prefix                     (<home>/store)
+    EDGEWRIGHT_SOURCES   folders that a form or an event may name a source under, ":"-separated  (none)
+    EDGEWRIGHT_ROUTER    inline: stages run in the process that calls them                       (inline)
+    EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
+    PREFECT_API_URL      use this Prefect server instead of the home's own
+    MLFLOW_TRACKING_URI  use this MLflow instead of the home's own
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewright.errors import InputError
+
+NAMES = ("EDGEWRIGHT_HOME", "EDGEWRIGHT_STORE", "EDGEWRIGHT_SOURCES", "EDGEWRIGHT_ROUTER", "EDGEWRIGHT_THREADS")
+ROUTERS = ("inline",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where this machine keeps things, and how many threads a stage may use."""
+
+    home: Path
+    store: str
+    sources: tuple[Path, ...]
+    router: str
+    threads: int
+    prefect_api_url: str
+    mlflow_tracking_uri: str
+
+    @property
+    def scratch(self) -> Path:
+        """Work in progress: checkpoints, staged files, fetched sources."""
+        return self.home / "scratch"
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def keys(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def devices(self) -> Path:
+        return self.home / "devices"
+
+    @property
+    def releases(self) -> Path:
+        return self.home / "releases"
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Raises InputError where a variable cannot be used."""
+    env = os.environ if environ is None else environ
+    home = Path(env.get("EDGEWRIGHT_HOME") or ".edgewright").expanduser().resolve()
+    router = env.get("EDGEWRIGHT_ROUTER") or "inline"
+    if router not in ROUTERS:
+        raise InputError("unknown router", expected=" or ".join(ROUTERS), got=router, where="EDGEWRIGHT_ROUTER")
+    return Settings(
+        home=home,
+        store=env.get("EDGEWRIGHT_STORE") or str(home / "store"),
+        sources=tuple(Path(part).resolve() for part in (env.get("EDGEWRIGHT_SOURCES") or "").split(":") if part),
+        router=router,
+        threads=_threads(env.get("EDGEWRIGHT_THREADS") or ""),
+        prefect_api_url=env.get("PREFECT_API_URL") or "",
+        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow/mlflow.db",
+    )
+
+
+def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | None = None) -> None:
+    """Tell Prefect, MLflow and the numeric libraries where they live; call it before importing them.
+
+    What the user has set stands. The reasons: Prefect's telemetry heartbeat locks its own sqlite file; its console
+    handler would write into the progress display; MLflow's git probing and telemetry have no place offline.
+    """
+    env = os.environ if environ is None else environ
+    for name, value in {
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+        "OMP_NUM_THREADS": str(settings.threads),
+    }.items():
+        env.setdefault(name, value)
+
+
+def _threads(text: str) -> int:
+    if not text:
+        return len(os.sched_getaffinity(0))
+    if not text.isdigit() or int(text) < 1:
+        raise InputError("not a number of threads", expected="1 or more", got=text, where="EDGEWRIGHT_THREADS")
+    return int(text)
