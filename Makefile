@@ -1,0 +1,77 @@
+# Everything a person or the CI runs. `make` alone lists it.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+HEADLESS := $(shell sed -n 's/^opencv-python-headless==/opencv-python-headless==/p' constraints.txt)
+
+# pip is silent for minutes on the training stack: one line for each download of 10 MB and more.
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt
+BIG_DOWNLOADS = sed -n -E -u 's/^ *(Downloading|Using cached) ([^ ]+) \(([0-9]{2,}\.[0-9] [MG]B)\).*/  \2  \3/p'
+
+# Tests marked `real` read this folder; without it they are skipped and say so.
+export EDGEWRIGHT_REAL_DATA
+
+.PHONY: help setup demo test test-slow check format constraints bench clean
+
+help:  ## list the commands
+	@sed -n -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(VENV)/.dev  ## build .venv with everything, the development tools included (about 7 GB)
+
+demo: $(VENV)/.factory  ## the whole life cycle on the simulated camera, ends with report.html
+	@$(BIN)/edgewright run demo
+
+test: $(VENV)/.dev  ## all tests but the slow ones
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(VENV)/.dev  ## the slow ones: fresh environments, a system without libGL, real photographs
+	@$(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.dev  ## ruff, mypy, import-linter: what CI runs first
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## let ruff format and sort imports
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --select I .
+
+bench: $(VENV)/.dev  ## measure the hot paths on this machine
+	@$(BIN)/python tests/bench.py
+
+constraints: $(VENV)/.dev  ## write constraints.txt from .venv
+	@$(BIN)/python docs/write_constraints.py
+
+clean:  ## remove build results and caches (neither .venv nor your runs in .edgewright)
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	@find edgewright flows tasks tests deployments docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "edgewright needs Python 3.11 or newer; got: $$("$(or $(PYTHON),python3)" --version 2>&1 | head -1)." \
+		"Next: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@[ "$$(uname -s)" = Linux ] || { echo "edgewright runs on Linux (x86-64, aarch64); this is $$(uname -s)" >&2; exit 1; }
+	@echo "creating $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv $(VENV)
+
+# ultralytics requires opencv-python, which needs libGL.so.1, absent from slim systems. Both packages hold the same `cv2`
+# folder, so the headless files go over the others. opencv-python stays listed as installed: pip check is content and a
+# later `pip install` does not bring its files back.
+$(VENV)/.factory: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing the pipeline and the training stack (about 6 GB, minutes)"
+	@$(INSTALL) -e '.[factory]' | $(BIG_DOWNLOADS)
+	@echo "OpenCV without libGL"
+	@$(INSTALL) -q --no-deps --force-reinstall '$(HEADLESS)'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.factory
+	@echo "installing the development tools"
+	@$(INSTALL) -e '.[dev]' | $(BIG_DOWNLOADS)
+	@touch $@
