@@ -1,0 +1,55 @@
+"""The life cycle: photographs in, a signed INT8 detector on a device out.
+
+>>> [stage.name for stage in STAGES][:3]
+['ingest', 'train_generator', 'generate']
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from edgewright.recipe import Recipe
+from tasks.flash import flash
+from tasks.gate_data import gate_data
+from tasks.gate_model import gate_model
+from tasks.generate import generate
+from tasks.ingest import ingest
+from tasks.label import label
+from tasks.quantize import quantize
+from tasks.release import release
+from tasks.settle import settle_data, settle_model
+from tasks.train_detector import train_detector
+from tasks.train_generator import train_generator
+from tasks.train_labeler import train_labeler
+
+STAGES = (
+    ingest,
+    train_generator,
+    generate,
+    train_labeler,
+    label,
+    gate_data,
+    train_detector,
+    quantize,
+    gate_model,
+    release,
+    flash,
+)
+
+
+@flow(name="lifecycle", persist_result=False, log_prints=False)
+def lifecycle(recipe: Recipe, source: str) -> None:
+    """Run every stage in order; stages whose result the store already knows are not run again."""
+    real = ingest.task(recipe.ingest, source)
+    generator = train_generator.task(recipe.train_generator, real)
+    synthetic = generate.task(recipe.generate, generator, real)
+    labeler = train_labeler.task(recipe.train_labeler, real)
+    labeled = label.task(recipe.label, labeler, synthetic)
+    gated = gate_data.task(recipe.gate_data, real, labeled)
+    training = settle_data(gated)
+    detector = train_detector.task(recipe.train_detector, training)
+    int8 = quantize.task(recipe.quantize, detector, real)
+    measured = gate_model.task(recipe.gate_model, int8, detector, real)
+    admitted = settle_model(measured, int8)
+    released = release.task(recipe.release, int8, admitted, training)
+    flash.task(recipe.flash, released, real)

@@ -1,0 +1,53 @@
+"""Flash: set the desired release, wait for the device's report, and let it detect on its feed.
+
+The agent runs in its own process with the light base alone, pulls by itself and decides by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset
+from edgewright.recipe import FlashConfig
+from edgewright.release.gateway import flash_device
+from edgewright.simulate.source import write_feed
+from tasks.pictures import spread
+from tasks.stage import Work, stage
+
+
+@stage(pools=("edge",), cached=False)
+def flash(config: FlashConfig, released: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """One device of the group: update, verify, switch, detect."""
+    real = Dataset.open(work.session.store, dataset)
+    facts = work.open(released).json("release.json")
+    device_id = f"{work.project}-{config.device_group}-0"
+    with work.session.store.workspace() as out:
+        report = flash_device(
+            repository=work.session.settings.releases / work.project,
+            device_home=work.session.settings.devices / device_id,
+            device_id=device_id,
+            channel=facts["channel"],
+            feed=_write_feed(config, real, work.scratch / "feed", work=work),
+            out=out / "feed",
+            timeout_s=config.timeout_s,
+            on_progress=work.on_progress,
+        )
+        (out / "device.json").write_text(json.dumps(report.to_json(), indent=1, sort_keys=True))
+        public = {name: getattr(report, name) for name in ("version", "slot", "p50_ms", "p99_ms", "detections")}
+        work.session.journal.update(device=public)
+        metrics = {"device/p50_ms": report.p50_ms, "device/p99_ms": report.p99_ms}
+        return work.publish(out, kind="device_report", metrics=metrics, facts=public)
+
+
+def _write_feed(config: FlashConfig, real: Dataset, folder: Path, *, work: Work) -> Path:
+    """Frames that the detector has not been trained on: new ones of the simulated camera, or the test images."""
+    if work.open(real.ref).json("origin.json")["simulated"]:
+        write_feed(folder, n=config.feed_frames, seed=work.seed)
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, row in enumerate(spread(real.select(split="test", origin="real"), config.feed_frames)):
+        suffix = "jpg" if real.payload(row).startswith(b"\xff\xd8") else "png"
+        (folder / f"{number:05d}.{suffix}").write_bytes(real.payload(row))
+    return folder

@@ -1,0 +1,51 @@
+"""The data gate: real against synthetic gives a verdict, and the dataset that training may see."""
+
+from __future__ import annotations
+
+import json
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.gates.data_gate import decide_data
+from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.recipe import GateDataConfig
+from tasks.stage import Work, stage
+
+
+@stage(pools=("gpu",))
+def gate_data(config: GateDataConfig, real: ArtifactRef, synthetic: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Measure, decide, and admit the synthetic images only on a pass."""
+    from edgewright.gates.data_gate import measure_data
+
+    store = work.session.store
+    real_set, synthetic_set = Dataset.open(store, real), Dataset.open(store, synthetic)
+    synthetic_set.check_classes(real_set.classes)
+    evidence = measure_data(
+        real_set, synthetic_set, config, seed=work.seed, threads=work.threads, on_progress=work.on_progress
+    )
+    verdict = decide_data(evidence, config)
+    with store.workspace() as out:
+        rows = admit(real_set, synthetic_set, verdict, writer=DatasetWriter(out, classes=real_set.classes))
+        (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True))
+        (out / "evidence.json").write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True))
+        work.child.tag({"gate.gate_data": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
+        work.child.log_json(verdict.to_json(), "verdict.json")
+        metrics = {_metric(c.name): c.value for c in verdict.checks if c.value is not None}
+        return work.publish(out, kind="dataset_training", metrics=metrics, facts={"rows": rows})
+
+
+def admit(real: Dataset, synthetic: Dataset, verdict: Verdict, *, writer: DatasetWriter) -> int:
+    """Write what training may see: the real rows, and the synthetic ones only where the verdict is a pass."""
+    for row in real.rows:
+        if row.quarantine:
+            writer.quarantine(row)
+        else:
+            writer.link(row, real)
+    if verdict.outcome is Outcome.PASS:
+        for row in synthetic.usable:
+            writer.link(row, synthetic)
+    return len(writer.finish())
+
+
+def _metric(name: str) -> str:
+    return "gate/" + name.replace(" ", "_")

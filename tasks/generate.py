@@ -1,0 +1,37 @@
+"""Generate: layouts and crops become labeled synthetic images; the labels are right by construction."""
+
+from __future__ import annotations
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.recipe import GenerateConfig
+from tasks.pictures import picture_of, spread
+from tasks.stage import Work, stage
+
+
+@stage(pools=("gpu",))
+def generate(config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Compose synthetic images on real training backgrounds."""
+    from edgewright.report.figures import grid
+    from edgewright.synth.generate import generate as compose
+
+    store = work.session.store
+    real = Dataset.open(store, dataset)
+    with store.workspace() as out:
+        writer = DatasetWriter(out, classes=real.classes)
+        report = compose(
+            work.open(generator),
+            real,
+            config,
+            writer=writer,
+            seed=work.seed,
+            threads=work.threads,
+            on_progress=work.on_progress,
+        )
+        writer.finish()
+        ref = work.publish(out, kind="dataset_synthetic", metrics=report.metrics)
+    made = Dataset.open(store, ref)
+    if made.usable:
+        pictures = [picture_of(made, row) for row in spread(made.usable, 12)]
+        work.child.log_image(grid(pictures, columns=4, cell_px=192), "synthetic.png")
+    return ref

@@ -1,0 +1,149 @@
+"""The run's record on disk, `runs/<run_id>/run.json`, and the lock that keeps one live run a home.
+
+Decides which run a command continues: the newest unfinished one of the same plan whose process is dead. Written in one
+step after every change, so that a killed run leaves a readable record.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgewright.artifacts.store import write_atomically
+from edgewright.errors import ArtifactMissing, HomeBusy
+
+UNFINISHED = ("running", "interrupted", "failed")
+PUBLIC = ("run_id", "mlflow_run_id", "stages", "gates", "models", "release", "device", "report", "error")
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One run's record. `update` and `note_*` rewrite the file."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def state(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.path.read_bytes())
+        return document
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        state = self.state
+        return {name: state[name] for name in PUBLIC}
+
+    @classmethod
+    def begin(cls, runs: Path, *, project: str, source: str, recipe: dict[str, Any], plan: str) -> Journal:
+        """A new run. Its id sorts by time."""
+        now = datetime.now(UTC)
+        run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        journal = cls(runs / run_id / "run.json")
+        journal._write(
+            {
+                "run_id": run_id,
+                "mlflow_run_id": None,
+                "stages": [],
+                "gates": [],
+                "models": {},
+                "release": None,
+                "device": None,
+                "report": None,
+                "error": None,
+                "status": "running",
+                "created_at": now.isoformat(timespec="seconds"),
+                "project": project,
+                "source": source,
+                "recipe": recipe,
+                "plan": plan,
+                "refs": {},
+                "decisions": {},
+                "prefect_flow_run_id": "",
+            }
+        )
+        return journal
+
+    @classmethod
+    def resume_or_begin(cls, runs: Path, *, project: str, source: str, recipe: dict[str, Any], plan: str) -> Journal:
+        """The newest run where it is unfinished and of the same plan, else a new one. Call it under the home's lock."""
+        for journal in journals(runs):
+            state = journal.state
+            if state["plan"] == plan and state["status"] in UNFINISHED:
+                journal.update(status="running", error=None, stages=[], gates=[])
+                return journal
+        return cls.begin(runs, project=project, source=source, recipe=recipe, plan=plan)
+
+    def update(self, **changes: Any) -> None:
+        self._write({**self.state, **changes})
+
+    def note_stage(self, stage: dict[str, Any], ref: dict[str, str]) -> None:
+        """Add a stage's row and its artifact; a later row of the same stage replaces the earlier one."""
+        state = self.state
+        rows = [row for row in state["stages"] if row["name"] != stage["name"]]
+        self._write({**state, "stages": [*rows, stage], "refs": {**state["refs"], stage["name"]: ref}})
+
+    def note_gate(self, gate: dict[str, Any]) -> None:
+        state = self.state
+        rows = [row for row in state["gates"] if row["name"] != gate["name"]]
+        self._write({**state, "gates": [*rows, gate]})
+
+    def _write(self, state: dict[str, Any]) -> None:
+        write_atomically(self.path, json.dumps(state, indent=1, sort_keys=True).encode())
+
+
+def journals(runs: Path) -> list[Journal]:
+    """Every run with a readable record, newest first."""
+    return [Journal(path) for path in sorted(runs.glob("*/run.json"), reverse=True)]
+
+
+def find_journal(runs: Path, run_id: str) -> Journal:
+    """By its id or the unambiguous beginning of it; `latest` is the newest. Raises ArtifactMissing."""
+    known = journals(runs)
+    if run_id == "latest" and known:
+        return known[0]
+    matching = [journal for journal in known if journal.run_id.startswith(run_id)]
+    if len(matching) != 1:
+        raise ArtifactMissing(
+            "no such run" if not matching else "more than one run begins so",
+            got=run_id,
+            where=runs,
+            next_step="`edgewright runs` lists them",
+        )
+    return matching[0]
+
+
+@contextmanager
+def home_lock(home: Path) -> Iterator[None]:
+    """Held while a pipeline runs; the operating system lets go of it when the process dies, however it dies.
+
+    Raises:
+        HomeBusy: another live run holds it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.seek(0)
+            raise HomeBusy(
+                "another run is live in this home",
+                got=f"process {stream.read().strip() or 'unknown'}",
+                where=home,
+                next_step="wait for it, stop it, or set EDGEWRIGHT_HOME to another folder",
+            ) from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield

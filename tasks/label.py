@@ -1,0 +1,28 @@
+"""Label: the labeler annotates the synthetic images independently; agreement decides keep, drop or review."""
+
+from __future__ import annotations
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.recipe import LabelConfig
+from tasks.stage import Work, stage
+
+
+@stage(pools=("gpu", "fpga"))
+def label(config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Compare constructed labels with what the segmentation network sees, instance by instance."""
+    from edgewright.label.annotate import annotate
+
+    synthetic = Dataset.open(work.session.store, dataset)
+    with work.session.store.workspace() as out:
+        writer = DatasetWriter(out, classes=synthetic.classes)
+        report = annotate(
+            work.open(labeler),
+            synthetic,
+            config,
+            writer=writer,
+            threads=work.threads,
+            on_progress=work.on_progress,
+        )
+        writer.finish()
+        return work.publish(out, kind="dataset_labeled", metrics=report.metrics)

@@ -1,0 +1,26 @@
+"""Quantize: ONNX export and static INT8, calibrated on the user's own images."""
+
+from __future__ import annotations
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset
+from edgewright.recipe import QuantizeConfig
+from tasks.stage import Work, stage
+
+
+@stage(pools=("cpu",))
+def quantize(config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Convolutions to U8 activations and S8 weights; decoding stays in float."""
+    from edgewright.compress.quantize import quantize as quantize_detector
+
+    with work.session.store.workspace() as out:
+        report = quantize_detector(
+            work.open(detector),
+            Dataset.open(work.session.store, dataset),
+            config,
+            out=out,
+            seed=work.seed,
+            threads=work.threads,
+            on_progress=work.on_progress,
+        )
+        return work.publish(out, kind="int8_model", metrics=report.metrics)

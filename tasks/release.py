@@ -1,0 +1,85 @@
+"""Release: the INT8 model, its manifest and its golden images become a signed bundle in the project's repository."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from edgewright.artifacts import Artifact, ArtifactRef
+from edgewright.data.dataset import Dataset
+from edgewright.gates.verdict import Verdict
+from edgewright.recipe import ReleaseConfig
+from edgewright.release.bundle import build_bundle
+from edgewright.release.repository import next_release_number, publish_release
+from edgewright.runtime.boxes import Image
+from edgewright.runtime.session import ModelSpec, load_network, predictor
+from edgewright.simulate.camera import SimulatedCamera
+from tasks.pictures import spread
+from tasks.stage import Work, stage
+
+_CANDIDATES = 24
+_CAMERA_SEED = 1_000_003
+"""Golden pictures of the simulated camera come from a seed that no photograph uses."""
+
+
+@stage(pools=("control",), cached=False)
+def release(
+    config: ReleaseConfig, model: ArtifactRef, verdict: ArtifactRef, training: ArtifactRef, *, work: Work
+) -> ArtifactRef:
+    """Sign and publish; an equal bundle that is already released is left as it is."""
+    int8, gate = work.open(model), work.open(verdict)
+    measured = Verdict.from_json(gate.json("verdict.json"))
+    spec = ModelSpec.from_json(int8.json("spec.json"))
+    repository = work.session.settings.releases / work.project
+    golden = _golden(config, int8, spec, Dataset.open(work.session.store, training), seed=work.seed)
+    budget_ms = next(c.threshold for c in measured.checks if c.set_at == "gate_model.max_p99_ms" and c.threshold)
+    with work.session.store.workspace() as out:
+        bundle = out / "bundle"
+        build_bundle(
+            model=int8.path("model.onnx"),
+            spec=spec,
+            golden=golden,
+            release=next_release_number(repository, config.channel),
+            channel=config.channel,
+            out=bundle,
+            latency_budget_ms=budget_ms,
+        )
+        published = publish_release(
+            bundle,
+            repository=repository,
+            keys=work.session.settings.keys / work.project,
+            channel=config.channel,
+            now=datetime.now(UTC),
+        )
+        facts = {"version": published.version, "digest": published.digest, "channel": config.channel}
+        (out / "release.json").write_text(json.dumps(facts, sort_keys=True))
+        work.session.journal.update(release={"version": published.version, "digest": published.digest})
+        work.session.tracker.tag(work.session.link.mlflow_parent, {"release": f"{config.channel}-{published.version}"})
+        return work.publish(out, kind="release", facts=facts)
+
+
+def _golden(
+    config: ReleaseConfig, int8: Artifact, spec: ModelSpec, training: Dataset, *, seed: int
+) -> list[tuple[str, Image]]:
+    """The candidates on which the model finds most: a golden picture without detections proves little."""
+    predict = predictor(load_network(int8.path("model.onnx")), spec)
+    candidates = list(_candidates(config, training, seed=seed))
+    candidates.sort(key=lambda item: -len(predict(item[1])))
+    return [(f"golden-{number:02d}", image) for number, (_, image) in enumerate(candidates[: config.golden_images])]
+
+
+def _candidates(config: ReleaseConfig, training: Dataset, *, seed: int) -> Iterable[tuple[str, Image]]:
+    """Approved photographs, else admitted synthetic images, else pictures of the simulated camera.
+
+    Golden images go to every device: a customer's photograph is among them only where the recipe approves it, and
+    synthetic images only where the gate admitted them (a generator that copies would leak photographs).
+    """
+    if config.approve_real_golden:
+        rows = training.select(split="val", origin="real")
+    else:
+        rows = training.select(origin="synthetic")
+    if rows:
+        return [(row.id, training.image(row)) for row in spread(rows, _CANDIDATES)]
+    camera = SimulatedCamera(seed=_CAMERA_SEED + seed)
+    return [(f"simulated-{index}", camera.photograph(index).image) for index in range(_CANDIDATES)]

@@ -1,0 +1,144 @@
+"""What a stage may rely on while it runs: the store, the tracker, the journal, and who watches.
+
+Decides where a pipeline run begins and ends in this process. A session is opened by the CLI, or by a flow that a
+worker runs; stages find it through a context variable, never through an argument, so that only references travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from edgewright.artifacts import Store, open_store
+from edgewright.errors import StoreUnavailable
+from edgewright.settings import Settings, read_settings
+from tasks.journal import Journal
+from tasks.tracking import Tracker
+
+MIN_FREE_BYTES = 300_000_000
+"""A stage is not begun with less: the largest toy artifact is 60 MB, a checkpointed training holds three of them."""
+
+
+class StageLink(BaseModel):
+    """What ties a stage to its pipeline run; JSON, so that it can cross machines."""
+
+    model_config = ConfigDict(frozen=True)
+
+    project: str = "default"
+    run_id: str = ""
+    mlflow_parent: str = ""
+    seed: int = 0
+
+
+class Observer(Protocol):
+    """Who watches a run: the terminal's progress display, or nobody."""
+
+    def stage_started(self, name: str, pool: str) -> None: ...
+    def stage_progress(self, name: str, done: int, total: int, what: str) -> None: ...
+    def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None: ...
+    def ask(self, question: str) -> tuple[str, str] | None:
+        """(`real_only` or `end`, why), or None where nobody can be asked."""
+
+
+class Silent:
+    """Nobody watches."""
+
+    def stage_started(self, name: str, pool: str) -> None:
+        pass
+
+    def stage_progress(self, name: str, done: int, total: int, what: str) -> None:
+        pass
+
+    def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None:
+        pass
+
+    def ask(self, question: str) -> tuple[str, str] | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Session:
+    """One pipeline run in this process.
+
+    Attributes:
+        refresh: stages that are computed even where the store knows the answer (`--from`).
+        required: stages that must be in the store (those before `--from`).
+        until: the last stage that runs; empty: all.
+        trusted_source: the source was named at this machine's command line, not in a form or an event.
+    """
+
+    settings: Settings
+    store: Store
+    tracker: Tracker
+    journal: Journal
+    link: StageLink
+    observer: Observer = field(default_factory=Silent)
+    refresh: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    trusted_source: bool = False
+
+    def check_space(self) -> None:
+        """Raises StoreUnavailable before a stage begins that could not finish."""
+        free = self.store.free_bytes()
+        if free is not None and free < MIN_FREE_BYTES:
+            raise StoreUnavailable(
+                "not enough free space to begin a stage",
+                expected=f">= {MIN_FREE_BYTES / 1e6:.0f} MB",
+                got=f"{free / 1e6:.0f} MB",
+                where=self.store.uri,
+                next_step="`edgewright gc --keep N` frees what no kept run needs",
+            )
+
+
+_CURRENT: ContextVar[Session | None] = ContextVar("edgewright_session", default=None)
+
+
+@contextmanager
+def session_open(session: Session) -> Iterator[Session]:
+    """Make a session the current one."""
+    token = _CURRENT.set(session)
+    try:
+        yield session
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_session() -> Session | None:
+    return _CURRENT.get()
+
+
+def stage_session(link: StageLink, *, store_uri: str = "") -> Session:
+    """A session for one stage that runs on its own: in a worker, or triggered alone in the UI.
+
+    Without a parent in the link it opens an MLflow parent run of its own.
+    """
+    settings = read_settings()
+    tracker = Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
+    journal = Journal.begin(settings.runs, project=link.project, source="", recipe={}, plan="")
+    parent = link.mlflow_parent or tracker.start_parent(link.project, run_id=journal.run_id)
+    journal.update(mlflow_run_id=parent)
+    return Session(
+        settings=settings,
+        store=open_store(store_uri or settings.store, scratch=settings.scratch / "s3"),
+        tracker=tracker,
+        journal=journal,
+        link=link.model_copy(update={"mlflow_parent": parent, "run_id": link.run_id or journal.run_id}),
+    )
+
+
+def with_link(session: Session, link: StageLink) -> Session:
+    """The same session for another run identity."""
+    return replace(session, link=link)
+
+
+def source_allowed(session: Session, path: Path) -> bool:
+    """Whether a local source may be read: always from the command line, else only under EDGEWRIGHT_SOURCES."""
+    resolved = path.resolve()
+    return session.trusted_source or any(resolved.is_relative_to(root) for root in session.settings.sources)

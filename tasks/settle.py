@@ -1,0 +1,95 @@
+"""What follows from a verdict: go on, go on without synthetic data, ask a person, or end.
+
+Decides nothing that a gate has not decided. No answer lets refused data or a refused model through: a person chooses
+between `real_only` and `end`, and silence means `end`.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.errors import GateEnded, WaitingForPerson
+from edgewright.gates.verdict import Outcome, Verdict
+from tasks.registry import register_models
+from tasks.session import Session, current_session
+
+CHOICES = ("real_only", "end")
+
+
+@task(tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False)
+def settle_data(training: ArtifactRef | None) -> ArtifactRef | None:
+    """Act on the data gate's verdict; the training set holds synthetic images only where it was a pass.
+
+    Raises:
+        GateEnded: the recipe says that a refusal ends the run, or a person did.
+        WaitingForPerson: nobody has decided yet.
+    """
+    session = current_session()
+    if training is None or session is None:
+        return training
+    verdict = Verdict.from_json(session.store.open(training).json("verdict.json"))
+    if verdict.decision == "ask":
+        verdict = _ask(session, verdict)
+    _note(session, verdict)
+    if verdict.decision == "end":
+        raise GateEnded(verdict.sentence, where="gate_data", next_step="read the report, or set gate_data.on_refuse")
+    return training
+
+
+@task(tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False)
+def settle_model(verdict_ref: ArtifactRef | None, model: ArtifactRef | None) -> ArtifactRef | None:
+    """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
+    session = current_session()
+    if verdict_ref is None or model is None or session is None:
+        return verdict_ref
+    verdict = Verdict.from_json(session.store.open(verdict_ref).json("verdict.json"))
+    passed = verdict.outcome is Outcome.PASS
+    _note(session, verdict)
+    register_models(session, session.store.open(model), passed=passed)
+    if not passed:
+        raise GateEnded(verdict.sentence, where="gate_model", next_step="read the report; nothing was released")
+    return verdict_ref
+
+
+def record_decision(session_journal: Any, *, choice: str, person: str, why: str) -> None:
+    """Keep who decided what and why."""
+    decision = {"choice": choice, "person": person, "why": why, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    session_journal.update(decisions={**session_journal.state["decisions"], "gate_data": decision})
+
+
+def _ask(session: Session, verdict: Verdict) -> Verdict:
+    decided = session.journal.state["decisions"].get("gate_data")
+    if decided is None:
+        question = f"{verdict.sentence}\nTrain on real data only, or end the run?"
+        answer = session.observer.ask(question)
+        if answer is None:
+            session.journal.update(status="waiting", waiting_since=time.time())
+            raise WaitingForPerson(
+                "the data gate asks a person",
+                where=session.journal.run_id,
+                next_step=f"edgewright decide {session.journal.run_id} real_only|end --why TEXT",
+            )
+        record_decision(session.journal, choice=answer[0], person="terminal", why=answer[1])
+        decided = session.journal.state["decisions"]["gate_data"]
+    values = {**verdict.to_json(), "decision": decided["choice"], "decided_by": decided["person"], "why": decided["why"]}
+    return Verdict.from_json(values)
+
+
+def _note(session: Session, verdict: Verdict) -> None:
+    session.journal.note_gate(
+        {
+            "name": verdict.gate,
+            "verdict": str(verdict.outcome),
+            "decision": verdict.decision,
+            "reasons": verdict.reasons,
+            "decided_by": verdict.decided_by,
+            "why": verdict.why,
+        }
+    )
+    session.tracker.tag(session.link.mlflow_parent, {f"gate.{verdict.gate}": verdict.outcome})

@@ -1,0 +1,312 @@
+"""`@stage`: one typed function with three faces.
+
+    .fn     the plain function: one config section, artifact references in, one artifact reference out
+    .task   what control flows call: a Prefect task tagged `pool:<name>` for every pool the stage may run in;
+            looks in the store, then runs `.fn` through the router
+    .flow   a one-stage flow for a deployment (`tasks.label:label.flow`): looks in the store, then runs `.fn` here
+
+Decides the cache key: stage, config, input digests, seed, code digest. The store is the only cache; Prefect's is off.
+Refuses to begin on a disk that is nearly full. A stage that `--until` leaves out returns a state named `Skipped`.
+
+    @stage(pools=("gpu", "fpga"))
+    def label(config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef: …
+"""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import time
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow, Task
+from prefect import flow as prefect_flow
+from prefect import task as prefect_task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import TaskRunContext
+from prefect.states import Completed
+
+from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, canonical_json, sha256_bytes
+from edgewright.artifacts.store import store_errors
+from edgewright.errors import ArtifactMissing, EdgewrightError, InputError
+from edgewright.progress import OnProgress
+from edgewright.recipe import Section
+from tasks.code import code_digest, library_versions
+from tasks.router import ROUTERS, ran_on
+from tasks.session import Session, StageLink, current_session, session_open, stage_session
+from tasks.tracking import Child
+
+POOLS = ("control", "cpu", "gpu", "fpga", "edge")
+
+Identify = Callable[[Any, Session], str]
+"""An input that is no artifact → the digest of what it stands for."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a running stage may use. Nothing else reaches it.
+
+    Attributes:
+        scratch: a folder that belongs to this work alone and survives a crash: checkpoints live here.
+        child: the stage's MLflow run.
+    """
+
+    session: Session
+    stage: Stage
+    config: Section
+    inputs: Mapping[str, str]
+    scratch: Path
+    child: Child
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seed(self) -> int:
+        return self.session.link.seed
+
+    @property
+    def threads(self) -> int:
+        return self.session.settings.threads
+
+    @property
+    def project(self) -> str:
+        return self.session.link.project
+
+    def open(self, ref: ArtifactRef) -> Artifact:
+        return self.session.store.open(ref)
+
+    @property
+    def on_progress(self) -> OnProgress:
+        def report(done: int, total: int, what: str) -> None:
+            self.session.observer.stage_progress(self.stage.name, done, total, what)
+
+        return report
+
+    def publish(
+        self,
+        directory: Path,
+        *,
+        kind: str,
+        metrics: Mapping[str, float] | None = None,
+        facts: Mapping[str, Any] | None = None,
+        licence: str = "",
+    ) -> ArtifactRef:
+        """Publish what stands in `directory` and log its metrics to the stage's MLflow run."""
+        content = Content(
+            kind=kind,
+            stage=self.stage.name,
+            config=self.config.model_dump(mode="json"),
+            inputs=dict(self.inputs),
+            seed=self.seed,
+            licence=licence,
+        )
+        record = Record(
+            metrics=dict(metrics or {}),
+            facts=dict(facts or {}),
+            created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            seconds=round(time.monotonic() - self.started, 3),
+            host=ran_on("inline")["host"],
+            versions=library_versions(),
+        )
+        ref = self.session.store.publish(directory, content, record)
+        if metrics:
+            self.child.log(metrics)
+        self.child.tag({"artifact.uri": ref.uri, "artifact.digest": ref.sha256})
+        return ref
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage and its faces; made by `@stage`."""
+
+    fn: Callable[..., ArtifactRef]
+    pools: tuple[str, ...]
+    cached: bool
+    identify: Mapping[str, Identify]
+    per_project: bool
+
+    @property
+    def name(self) -> str:
+        return self.fn.__name__
+
+    @property
+    def pool(self) -> str:
+        """The default pool: the first one."""
+        return self.pools[0]
+
+    @cached_property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The config section and the inputs, annotations resolved, without `work`."""
+        hints = typing.get_type_hints(self.fn)
+        found = inspect.signature(self.fn).parameters.values()
+        return {p.name: p.replace(annotation=hints[p.name]) for p in found if p.name != "work"}
+
+    @cached_property
+    def task(self) -> Task[..., Any]:
+        return prefect_task(
+            _signed(self._run_task, self.name, self.parameters, doc=self.fn.__doc__),
+            name=self.name,
+            task_run_name=self.name,
+            tags={f"pool:{pool}" for pool in self.pools},
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            log_prints=False,
+        )
+
+    @cached_property
+    def flow(self) -> Flow[..., Any]:
+        link = inspect.Parameter("link", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=StageLink | None)
+        parameters = {
+            name: p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for name, p in self.parameters.items()
+        }
+        signed = _signed(self._run_flow, self.name, {**parameters, "link": link}, doc=self.fn.__doc__)
+        return prefect_flow(signed, name=self.name, persist_result=False, validate_parameters=True)
+
+    def key(self, config: Section, inputs: Mapping[str, Any], *, session: Session) -> str:
+        """The cache key of this work: equal work has an equal key, on every machine with the same libraries."""
+        return sha256_bytes(
+            canonical_json(
+                {
+                    "stage": self.name,
+                    "config": config.model_dump(mode="json"),
+                    "inputs": self.digests(inputs, session=session),
+                    "seed": session.link.seed,
+                    "code": code_digest(self.fn.__module__),
+                    "project": session.link.project if self.per_project else "",
+                }
+            )
+        )
+
+    def digests(self, inputs: Mapping[str, Any], *, session: Session) -> dict[str, str]:
+        """Input name → digest."""
+        return {
+            name: value.sha256 if isinstance(value, ArtifactRef) else self.identify[name](value, session)
+            for name, value in inputs.items()
+        }
+
+    def recall(self, key: str, *, session: Session) -> ArtifactRef | None:
+        """What the store has for this work, unless the stage must be done anew."""
+        return session.store.recall(key) if self.cached and self.name not in session.refresh else None
+
+    def execute(self, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str) -> ArtifactRef:
+        """Run `.fn` in this process inside its MLflow child run, and remember the result."""
+        session.check_space()
+        scratch = session.settings.scratch / "work" / key[:24]
+        with store_errors(str(scratch)):
+            scratch.mkdir(parents=True, exist_ok=True)
+        tags = {"pool": self.pool, "stage.digest": key, **_prefect_tags()}
+        with session.tracker.child(session.link.mlflow_parent, stage=self.name, key=key, tags=tags) as child:
+            work = Work(session, self, config, self.digests(inputs, session=session), scratch, child)
+            with store_errors(str(scratch)):
+                ref = self.fn(config, **inputs, work=work)
+        if self.cached:
+            session.store.remember(key, ref)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return ref
+
+    def _run_task(self, config: Section, **inputs: Any) -> Any:
+        session = current_session()
+        if session is None:
+            raise InputError(f"{self.name}.task was called outside a pipeline run", next_step=f"call {self.name}.flow")
+        if self.name in session.excluded or any(value is None for value in inputs.values()):
+            return Completed(name="Skipped", message="not asked for", data=None)
+        session.observer.stage_started(self.name, self.pool)
+        began = time.monotonic()
+        key = self.key(config, inputs, session=session)
+        ref = self.recall(key, session=session)
+        found = ref is not None
+        if ref is None:
+            self._require_not_needed(session)
+            ref = ROUTERS[session.settings.router].run(self, config, inputs, session=session, key=key)
+        seconds = round(time.monotonic() - began, 3)
+        session.journal.note_stage(
+            {
+                "name": self.name,
+                "pool": self.pool,
+                "ran_on": ran_on(session.settings.router),
+                "seconds": seconds,
+                "cached": found,
+            },
+            ref.to_json(),
+        )
+        session.observer.stage_finished(self.name, seconds, cached=found)
+        return Completed(name="Cached", message=ref.uri, data=ref) if found else ref
+
+    def _run_flow(self, config: Section, *, link: StageLink | None = None, **inputs: Any) -> dict[str, str]:
+        stores = [value.store_uri for value in inputs.values() if isinstance(value, ArtifactRef)]
+        session = stage_session(link or StageLink(), store_uri=stores[0] if stores else "")
+        alone = link is None or not link.mlflow_parent
+        succeeded = False
+        try:
+            with session_open(session):
+                key = self.key(config, inputs, session=session)
+                ref = self.recall(key, session=session) or self.execute(config, inputs, session=session, key=key)
+            succeeded = True
+        finally:
+            session.journal.update(status="finished" if succeeded else "failed")
+            if alone:
+                session.tracker.finish_parent(session.link.mlflow_parent, succeeded=succeeded)
+        return ref.to_json()
+
+    def _require_not_needed(self, session: Session) -> None:
+        if self.name in session.required:
+            raise ArtifactMissing(
+                f"--from needs the result of {self.name}, which is not in the store",
+                where=session.store.uri,
+                next_step=f"run once without --from, or with --from {self.name}",
+            )
+
+
+def stage(
+    *,
+    pools: tuple[str, ...],
+    cached: bool = True,
+    identify: Mapping[str, Identify] | None = None,
+    per_project: bool = False,
+) -> Callable[[Callable[..., ArtifactRef]], Stage]:
+    """Make a function a stage.
+
+    Args:
+        pools: where it may run; the first is the default.
+        cached: False for stages that compare desired with actual state (`release`, `flash`).
+        identify: for inputs that are no artifacts, how their digest is found.
+        per_project: whether the result depends on the project's history (`ingest`: its split ledger).
+    """
+    unknown = [pool for pool in pools if pool not in POOLS]
+    if unknown or not pools:
+        raise EdgewrightError("unknown pool", expected=", ".join(POOLS), got=pools)
+
+    def make(fn: Callable[..., ArtifactRef]) -> Stage:
+        return Stage(fn, pools, cached, dict(identify or {}), per_project)
+
+    return make
+
+
+def _signed(
+    body: Callable[..., Any], name: str, parameters: Mapping[str, inspect.Parameter], *, doc: str | None
+) -> Callable[..., Any]:
+    """A function of the given signature around `body`: Prefect reads parameters and the form from it."""
+
+    def face(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return body(**bound.arguments)
+
+    signature = inspect.Signature(list(parameters.values()))
+    face.__name__ = face.__qualname__ = name
+    face.__doc__ = doc
+    face.__module__ = __name__
+    face.__signature__ = signature  # type: ignore[attr-defined]
+    face.__annotations__ = {p.name: p.annotation for p in parameters.values()}
+    return face
+
+
+def _prefect_tags() -> dict[str, str]:
+    context = TaskRunContext.get()
+    if context is None or context.task_run.flow_run_id is None:
+        return {}
+    return {"prefect.flow_run_id": str(context.task_run.flow_run_id), "prefect.task_run_id": str(context.task_run.id)}

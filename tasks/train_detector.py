@@ -1,0 +1,36 @@
+"""Train the detector on what the data gate admitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset
+from edgewright.recipe import TrainDetectorConfig
+from tasks.stage import Work, stage
+
+if TYPE_CHECKING:
+    from edgewright.detect.train import EpochReport
+
+
+@stage(pools=("gpu",))
+def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Train from scratch or from given weights; a killed training continues from its last epoch."""
+    from edgewright.detect.train import train_detector as train
+
+    def on_epoch(report: EpochReport) -> None:
+        text = f"epoch {report.epoch} of {report.epochs}, val mAP50 {report.map50:.3f}"
+        work.on_progress(report.epoch, report.epochs, text)
+        work.child.log(report.metrics, step=report.epoch)
+
+    with work.session.store.workspace() as out:
+        report = train(
+            Dataset.open(work.session.store, dataset),
+            config,
+            out=out,
+            scratch=work.scratch,
+            seed=work.seed,
+            threads=work.threads,
+            on_epoch=on_epoch,
+        )
+        return work.publish(out, kind="detector", metrics=report.metrics)

@@ -1,0 +1,31 @@
+"""Train the generator: a layout model fitted to the real boxes, and a GAN for object crops."""
+
+from __future__ import annotations
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset
+from edgewright.recipe import TrainGeneratorConfig
+from edgewright.runtime.preprocess import read_image
+from tasks.stage import Work, stage
+
+
+@stage(pools=("gpu",))
+def train_generator(config: TrainGeneratorConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Fit the layout model and train the crop generator on the real training images only."""
+    from edgewright.synth.generator import train_generator as train
+
+    real = Dataset.open(work.session.store, dataset)
+    with work.session.store.workspace() as out:
+        report = train(
+            real,
+            config,
+            out=out,
+            scratch=work.scratch,
+            seed=work.seed,
+            threads=work.threads,
+            on_progress=work.on_progress,
+        )
+        work.child.log_history(report.history)
+        if (out / "preview.png").exists():
+            work.child.log_image(read_image(out / "preview.png"), "crops.png")
+        return work.publish(out, kind="generator", metrics=report.metrics)

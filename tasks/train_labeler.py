@@ -1,0 +1,31 @@
+"""Train the labeler: a small semantic segmentation network that has seen real labeled images only."""
+
+from __future__ import annotations
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset
+from edgewright.recipe import TrainLabelerConfig
+from edgewright.runtime.preprocess import read_image
+from tasks.stage import Work, stage
+
+
+@stage(pools=("gpu",))
+def train_labeler(config: TrainLabelerConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Train on the real training images and calibrate on val."""
+    from edgewright.label.train import train_labeler as train
+
+    real = Dataset.open(work.session.store, dataset)
+    with work.session.store.workspace() as out:
+        report = train(
+            real,
+            config,
+            out=out,
+            scratch=work.scratch,
+            seed=work.seed,
+            threads=work.threads,
+            on_progress=work.on_progress,
+        )
+        work.child.log_history(report.history)
+        if (out / "preview.png").exists():
+            work.child.log_image(read_image(out / "preview.png"), "masks.png")
+        return work.publish(out, kind="labeler", metrics=report.metrics)
