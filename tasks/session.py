@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -69,8 +69,9 @@ class Session:
     Attributes:
         refresh: stages that are computed even where the store knows the answer (`--from`).
         required: stages that must be in the store (those before `--from`).
-        until: the last stage that runs; empty: all.
+        excluded: stages that are left out (those after `--until`).
         trusted_source: the source was named at this machine's command line, not in a form or an event.
+        plan: a list while a plan is made (`--dry-run`): stages add a row each and run nothing.
     """
 
     settings: Settings
@@ -83,6 +84,7 @@ class Session:
     required: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     trusted_source: bool = False
+    plan: list[dict[str, Any]] | None = None
 
     def check_space(self) -> None:
         """Raises StoreUnavailable before a stage begins that could not finish."""
@@ -131,11 +133,6 @@ def stage_session(link: StageLink, *, store_uri: str = "") -> Session:
         journal=journal,
         link=link.model_copy(update={"mlflow_parent": parent, "run_id": link.run_id or journal.run_id}),
     )
-
-
-def with_link(session: Session, link: StageLink) -> Session:
-    """The same session for another run identity."""
-    return replace(session, link=link)
 
 
 def source_allowed(session: Session, path: Path) -> bool:

@@ -14,7 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from edgewright.artifacts import ArtifactRef
-from edgewright.errors import GateEnded, WaitingForPerson
+from edgewright.errors import GateEnded, StageFailed, WaitingForPerson
 from edgewright.gates.verdict import Outcome, Verdict
 from tasks.registry import register_models
 from tasks.session import Session, current_session
@@ -22,7 +22,6 @@ from tasks.session import Session, current_session
 CHOICES = ("real_only", "end")
 
 
-@task(tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False)
 def settle_data(training: ArtifactRef | None) -> ArtifactRef | None:
     """Act on the data gate's verdict; the training set holds synthetic images only where it was a pass.
 
@@ -31,8 +30,22 @@ def settle_data(training: ArtifactRef | None) -> ArtifactRef | None:
         WaitingForPerson: nobody has decided yet.
     """
     session = current_session()
-    if training is None or session is None:
+    if training is None or session is None or session.plan is not None:
         return training
+    return _settle_data(training)  # type: ignore[no-any-return]
+
+
+def settle_model(verdict: ArtifactRef | None, model: ArtifactRef | None) -> ArtifactRef | None:
+    """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
+    session = current_session()
+    if verdict is None or model is None or session is None or session.plan is not None:
+        return verdict
+    return _settle_model(verdict, model)  # type: ignore[no-any-return]
+
+
+@task(name="settle_data", tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False)
+def _settle_data(training: ArtifactRef) -> ArtifactRef:
+    session = _session()
     verdict = Verdict.from_json(session.store.open(training).json("verdict.json"))
     if verdict.decision == "ask":
         verdict = _ask(session, verdict)
@@ -42,12 +55,9 @@ def settle_data(training: ArtifactRef | None) -> ArtifactRef | None:
     return training
 
 
-@task(tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False)
-def settle_model(verdict_ref: ArtifactRef | None, model: ArtifactRef | None) -> ArtifactRef | None:
-    """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
-    session = current_session()
-    if verdict_ref is None or model is None or session is None:
-        return verdict_ref
+@task(name="settle_model", tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False)
+def _settle_model(verdict_ref: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
+    session = _session()
     verdict = Verdict.from_json(session.store.open(verdict_ref).json("verdict.json"))
     passed = verdict.outcome is Outcome.PASS
     _note(session, verdict)
@@ -61,6 +71,13 @@ def record_decision(session_journal: Any, *, choice: str, person: str, why: str)
     """Keep who decided what and why."""
     decision = {"choice": choice, "person": person, "why": why, "at": datetime.now(UTC).isoformat(timespec="seconds")}
     session_journal.update(decisions={**session_journal.state["decisions"], "gate_data": decision})
+
+
+def _session() -> Session:
+    session = current_session()
+    if session is None:
+        raise StageFailed("a verdict was settled outside a pipeline run")
+    return session
 
 
 def _ask(session: Session, verdict: Verdict) -> Verdict:

@@ -145,6 +145,14 @@ class Stage:
         found = inspect.signature(self.fn).parameters.values()
         return {p.name: p.replace(annotation=hints[p.name]) for p in found if p.name != "work"}
 
+    def __call__(self, config: Section, *inputs: Any) -> Any:
+        """What a flow writes: `.task`, or the look-up alone while a plan is made."""
+        session = current_session()
+        if session is not None and session.plan is not None:
+            names = [name for name in self.parameters if name != "config"]
+            return self._plan(config, dict(zip(names, inputs, strict=True)), session=session)
+        return self.task(config, *inputs)
+
     @cached_property
     def task(self) -> Task[..., Any]:
         return prefect_task(
@@ -251,6 +259,26 @@ class Stage:
             if alone:
                 session.tracker.finish_parent(session.link.mlflow_parent, succeeded=succeeded)
         return ref.to_json()
+
+    def _plan(self, config: Section, inputs: dict[str, Any], *, session: Session) -> ArtifactRef | None:
+        known = all(value is not None for value in inputs.values())
+        skipped = self.name in session.excluded
+        ref = None
+        if known and not skipped:
+            ref = self.recall(self.key(config, inputs, session=session), session=session)
+            if ref is None:
+                self._require_not_needed(session)
+        assert session.plan is not None  # noqa: S101 - `__call__` has looked
+        session.plan.append(
+            {
+                "name": self.name,
+                "pool": self.pool,
+                "router": session.settings.router,
+                "state": "skipped" if skipped else "cached" if ref else "to run",
+                "config": config.model_dump(mode="json"),
+            }
+        )
+        return ref
 
     def _require_not_needed(self, session: Session) -> None:
         if self.name in session.required:
