@@ -1,0 +1,122 @@
+"""The dependency rule, where import-linter cannot see it: the environment, import time, what is declared."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = ("edgewright", "flows", "tasks", "deployments")
+LIGHT = ("runtime", "simulate", "device", "errors.py", "progress.py")
+LIGHT_BASE = {"numpy", "PIL", "onnxruntime", "tuf", "securesystemslib", "edgewright"}
+HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")
+# ultralytics reads its switches from the environment alone, before its first import: one function sets them.
+ENVIRONMENT = {"edgewright/settings.py", "edgewright/detect/*"}
+
+
+def sources(*folders: str) -> list[Path]:
+    roots = [ROOT / folder for folder in folders]
+    found = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*.py"))]
+    return sorted(path.relative_to(ROOT) for path in found)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Top-level names that a file imports anywhere, lazily too."""
+    for node in ast.walk(ast.parse((ROOT / path).read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield str(node.module).partition(".")[0]
+
+
+def reads_environment(path: Path) -> bool:
+    names = {"environ", "environb", "getenv", "putenv"}
+    nodes = ast.walk(ast.parse((ROOT / path).read_bytes()))
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr in names)
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and {alias.name for alias in node.names} & names)
+        for node in nodes
+    )
+
+
+def modules(*folders: str) -> list[str]:
+    return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in sources(*folders)]
+
+
+def loaded_after_import(names: list[str]) -> set[str]:
+    """Top-level modules in memory after importing `names` in a fresh process."""
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *names], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_only_settings_reads_the_environment() -> None:
+    readers = {path for path in sources(*PACKAGES) if reads_environment(path)}
+    assert {path for path in readers if not any(path.match(allowed) for allowed in ENVIRONMENT)} == set()
+    assert Path("edgewright/settings.py") in readers
+
+
+@pytest.mark.parametrize("room", LIGHT)
+def test_light_rooms_import_the_light_base_alone(room: str) -> None:
+    foreign = {
+        (str(path), name)
+        for path in sources(f"edgewright/{room}")
+        for name in imports(path)
+        if name not in LIGHT_BASE | set(sys.stdlib_module_names)
+    }
+    assert foreign == set()
+
+
+def test_light_rooms_load_nothing_heavy() -> None:
+    loaded = loaded_after_import(modules(*(f"edgewright/{room}" for room in LIGHT)))
+    assert loaded & {*HEAVY, "prefect", "mlflow", "pydantic", "pyarrow", "boto3", "yaml", "scipy"} == set()
+
+
+def test_flows_tasks_and_commands_load_without_the_training_stack() -> None:
+    loaded = loaded_after_import([*modules("flows", "tasks", "deployments"), "edgewright.cli"])
+    assert loaded & set(HEAVY) == set()
+    assert "prefect" in loaded
+
+
+def test_the_contracts_name_every_room() -> None:
+    """A new room that no contract names would be held by none."""
+    contracts = {contract["name"]: contract for contract in PYPROJECT["tool"]["importlinter"]["contracts"]}
+    rooms = {
+        f"edgewright.{path.stem}"
+        for path in (ROOT / "edgewright").iterdir()
+        if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem != "__init__"
+    }
+    layers = contracts["edgewright.cli -> flows -> tasks -> rooms"]["layers"]
+    assert set(re.findall(r"edgewright\.\w+", " ".join(layers))) == rooms
+    quiet = contracts["rooms know neither Prefect nor MLflow nor the terminal"]["source_modules"]
+    assert set(quiet) == rooms - {"edgewright.cli"}
+
+
+def test_every_import_is_declared() -> None:
+    """What a file imports stands in a dependency list: nothing works only because another package pulls it."""
+    project = PYPROJECT["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.split(r"[^\w.-]", text)[0].lower().replace("_", "-") for texts in lists for text in texts}
+    owners = importlib.metadata.packages_distributions()
+    foreign = {
+        name: str(path)
+        for path in sources(*PACKAGES, "tests", "docs")
+        for name in imports(path)
+        if name not in {*sys.stdlib_module_names, *PACKAGES, "tests"}
+    }
+    undeclared = {
+        name: path
+        for name, path in foreign.items()
+        if not {owner.lower().replace("_", "-") for owner in owners.get(name, [])} & declared
+    }
+    assert undeclared == {}
