@@ -1,0 +1,352 @@
+"""The commands. The outermost layer: turns words into requests, and what went wrong into one sentence and an exit code.
+
+Exit codes: 0 done, 2 bad input, 3 ended because of a gate, 4 waiting for a person, 1 anything else. Results go to
+stdout, progress and logs to stderr. What a command needs is imported when it runs, so that `--help` is quick and a
+missing extra is named only by those who need it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from edgewright.errors import EdgewrightError, InputError, MissingExtra, StageFailed
+from edgewright.settings import Settings, configure_libraries, read_settings
+
+if TYPE_CHECKING:
+    from edgewright.artifacts import ArtifactRef, Store
+
+try:
+    import click
+    import typer
+except ModuleNotFoundError:  # the light base has no typer; `main` says what to install
+    typer = None  # type: ignore[assignment]
+
+_PUBLIC_EMPTY: dict[str, Any] = {
+    "run_id": None,
+    "mlflow_run_id": None,
+    "stages": [],
+    "gates": [],
+    "models": {},
+    "release": None,
+    "device": None,
+    "report": None,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `edgewright` script."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["device"]:
+        from edgewright.device.cli import main as device_main
+
+        sys.exit(device_main(words[1:]))
+    if typer is None:
+        print("edgewright: this command needs the pipeline extra: pip install 'edgewright[pipeline]'", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(_run_command(words))
+
+
+def _run_command(words: list[str]) -> int:
+    """The one frame that turns any exception into an exit code, a sentence and, with --json, an object."""
+    error: EdgewrightError
+    try:
+        result = _application()(args=words, prog_name="edgewright", standalone_mode=False)
+        return int(result or 0)
+    except click.exceptions.Exit as done:
+        return int(done.exit_code)
+    except click.ClickException as refused:
+        refused.show()
+        return _end(InputError(refused.format_message()), words, quiet=True)
+    except EdgewrightError as raised:
+        error = raised
+    except ModuleNotFoundError as raised:
+        error = _missing_extra(raised)
+    except (KeyboardInterrupt, click.Abort):
+        error = StageFailed("interrupted", next_step="the same command continues the run")
+    except Exception as raised:  # the outermost frame: exit code 1, one error object, a logged traceback
+        error = StageFailed(f"{type(raised).__name__}: {raised}", next_step="the traceback is above")
+        traceback.print_exc()
+    return _end(error, words)
+
+
+def _end(error: EdgewrightError, words: list[str], *, quiet: bool = False) -> int:
+    if not quiet:
+        print(f"edgewright: {error}", file=sys.stderr)
+    if "--json" in words:
+        described = {"kind": error.kind, "message": str(error), "next_step": error.next_step}
+        _print_json({**(_last_run if _last_run else _PUBLIC_EMPTY), "error": described})
+    return error.exit_code
+
+
+_last_run: dict[str, Any] = {}
+"""What the journal of this process's run says, for the object that a failed `run --json` still prints."""
+
+
+def _application() -> typer.Typer:
+    application = typer.Typer(
+        name="edgewright",
+        help="From a few labeled photographs to a signed INT8 detector under 2 MB on an edge device.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for command in (run, runs, report, decide, ui, detect, export, gc):
+        application.command()(command)
+    application.command(
+        name="device",
+        help="Forward to edgewright-device: init, update, run, status.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    )(_device)
+    return application
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A preset (demo, laptop, workstation, cluster) or a YAML file")],
+    source: Annotated[str, typer.Option(help="Folder, archive, video or s3://bucket/prefix")] = "",
+    project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
+    set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
+    from_: Annotated[str, typer.Option("--from", help="Compute this stage and everything after it anew")] = "",
+    until: Annotated[str, typer.Option(help="End after this stage")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and run nothing")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object last")] = False,
+) -> None:
+    """Carry images through the whole life cycle."""
+    from edgewright.recipe import resolve
+
+    resolved = resolve(recipe, overrides=set_)
+    if not source and resolved.preset != "demo":
+        raise InputError("--source is needed", expected="a folder, an archive, a video or s3://…", got="nothing")
+    settings = _settings()
+    from edgewright.console import Display, print_plan, print_summary
+    from edgewright.launch import STAGE_NAMES, make_request, plan_run, run_pipeline
+
+    request = make_request(
+        resolved, source=source or "simulated", project=project or None, from_stage=from_, until=until
+    )
+    if dry_run:
+        plan = plan_run(request, settings)
+        if json_:
+            _print_json({**_PUBLIC_EMPTY, "stages": plan, "error": None})
+        else:
+            print_plan(plan, project=request.project, source=request.source)
+        return
+    with _remembering(settings), Display(stages=len(STAGE_NAMES)) as display:
+        journal = run_pipeline(request, settings, observer=display)
+    if json_:
+        _print_json(journal.public)
+    else:
+        print_summary(journal.state)
+
+
+def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """List past runs, newest first."""
+    settings = _settings()
+    from edgewright.console import print_runs
+    from tasks.journal import journals
+
+    known = journals(settings.runs)
+    if json_:
+        _print_json([journal.public for journal in known])
+    else:
+        print_runs([journal.state for journal in known])
+
+
+def report(run: Annotated[str, typer.Argument(help="A run's id, or `latest`")]) -> None:
+    """Write a run's report again and print its path."""
+    settings = _settings()
+    from edgewright.launch import reopen
+    from tasks.journal import find_journal
+    from tasks.report import write_report
+
+    journal = find_journal(settings.runs, run)
+    print(write_report(reopen(journal, settings)))
+
+
+def decide(
+    run: Annotated[str, typer.Argument(help="The waiting run's id")],
+    choice: Annotated[Literal["real_only", "end"], typer.Argument(help="Train on real data only, or end the run")],
+    why: Annotated[str, typer.Option(help="Kept with the run")],
+    person: Annotated[str, typer.Option(help="Who decides; default: the login name")] = "",
+) -> None:
+    """Answer a gate that asked a person; `real_only` continues the run at once."""
+    import getpass
+
+    settings = _settings()
+    from edgewright.console import Display, print_summary
+    from edgewright.launch import STAGE_NAMES, decide_run, request_of, run_pipeline
+    from tasks.journal import find_journal
+
+    journal = find_journal(settings.runs, run)
+    decide_run(journal, settings, choice=choice, person=person or getpass.getuser(), why=why)
+    if choice == "end":
+        print(f"run {journal.run_id} has ended")
+        return
+    with Display(stages=len(STAGE_NAMES)) as display:
+        print_summary(run_pipeline(request_of(journal), settings, observer=display).state)
+
+
+def ui(
+    mlflow_port: Annotated[int, typer.Option()] = 5000,
+    prefect_port: Annotated[int, typer.Option()] = 4200,
+) -> None:
+    """Serve MLflow and Prefect on this home until Ctrl-C."""
+    settings = _settings()
+    from tasks.interfaces import serve_interfaces
+
+    serve_interfaces(settings, mlflow_port=mlflow_port, prefect_port=prefect_port, say=lambda line: print(line, flush=True))
+
+
+def detect(
+    model: Annotated[str, typer.Argument(help="A bundle's folder, an .onnx with spec.json beside it, or a run's id")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures")],
+    out: Annotated[Path, typer.Option(help="Where the drawn pictures go")] = Path("detections"),
+    score: Annotated[float, typer.Option(min=0.0, max=1.0, help="0: the model's own threshold")] = 0.0,
+    json_: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Draw what a model detects in pictures."""
+    from edgewright.runtime.draw import draw_boxes, save_picture
+    from edgewright.runtime.preprocess import read_image
+    from edgewright.runtime.session import load_network, predictor
+
+    settings = _settings()
+    path, spec = _find_model(model, settings)
+    predict = predictor(load_network(path, threads=settings.threads), spec, score_threshold=score or None)
+    found: list[dict[str, Any]] = []
+    for number, picture in enumerate(images):
+        boxes = predict(image := read_image(picture))
+        target = save_picture(draw_boxes(image, boxes, spec.classes), out / f"{number:03d}-{picture.stem}.png")
+        names = [spec.classes[index] for index in boxes.class_id]
+        found.append({"image": str(picture), "drawn": str(target), "xyxy": boxes.xyxy.tolist()})
+        found[-1] |= {"classes": names, "scores": boxes.score.tolist()}
+        if not json_:
+            print(f"{picture}: {len(boxes)} objects -> {target}")
+    if json_:
+        _print_json(found)
+
+
+def export(
+    dataset: Annotated[str, typer.Argument(help="A dataset's digest, or RUN or RUN:STAGE")],
+    out: Annotated[Path, typer.Option(help="An empty or new folder")] = Path("export"),
+    format_: Annotated[Literal["yolo", "coco", "voc"], typer.Option("--format")] = "yolo",
+) -> None:
+    """Write a dataset as YOLO, COCO or Pascal VOC."""
+    from edgewright.data.dataset import Dataset
+    from edgewright.data.export import export_dataset
+
+    settings = _settings()
+    store = _store(settings)
+    ref = _find_dataset(dataset, store, settings)
+    print(f"{export_dataset(Dataset.open(store, ref), out, layout=format_)} images in {out}")
+
+
+def gc(
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest runs stay whole")],
+    dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+) -> None:
+    """Remove artifacts that no kept run, registered model or release reaches."""
+    settings = _settings()
+    from tasks.journal import home_lock
+    from tasks.sweep import plan_sweep, sweep
+    from tasks.tracking import Tracker
+
+    store = _store(settings)
+    with home_lock(settings.home):
+        plan = plan_sweep(store, settings, Tracker(settings.mlflow_tracking_uri, settings.home), keep=keep)
+        if not dry_run:
+            sweep(store, settings, plan)
+    word = "would free" if dry_run else "freed"
+    print(f"{word} {plan.bytes / 1e6:.1f} MB: {len(plan.artifacts)} artifacts, {len(plan.runs)} runs")
+
+
+def _device(context: typer.Context) -> None:
+    """Reached through `main`, which forwards before the light base needs typer; kept for `--help`."""
+    from edgewright.device.cli import main as device_main
+
+    raise typer.Exit(device_main(context.args))
+
+
+def _settings() -> Settings:
+    settings = read_settings()
+    configure_libraries(settings)
+    return settings
+
+
+def _store(settings: Settings) -> Store:
+    from edgewright.artifacts import open_store
+
+    return open_store(settings.store, scratch=settings.scratch / "s3")
+
+
+def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
+    from edgewright.artifacts import ArtifactRef
+    from tasks.journal import find_journal
+
+    matching = [digest for digest in store.digests() if digest.startswith(text)] if len(text) >= 6 else []
+    if len(matching) == 1:
+        return store.ref(matching[0], store.manifest(matching[0]).content.kind)
+    run_id, _, stage = text.partition(":")
+    refs = find_journal(settings.runs, run_id).state["refs"]
+    if (stage or "ingest") not in refs:
+        raise InputError("the run has no such dataset", expected=", ".join(refs), got=stage or "ingest")
+    return ArtifactRef.from_json(refs[stage or "ingest"])
+
+
+def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
+    from edgewright.runtime.session import ModelSpec
+
+    path = Path(text)
+    folder, model = (path, path / "model.onnx") if path.is_dir() else (path.parent, path)
+    if model.is_file():
+        for name, read in (("spec.json", lambda d: d), ("manifest.json", lambda d: d.get("spec", d))):
+            if (folder / name).is_file():
+                return model, ModelSpec.from_json(read(json.loads((folder / name).read_bytes())))
+        raise InputError("no spec.json or manifest.json beside the model", where=folder)
+    from tasks.journal import find_journal
+
+    refs = find_journal(settings.runs, text).state["refs"]
+    if "quantize" not in refs:
+        raise InputError("the run has no INT8 model", where=text)
+    from edgewright.artifacts import ArtifactRef
+
+    artifact = _store(settings).open(ArtifactRef.from_json(refs["quantize"]))
+    return artifact.path("model.onnx"), ModelSpec.from_json(artifact.json("spec.json"))
+
+
+@contextmanager
+def _remembering(settings: Settings) -> Iterator[None]:
+    """Keep the journal's public part where `_end` finds it when the run raises."""
+    from tasks.journal import journals
+
+    try:
+        yield
+    finally:
+        known = journals(settings.runs)
+        if known:
+            _last_run.update(known[0].public)
+
+
+def _missing_extra(error: ModuleNotFoundError) -> EdgewrightError:
+    """Which extra holds the module that is not there."""
+    train = ("torch", "torchvision", "ultralytics", "onnx", "onnxslim", "cv2", "safetensors")
+    root = (error.name or "").split(".")[0]
+    extra = "train" if root in train else "pipeline"
+    if root in ("edgewright", "tasks", "flows"):
+        return StageFailed(str(error), next_step="reinstall edgewright")
+    return MissingExtra(f"{root} is not installed", next_step=f"pip install 'edgewright[{extra}]'")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.flush()
+    print(json.dumps(value, indent=1, sort_keys=True), flush=True)
+
+
+if __name__ == "__main__":
+    main()
+
+

@@ -1,0 +1,155 @@
+"""The terminal: progress on stderr, questions where somebody can answer, tables at the end.
+
+Part of the outermost layer, like `cli.py`. Decides how much is shown: bars on a terminal, a line a stage elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+_QUIET_S = 15.0
+"""Without a terminal a running stage is heard of this often."""
+
+
+class Display:
+    """Shows stage, pool, progress and time left; a context manager that leaves the terminal as it was."""
+
+    def __init__(self, *, stages: int) -> None:
+        self._console = Console(stderr=True)
+        self._bars: Progress | None = None
+        self._bar: TaskID | None = None
+        self._count = 0
+        self._stages = stages
+        self._last_line = 0.0
+
+    def __enter__(self) -> Display:
+        if self._console.is_terminal:
+            self._bars = Progress(
+                SpinnerColumn(finished_text="[green]✓"),
+                TextColumn("{task.fields[stage]:<16}"),
+                TextColumn("[dim]{task.fields[pool]:<8}"),
+                BarColumn(bar_width=24),
+                TimeElapsedColumn(),
+                TextColumn("[dim]left"),
+                TimeRemainingColumn(),
+                TextColumn("[dim]{task.description}"),
+                console=self._console,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def stage_started(self, name: str, pool: str) -> None:
+        self._count += 1
+        if self._bars:
+            self._bar = self._bars.add_task("", total=None, stage=name, pool=pool)
+        else:
+            self._line(f"[{self._count}/{self._stages}] {name} ({pool})")
+
+    def stage_progress(self, name: str, done: int, total: int, what: str) -> None:
+        if self._bars and self._bar is not None:
+            self._bars.update(self._bar, completed=done, total=total or None, description=what[:60])
+        elif time.monotonic() - self._last_line > _QUIET_S:
+            self._line(f"    {name}: {done}/{total} {what}")
+
+    def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None:
+        note = "from the store" if cached else f"{seconds:.1f} s"
+        if self._bars and self._bar is not None:
+            self._bars.update(self._bar, total=1, completed=1, description=note)
+        else:
+            self._line(f"    {name}: {note}")
+
+    def ask(self, question: str) -> tuple[str, str] | None:
+        """`real_only` or `end` and why, from a person at a terminal; None where stdin is none."""
+        if not sys.stdin.isatty():
+            return None
+        self._stop()
+        self._console.print(question)
+        answer = self._console.input("real_only / end: ").strip()
+        while answer not in ("real_only", "end"):
+            answer = self._console.input("Please type real_only or end: ").strip()
+        return answer, self._console.input("Why? ").strip()
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
+
+    def _stop(self) -> None:
+        if self._bars:
+            self._bars.stop()
+            self._bars = None
+
+
+def print_summary(state: dict[str, Any]) -> None:
+    """The table a run ends with, on stdout."""
+    console = Console()
+    table = Table(title=f"edgewright run {state['run_id']}", title_justify="left", show_edge=False, pad_edge=False)
+    for column in ("", "float", "INT8"):
+        table.add_column(column, justify="left" if not column else "right")
+    models = state["models"]
+    if models:
+        for name, label, form in (
+            ("bytes", "bytes", "{:,}"),
+            ("map50", "test mAP50", "{:.3f}"),
+            ("map50_95", "test mAP50-95", "{:.3f}"),
+        ):
+            table.add_row(label, *(_cell(models.get(precision, {}).get(name), form) for precision in ("float", "int8")))
+        console.print(table)
+    for gate in state["gates"]:
+        console.print(f"{gate['name']}: {gate['verdict']} ({gate['decision']}). {gate['reasons'][0]}", highlight=False)
+    if state["release"]:
+        console.print(f"release {state['release']['version']}, digest {state['release']['digest'][:16]}", highlight=False)
+    if state["device"]:
+        device = state["device"]
+        console.print(
+            f"device: slot {device['slot']} runs release {device['version']}; {device['detections']} detections, "
+            f"p50 {device['p50_ms']:.1f} ms, p99 {device['p99_ms']:.1f} ms",
+            highlight=False,
+        )
+    if state["report"]:
+        console.print(f"report: {state['report']}", soft_wrap=True, highlight=False)
+
+
+def print_plan(plan: list[dict[str, Any]], *, project: str, source: str) -> None:
+    """What `--dry-run` shows on stdout."""
+    console = Console()
+    table = Table(title=f"project {project}, source {source}", title_justify="left", show_edge=False, pad_edge=False)
+    for column in ("stage", "pool", "router", "state", "configuration"):
+        table.add_column(column)
+    for row in plan:
+        config = " ".join(f"{name}={value}" for name, value in row["config"].items())
+        table.add_row(row["name"], row["pool"], row["router"], row["state"], config)
+    console.print(table)
+
+
+def print_runs(states: list[dict[str, Any]]) -> None:
+    """Past runs, newest first, on stdout."""
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("run", "project", "status", "INT8 mAP50", "bytes", "release"):
+        table.add_column(column, justify="right" if column in ("INT8 mAP50", "bytes", "release") else "left")
+    for state in states:
+        int8 = state["models"].get("int8", {})
+        table.add_row(
+            state["run_id"],
+            state["project"],
+            state["status"],
+            _cell(int8.get("map50"), "{:.3f}"),
+            _cell(int8.get("bytes"), "{:,}"),
+            str((state["release"] or {}).get("version", "")),
+        )
+    Console().print(table)
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)

@@ -1,0 +1,180 @@
+"""The home's own Prefect server: one a home, on 127.0.0.1, over the home's sqlite file.
+
+Decides which server a run talks to: the one PREFECT_API_URL names, else the live one of this home, else one started
+here. A server that outlived its owner is ended by its recorded pid, after its command line and home were verified.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from edgewright.artifacts.store import write_atomically
+from edgewright.errors import StoreUnavailable
+from edgewright.settings import Settings
+
+_FACTORY = "prefect.server.api.server:create_app"
+START_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class ServerRecord:
+    """What `prefect/server.json` says of a server that was started in this home."""
+
+    pid: int
+    port: int
+    owner_pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+class PrefectServer:
+    """A started or found server. `wait` until it answers; `stop` ends it if it was started here."""
+
+    def __init__(self, settings: Settings, *, port: int = 0, services: bool = False) -> None:
+        self._record_path = settings.home / "prefect" / "server.json"
+        self._process: subprocess.Popen[bytes] | None = None
+        if settings.prefect_api_url:
+            self.api_url = settings.prefect_api_url
+            return
+        found = live_server(settings.home)
+        if found is None:
+            self._process, found = _start(settings.home, port=port or _free_port(), services=services)
+            write_atomically(self._record_path, json.dumps(vars(found)).encode())
+        self.api_url = f"{found.url}/api"
+
+    def wait(self) -> None:
+        """Raises StoreUnavailable where the server does not answer in time."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _answers(self.api_url):
+            died = self._process is not None and self._process.poll() is not None
+            if died or time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    "the Prefect server did not start" if died else "the Prefect server does not answer",
+                    where=self.api_url,
+                    next_step=f"see {self._record_path.parent / 'server.log'}",
+                )
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            _end(self._process)
+            self._record_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def prefect_server(settings: Settings, *, port: int = 0, services: bool = False) -> Iterator[PrefectServer]:
+    """Begin to start the home's server (or find it), and end it afterwards if it was started here."""
+    server = PrefectServer(settings, port=port, services=services)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def live_server(home: Path) -> ServerRecord | None:
+    """The home's live server with a live owner; one whose owner is dead is ended first."""
+    try:
+        record = ServerRecord(**json.loads((home / "prefect" / "server.json").read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    if not _is_our_server(record, home):
+        return None
+    if _alive(record.owner_pid):
+        return record
+    os.kill(record.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while _is_our_server(record, home):
+        if time.monotonic() > deadline:
+            os.kill(record.pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return None
+
+
+def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[bytes], ServerRecord]:
+    log = home / "prefect" / "server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "uvicorn", "--factory", _FACTORY, "--host", "127.0.0.1", "--port", str(port)]
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"},
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+    }
+    if not services:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
+        environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [*command, "--log-level", "error", "--lifespan", "on"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            preexec_fn=_die_with_parent,
+            process_group=0,  # Ctrl-C in the terminal is the run's to handle; the run then ends its server
+        )
+    return process, ServerRecord(process.pid, port, os.getpid())
+
+
+def _die_with_parent() -> None:
+    """Linux ends the server when the run dies, by kill -9 too: prctl(2), PR_SET_PDEATHSIG."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _is_our_server(record: ServerRecord, home: Path) -> bool:
+    """Whether the pid still is a Prefect server of this home: pids are reused by other programs."""
+    try:
+        command = Path(f"/proc/{record.pid}/cmdline").read_bytes()
+        environment = Path(f"/proc/{record.pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return _FACTORY.encode() in command and f"PREFECT_HOME={home / 'prefect'}".encode() in environment
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _answers(api_url: str) -> bool:
+    try:
+        with urlopen(f"{api_url}/health", timeout=2) as answer:  # noqa: S310 - http to our own server
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,83 @@
+"""`edgewright gc`: which artifacts nothing needs any more.
+
+Decides reachability: from the kept runs, every registered model, every release that was published and a live run,
+through the inputs of each artifact and the shards a dataset points at. Refuses to guess: an artifact whose manifest
+cannot be read is kept, and so is whatever appeared since the sweep began.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgewright.artifacts import Store
+from edgewright.errors import ArtifactCorrupt, ArtifactMissing
+from edgewright.settings import Settings
+from tasks.journal import Journal, journals
+from tasks.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What would be, or was, removed."""
+
+    artifacts: tuple[str, ...]
+    runs: tuple[str, ...]
+    bytes: int
+
+
+def plan_sweep(store: Store, settings: Settings, tracker: Tracker, *, keep: int) -> Sweep:
+    """The artifacts that only runs beyond the newest `keep` reach, and the folders of those runs."""
+    known = sorted(store.digests())
+    everything = journals(settings.runs)
+    kept = everything[:keep] + [run for run in everything[keep:] if _still_needed(run)]
+    roots = {ref["sha256"] for run in kept for ref in run.state["refs"].values()}
+    roots |= tracker.registered_digests() | _released(store, known)
+    reached = _reach(store, roots)
+    doomed = [digest for digest in known if digest not in reached]
+    dropped = [run.run_id for run in everything if run.run_id not in {kept_run.run_id for kept_run in kept}]
+    return Sweep(tuple(doomed), tuple(dropped), sum(_bytes(store, digest) for digest in doomed))
+
+
+def sweep(store: Store, settings: Settings, plan: Sweep) -> None:
+    """Remove what the plan names. Call it under the home's lock."""
+    for digest in plan.artifacts:
+        store.delete(digest)
+    for run_id in plan.runs:
+        shutil.rmtree(settings.runs / run_id, ignore_errors=True)
+
+
+def _still_needed(run: Journal) -> bool:
+    return run.state["status"] in ("running", "waiting", "interrupted")
+
+
+def _released(store: Store, digests: Iterable[str]) -> set[str]:
+    return {digest for digest in digests if store.manifest(digest).content.kind == "release"}
+
+
+def _reach(store: Store, roots: Iterable[str]) -> set[str]:
+    reached: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        digest = waiting.pop()
+        if digest in reached:
+            continue
+        reached.add(digest)
+        try:
+            content = store.manifest(digest).content
+            waiting += [value for name, value in content.inputs.items() if name != "source"]
+            if "dataset.json" in content.files:
+                shards = json.loads(store.file(digest, "dataset.json").read_bytes())["shards"].values()
+                waiting += [place["artifact"] for place in shards if place["artifact"]]
+        except (ArtifactMissing, ArtifactCorrupt):
+            continue  # nothing more can be learnt from it; it stays
+    return reached
+
+
+def _bytes(store: Store, digest: str) -> int:
+    try:
+        return sum(entry.bytes for entry in store.manifest(digest).content.files.values())
+    except (ArtifactMissing, ArtifactCorrupt):
+        return 0
