@@ -35,7 +35,7 @@ class IngestConfig(Section):
     frame_group_s: float = Field(2.0, gt=0, description="Video: frames within this many seconds are one group")
     train_share: float = Field(0.6, gt=0, lt=1, description="Share of groups in train")
     val_share: float = Field(0.15, gt=0, lt=1, description="Share of groups in val; the rest is test")
-    max_pixels: int = Field(40_000_000, ge=1024, description="Larger pictures are quarantined from their header")
+    max_pixels: int = Field(40_000_000, ge=1024, le=40_000_000, description="Larger pictures are quarantined from their header")
     min_images: int = Field(10, ge=1, description="Fewer usable images end the run")
     photographs: int = Field(260, ge=12, description="How many the simulated camera takes; used only without a source")
 
@@ -108,8 +108,11 @@ class TrainDetectorConfig(Section):
     image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
     epochs: int = Field(30, ge=1)
     batch: int = Field(16, ge=2)
-    learning_rate: float = Field(0.01, gt=0)
-    mosaic: float = Field(1.0, ge=0, le=1)
+    optimizer: Literal["AdamW", "SGD", "MuSGD"] = "AdamW"
+    learning_rate: float = Field(2e-3, gt=0)
+    mosaic: float = Field(1.0, ge=0, le=1, description="Share of training pictures put together from four")
+    close_mosaic_share: float = Field(0.2, ge=0, le=1, description="Share of the epochs, the last ones, without it")
+    flip_vertical: float = Field(0.0, ge=0, le=1, description="0.5 where the scene has no up and down")
     patience: int = Field(100, ge=1, description="Epochs without a better val mAP before training ends")
 
 

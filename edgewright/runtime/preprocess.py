@@ -21,7 +21,7 @@ from edgewright.runtime.boxes import Boxes, FloatArray, Image
 MAX_PIXELS = 40_000_000
 """Larger pictures are refused from their header, before a byte is decoded (a decompression bomb, or a mistake)."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-_PAD_VALUE = 114  # the gray that YOLO trainers pad with (ultralytics LetterBox)
+PAD_VALUE = 114  # the gray that YOLO trainers pad with (ultralytics LetterBox)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def letterbox(image: Image, *, size_px: int) -> tuple[FloatArray, Letterbox]:
     resized = image
     if new_wh != (width, height):
         resized = np.asarray(PillowImage.fromarray(image).resize(new_wh, PillowImage.Resampling.BILINEAR))
-    canvas = np.full((size_px, size_px, 3), _PAD_VALUE, dtype=np.uint8)
+    canvas = np.full((size_px, size_px, 3), PAD_VALUE, dtype=np.uint8)
     canvas[pad_xy[1] : pad_xy[1] + new_wh[1], pad_xy[0] : pad_xy[0] + new_wh[0]] = resized
     tensor = np.multiply(canvas.transpose(2, 0, 1)[None], np.float32(1 / 255), dtype=np.float32)
     return np.ascontiguousarray(tensor), Letterbox(scale, pad_xy, (width, height))

@@ -1,0 +1,49 @@
+"""The one door to ultralytics. Decides how that library may behave inside ours.
+
+It installs nothing, calls nobody, prints nothing, keeps no settings between runs and evaluates no text of a model file
+as code. Those switches are read at its first import, so every module that needs ultralytics comes through here.
+
+>>> open_ultralytics().__name__                                      # doctest: +SKIP
+'ultralytics'
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from types import ModuleType
+
+from edgewright.errors import MissingExtra
+
+SWITCHES = {
+    "YOLO_AUTOINSTALL": "false",
+    "YOLO_OFFLINE": "true",
+    "YOLO_VERBOSE": "false",
+    "ULTRALYTICS_SAFE_LOAD": "1",  # otherwise a graph file's `activation:` is evaluated and a .pt may run code
+}
+TRACKERS = ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "sync")
+
+
+def open_ultralytics() -> ModuleType:
+    """The library, imported with our switches. Raises MissingExtra."""
+    if "ultralytics" not in sys.modules:
+        os.environ.update(SWITCHES)
+        # Its settings file is written at import and never needed again.
+        with tempfile.TemporaryDirectory(prefix="edgewright-yolo-") as folder:
+            os.environ["YOLO_CONFIG_DIR"] = folder
+            _import()
+    library = _import()
+    for tracker in TRACKERS:
+        dict.__setitem__(library.settings, tracker, False)  # in memory alone: its own setter writes a file
+    return library
+
+
+def _import() -> ModuleType:
+    try:
+        return importlib.import_module("ultralytics")
+    except ImportError as error:
+        raise MissingExtra(
+            "training needs ultralytics", got=error, next_step="pip install 'edgewright[train]'"
+        ) from error

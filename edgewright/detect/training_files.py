@@ -1,0 +1,111 @@
+"""What ultralytics trains on: images and labels in YOLO layout in a scratch folder.
+
+Decides what a training image is: the picture resized to the network's input exactly as the device resizes it, with the
+regions nobody may learn from (`ignore`) painted in the padding gray. Refuses a data set with nothing to learn from.
+
+    scratch/images/{train,val}/00000000.png   scratch/labels/{train,val}/00000000.txt   scratch/files.json (written last)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from edgewright.artifacts import canonical_json, sha256_bytes
+from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.rows import Row
+from edgewright.errors import InputError
+from edgewright.runtime.boxes import Boxes, Image
+from edgewright.runtime.preprocess import PAD_VALUE
+
+_DONE = "files.json"
+
+
+def training_rows(dataset: Dataset) -> dict[str, list[Row]]:
+    """`train`: every labeled train row, real and synthetic. `val`: labeled real val rows. Test is never looked at.
+
+    Raises:
+        InputError: a split without an image, or no labeled object in train.
+    """
+    rows = {
+        "train": dataset.select(split="train", labeled=True),
+        "val": dataset.select(split="val", origin="real", labeled=True),
+    }
+    for split, chosen in rows.items():
+        if not any(len(row.boxes) for row in chosen):
+            raise InputError(
+                f"no labeled object in {split}",
+                expected="at least 1 image with a box",
+                got=f"{len(chosen)} labeled images",
+                where=dataset.ref.uri,
+                next_step="label more images, or change the shares in the recipe's `ingest` section",
+            )
+    return rows
+
+
+def write_training_files(dataset: Dataset, rows: dict[str, list[Row]], *, folder: Path, image_px: int) -> None:
+    """Write every image and label file; does nothing where the same files stand there complete."""
+    plan = {split: [row.id + row.sha256 for row in chosen] for split, chosen in rows.items()}
+    plan["labels"] = [str(row.labels) for chosen in rows.values() for row in chosen]
+    done = canonical_json({"plan": sha256_bytes(canonical_json(plan)), "image_px": image_px})
+    if (folder / _DONE).is_file() and (folder / _DONE).read_bytes() == done:
+        return
+    for split, chosen in rows.items():
+        for kind in ("images", "labels"):
+            (folder / kind / split).mkdir(parents=True, exist_ok=True)
+        for index, row in enumerate(chosen):
+            _write_pair(dataset.image(row), row, folder=folder, name=f"{split}/{index:08d}", image_px=image_px)
+    (folder / _DONE).write_bytes(done)
+
+
+def shrink(image: Image, *, longer_px: int) -> tuple[Image, float]:
+    """(H, W, 3) uint8 => the longer side at `longer_px`, by the filter that `letterbox` uses; and the scale."""
+    height, width = image.shape[:2]
+    scale = min(longer_px / width, longer_px / height)
+    new_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if new_wh == (width, height):
+        return image, 1.0
+    return np.asarray(PillowImage.fromarray(image).resize(new_wh, PillowImage.Resampling.BILINEAR)), scale
+
+
+def hide_ignored(image: Image, *, ignored: Boxes, counted: Boxes) -> Image:
+    """Paint ignored regions gray, except where a box that counts lies over them."""
+    if not len(ignored):
+        return image
+    hidden = _cover(ignored, image) & ~_cover(counted, image)
+    painted = image.copy()
+    painted[hidden] = PAD_VALUE
+    return painted
+
+
+def yolo_lines(boxes: Boxes, *, wh: tuple[int, int]) -> str:
+    """`class x y w h` a line, center and size as shares of the picture; boxes without area are left out."""
+    inside = boxes.clip(wh)
+    inside = inside[inside.area > 0]
+    center, size = (inside.xyxy[:, :2] + inside.xyxy[:, 2:]) / 2 / wh, inside.wh / wh
+    lines = [
+        " ".join([str(class_id), *(f"{value:.6f}" for value in (*xy, *box_wh))])
+        for class_id, xy, box_wh in zip(inside.class_id.tolist(), center.tolist(), size.tolist(), strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def _write_pair(image: Image, row: Row, *, folder: Path, name: str, image_px: int) -> None:
+    hidden = hide_ignored(image, ignored=row.ignored, counted=row.boxes)
+    small, _ = shrink(hidden, longer_px=image_px)
+    (folder / "images" / f"{name}.png").write_bytes(encode_png(small))
+    lines = yolo_lines(row.boxes, wh=(image.shape[1], image.shape[0]))
+    (folder / "labels" / f"{name}.txt").write_text(lines, encoding="ascii")
+
+
+def _cover(boxes: Boxes, image: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """(H, W) bool: pixels that a box touches."""
+    covered = np.zeros(image.shape[:2], dtype=bool)
+    low, high = np.floor(boxes.xyxy[:, :2]).astype(int).clip(0), np.ceil(boxes.xyxy[:, 2:]).astype(int).clip(0)
+    for (x1, y1), (x2, y2) in zip(low.tolist(), high.tolist(), strict=True):
+        covered[y1:y2, x1:x2] = True
+    return covered
