@@ -1,0 +1,170 @@
+"""What each installation can do: the base of a device, a worker without torch, a system without libGL.
+
+Every environment is built from the wheel of this checkout, with the constraints that users get.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("edgewright", "flows", "tasks", "deployments")
+LIGHT = "import edgewright.device, edgewright.device.cli, edgewright.runtime, edgewright.simulate, edgewright.progress"
+MAX_BASE_WHEELS = 12
+
+# Binds what the environment under test needs into a root and runs a command there. The mounts and the processes live
+# in namespaces of their own: nothing of them is left when the command ends.
+ENTER = """
+set -euo pipefail
+root=$1 site=$2 repository=$3; shift 3
+mkdir -p "$root/srv/site" "$root/srv/edgewright"
+mount --bind "$site" "$root/srv/site"
+mount --bind "$repository" "$root/srv/edgewright"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+exec chroot "$root" env -i PATH=/usr/bin:/bin HOME=/tmp LANG=C.UTF-8 PYTHONPATH=/srv/site:/srv/edgewright "$@"
+"""
+NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+
+
+def run(*command: str | Path, timeout_s: float = 600, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The environment variables of this process, without those that point into this checkout."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "EDGEWRIGHT", "PREFECT", "MLFLOW"))}
+    arguments = [str(part) for part in command]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_s, cwd=cwd, env=kept, check=False)
+
+
+def must(*command: str | Path, timeout_s: float = 600, cwd: Path | None = None) -> str:
+    done = run(*command, timeout_s=timeout_s, cwd=cwd)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy: setuptools leaves its build folder beside the sources."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    must(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", copy / "dist", copy)
+    return next((copy / "dist").glob("edgewright-*.whl"))
+
+
+def environment(folder: Path, requirement: str) -> Path:
+    """A fresh virtual environment with one requirement; returns its `bin`."""
+    venv.create(folder, with_pip=True)
+    must(folder / "bin/python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", requirement)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment(tmp_path_factory.mktemp("base"), str(wheel))
+
+
+@pytest.fixture(scope="module")
+def pipeline(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment(tmp_path_factory.mktemp("pipeline"), f"edgewright[pipeline] @ {wheel.as_uri()}")
+
+
+def test_the_base_is_small(base: Path) -> None:
+    installed = must(base / "pip", "list", "--format=freeze").split()
+    names = {line.split("==")[0].lower() for line in installed} - {"pip", "setuptools", "wheel", "edgewright"}
+    assert len(names) <= MAX_BASE_WHEELS, sorted(names)
+
+
+def test_the_device_agent_runs_on_the_base(base: Path, tmp_path: Path) -> None:
+    must(base / "python", "-c", LIGHT, cwd=tmp_path)
+    assert "usage: edgewright-device" in must(base / "edgewright-device", "--help", cwd=tmp_path)
+
+
+def test_signatures_on_the_base_are_not_the_slow_ones(base: Path, tmp_path: Path) -> None:
+    """securesystemslib falls back silently to pure Python where `cryptography` is absent."""
+    must(base / "python", "-c", "import cryptography.hazmat.primitives.asymmetric.ed25519", cwd=tmp_path)
+
+
+def test_a_command_without_its_extra_names_it(base: Path, tmp_path: Path) -> None:
+    done = run(base / "edgewright", "run", "demo", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "edgewright[pipeline]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_control_worker_needs_no_training_stack(pipeline: Path, tmp_path: Path) -> None:
+    stages = [path.stem for path in sorted((ROOT / "tasks").glob("*.py")) if path.stem != "__init__"]
+    modules = ["edgewright.cli", "flows.lifecycle", "deployments", *(f"tasks.{name}" for name in stages)]
+    code = f"import {', '.join(modules)}\nimport sys\nassert 'torch' not in sys.modules"
+    must(pipeline / "python", "-c", code, cwd=tmp_path)
+    assert run(pipeline / "python", "-c", "import torch", cwd=tmp_path).returncode != 0
+    assert "run" in must(pipeline / "edgewright", "--help", cwd=tmp_path)
+
+
+def test_the_wheel_carries_its_data(base: Path, tmp_path: Path) -> None:
+    code = "from importlib.resources import files as f; print(f('deployments') / 'prefect.yaml', f('edgewright') / 'py.typed')"
+    for name in must(base / "python", "-c", code, cwd=tmp_path).split():
+        assert Path(name).is_file(), name
+
+
+@pytest.fixture(scope="module")
+def slim_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Debian 12 with Python and nothing else: no libGL, no X libraries."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: debootstrap and chroot")
+    for tool in ("debootstrap", "unshare"):
+        if not shutil.which(tool):
+            pytest.skip(f"needs {tool}")
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("Debian 12 has Python 3.11, and the packages of this environment are built for another")
+    if run(*NAMESPACES, "true").returncode:
+        pytest.skip("needs the right to unshare namespaces")
+    root = tmp_path_factory.mktemp("slim")
+    must("debootstrap", "--variant=minbase", "--include=python3", "bookworm", root)
+    return root
+
+
+def inside(root: Path, *command: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+    site = sysconfig.get_path("purelib")
+    return run(*NAMESPACES, "bash", "-c", ENTER, "enter", root, site, ROOT, *command, timeout_s=timeout_s)
+
+
+def test_the_demo_runs_without_libgl(slim_root: Path) -> None:
+    absent = inside(slim_root, "python3", "-c", "import ctypes; ctypes.CDLL('libGL.so.1')")
+    assert "cannot open shared object file" in absent.stderr
+    imported = inside(slim_root, "python3", "-c", "import cv2, torch, torchvision, ultralytics; print(cv2.__version__)")
+    assert imported.returncode == 0, imported.stderr[-2000:] + "\nNext: rm .venv/.factory && make setup"
+    small = [f"--set={change}" for change in SMALL]
+    code = "from edgewright.cli import main; main()"
+    done = inside(slim_root, "env", "EDGEWRIGHT_HOME=/tmp/home", "python3", "-c", code, "run", "demo", "--json", *small)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert '"release"' in done.stdout
+
+
+# The demo at toy size: every stage runs, nothing is learnt, so the gates are told to let it pass.
+SMALL = (
+    "ingest.photographs=24",
+    "train_generator.steps=4",
+    "generate.images=6",
+    "train_labeler.steps=4",
+    "gate_data.bootstraps=20",
+    "gate_data.min_images=4",
+    "train_detector.epochs=1",
+    "train_detector.image_px=96",
+    "quantize.calibration_images=4",
+    "gate_model.min_map50=0",
+    "gate_model.min_parity=0",
+    "gate_model.max_map_drop=1",
+    "gate_model.max_p99_ms=5000",
+    "flash.feed_frames=2",
+)
