@@ -53,7 +53,7 @@ def _closure(module: str) -> dict[str, Path]:
 def _source(name: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, ValueError):
         return None  # `from module import function`: the function is no module
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 

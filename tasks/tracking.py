@@ -50,12 +50,12 @@ class Tracker:
 
     @cached_property
     def client(self) -> MlflowClient:
-        for noisy in ("alembic", "mlflow"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
         if self.uri.startswith("sqlite:///"):
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         from mlflow import MlflowClient
 
+        for noisy in ("alembic", "mlflow", "mlflow.store.db.utils"):  # table creation is no news to a newcomer
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def start_parent(self, project: str, *, run_id: str, params: Mapping[str, object] | None = None) -> str:

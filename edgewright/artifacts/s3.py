@@ -39,7 +39,7 @@ class S3Store(Store):
         self._bucket, self._prefix = split_uri(uri)
         self.uri = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
         self._scratch = scratch
-        self._client = boto3.client("s3")
+        self._client = boto3.session.Session().client("s3")
 
     @property
     def scratch(self) -> Path:
@@ -118,7 +118,7 @@ def fetch_source(uri: str, directory: Path, *, on_progress: OnProgress) -> Path:
         StoreUnavailable: the bucket cannot be read.
     """
     bucket, prefix = split_uri(uri)
-    client = boto3.client("s3")
+    client = boto3.session.Session().client("s3")
     with _s3_errors(uri):
         items = [item for item in list_objects(client, bucket, prefix) if not item["Key"].endswith("/")]
         single = [item for item in items if item["Key"] == prefix]
@@ -127,7 +127,7 @@ def fetch_source(uri: str, directory: Path, *, on_progress: OnProgress) -> Path:
             raise SourceError("no objects at the source", where=uri, next_step="check the bucket and the prefix")
         for number, item in enumerate(chosen):
             name = PurePosixPath(item["Key"]).name if single else item["Key"].removeprefix(prefix).lstrip("/")
-            _fetch_object(client, bucket, item, _inside(directory, name, uri))
+            _fetch_object(client, bucket, item, _inside(directory, name, uri), marks=directory.with_suffix(".etags"))
             on_progress(number + 1, len(chosen), f"fetching {name}")
     return directory / PurePosixPath(prefix).name if single else directory
 
@@ -146,12 +146,13 @@ def list_objects(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, An
         yield from page.get("Contents", ())
 
 
-def _fetch_object(client: Any, bucket: str, item: dict[str, Any], target: Path) -> None:
-    mark = target.parent / f".{target.name}.etag"
+def _fetch_object(client: Any, bucket: str, item: dict[str, Any], target: Path, *, marks: Path) -> None:
+    mark = marks / sha256_bytes(item["Key"].encode())
     tag = f"{item['ETag']} {item['Size']}"
     if target.is_file() and mark.is_file() and mark.read_text() == tag:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    marks.mkdir(parents=True, exist_ok=True)
     with _replaced(target) as partial:
         client.download_file(bucket, item["Key"], str(partial))
     mark.write_text(tag)
