@@ -3,7 +3,7 @@
 Decides how images are stored: encoded bytes in uncompressed tar shards in WebDataset layout, read by offset. A derived
 dataset writes a new index and points at its parents' shards. Refuses a shard or an index whose bytes changed.
 
-    writer = DatasetWriter(workspace, classes=("RBC", "WBC"), kind="dataset_real")
+    writer = DatasetWriter(workspace, classes=("RBC", "WBC"))
     writer.add(Row(id="a.jpg", …), payload)        # a new image
     writer.link(row, parent)                       # an image that stands in a parent's shards
     writer.finish()
@@ -14,6 +14,7 @@ dataset writes a new index and points at its parents' shards. Refuses a shard or
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -154,7 +155,7 @@ class DatasetWriter:
         """Store an image's encoded bytes (JPEG, PNG, WebP) under a row; offset, bytes and sha256 are filled in."""
         if self._stream is None:
             self._stream = (self._root / "shards" / f"{self._count:05d}.tar").open("wb")
-        name = f"{len(self._rows) + len(self._open_rows):08d}.{_suffix(payload)}"
+        name = f"{len(self._rows) + len(self._open_rows):08d}.{image_suffix(payload)}"
         header = tarfile.TarInfo(name)
         header.size = len(payload)
         self._stream.write(header.tobuf(tarfile.USTAR_FORMAT))
@@ -176,11 +177,15 @@ class DatasetWriter:
             raise InputError("a quarantined row needs its reason", where=row.id)
         self._rows.append(replace(row, shard_digest="", offset=0, bytes=0))
 
-    def finish(self) -> list[Row]:
-        """Write the index and the class list; returns the rows in index order. Raises InputError on a repeated id."""
+    def finish(self, *, revise: Callable[[Row], Row] | None = None) -> list[Row]:
+        """Write the index and the class list; returns the rows in index order. Raises InputError on a repeated id.
+
+        Args:
+            revise: applied to every row before it is written: groups and splits are known only after the last image.
+        """
         self._close_shard()
-        rows = sorted(self._rows, key=lambda row: row.id)
-        for before, after in zip(rows, rows[1:], strict=False):
+        rows = sorted(map(revise, self._rows) if revise else self._rows, key=lambda row: row.id)
+        for before, after in itertools.pairwise(rows):
             if before.id == after.id:
                 raise InputError("two images with one id", where=after.id)
         pq.write_table(rows_to_table(rows), self._root / _INDEX, compression="zstd", store_schema=True)
@@ -215,6 +220,7 @@ def encode_png(image: Image) -> bytes:
     return buffer.getvalue()
 
 
-def _suffix(payload: bytes) -> str:
+def image_suffix(payload: bytes) -> str:
+    """What encoded bytes are, by their first ones: a file suffix without its dot."""
     known = {b"\xff\xd8\xff": "jpg", b"\x89PN": "png", b"RIF": "webp", b"BM": "bmp"}
     return next((suffix for magic, suffix in known.items() if payload.startswith(magic)), "bin")

@@ -1,0 +1,139 @@
+"""What every label format is read into, and how labels find their images.
+
+Decides the pairing: by name and relative folder, never by order. `JPEGImages/a/x.jpg` and `Annotations/a/x.xml` are one
+pair, so are `train/images/x.jpg` and `train/labels/x.txt`. Refuses a pair that is not one to one.
+
+>>> pair_key("VOC2012/JPEGImages/a/x.jpg") == pair_key("VOC2012/Annotations/a/x.xml") == "VOC2012/a/x"
+True
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import yaml
+
+from edgewright.errors import SourceError
+
+MAX_LABEL_BYTES = 5_000_000
+MAX_YAML_BYTES = 256_000
+_ROLE_FOLDERS = frozenset({"images", "jpegimages", "labels", "annotations"})
+
+
+@dataclass(frozen=True)
+class RawBox:
+    """One box as its file says it, not yet checked against the picture.
+
+    Attributes:
+        name: the class name.
+        xyxy: px of the annotation's frame, or shares of the picture (see `Annotation.relative`).
+        ignore: a crowd or a difficult object: neither trained on nor counted.
+        reason: why the reader could not read it; empty where it could.
+    """
+
+    name: str
+    xyxy: tuple[float, float, float, float]
+    ignore: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The labels of one image.
+
+    Attributes:
+        wh: what the label file says the picture measures in px; None where it does not say.
+        relative: corners are shares of the upright picture, not px.
+        reason: why none of it can be used; the image is then quarantined.
+    """
+
+    boxes: tuple[RawBox, ...] = ()
+    wh: tuple[int, int] | None = None
+    relative: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a format's reader found.
+
+    Attributes:
+        by_image: image name => annotation; an image that is absent has no label file.
+        files: label files that were used.
+        unpaired: label file or entry => why it belongs to no image.
+        not_photographs: pictures that are part of the format (segmentation masks).
+    """
+
+    classes: tuple[str, ...]
+    by_image: Mapping[str, Annotation] = field(default_factory=dict)
+    files: frozenset[str] = frozenset()
+    unpaired: Mapping[str, str] = field(default_factory=dict)
+    not_photographs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Attributes: label_of: image => label file; refused: image => reason; unpaired: label file => reason."""
+
+    label_of: Mapping[str, str]
+    refused: Mapping[str, str]
+    unpaired: Mapping[str, str]
+
+
+def pair_key(name: str) -> str:
+    """The path without its suffix and without the folders that only say what a file is."""
+    path = PurePosixPath(name)
+    folders = [part for part in path.parts[:-1] if part.lower() not in _ROLE_FOLDERS]
+    return "/".join([*folders, path.stem])
+
+
+def pair_by_name(images: Iterable[str], label_files: Iterable[str]) -> Pairs:
+    """One image and one label file of one key are a pair; two of either are refused, all of them."""
+    pictures, texts = _by_key(images), _by_key(label_files)
+    label_of: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    unpaired: dict[str, str] = {}
+    for key, found in texts.items():
+        candidates = pictures.get(key, [])
+        if not candidates:
+            unpaired.update(dict.fromkeys(found, "a label file without an image"))
+        elif len(candidates) == len(found) == 1:
+            label_of[candidates[0]] = found[0]
+        else:
+            reason = f"labels cannot be paired: {', '.join(candidates)} and {', '.join(found)} share one name"
+            refused.update(dict.fromkeys(candidates, reason))
+    return Pairs(label_of, refused, unpaired)
+
+
+def class_list(found: Sequence[str], configured: tuple[str, ...], *, where: str) -> tuple[str, ...]:
+    """The configured list where there is one. Raises SourceError on an empty or repeated name."""
+    names = tuple(configured or found)
+    bad = [name for name in names if not name.strip() or not name.isprintable()]
+    if bad or len(set(names)) != len(names):
+        raise SourceError(
+            "not a class list", expected="distinct, printable names", got=ascii(list(names))[:200], where=where
+        )
+    return names
+
+
+def read_yaml(payload: bytes, *, where: str) -> object:
+    """YAML without aliases (an alias bomb grows a billionfold) and without tags. Raises SourceError."""
+    if len(payload) > MAX_YAML_BYTES:
+        raise SourceError("YAML file too large", expected=f"<= {MAX_YAML_BYTES} bytes", got=len(payload), where=where)
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(payload)):
+            raise SourceError("YAML aliases are not read", where=where, next_step="write the values out")
+        document: object = yaml.safe_load(payload)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise SourceError("not YAML", got=str(error)[:200], where=where) from error
+    return document
+
+
+def _by_key(names: Iterable[str]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        found[pair_key(name)].append(name)
+    return found

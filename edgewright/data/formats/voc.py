@@ -1,0 +1,116 @@
+"""Pascal VOC: one XML file an image, `Annotations/x.xml` for `JPEGImages/x.jpg`.
+
+Decides: the class list is sorted by name unless the recipe gives one; `difficult` objects are ignore regions, as in the
+VOC evaluation; corners are taken as they stand (tools differ on whether they count from 0 or 1). Refuses a DOCTYPE, so
+that no entity is ever expanded. Segmentation masks are not read.
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from xml.parsers import expat
+
+from edgewright.data.dataset import Dataset
+from edgewright.data.formats.annotation import MAX_LABEL_BYTES, Annotation, Labels, RawBox, class_list, pair_by_name
+from edgewright.data.rows import SPLITS, Row
+from edgewright.data.sources import Source, Unusable
+
+_MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def detect(source: Source) -> bool:
+    return any(b"<annotation" in source.head(name, max_bytes=2048) for name in source.named(".xml")[:20])
+
+
+def read(source: Source, configured: tuple[str, ...]) -> Labels:
+    masks = frozenset(name for name in source.images if _MASK_FOLDERS & {p.lower() for p in PurePosixPath(name).parts})
+    photographs = [name for name in source.images if name not in masks]
+    pairs = pair_by_name(photographs, source.named(".xml"))
+    by_image = {image: Annotation(reason=reason) for image, reason in pairs.refused.items()}
+    for image, file in pairs.label_of.items():
+        try:
+            by_image[image] = parse(source.read(file, max_bytes=MAX_LABEL_BYTES))
+        except Unusable as error:
+            by_image[image] = Annotation(reason=f"{file}: {error}")
+    names = sorted({box.name for annotation in by_image.values() for box in annotation.boxes if box.name})
+    classes = class_list(names, configured, where=source.where)
+    return Labels(classes, by_image, frozenset(pairs.label_of.values()), pairs.unpaired, masks)
+
+
+def parse(payload: bytes) -> Annotation:
+    """One XML file. Raises Unusable where it is not an annotation."""
+    _refuse_doctype(payload)
+    root = ET.fromstring(payload)  # noqa: S314 - no DOCTYPE, so no entities
+    if root.tag != "annotation":
+        raise Unusable("not a VOC annotation", expected="<annotation>", got=f"<{root.tag[:40]}>")
+    wh = (_whole(root, "size/width"), _whole(root, "size/height"))
+    return Annotation(
+        boxes=tuple(_box(node) for node in root.findall("object")),
+        wh=wh if min(wh) > 0 else None,  # several tools write 0 where they did not look
+    )
+
+
+def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None:
+    """`JPEGImages/`, `Annotations/`, `ImageSets/Main/<split>.txt`; corners rounded to whole px, as VOC has them."""
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (out / folder).mkdir(parents=True)
+    for split in SPLITS:
+        stems = [PurePosixPath(name).stem for name, row in named if row.split == split]
+        (out / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems))
+    for name, row in named:
+        (out / "JPEGImages" / name).write_bytes(dataset.payload(row))
+        if row.state != "unlabeled":
+            tree = ET.ElementTree(_document(name, row, dataset.classes))
+            ET.indent(tree)
+            tree.write(out / "Annotations" / f"{PurePosixPath(name).stem}.xml", encoding="utf-8")
+
+
+def _refuse_doctype(payload: bytes) -> None:
+    """Expat itself reads the document first, in whatever encoding, and stops at a DOCTYPE."""
+    parser = expat.ParserCreate()
+
+    def refuse(*_: object) -> None:
+        raise Unusable("a DOCTYPE, which could define entities, is not read")
+
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(payload, True)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise Unusable("not XML", got=error) from error
+
+
+def _box(node: ET.Element) -> RawBox:
+    name = (node.findtext("name") or "").strip()
+    ignore = (node.findtext("difficult") or "").strip() == "1"
+    try:
+        x1, y1, x2, y2 = (float(node.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS)
+    except ValueError:
+        return RawBox(name, (math.nan,) * 4, ignore, reason="a corner is missing or not a number")
+    return RawBox(name, (x1, y1, x2, y2), ignore)
+
+
+def _whole(root: ET.Element, path: str) -> int:
+    text = (root.findtext(path) or "0").strip()
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
+
+
+def _document(name: str, row: Row, classes: tuple[str, ...]) -> ET.Element:
+    root = ET.Element("annotation")
+    ET.SubElement(root, "folder").text = "JPEGImages"
+    ET.SubElement(root, "filename").text = name
+    size = ET.SubElement(root, "size")
+    for tag, value in (("width", row.width), ("height", row.height), ("depth", 3)):
+        ET.SubElement(size, tag).text = str(value)
+    for label in row.labels:
+        node = ET.SubElement(root, "object")
+        ET.SubElement(node, "name").text = classes[label.class_id]
+        ET.SubElement(node, "difficult").text = str(int(label.ignore))
+        box = ET.SubElement(node, "bndbox")
+        x1, y1, x2, y2 = (round(value) for value in label.xyxy)
+        for tag, corner in zip(_CORNERS, (x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)), strict=True):
+            ET.SubElement(box, tag).text = str(corner)
+    return root

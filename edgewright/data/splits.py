@@ -1,0 +1,132 @@
+"""Splits: which group is for training, for choosing, for testing; and the ledger that keeps it so.
+
+Decides by groups, stratified by class: a group goes where its classes are most missing, rare classes first. A group
+that once had a split keeps it. Where near-duplicates join groups of two splits, the held-out side wins (test over val
+over train), because a test image that was trained on is no test. Refuses nothing; what it changes is reported.
+
+Law: a split is a partition by group: one group, one split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgewright.data.rows import SPLITS
+from edgewright.errors import ArtifactCorrupt
+
+_FloatTable = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SplitLedger:
+    """Base group => split, over all ingests of a project.
+
+    Law: `SplitLedger.from_json(ledger.to_json()) == ledger`.
+
+    Attributes:
+        version: goes up by one with every change; comparisons hold only within one version.
+    """
+
+    version: int = 0
+    splits: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": self.version, "splits": dict(sorted(self.splits.items()))}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, where: str = "splits.json") -> SplitLedger:
+        """Raises ArtifactCorrupt."""
+        version, splits = value.get("version"), value.get("splits")
+        if not isinstance(version, int) or not isinstance(splits, dict) or set(splits.values()) - set(SPLITS):
+            raise ArtifactCorrupt("not a split ledger", where=where)
+        return cls(version, {str(group): str(split) for group, split in splits.items()})
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Attributes: split_of: merged group => split; moved: base groups whose split changed, as `group: old -> new`."""
+
+    ledger: SplitLedger
+    split_of: Mapping[tuple[str, ...], str]
+    moved: tuple[str, ...]
+
+
+def assign_splits(
+    weights: Mapping[tuple[str, ...], Sequence[int]],
+    *,
+    shares: tuple[float, float, float],
+    seed: int,
+    ledger: SplitLedger | None = None,
+) -> Assignment:
+    """Give every merged group a split.
+
+    Args:
+        weights: merged group (its base groups) => how many images and how many objects of each class it has.
+        shares: of train, val and test, by images and by every class.
+        seed: orders groups that are otherwise alike.
+        ledger: what was decided before.
+    """
+    old = ledger or SplitLedger()
+    groups = sorted(weights)
+    kept = {group: split for group in groups if (split := _kept_split(group, old))}
+    split_of = {**kept, **_assign_new(weights, kept, shares=shares, seed=seed)}
+    _fill_empty(split_of, frozenset(kept), shares)
+    decided = {base: split_of[group] for group in groups for base in group}
+    changed = [base for base, split in decided.items() if old.splits.get(base, split) != split]
+    moved = [f"{base}: {old.splits[base]} -> {decided[base]}" for base in sorted(changed)]
+    splits = {**old.splits, **decided}
+    version = old.version + (splits != dict(old.splits))
+    return Assignment(SplitLedger(version, dict(sorted(splits.items()))), split_of, tuple(moved))
+
+
+def _kept_split(group: tuple[str, ...], ledger: SplitLedger) -> str | None:
+    """The most held-out split that any of the joined groups had."""
+    known = [SPLITS.index(ledger.splits[base]) for base in group if base in ledger.splits]
+    return SPLITS[max(known)] if known else None
+
+
+def _assign_new(
+    weights: Mapping[tuple[str, ...], Sequence[int]],
+    kept: Mapping[tuple[str, ...], str],
+    *,
+    shares: tuple[float, float, float],
+    seed: int,
+) -> dict[tuple[str, ...], str]:
+    """Greedy: each group to the split where it lowers the squared distance to the targets most (Sechidis 2011)."""
+    groups = sorted(weights)
+    table: _FloatTable = np.array([weights[group] for group in groups], dtype=np.float64)
+    total = np.maximum(table.sum(axis=0), 1) if len(groups) else np.ones(1)
+    scaled = table / total  # (groups, features): each feature sums to 1
+    missing = np.repeat(np.array(shares)[:, None], scaled.shape[1] if len(groups) else 1, axis=1)
+    for index, group in enumerate(groups):
+        if group in kept:
+            missing[SPLITS.index(kept[group])] -= scaled[index]
+    chosen: dict[tuple[str, ...], str] = {}
+    shuffled = np.random.default_rng(seed).permutation(len(groups))
+    for index in sorted(shuffled.tolist(), key=lambda i: -float(scaled[i].max())):
+        if groups[index] in kept:
+            continue
+        gain = (2 * missing * scaled[index] - scaled[index] ** 2).sum(axis=1)
+        best = int(np.argmax(gain))
+        missing[best] -= scaled[index]
+        chosen[groups[index]] = SPLITS[best]
+    return chosen
+
+
+def _fill_empty(
+    split_of: dict[tuple[str, ...], str], kept: frozenset[tuple[str, ...]], shares: tuple[float, float, float]
+) -> None:
+    """No split stays empty while another one can give a new group away."""
+    for split, share in zip(SPLITS, shares, strict=True):
+        members = {name: sorted(group for group in split_of if split_of[group] == name) for name in SPLITS}
+        if members[split] or share <= 0:
+            continue
+        giver = max(SPLITS, key=lambda name: len(members[name]))
+        free = [group for group in members[giver] if group not in kept]
+        if len(members[giver]) > 1 and free:
+            split_of[free[-1]] = split
