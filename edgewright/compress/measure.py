@@ -1,0 +1,203 @@
+"""What INT8 costs: float, float ONNX and INT8 through the one evaluator on real test images, and timed as a device runs.
+
+Decides nothing: `gates/model_gate.py` does. All three go through the same letterbox, decoding and thresholds, so that a
+difference is the network's alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from edgewright.artifacts import Artifact
+from edgewright.compress.quantize import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Row
+from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matches
+from edgewright.detect.network import load_float_network
+from edgewright.errors import InputError
+from edgewright.progress import OnProgress, silent
+from edgewright.recipe import GateModelConfig
+from edgewright.runtime.boxes import Boxes, Image
+from edgewright.runtime.preprocess import letterbox
+from edgewright.runtime.session import (
+    EVALUATION_SCORE_THRESHOLD,
+    ModelSpec,
+    Network,
+    Predictor,
+    load_network,
+    predictor,
+)
+
+PARITY_IOU = 0.5
+_WARM_UP_RUNS = 5
+_COMPARED_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of one picture (letterbox, network, decoding; not reading the file) on one CPU thread."""
+
+    p50_ms: float
+    p99_ms: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Of `n` float detections at or above the reporting threshold, the `share` that INT8 finds; None where n is 0."""
+
+    share: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class ModelMeasurement:
+    """Everything measured of a model before it may be released. `to_json` is plain JSON.
+
+    Attributes:
+        bytes: of the one file that the device loads.
+        float_bytes: of the float ONNX file.
+        export_difference: largest absolute difference of float ONNX to torch, raw output, in input px or score.
+    """
+
+    bytes: int
+    float_bytes: int
+    float_torch: Evaluation
+    float_onnx: Evaluation
+    int8: Evaluation
+    parity: Parity
+    export_difference: float
+    float_latency: Latency
+    int8_latency: Latency
+
+    def to_json(self) -> dict[str, Any]:
+        evaluations = {name: getattr(self, name).to_json() for name in ("float_torch", "float_onnx", "int8")}
+        return {**asdict(self), **evaluations}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ModelMeasurement:
+        parts: dict[str, Any] = {
+            **{name: Evaluation.from_json(value[name]) for name in ("float_torch", "float_onnx", "int8")},
+            **{name: Latency(**value[name]) for name in ("float_latency", "int8_latency")},
+            "parity": Parity(**value["parity"]),
+        }
+        return cls(**{**value, **parts})
+
+
+def measure_model(
+    int8: Artifact,
+    detector: Artifact,
+    dataset: Dataset,
+    config: GateModelConfig,
+    *,
+    threads: int,
+    on_progress: OnProgress = silent,
+) -> ModelMeasurement:
+    """Evaluate and time the INT8 model and what it was made from, on labeled real `test` rows.
+
+    Args:
+        threads: for the evaluation; latency is always taken on one thread.
+
+    Raises:
+        InputError: another class list, or no labeled real test image.
+    """
+    spec = ModelSpec.from_json(int8.json(SPEC_FILE))
+    dataset.check_classes(spec.classes)
+    rows = dataset.select(split="test", origin="real", labeled=True)
+    if not rows:
+        raise InputError("no labeled test photograph", expected="at least 1", where=dataset.ref.uri)
+    torch_network, _ = load_float_network(detector.path, threads=threads)
+    networks = {
+        "float": torch_network,
+        "float ONNX": load_network(int8.path(FLOAT_FILE), threads=threads),
+        "INT8": load_network(int8.path(INT8_FILE), threads=threads),
+    }
+    found = _evaluate_all(networks, spec, dataset, rows, on_progress)
+    pictures = [dataset.image(row) for row in rows[:_COMPARED_IMAGES]]
+    timed = {name: load_network(int8.path(name), threads=1) for name in (FLOAT_FILE, INT8_FILE)}
+    latency = {
+        name: measure_latency(predictor(network, spec), pictures, runs=config.latency_runs)
+        for name, network in timed.items()
+    }
+    return ModelMeasurement(
+        bytes=int8.path(INT8_FILE).stat().st_size,
+        float_bytes=int8.path(FLOAT_FILE).stat().st_size,
+        float_torch=_without_detections(found["float"]),
+        float_onnx=_without_detections(found["float ONNX"]),
+        int8=_without_detections(found["INT8"]),
+        parity=measure_parity(found["float"].detections, found["INT8"].detections, spec=spec),
+        export_difference=_largest_difference(networks["float"], networks["float ONNX"], pictures, spec.input_px),
+        float_latency=latency[FLOAT_FILE],
+        int8_latency=latency[INT8_FILE],
+    )
+
+
+def dataset_samples(dataset: Dataset, rows: Sequence[Row]) -> Iterator[Sample]:
+    """Pictures with their truth, read one at a time."""
+    return (Sample(dataset.image(row), row.boxes, row.ignored) for row in rows)
+
+
+def measure_parity(reference: Sequence[Boxes], candidate: Sequence[Boxes], *, spec: ModelSpec) -> Parity:
+    """Share of the reference's reported detections that the candidate reports too: same class, IoU >= 0.5.
+
+    Both are cut at the threshold that the device uses; the candidate a little lower, by one INT8 step of a score, so
+    that a box at the edge of being reported is not called lost.
+    """
+    n = hits = 0
+    for expected, got in zip(reference, candidate, strict=True):
+        reported = expected[expected.score >= spec.score_threshold]
+        near = got[got.score >= spec.score_threshold - SCORE_TOLERANCE]
+        n += len(reported)
+        hits += int(find_matches(near, reported, iou_threshold=PARITY_IOU).sum())
+    return Parity(hits / n if n else None, n)
+
+
+SCORE_TOLERANCE = 0.02
+"""A logit is stored in 256 steps; at scores near 0.25 one step moves the score by up to this."""
+
+
+def measure_latency(predict: Predictor, pictures: Sequence[Image], *, runs: int) -> Latency:
+    """Time `runs` predictions after a warm-up, pictures in turn."""
+    for index in range(_WARM_UP_RUNS):
+        predict(pictures[index % len(pictures)])
+    took_ms = np.zeros(runs)
+    for index in range(runs):
+        start = time.perf_counter()
+        predict(pictures[index % len(pictures)])
+        took_ms[index] = (time.perf_counter() - start) * 1000
+    return Latency(float(np.percentile(took_ms, 50)), float(np.percentile(took_ms, 99)), runs)
+
+
+def _evaluate_all(
+    networks: dict[str, Network], spec: ModelSpec, dataset: Dataset, rows: Sequence[Row], on_progress: OnProgress
+) -> dict[str, Evaluation]:
+    total = len(networks) * len(rows)
+    found: dict[str, Evaluation] = {}
+    for name, network in networks.items():
+        before = len(found) * len(rows)
+
+        def report(done: int, _total: int, _what: str, before: int = before, name: str = name) -> None:
+            on_progress(before + done, total, f"evaluating {name}")
+
+        found[name] = evaluate(
+            predictor(network, spec, score_threshold=EVALUATION_SCORE_THRESHOLD),
+            dataset_samples(dataset, rows),
+            classes=spec.classes,
+            on_progress=report,
+            collect=True,
+        )
+    return found
+
+
+def _largest_difference(a: Network, b: Network, pictures: Sequence[Image], input_px: int) -> float:
+    tensors = [letterbox(picture, size_px=input_px)[0] for picture in pictures]
+    return max(float(np.abs(a(tensor) - b(tensor)).max()) for tensor in tensors)
+
+
+def _without_detections(evaluation: Evaluation) -> Evaluation:
+    return Evaluation(**{**vars(evaluation), "detections": ()})
