@@ -94,13 +94,13 @@ def live_server(home: Path) -> ServerRecord | None:
         record = ServerRecord(**json.loads((home / "prefect" / "server.json").read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    if not _is_our_server(record, home):
+    if not is_server_of(record, home):
         return None
     if _alive(record.owner_pid):
         return record
     os.kill(record.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while _is_our_server(record, home):
+    while is_server_of(record, home):
         if time.monotonic() > deadline:
             os.kill(record.pid, signal.SIGKILL)
         time.sleep(0.05)
@@ -146,7 +146,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _is_our_server(record: ServerRecord, home: Path) -> bool:
+def is_server_of(record: ServerRecord, home: Path) -> bool:
     """Whether the pid still is a Prefect server of this home: pids are reused by other programs."""
     try:
         command = Path(f"/proc/{record.pid}/cmdline").read_bytes()

@@ -1,0 +1,64 @@
+"""Recipes: presets, overrides, refusals, and that every field takes part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgewright.errors import RecipeError
+from edgewright.recipe import PRESET_NAMES, PRESETS, Recipe, resolve
+
+
+@pytest.mark.parametrize("preset", PRESET_NAMES)
+def test_every_preset_is_a_valid_recipe(preset: str) -> None:
+    recipe = resolve(preset)
+    assert recipe.preset == preset
+    column = PRESET_NAMES.index(preset)
+    for path, row in PRESETS.items():
+        section, field = path.split(".")
+        assert getattr(getattr(recipe, section), field) == row[column], path
+
+
+def test_a_recipe_survives_json() -> None:
+    recipe = resolve("laptop", overrides=["seed=7", "ingest.classes=[a, b]"])
+    assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
+
+
+def test_a_file_stands_on_its_preset_and_overrides_stand_on_both(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("preset: demo\ntrain_detector:\n  epochs: 5\n")
+    recipe = resolve(str(path), overrides=["generate.images=9"])
+    assert (recipe.train_detector.epochs, recipe.generate.images, recipe.train_detector.image_px) == (5, 9, 192)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train_detector:\n  epoch: 5\n", "train_detector.epoch"),  # a misspelt field
+        ("train_detector:\n  epochs: many\n", "train_detector.epochs"),  # a wrong type
+        ("train_detector:\n  epochs: 0\n", "train_detector.epochs"),  # out of range
+        ("preset: huge\n", "unknown preset"),
+        ("- a\n- b\n", "not a recipe"),  # another shape
+        ("a: &a [x]\nb: *a\n", "aliases"),  # a YAML bomb needs aliases
+        ("a: [\n", "not YAML"),
+        ("x: " + "y" * 70_000, "too large"),
+    ],
+)
+def test_a_bad_file_is_refused_by_what_is_wrong_with_it(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=said):
+        resolve(str(path))
+
+
+@pytest.mark.parametrize("override", ["epochs", "a.b.c=1", "train_detector.epochs=none", "nothing.here=1"])
+def test_a_bad_override_is_refused(override: str) -> None:
+    with pytest.raises(RecipeError):
+        resolve("demo", overrides=[override])
+
+
+def test_neither_preset_nor_file() -> None:
+    with pytest.raises(RecipeError, match="demo, laptop"):
+        resolve("lapptop")

@@ -1,0 +1,71 @@
+"""The run's record: what is continued, what is not, and one live run a home."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgewright.errors import ArtifactMissing, HomeBusy
+from tasks.journal import PUBLIC, Journal, find_journal, home_lock, journals
+
+
+def begin(runs: Path, plan: str = "plan") -> Journal:
+    return Journal.begin(runs, project="p", source="s", recipe={}, plan=plan)
+
+
+def test_the_public_object_has_every_key_of_the_command_line_contract(tmp_path: Path) -> None:
+    assert set(begin(tmp_path).public) == set(PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("status", "plan", "continues"),
+    [
+        ("running", "plan", True),  # killed: nobody wrote that it ended
+        ("interrupted", "plan", True),  # Ctrl-C
+        ("failed", "plan", True),  # a full disk, say
+        ("finished", "plan", False),
+        ("ended", "plan", False),  # a gate ended it
+        ("waiting", "plan", False),  # a person decides, not the command
+        ("running", "other", False),  # another recipe or source
+    ],
+)
+def test_only_an_unfinished_run_of_the_same_plan_is_continued(
+    tmp_path: Path, status: str, plan: str, continues: bool
+) -> None:
+    first = begin(tmp_path, plan)
+    first.update(status=status)
+    again = Journal.resume_or_begin(tmp_path, project="p", source="s", recipe={}, plan="plan")
+    assert (again.run_id == first.run_id) == continues
+
+
+def test_a_stage_that_is_done_again_replaces_its_row(tmp_path: Path) -> None:
+    journal = begin(tmp_path)
+    for cached in (False, True):
+        journal.note_stage({"name": "ingest", "cached": cached}, {"uri": "u"})
+    assert journal.public["stages"] == [{"name": "ingest", "cached": True}]
+
+
+def test_runs_are_found_by_the_beginning_of_their_id(tmp_path: Path) -> None:
+    journal = begin(tmp_path)
+    assert find_journal(tmp_path, journal.run_id[:-2]) == journal
+    assert find_journal(tmp_path, "latest") == journal
+    with pytest.raises(ArtifactMissing, match="edgewright runs"):
+        find_journal(tmp_path, "nothing")
+    assert [known.run_id for known in journals(tmp_path)] == [journal.run_id]
+
+
+def test_a_second_live_run_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from tasks.journal import home_lock\n"
+    code += f"with home_lock(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(HomeBusy, match=str(holder.pid)), home_lock(tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+    with home_lock(tmp_path):
+        pass

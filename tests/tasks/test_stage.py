@@ -1,0 +1,239 @@
+"""The three faces of a stage, tried with two toy stages on a real store, a real MLflow file and a real Prefect server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewright.artifacts import ArtifactRef, LocalStore
+from edgewright.errors import ArtifactMissing, EdgewrightError, StoreUnavailable
+from edgewright.recipe import GenerateConfig, IngestConfig
+from edgewright.settings import Settings, read_settings
+from tasks import session as session_module
+from tasks.journal import Journal
+from tasks.server import PrefectServer, ServerRecord, is_server_of, live_server, prefect_server
+from tasks.session import Session, StageLink, session_open
+from tasks.stage import Work, stage
+from tasks.tracking import Tracker
+
+
+@stage(pools=("cpu",), identify={"source": lambda value, session: value})
+def read_words(config: IngestConfig, source: str, *, work: Work) -> ArtifactRef:
+    """Toy."""
+    work.on_progress(1, 1, "reading")
+    with work.session.store.workspace() as out:
+        (out / "words.txt").write_text(source)
+        return work.publish(out, kind="words", metrics={"length(words)": float(len(source))})
+
+
+@stage(pools=("gpu", "fpga"))
+def shout(config: GenerateConfig, words: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Toy."""
+    if config.images == 7:
+        raise EdgewrightError("seven is refused")
+    with work.session.store.workspace() as out:
+        (out / "words.txt").write_text(work.open(words).path("words.txt").read_text().upper())
+        return work.publish(out, kind="words")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def settings(home: Path) -> Settings:
+    return read_settings({"EDGEWRIGHT_HOME": str(home)})
+
+
+@pytest.fixture(scope="module")
+def tracker(settings: Settings) -> Tracker:
+    return Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
+
+
+@pytest.fixture
+def session(settings: Settings, tracker: Tracker, tmp_path: Path) -> Session:
+    journal = Journal.begin(settings.runs, project="toy", source="s", recipe={}, plan="p")
+    parent = tracker.start_parent("toy", run_id=journal.run_id)
+    return Session(
+        settings=settings,
+        store=LocalStore(tmp_path / "store"),
+        tracker=tracker,
+        journal=journal,
+        link=StageLink(project="toy", run_id=journal.run_id, mlflow_parent=parent),
+        trusted_source=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings) -> Iterator[PrefectServer]:
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    with prefect_server(settings) as running:
+        running.wait()
+        with temporary_settings({PREFECT_API_URL: running.api_url, PREFECT_HOME: settings.home / "prefect"}):
+            yield running
+
+
+def toy_flow(images: int = 1) -> Any:
+    from prefect import flow
+
+    @flow(name="toy", persist_result=False)
+    def toy(source: str) -> None:
+        shout(GenerateConfig(images=images), read_words(IngestConfig(), source))
+
+    return toy
+
+
+def key_of(config: IngestConfig, session: Session) -> str:
+    return read_words.key(config, {"source": "a"}, session=session)
+
+
+def test_a_task_is_tagged_for_every_pool() -> None:
+    assert shout.task.tags == {"pool:gpu", "pool:fpga"}
+    assert shout.pool == "gpu"
+
+
+def test_an_unknown_pool_is_refused() -> None:
+    with pytest.raises(EdgewrightError, match="quantum"):
+        stage(pools=("quantum",))
+
+
+def test_a_flow_has_a_typed_form() -> None:
+    form = shout.flow.parameters
+    assert list(form.properties) == ["config", "words", "link"]
+    assert form.required == ["config", "words"]
+
+
+def test_a_second_run_takes_everything_from_the_store(session: Session, server: PrefectServer) -> None:
+    with session_open(session):
+        for _ in range(2):
+            toy_flow()("hello")
+    rows = session.journal.public["stages"]
+    assert [(row["name"], row["pool"], row["cached"]) for row in rows] == [
+        ("read_words", "cpu", True),
+        ("shout", "gpu", True),
+    ]
+    assert rows[0]["ran_on"]["router"] == "inline"
+    ref = ArtifactRef.from_json(session.journal.state["refs"]["shout"])
+    assert session.store.open(ref).path("words.txt").read_text() == "HELLO"
+
+
+def test_prefect_shows_tags_edges_and_cached_states(session: Session, server: PrefectServer) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    with session_open(session):
+        toy_flow()("edges")
+        state = toy_flow()("edges", return_state=True)
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        for _ in range(100):  # task runs reach the server as events, a moment later
+            runs = {run.name: run for run in client.read_task_runs(flow_run_filter=only) if run.state.is_final()}
+            if len(runs) == 2:
+                break
+            time.sleep(0.1)
+    assert runs["shout"].state.name == "Cached"
+    assert set(runs["shout"].tags) == {"pool:fpga", "pool:gpu"}
+    assert runs["shout"].task_inputs["words"][0].id == runs["read_words"].id
+
+
+def test_an_error_keeps_its_type_through_prefect(session: Session, server: PrefectServer) -> None:
+    with session_open(session), pytest.raises(EdgewrightError, match="seven is refused"):
+        toy_flow(images=7)("hello")
+    children = session.tracker.client.search_runs(
+        [session.tracker.client.get_run(session.link.mlflow_parent).info.experiment_id],
+        f"tags.`mlflow.parentRunId` = '{session.link.mlflow_parent}'",
+    )
+    assert {child.data.tags["edgewright.stage"]: child.info.status for child in children} == {
+        "read_words": "FINISHED",
+        "shout": "FAILED",
+    }
+    assert next(c.data.metrics for c in children if c.data.metrics) == {"length_words_": 5.0}
+
+
+def test_a_stage_done_again_joins_its_mlflow_run(session: Session) -> None:
+    inputs = {"source": "again"}
+    key = read_words.key(IngestConfig(), inputs, session=session)
+    for _ in range(2):
+        read_words.execute(IngestConfig(), inputs, session=session, key=key)
+    experiment = session.tracker.client.get_run(session.link.mlflow_parent).info.experiment_id
+    parent = f"tags.`mlflow.parentRunId` = '{session.link.mlflow_parent}'"
+    assert len(session.tracker.client.search_runs([experiment], parent)) == 1
+
+
+def test_stages_after_until_are_skipped(session: Session, server: PrefectServer) -> None:
+    from dataclasses import replace
+
+    with session_open(replace(session, excluded=frozenset({"shout"}))):
+        toy_flow()("until")
+    assert [row["name"] for row in session.journal.public["stages"]] == ["read_words"]
+
+
+def test_from_needs_the_stages_before_it_and_does_the_rest_anew(session: Session, server: PrefectServer) -> None:
+    from dataclasses import replace
+
+    later = replace(session, required=frozenset({"read_words"}), refresh=frozenset({"shout"}))
+    with session_open(later), pytest.raises(ArtifactMissing, match="read_words"):
+        toy_flow()("from")
+    with session_open(session):
+        toy_flow()("from")
+    with session_open(later):
+        toy_flow()("from")
+    assert [row["cached"] for row in session.journal.public["stages"]] == [True, False]
+
+
+def test_a_plan_runs_nothing(session: Session) -> None:
+    from dataclasses import replace
+
+    rows: list[dict[str, Any]] = []
+    with session_open(replace(session, plan=rows)):
+        toy_flow().fn("plan")
+    assert [(row["name"], row["state"]) for row in rows] == [("read_words", "to run"), ("shout", "to run")]
+    assert list(session.store.digests()) == []
+
+
+def test_every_part_of_the_work_changes_the_key(session: Session) -> None:
+    from dataclasses import replace
+
+    other_seed = replace(session, link=StageLink(project="toy", seed=1))
+    keys = {
+        key_of(IngestConfig(), session),
+        key_of(IngestConfig(min_images=11), session),
+        key_of(IngestConfig(), other_seed),
+        read_words.key(IngestConfig(), {"source": "b"}, session=session),
+    }
+    assert len(keys) == 4
+    assert key_of(IngestConfig(), session) == key_of(IngestConfig(), session)
+
+
+def test_a_stage_is_not_begun_on_a_full_disk(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "MIN_FREE_BYTES", 1 << 60)
+    with pytest.raises(StoreUnavailable, match="edgewright gc"):
+        read_words.execute(IngestConfig(), {"source": "x"}, session=session, key="0" * 64)
+
+
+@pytest.mark.slow
+def test_the_server_dies_with_a_killed_run(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from edgewright.settings import read_settings; from tasks.server import PrefectServer\n"
+        "server = PrefectServer(read_settings()); server.wait(); print(server.api_url, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "EDGEWRIGHT_HOME": str(tmp_path)}
+    killed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert killed.stdout.startswith(b"http://127.0.0.1:")
+    record = ServerRecord(**json.loads((tmp_path / "prefect" / "server.json").read_bytes()))
+    deadline = time.monotonic() + 20
+    while is_server_of(record, tmp_path.resolve()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_server_of(record, tmp_path.resolve())
+    assert live_server(tmp_path.resolve()) is None
