@@ -139,6 +139,14 @@ def decide_run(journal: Journal, settings: Settings, *, choice: str, person: str
     journal.update(status="ended" if choice == "end" else "interrupted")
 
 
+def reopen(journal: Journal, settings: Settings) -> Session:
+    """A session on a past run, to read its artifacts again."""
+    state = journal.state
+    tracker = _tracker(settings)
+    link = StageLink(project=state["project"], run_id=journal.run_id, mlflow_parent=state["mlflow_run_id"])
+    return Session(settings=settings, store=_store(settings), tracker=tracker, journal=journal, link=link)
+
+
 def request_of(journal: Journal) -> Request:
     """The request that a journal was begun with, to continue it."""
     state = journal.state

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.model_gate import ModelEvidence, decide_model
 from edgewright.recipe import GateModelConfig
+from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
+
+if TYPE_CHECKING:
+    from edgewright.compress.measure import ModelMeasurement
 
 
 @stage(pools=("cpu", "edge"))
@@ -18,20 +23,35 @@ def gate_model(
     """Evaluate float and INT8 on the real test images and on the device runtime."""
     from edgewright.compress.measure import measure_model
 
-    int8 = work.open(model)
     measured = measure_model(
-        int8,
+        work.open(model),
         work.open(detector),
         Dataset.open(work.session.store, dataset),
         config,
         threads=work.threads,
         on_progress=work.on_progress,
     )
-    evidence = ModelEvidence.from_json(measured.evidence)
-    verdict = decide_model(evidence, config)
+    verdict = decide_model(evidence_of(measured), config)
     with work.session.store.workspace() as out:
         (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True))
         (out / "measured.json").write_text(json.dumps(measured.to_json(), indent=1, sort_keys=True))
         work.child.tag({"gate.gate_model": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
         work.child.log_json(measured.to_json(), "measured.json")
-        return work.publish(out, kind="model_verdict", metrics=measured.metrics)
+        return work.publish(out, kind="model_verdict", metrics=numbers_of(evidence_of(measured).to_json()))
+
+
+def evidence_of(measured: ModelMeasurement) -> ModelEvidence:
+    """What the gate decides on: the float model is the trained one, the INT8 model is the shipped file."""
+    return ModelEvidence(
+        bytes=measured.bytes,
+        float_map50=measured.float_torch.map50,
+        float_map50_95=measured.float_torch.map50_95,
+        int8_map50=measured.int8.map50,
+        int8_map50_95=measured.int8.map50_95,
+        n_images=measured.int8.n_images,
+        parity=measured.parity.share,
+        parity_n=measured.parity.n,
+        p50_ms=measured.int8_latency.p50_ms,
+        p99_ms=measured.int8_latency.p99_ms,
+        latency_runs=measured.int8_latency.runs,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.recipe import GenerateConfig
+from tasks.numbers import numbers_of
 from tasks.pictures import picture_of, spread
 from tasks.stage import Work, stage
 
@@ -29,7 +30,7 @@ def generate(config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRe
             on_progress=work.on_progress,
         )
         writer.finish()
-        ref = work.publish(out, kind="dataset_synthetic", metrics=report.metrics)
+        ref = work.publish(out, kind="dataset_synthetic", metrics=numbers_of(report))
     made = Dataset.open(store, ref)
     if made.usable:
         pictures = [picture_of(made, row) for row in spread(made.usable, 12)]

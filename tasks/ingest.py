@@ -8,6 +8,7 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.splits import SplitLedger
 from edgewright.recipe import IngestConfig
+from tasks.numbers import numbers_of
 from tasks.source import is_simulated, locate_source, photograph, source_identity
 from tasks.stage import Work, stage
 
@@ -31,7 +32,7 @@ def ingest(config: IngestConfig, source: str, *, work: Work) -> ArtifactRef:
             on_progress=work.on_progress,
         )
         (out / "origin.json").write_text(json.dumps({"simulated": simulated}))
-        ref = work.publish(out, kind="dataset_real", metrics=report.metrics, facts={"simulated": simulated})
+        ref = work.publish(out, kind="dataset_real", metrics=numbers_of(report.to_json()), facts={"simulated": simulated})
     work.session.store.remember(_ledger_key(work), ref)
     return ref
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.recipe import LabelConfig
+from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
 
 
@@ -25,4 +26,4 @@ def label(config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, *, wo
             on_progress=work.on_progress,
         )
         writer.finish()
-        return work.publish(out, kind="dataset_labeled", metrics=report.metrics)
+        return work.publish(out, kind="dataset_labeled", metrics=numbers_of(report))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.recipe import QuantizeConfig
+from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
 
 
@@ -23,4 +24,4 @@ def quantize(config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef
             threads=work.threads,
             on_progress=work.on_progress,
         )
-        return work.publish(out, kind="int8_model", metrics=report.metrics)
+        return work.publish(out, kind="int8_model", metrics=numbers_of(report))

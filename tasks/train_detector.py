@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.recipe import TrainDetectorConfig
+from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: W
     def on_epoch(report: EpochReport) -> None:
         text = f"epoch {report.epoch} of {report.epochs}, val mAP50 {report.map50:.3f}"
         work.on_progress(report.epoch, report.epochs, text)
-        work.child.log(report.metrics, step=report.epoch)
+        work.child.log(numbers_of(report), step=report.epoch)
 
     with work.session.store.workspace() as out:
         report = train(
@@ -33,4 +34,4 @@ def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: W
             threads=work.threads,
             on_epoch=on_epoch,
         )
-        return work.publish(out, kind="detector", metrics=report.metrics)
+        return work.publish(out, kind="detector", metrics=numbers_of(report))

@@ -6,6 +6,7 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.recipe import TrainLabelerConfig
 from edgewright.runtime.preprocess import read_image
+from tasks.numbers import history_of, numbers_of
 from tasks.stage import Work, stage
 
 
@@ -25,7 +26,7 @@ def train_labeler(config: TrainLabelerConfig, dataset: ArtifactRef, *, work: Wor
             threads=work.threads,
             on_progress=work.on_progress,
         )
-        work.child.log_history(report.history)
+        work.child.log_history(history_of(out / "history.json"))
         if (out / "preview.png").exists():
             work.child.log_image(read_image(out / "preview.png"), "masks.png")
-        return work.publish(out, kind="labeler", metrics=report.metrics)
+        return work.publish(out, kind="labeler", metrics=numbers_of(report))

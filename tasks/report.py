@@ -1,0 +1,257 @@
+"""The page that a run ends with: gathers what the run's artifacts hold, and writes `report.html`.
+
+Decides the first line: what was refused stands before what came out. A section whose stage has not run is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgewright.artifacts import Artifact, ArtifactRef
+from edgewright.artifacts.store import write_atomically
+from edgewright.data.dataset import Dataset
+from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
+from edgewright.report.page import render
+from edgewright.runtime.boxes import Boxes
+from edgewright.runtime.preprocess import read_image
+from tasks.numbers import history_of
+from tasks.pictures import picture_of, spread
+from tasks.session import Session
+
+_PICTURES = 8
+_MLFLOW = "http://127.0.0.1:5000"
+_PREFECT = "http://127.0.0.1:4200"
+
+
+def write_report(session: Session) -> Path:
+    """Write the report of what has run so far, note its path and figures in the journal, and log it to MLflow."""
+    gathered = Gathered(session)
+    path = session.journal.path.parent / "report.html"
+    session.journal.update(models=gathered.models_json(), report=str(path))
+    write_atomically(path, render(gathered.data()).encode())
+    client = session.tracker.client
+    client.log_artifact(session.link.mlflow_parent, str(path))
+    session.tracker.tag(session.link.mlflow_parent, {"mlflow.note.content": gathered.headline()})
+    for precision, figures in gathered.models_json().items():
+        for name, value in figures.items():
+            if value is not None:
+                client.log_metric(session.link.mlflow_parent, f"{precision}/{name}", value)
+    return path
+
+
+class Gathered:
+    """A run's artifacts, opened as the page needs them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._state = session.journal.state
+        self._refs = {name: ArtifactRef.from_json(ref) for name, ref in self._state["refs"].items()}
+
+    def data(self) -> ReportData:
+        real = self._dataset("ingest")
+        return ReportData(
+            project=self._state["project"],
+            run_id=self._state["run_id"],
+            created_at=self._state["created_at"],
+            headline=self.headline(),
+            simulated=self._simulated(),
+            classes=real.classes if real else (),
+            counts=list(self._counts(real)) if real else [],
+            real=_pictures(real, split="train") if real else [],
+            synthetic=[] if self._refused() else self._synthetic(),
+            rejected=self._rejected(),
+            quarantined=[(row.id, row.quarantine) for row in real.quarantined] if real else [],
+            verdicts=self._verdicts(),
+            curves=list(self._curves()),
+            models=list(self._models()),
+            stages=[_stage_figures(row) for row in self._state["stages"]],
+            device=list(self._device()),
+            device_pictures=self._device_pictures(),
+            links=list(self._links()),
+            recipe_yaml=yaml.safe_dump(self._state["recipe"], sort_keys=False),
+        )
+
+    def headline(self) -> str:
+        """What was refused or went wrong first; then what came out."""
+        parts = []
+        if self._refused():
+            parts.append("Trained on real photographs only: the data gate left the synthetic pictures out.")
+        if self._state["error"]:
+            parts.append(f"The run ended early: {self._state['error']['message']}")
+        models = self.models_json()
+        if models:
+            int8 = models["int8"]
+            parts.append(
+                f"An INT8 detector of {int8['bytes'] / 1e6:.2f} MB finds {int8['map50']:.1%} mAP50 "
+                f"on {self._measured()['int8']['n_images']} test photographs."
+            )
+        if self._state["device"]:
+            device = self._state["device"]
+            parts.append(f"Release {device['version']} runs in slot {device['slot']} of a device that verified its signature.")
+        return " ".join(parts) or "The run has not produced a model yet."
+
+    def models_json(self) -> dict[str, dict[str, Any]]:
+        """`{float, int8: bytes, map50, map50_95}`; empty before the model gate has measured."""
+        if "gate_model" not in self._refs:
+            return {}
+        measured = self._measured()
+        rows = {"float": ("float_torch", "float_bytes"), "int8": ("int8", "bytes")}
+        return {
+            precision: {
+                "bytes": measured[size],
+                "map50": measured[evaluation]["map50"],
+                "map50_95": measured[evaluation]["map50_95"],
+            }
+            for precision, (evaluation, size) in rows.items()
+        }
+
+    def _open(self, stage: str) -> Artifact | None:
+        return self._session.store.open(self._refs[stage]) if stage in self._refs else None
+
+    def _dataset(self, stage: str) -> Dataset | None:
+        return Dataset.open(self._session.store, self._refs[stage]) if stage in self._refs else None
+
+    def _measured(self) -> dict[str, Any]:
+        artifact = self._open("gate_model")
+        measured: dict[str, Any] = artifact.json("measured.json") if artifact else {}
+        return measured
+
+    def _simulated(self) -> bool:
+        artifact = self._open("ingest")
+        return bool(artifact and artifact.json("origin.json")["simulated"])
+
+    def _verdicts(self) -> list[Verdict]:
+        artifacts = [self._open(stage) for stage in ("gate_data", "gate_model")]
+        found = [Verdict.from_json(artifact.json("verdict.json")) for artifact in artifacts if artifact]
+        noted = {gate["name"]: gate for gate in self._state["gates"]}
+        return [
+            Verdict.from_json({**verdict.to_json(), **{k: noted[verdict.gate][k] for k in ("decision", "decided_by", "why")}})
+            if verdict.gate in noted
+            else verdict
+            for verdict in found
+        ]
+
+    def _refused(self) -> bool:
+        return any(v.gate == "gate_data" and v.outcome is not Outcome.PASS for v in self._verdicts())
+
+    def _counts(self, real: Dataset) -> Iterator[tuple[str, str]]:
+        yield "usable photographs", f"{len(real.usable)}"
+        for split in ("train", "val", "test"):
+            rows = real.select(split=split)
+            yield split, f"{len(rows)} photographs, {sum(len(row.boxes) for row in rows)} objects"
+        yield "quarantined", f"{len(real.quarantined)}"
+        training = self._dataset("gate_data")
+        if training:
+            yield "synthetic pictures admitted", f"{len(training.select(origin='synthetic'))}"
+
+    def _synthetic(self) -> list[Picture]:
+        labeled = self._dataset("label") or self._dataset("generate")
+        return _pictures(labeled, split="train") if labeled else []
+
+    def _rejected(self) -> list[Picture]:
+        """What the labeler left out; all of it where the gate refused."""
+        generated, labeled = self._dataset("generate"), self._dataset("label")
+        if generated is None or labeled is None:
+            return []
+        if self._refused():
+            return [_captioned(generated, row, "left out by the data gate") for row in spread(generated.usable, _PICTURES)]
+        reasons = {row.id: row.quarantine for row in labeled.quarantined}
+        rows = [row for row in generated.usable if row.id in reasons]
+        return [_captioned(generated, row, reasons[row.id]) for row in spread(rows, _PICTURES)]
+
+    def _curves(self) -> Iterator[Curve]:
+        detector = self._open("train_detector")
+        if detector:
+            history = history_of(detector.path("history.json"))
+            names = {"val/map50": "mAP50", "val/map50_95": "mAP50-95"}
+            yield Curve("Detector on val", "epoch", "mAP", _series(history, names))
+        generator = self._open("train_generator")
+        history = history_of(generator.path("history.json")) if generator else []
+        if history:
+            yield Curve("GAN losses", "step", "loss", _series(history, {"d_loss": "discriminator", "g_loss": "generator"}))
+        labeler = self._open("train_labeler")
+        if labeler:
+            yield Curve("Labeler loss", "step", "loss", _series(history_of(labeler.path("history.json")), {"loss": "loss"}))
+        for name, key in (("float", "float_torch"), ("INT8", "int8")):
+            curves = self._measured().get(key, {}).get("curves", [])
+            if curves:
+                series = [Series(curve["class_name"], curve["recall"], curve["precision"]) for curve in curves]
+                yield Curve(f"Precision and recall, {name}", "recall", "precision", series)
+
+    def _models(self) -> Iterator[ModelFigures]:
+        measured = self._measured()
+        if not measured:
+            return
+        rows = (
+            ("float (torch)", "float_torch", "float_bytes", None),
+            ("float (ONNX)", "float_onnx", "float_bytes", "float_latency"),
+            ("INT8", "int8", "bytes", "int8_latency"),
+        )
+        for precision, evaluation, size, latency in rows:
+            yield ModelFigures(
+                precision=precision,
+                bytes=measured[size],
+                map50=measured[evaluation]["map50"],
+                map50_95=measured[evaluation]["map50_95"],
+                p50_ms=measured[latency]["p50_ms"] if latency else None,
+                p99_ms=measured[latency]["p99_ms"] if latency else None,
+                map50_by_class=measured[evaluation]["ap50"],
+            )
+
+    def _device(self) -> Iterator[tuple[str, str]]:
+        device = self._state["device"]
+        if device:
+            yield "release", f"{device['version']}"
+            yield "slot", f"{device['slot']}"
+            yield "signature", "verified by the device (TUF)"
+            yield "p50, p99", f"{device['p50_ms']:.1f} ms, {device['p99_ms']:.1f} ms"
+            yield "detections on its feed", f"{device['detections']}"
+
+    def _device_pictures(self) -> list[Picture]:
+        artifact, real = self._open("flash"), self._dataset("ingest")
+        if artifact is None or real is None:
+            return []
+        return list(device_pictures(artifact, n=_PICTURES))
+
+    def _links(self) -> Iterator[tuple[str, str]]:
+        """They open while `edgewright ui` serves this home."""
+        parent = self._session.link.mlflow_parent
+        experiment = self._session.tracker.client.get_run(parent).info.experiment_id
+        yield "MLflow run", f"{_MLFLOW}/#/experiments/{experiment}/runs/{parent}"
+        if self._state["prefect_flow_run_id"]:
+            yield "Prefect run", f"{_PREFECT}/runs/flow-run/{self._state['prefect_flow_run_id']}"
+
+
+def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:
+    """Frames of the device's feed with what the device itself detected on them."""
+    frames = artifact.json("device.json")["frames"]
+    for frame in spread([frame for frame in frames if f"frames/{frame['frame']}" in artifact.files], n):
+        image = read_image(artifact.path(f"frames/{frame['frame']}"))
+        yield Picture(image, Boxes.of(frame["xyxy"], class_id=frame["class_id"], score=frame["score"]), frame["frame"])
+
+
+def _pictures(dataset: Dataset, *, split: str) -> list[Picture]:
+    rows = [row for row in dataset.select(split=split) if len(row.boxes)] or dataset.select(split=split)
+    return [picture_of(dataset, row) for row in spread(rows, _PICTURES)]
+
+
+def _captioned(dataset: Dataset, row: Any, caption: str) -> Picture:
+    return picture_of(dataset, row, caption=caption)
+
+
+def _series(history: list[tuple[int, dict[str, float]]], names: dict[str, str]) -> list[Series]:
+    return [
+        Series(label, [step for step, row in history if name in row], [row[name] for _, row in history if name in row])
+        for name, label in names.items()
+        if any(name in row for _, row in history)
+    ]
+
+
+def _stage_figures(row: dict[str, Any]) -> StageFigures:
+    ran_on = f"{row['ran_on']['host']}, {row['ran_on']['device']} ({row['ran_on']['router']})"
+    return StageFigures(row["name"], row["pool"], ran_on, row["seconds"], row["cached"])
