@@ -1,0 +1,169 @@
+"""Contracts of the documents: they name what exists, and nothing of the machine that wrote them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from edgewright import cli, settings
+from edgewright.recipe import PRESET_NAMES, Recipe
+from flows.lifecycle import STAGES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = (ROOT / "docs/commands.md").read_text()
+SETTINGS = (ROOT / "docs/settings.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COMMAND_NAMES = sorted(typer.main.get_command(cli._application()).commands)  # type: ignore[attr-defined]
+DECISIONS = sorted(path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TEXT = (".py", ".md", ".toml", ".yaml", ".yml", ".json", ".txt", ".html", ".css", "Makefile", "run", ".gitignore")
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    found = (ROOT / name for name in listed.stdout.split("\0") if name.endswith(TEXT))
+    return [path for path in found if path.is_file()]
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+def test_every_command_is_described(name: str) -> None:
+    assert f"`edgewright {name}" in COMMANDS
+    assert re.search(rf"`(edgewright )?{name}`", README)
+
+
+def test_no_command_is_described_that_does_not_exist() -> None:
+    documents = README + COMMANDS + SETTINGS
+    assert set(re.findall(r"edgewright (?=[a-z])([a-z]+)[ `]", documents)) <= {*COMMAND_NAMES, "and", "is"}
+
+
+@pytest.mark.parametrize("name", [stage.name for stage in STAGES])
+def test_every_stage_is_named(name: str) -> None:
+    assert f"`{name}`" in COMMANDS
+    assert f"{name}.py" in README
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "flows").glob("[!_]*.py")), ids=lambda path: path.name)
+def test_every_flow_is_named(path: Path) -> None:
+    assert path.name in README
+
+
+@pytest.mark.parametrize("name", [*settings.NAMES, "EDGEWRIGHT_REAL_DATA", "PREFECT_API_URL", "MLFLOW_TRACKING_URI"])
+def test_every_setting_is_described(name: str) -> None:
+    assert f"| `{name}`" in SETTINGS
+
+
+def test_every_setting_that_is_mentioned_anywhere_is_described() -> None:
+    mentioned = {name for path in tracked() for name in re.findall(r"EDGEWRIGHT_[A-Z_]*[A-Z]", path.read_text())}
+    assert mentioned <= set(re.findall(r"EDGEWRIGHT_[A-Z_]*[A-Z]", SETTINGS))
+
+
+@pytest.mark.parametrize("name", PRESET_NAMES)
+def test_every_preset_is_named(name: str) -> None:
+    assert f"`{name}`" in README
+
+
+def test_the_recipe_page_is_current() -> None:
+    """Next: python docs/write_recipe.py."""
+    page = script("write_recipe").page()
+    assert (ROOT / "docs/recipe.md").read_text() == page
+    assert all(f"`{name}`" in page for name in Recipe.model_fields)
+
+
+def test_every_target_says_what_it_does() -> None:
+    targets = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())  # type: ignore[index]
+    assert set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE)) == targets
+    assert {name for name in targets if f"`{name}`" not in README} == {"help"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_no_link_is_dead(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", path.read_text())
+    assert [t for t in targets if not t.startswith("http") and not (path.parent / t).exists()] == []
+
+
+def test_decisions_are_numbered_and_honest() -> None:
+    assert [name[:4] for name in DECISIONS] == [f"{number:04d}" for number in range(1, len(DECISIONS) + 1)]
+    for name in DECISIONS:
+        text = (ROOT / "docs/adr" / name).read_text()
+        assert 40 <= len(text.splitlines()) <= 80, name
+        assert "## Options" in text, name
+        assert "## What gets worse" in text, name
+
+
+# Each is written so that it does not match itself.
+FOREIGN = {
+    "an absolute path of one machine": r"(?<![\w.~$}>-])/(?:wor[k]|roo[t]|op[t]|hom[e])/\w",
+    "a package index": r"pyp[i]\.org|download\.pytorc[h]|--(?:extra-)?index-ur[l]|find-link[s]",
+    "how it was made": r"\bissues? #?\d+\b(?! *:)|workplac[e]|\bthe brie[f]\b",
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_no_file_names(what: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in tracked()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(FOREIGN[what], line)
+    ]
+    assert found == []
+
+
+def test_one_file_alone_names_the_real_photographs() -> None:
+    named = [path.relative_to(ROOT) for path in tracked() if "datasets/" + "bccd" in path.read_text()]
+    assert named == [Path(".ci/run")]
+
+
+def test_constraints_are_names_and_versions() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"#.*|[\w.-]+==[\w.]+", line)] == []
+    assert [line for line in lines if re.match(r"(nvidia|cuda|triton)", line)] == []
+
+
+def test_constraints_satisfy_what_is_required() -> None:
+    known = {re.sub(r"[-_.]+", "-", name).lower(): Version(version) for name, version in pins().items()}
+    texts = [*PROJECT["dependencies"], *(text for extra in PROJECT["optional-dependencies"].values() for text in extra)]
+    for requirement in map(Requirement, texts):
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        if name != PROJECT["name"]:
+            assert name in known, f"{name} is not pinned. Next: make constraints"
+            assert known[name] in requirement.specifier, f"{requirement} excludes {known[name]}"
+
+
+def test_pins_leave_out_what_one_platform_needs() -> None:
+    pick = script("write_constraints").pins
+    cases = {
+        "numpy==2.4.6": ["numpy==2.4.6"],  # kept
+        "torch==2.15.0+cu130": ["torch==2.15.0"],  # a local version names a build
+        "nvidia-nccl-cu13==2.30.7": [],  # follows from torch
+        "-e git+ssh://host/edgewright": [],  # the project itself
+        "thing @ file:///wheel": [],  # no version, an address
+    }
+    assert {line: pick([line]) for line in cases} == cases
