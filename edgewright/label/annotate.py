@@ -1,0 +1,230 @@
+"""The labeler looks at every picture whose labels no person gave to it.
+
+Decides, row by row: constructed labels of synthetic pictures are compared with what the labeler sees (`agreement.py`);
+unlabeled photographs of `train` get its labels; everything else passes through as it is. Nothing is lost: a label that
+is not kept becomes an ignored region, a picture that is left out stays in the index with its reason. Labels that came
+with a synthetic picture's background are judged like the rest: a person gave them to the photograph, not to this
+picture. Unlabeled photographs of `val` and `test` stay unlabeled, or the labeler would examine its own pupil.
+
+    report = annotate(labeler, synthetic, config.label, writer=writer, threads=2, on_progress=silent)
+    writer.finish()                                    # by whoever opened it
+    report.left_out_share
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from edgewright.artifacts import Artifact
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.rle import Mask
+from edgewright.data.rows import Label, Row, labels_of
+from edgewright.errors import ArtifactCorrupt
+from edgewright.label.agreement import Agreement, Decision, Judgment, compare
+from edgewright.label.net import Labeler, LabelerSpec, torch_threads
+from edgewright.progress import OnProgress
+from edgewright.recipe import LabelConfig
+from edgewright.runtime.boxes import Boxes
+
+_PROGRESS_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many labels met which decision; `median_iou` over the judged ones, None where there is none."""
+
+    keep: int
+    review: int
+    drop: int
+    missed: int
+    unjudged: int
+    phantom: int
+    median_iou: float | None
+
+
+@dataclass(frozen=True)
+class AnnotateReport:
+    """What the labeler said of a data set.
+
+    Attributes:
+        judged_images: synthetic pictures that were compared.
+        left_out: ids of those that training shall not see; their pictures stay in the parent data set.
+        pseudo_labeled_images, pseudo_labels: unlabeled photographs and what was found on them.
+        total, per_class: decisions.
+    """
+
+    judged_images: int
+    left_out: tuple[str, ...]
+    pseudo_labeled_images: int
+    pseudo_labels: int
+    total: Tally
+    per_class: dict[str, Tally]
+
+    @property
+    def left_out_share(self) -> float:
+        return len(self.left_out) / max(1, self.judged_images)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Flat numbers for a tracker."""
+        tally = {name: float(value) for name, value in asdict(self.total).items() if value is not None}
+        return {**tally, "left_out_share": self.left_out_share, "pseudo_labels": float(self.pseudo_labels)}
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "left_out_share": self.left_out_share}
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """One synthetic row: what was decided of its counting labels, and the classes of the phantoms."""
+
+    row: Row
+    class_id: tuple[int, ...]
+    judgments: tuple[Judgment, ...]
+    phantom_class_id: tuple[int, ...]
+
+
+def annotate(
+    labeler: Artifact,
+    dataset: Dataset,
+    config: LabelConfig,
+    *,
+    writer: DatasetWriter,
+    threads: int,
+    on_progress: OnProgress,
+) -> AnnotateReport:
+    """Write a row for every row of `dataset`. The caller finishes the writer.
+
+    Raises:
+        InputError: the labeler knows other classes than the data set.
+        ArtifactCorrupt: the labeler's files do not fit each other.
+    """
+    with torch_threads(threads):
+        annotator = _Annotator(Labeler.open(labeler), labeler.ref.sha256, dataset, config)
+        reported = 0.0
+        for done, row in enumerate(dataset.rows, start=1):
+            annotator.write(row, writer)
+            if time.monotonic() - reported > _PROGRESS_EVERY_S or done == len(dataset.rows):
+                reported = time.monotonic()
+                on_progress(done, len(dataset.rows), f"pictures looked at, {len(annotator.left_out)} left out")
+    return annotator.report()
+
+
+def judge_row(row: Row, seen: Boxes, *, spec: LabelerSpec, config: LabelConfig) -> Agreement:
+    """The row's counting labels, in order, against what was seen in its picture."""
+    truth = row.boxes
+    return compare(
+        truth, seen, config=config, ignored=row.ignored, judgeable=judgeable(truth, row, spec=spec, config=config)
+    )
+
+
+def judgeable(truth: Boxes, row: Row, *, spec: LabelerSpec, config: LabelConfig) -> Mask:
+    """(N,) whether a label is large enough for the labeler, in the px that it sees, and of a class it learnt."""
+    if row.width is None or row.height is None:
+        raise ArtifactCorrupt("a picture without a size", where=row.id)
+    scale = spec.image_px / max(row.width, row.height)
+    large = truth.wh.min(axis=1, initial=np.inf) * scale >= config.min_object_px
+    verdict: Mask = large & np.array(spec.learnt, dtype=bool)[truth.class_id]
+    return verdict
+
+
+def relabel(row: Row, agreement: Agreement, *, model: str) -> tuple[Label, ...]:
+    """The row's labels after the judgment: kept ones carry how sure the labeler is and how well they agree."""
+    judgments = iter(agreement.judgments)
+    return tuple(label if label.ignore else _relabel(label, next(judgments), model=model) for label in row.labels)
+
+
+def _relabel(label: Label, judgment: Judgment, *, model: str) -> Label:
+    if judgment.decision is Decision.UNJUDGED:
+        return label
+    confidence = judgment.score * judgment.iou
+    if judgment.decision is Decision.KEEP:
+        return replace(label, confidence=confidence)
+    source = "review" if judgment.decision is Decision.REVIEW else "dropped"
+    return replace(label, ignore=True, confidence=confidence, source=source, model=model)
+
+
+class _Annotator:
+    """Goes through the rows and remembers what was decided."""
+
+    def __init__(self, labeler: Labeler, model: str, dataset: Dataset, config: LabelConfig) -> None:
+        dataset.check_classes(labeler.spec.classes)
+        self.labeler, self.model, self.dataset, self.config = labeler, model, dataset, config
+        self.verdicts: list[_Verdict] = []
+        self.left_out: list[str] = []
+        self.pseudo: list[int] = []
+
+    def write(self, row: Row, writer: DatasetWriter) -> None:
+        if row.quarantine:
+            writer.quarantine(row)
+        elif row.state == "unlabeled" and row.split == "train":
+            writer.link(self._label(row), self.dataset)
+        elif row.origin == "synthetic" and row.state == "constructed":
+            self._judge(row, writer)
+        else:
+            writer.link(row, self.dataset)
+
+    def _label(self, row: Row) -> Row:
+        seen = self.labeler.see(self.dataset.image(row))
+        learnt = np.array(self.labeler.spec.learnt, dtype=bool)
+        sure = seen[(seen.score >= self.config.min_score) & learnt[seen.class_id]]
+        self.pseudo.append(len(sure))
+        return replace(row, labels=labels_of(sure, source="labeler", model=self.model), state="model")
+
+    def _judge(self, row: Row, writer: DatasetWriter) -> None:
+        seen = self.labeler.see(self.dataset.image(row))
+        agreement = judge_row(row, seen, spec=self.labeler.spec, config=self.config)
+        phantoms = seen[np.array(agreement.phantoms, dtype=np.int64)].class_id
+        self.verdicts.append(
+            _Verdict(row, tuple(row.boxes.class_id.tolist()), agreement.judgments, tuple(phantoms.tolist()))
+        )
+        scores = {
+            **row.scores,
+            "agreement": agreement.mean_iou,
+            "missed": float(agreement.count(Decision.MISSED)),
+            "phantom": float(len(agreement.phantoms)),
+        }
+        judged = replace(row, labels=relabel(row, agreement, model=self.model), scores=scores)
+        if agreement.bad_share <= self.config.max_bad_share:
+            writer.link(judged, self.dataset)
+            return
+        self.left_out.append(row.id)
+        parents = (*row.parents, self.dataset.ref.sha256)
+        writer.quarantine(replace(judged, quarantine=explain(agreement), parents=parents))
+
+    def report(self) -> AnnotateReport:
+        return AnnotateReport(
+            judged_images=len(self.verdicts),
+            left_out=tuple(self.left_out),
+            pseudo_labeled_images=len(self.pseudo),
+            pseudo_labels=sum(self.pseudo),
+            total=_tally(self.verdicts, None),
+            per_class={name: _tally(self.verdicts, index) for index, name in enumerate(self.dataset.classes)},
+        )
+
+
+def explain(agreement: Agreement) -> str:
+    """Why a picture is left out."""
+    return (
+        f"labeler disagrees: {agreement.count(Decision.MISSED)} of {len(agreement.judged)} objects not seen, "
+        f"{agreement.count(Decision.DROP)} elsewhere or of another class, {len(agreement.phantoms)} without a label"
+    )
+
+
+def _tally(verdicts: Sequence[_Verdict], class_id: int | None) -> Tally:
+    """Over one class, or over all (None)."""
+    judgments = [
+        judgment
+        for verdict in verdicts
+        for judgment, own in zip(verdict.judgments, verdict.class_id, strict=True)
+        if class_id in (None, own)
+    ]
+    phantoms = [own for verdict in verdicts for own in verdict.phantom_class_id if class_id in (None, own)]
+    counts = {decision.value: sum(j.decision is decision for j in judgments) for decision in Decision}
+    overlaps = [judgment.iou for judgment in judgments if judgment.decision is not Decision.UNJUDGED]
+    return Tally(**counts, phantom=len(phantoms), median_iou=float(np.median(overlaps)) if overlaps else None)

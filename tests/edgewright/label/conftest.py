@@ -1,0 +1,96 @@
+"""Small real data sets: colored disks and bars on a noisy gray ground, in a store on disk."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
+from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.rows import Label, Row
+
+CLASSES = ("disk", "bar")
+SIDE_PX = 64
+_COLORS = ((200, 60, 60), (60, 60, 200))
+
+
+def draw_scene(seed: int):
+    """(H, W, 3) uint8 and exact labels: three objects in separate quarters."""
+    random = np.random.default_rng(seed)
+    image = random.normal(120, 8, (SIDE_PX, SIDE_PX, 3))
+    y, x = np.mgrid[:SIDE_PX, :SIDE_PX] + 0.5
+    labels = []
+    for index, quarter in enumerate(random.permutation(4)[:3]):
+        class_id = int(random.integers(2))
+        half_w, half_h = (8, 8) if class_id == 0 else (10, 5)
+        cx, cy = 16 + 32 * (quarter % 2) + random.integers(-4, 5), 16 + 32 * (quarter // 2) + random.integers(-4, 5)
+        dx, dy = np.abs(x - cx) / half_w, np.abs(y - cy) / half_h
+        inside = np.hypot(dx, dy) <= 1 if class_id == 0 else np.maximum(dx, dy) <= 1
+        image[inside] = _COLORS[class_id] + random.normal(0, 8, (int(inside.sum()), 3))
+        box = tuple(float(value) for value in (cx - half_w, cy - half_h, cx + half_w, cy + half_h))
+        labels.append(Label(instance_id=index, class_id=class_id, xyxy=box))
+    return image.clip(0, 255).astype(np.uint8), tuple(labels)
+
+
+def scene_row(seed: int, **changes) -> tuple[Row, bytes]:
+    image, labels = draw_scene(seed)
+    split = "val" if seed % 5 == 0 else "train"
+    row = Row(
+        id=f"scene-{seed:03d}",
+        sha256="",
+        width=SIDE_PX,
+        height=SIDE_PX,
+        split=split,
+        group=str(seed),
+        labels=labels,
+        state="human",
+    )
+    return replace(row, **changes), encode_png(image)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> LocalStore:
+    return LocalStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def publish(store):
+    """`publish([(row, payload), …]) -> Dataset`."""
+
+    def publish_rows(pairs, *, classes=CLASSES, quarantined=()) -> Dataset:
+        with store.workspace() as work:
+            writer = DatasetWriter(work, classes=classes)
+            for row, payload in pairs:
+                writer.add(row, payload)
+            for row in quarantined:
+                writer.quarantine(row)
+            writer.finish()
+            ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
+        return Dataset.open(store, ref)
+
+    return publish_rows
+
+
+@pytest.fixture(scope="session")
+def scene():
+    return scene_row
+
+
+@pytest.fixture(scope="session")
+def photographs(publish) -> Dataset:
+    return publish([scene_row(seed) for seed in range(30)])
+
+
+@pytest.fixture(scope="session")
+def publish_labeler(store):
+    """`publish_labeler(folder) -> Artifact`."""
+
+    def publish_folder(folder: Path) -> ArtifactRef:
+        with store.workspace() as work:
+            for path in folder.iterdir():
+                (work / path.name).write_bytes(path.read_bytes())
+            ref = store.publish(work, Content(kind="labeler", stage="train_labeler"), Record())
+        return store.open(ref)
+
+    return publish_folder

@@ -1,0 +1,175 @@
+from dataclasses import replace
+
+import pytest
+
+from edgewright.artifacts import Content, Record
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.rows import Label, Row
+from edgewright.errors import InputError
+from edgewright.label.agreement import Agreement, Decision, Judgment
+from edgewright.label.annotate import annotate, judgeable, relabel
+from edgewright.label.net import LabelerSpec
+from edgewright.label.train import train_labeler
+from edgewright.recipe import LabelConfig, TrainLabelerConfig
+
+CONFIG = LabelConfig(keep_iou=0.5, drop_iou=0.25, min_score=0.4, max_bad_share=0.4)
+SYNTHETIC = {"origin": "synthetic", "state": "constructed", "split": "train"}
+
+
+def silent(done, total, what):
+    pass
+
+
+@pytest.fixture(scope="module")
+def labeler(photographs, publish_labeler, tmp_path_factory):
+    out, scratch = tmp_path_factory.mktemp("labeler"), tmp_path_factory.mktemp("scratch")
+    config = TrainLabelerConfig(image_px=64, steps=120, batch=8, width=8, learning_rate=5e-3)
+    train_labeler(photographs, config, out=out, scratch=scratch, seed=0, threads=1, on_progress=silent)
+    return publish_labeler(out)
+
+
+@pytest.fixture
+def run(labeler, store):
+    """`run(dataset, config) -> (report, rows by id, derived dataset)`."""
+
+    def run_annotate(dataset, config=CONFIG):
+        with store.workspace() as work:
+            writer = DatasetWriter(work, classes=dataset.classes)
+            report = annotate(labeler, dataset, config, writer=writer, threads=1, on_progress=silent)
+            writer.finish()
+            ref = store.publish(work, Content(kind="dataset_synthetic", stage="label"), Record())
+        derived = Dataset.open(store, ref)
+        return report, {row.id: row for row in derived.rows}, derived
+
+    return run_annotate
+
+
+def moved(row):
+    """The row with every label 32 px away: where no object is, or another one."""
+    shift = [(x1 + 32) % 64 for x1, *_ in (label.xyxy for label in row.labels)]
+    labels = tuple(
+        replace(label, xyxy=(min(x, 44.0), label.xyxy[1], min(x, 44.0) + 16, label.xyxy[3]))
+        for x, label in zip(shift, row.labels, strict=True)
+    )
+    return replace(row, labels=labels)
+
+
+def test_true_labels_are_kept_and_false_ones_left_out(publish, scene, run):
+    good = [scene(seed, **SYNTHETIC) for seed in range(100, 108)]
+    bad = [(replace(moved(row), id=f"bad-{row.id}"), payload) for row, payload in good]
+    report, _, derived = run(publish(good + bad))
+    assert report.judged_images == 16
+    left_out = [row.id for row in derived.quarantined]
+    assert tuple(left_out) == report.left_out
+    assert sum(name.startswith("bad-") for name in left_out) >= 7
+    assert sum(not name.startswith("bad-") for name in left_out) <= 1
+    assert report.total.keep + report.total.review + report.total.drop + report.total.missed == 48
+    kept = [label for row in derived.usable for label in row.labels if not label.ignore]
+    assert all(0.2 < label.confidence <= 1 for label in kept)
+    assert all(derived.image(row).shape == (64, 64, 3) for row in derived.usable)
+
+
+def test_a_picture_that_is_left_out_says_why_and_where_it_lies(publish, scene, run):
+    row, payload = scene(101, **SYNTHETIC)
+    dataset = publish([(replace(moved(row), parents=("background.png",)), payload)])
+    _, rows, _ = run(dataset)
+    out = rows["scene-101"]
+    assert out.quarantine.startswith("labeler disagrees: ")
+    assert out.parents == ("background.png", dataset.ref.sha256)
+    assert out.scores["missed"] + out.scores["phantom"] > 0
+    assert len(out.labels) == 3
+
+
+def test_everything_else_passes_through(publish, scene, run):
+    photograph = scene(1)
+    held_out = scene(5, state="unlabeled", labels=(), split="val")
+    lost = Row(id="broken.png", sha256="", quarantine="truncated")
+    dataset = publish([photograph, held_out], quarantined=[lost])
+    report, rows, _ = run(dataset)
+    assert tuple(rows.values()) == dataset.rows
+    assert report.judged_images == report.pseudo_labels == 0
+
+
+def test_unlabeled_photographs_get_the_labelers_labels(publish, scene, run, labeler):
+    report, rows, _ = run(publish([scene(seed, state="unlabeled", labels=(), split="train") for seed in (201, 202)]))
+    labels = [label for row in rows.values() for label in row.labels]
+    assert {row.state for row in rows.values()} == {"model"}
+    assert report.pseudo_labeled_images == 2
+    assert report.pseudo_labels == len(labels) > 3
+    assert {(label.source, label.model) for label in labels} == {("labeler", labeler.ref.sha256)}
+    assert all(label.confidence >= CONFIG.min_score for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"keep_iou": 0.999}, "keep"),  # nothing is placed so well
+        ({"drop_iou": 0.5}, "review"),  # no room between the two
+        ({"min_score": 1.0}, "phantom"),  # never sure enough
+        ({"min_object_px": 64.0}, "unjudged"),  # everything is too small
+    ],
+)
+def test_every_threshold_changes_a_count(publish, scene, run, changes, field):
+    row, payload = scene(103, **SYNTHETIC)
+    shifted = tuple(
+        replace(label, xyxy=tuple(v + (8 if i % 2 == 0 else 0) for i, v in enumerate(label.xyxy)))
+        for label in row.labels
+    )
+    dataset = publish(
+        [
+            (row, payload),
+            (replace(row, id="shifted", labels=shifted), payload),
+            (replace(row, id="empty", labels=()), payload),
+        ]
+    )
+    base, *_ = run(dataset)
+    changed, *_ = run(dataset, CONFIG.model_copy(update=changes))
+    assert getattr(base.total, field) != getattr(changed.total, field)
+
+
+def test_a_patient_config_leaves_nothing_out(publish, scene, run):
+    row, payload = scene(101, **SYNTHETIC)
+    report, _, _ = run(publish([(moved(row), payload)]), CONFIG.model_copy(update={"max_bad_share": 1.0}))
+    assert report.left_out == ()
+    assert report.left_out_share == 0
+
+
+def test_other_classes_are_refused(publish, scene, run):
+    with pytest.raises(InputError, match="class lists differ"):
+        run(publish([scene(1)], classes=("disk", "ring")))
+
+
+def test_the_same_twice_is_the_same_bytes(publish, scene, run):
+    dataset = publish([scene(seed, **SYNTHETIC) for seed in (301, 302)])
+    assert run(dataset)[2].ref == run(dataset)[2].ref
+
+
+@pytest.mark.parametrize(
+    ("decision", "ignore", "source", "confidence"),
+    [
+        (Decision.KEEP, False, "constructed", 0.4),
+        (Decision.REVIEW, True, "review", 0.4),
+        (Decision.DROP, True, "dropped", 0.4),
+        (Decision.MISSED, True, "dropped", 0.4),
+        (Decision.UNJUDGED, False, "constructed", 1.0),  # nothing was said about it
+    ],
+)
+def test_what_becomes_of_a_label(decision, ignore, source, confidence):
+    hidden = Label(0, 0, (0.0, 0.0, 2.0, 2.0), ignore=True, source="constructed")
+    own = Label(1, 1, (0.0, 0.0, 9.0, 9.0), source="constructed")
+    agreement = Agreement((Judgment(decision, iou=0.5, score=0.8),), ())
+    untouched, label = relabel(Row(id="a", sha256="", labels=(hidden, own)), agreement, model="m")
+    assert untouched == hidden
+    assert (label.ignore, label.source, label.confidence) == (ignore, source, pytest.approx(confidence))
+    assert label.xyxy == own.xyxy
+
+
+def test_small_objects_and_unlearnt_classes_are_not_judged():
+    spec = LabelerSpec(("a", "b"), (True, False), image_px=32, width=8, temperature=1.0)
+    labels = (
+        Label(0, 0, (0.0, 0.0, 20.0, 20.0)),
+        Label(1, 0, (0.0, 0.0, 20.0, 7.0)),  # 3.5 px high where the labeler looks
+        Label(2, 1, (0.0, 0.0, 20.0, 20.0)),
+    )
+    row = Row(id="a", sha256="", width=64, height=32, labels=labels)
+    assert judgeable(row.boxes, row, spec=spec, config=LabelConfig(min_object_px=4)).tolist() == [True, False, False]
