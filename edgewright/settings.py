@@ -80,10 +80,17 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | None = None) -> None:
     """Tell Prefect, MLflow and the numeric libraries where they live; call it before importing them.
 
-    What the user has set stands. The reasons: Prefect's telemetry heartbeat locks its own sqlite file; its console
+    Makes the home where there is none. What the user has set stands. The reasons: Prefect's telemetry heartbeat locks its own sqlite file; its console
     handler would write into the progress display; MLflow's git probing and telemetry have no place offline.
+
+    Raises:
+        InputError: the home cannot be made.
     """
     env = os.environ if environ is None else environ
+    try:
+        (settings.home / "prefect").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("the home cannot be written", got=error.strerror, where=settings.home) from error
     for name, value in {
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

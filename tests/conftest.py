@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import secrets
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,3 +74,72 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"EDGEWRIGHT_REAL_DATA names no folder: {named}")
     return folder.resolve()
+
+
+TOY = (
+    "ingest.photographs=90",
+    "train_generator.steps=60",
+    "train_labeler.steps=60",
+    "train_labeler.image_px=96",
+    "generate.images=24",
+    "generate.image_px=160",
+    "gate_data.bootstraps=20",
+    "train_detector.epochs=14",
+    "train_detector.image_px=160",
+    "quantize.calibration_images=16",
+    "gate_model.latency_runs=20",
+    "gate_model.max_map_drop=0.2",
+    "gate_model.min_parity=0.5",
+    "gate_model.min_map50=0.001",
+    "gate_model.max_p99_ms=5000",
+    "flash.feed_frames=6",
+)
+"""The whole life cycle at toy size: every stage is real, none is good. Bounds are loose; quality is not tested here."""
+
+
+def edgewright(*words: str, home: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in its own process, on its own home."""
+    result = subprocess.run(
+        [sys.executable, "-m", "edgewright.cli", *words],
+        env={**os.environ, "EDGEWRIGHT_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+    if check and result.returncode != 0:
+        pytest.fail(f"edgewright {' '.join(words)} exited with {result.returncode}:\n{result.stderr[-4000:]}")
+    return result
+
+
+def with_settings(settings: tuple[str, ...]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+@dataclass(frozen=True)
+class ToyRun:
+    """A finished toy run: its home, the object it printed, and what it wrote on stderr."""
+
+    home: Path
+    printed: dict[str, Any]
+    stderr: str
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
+    """The whole DAG, once a test session, by the command a person types."""
+    home = tmp_path_factory.mktemp("toy")
+    began = time.monotonic()
+    result = edgewright("run", "demo", *with_settings(TOY), "--json", home=home)
+    return ToyRun(home, json.loads(result.stdout), result.stderr, time.monotonic() - began)
+
+
+@pytest.fixture(scope="session")
+def toy_settings() -> list[str]:
+    return with_settings(TOY)
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    return edgewright

@@ -1,0 +1,155 @@
+"""The whole DAG at toy size, by the command a person types, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.lifecycle import STAGES
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_every_stage_ran_and_said_where(toy_run: Any) -> None:
+    stages = toy_run.printed["stages"]
+    assert [stage["name"] for stage in stages] == [stage.name for stage in STAGES]
+    assert {stage["name"]: stage["pool"] for stage in stages} == {stage.name: stage.pool for stage in STAGES}
+    assert all(set(stage["ran_on"]) == {"router", "host", "device"} for stage in stages)
+    assert not any(stage["cached"] for stage in stages)
+
+
+def test_the_object_holds_what_the_command_line_promises(toy_run: Any) -> None:
+    printed = toy_run.printed
+    assert printed["error"] is None
+    assert {gate["name"] for gate in printed["gates"]} == {"gate_data", "gate_model"}
+    assert all(gate["verdict"] in ("pass", "refuse", "not_evaluable") and gate["reasons"] for gate in printed["gates"])
+    assert set(printed["models"]) == {"float", "int8"}
+    assert 0 < printed["models"]["int8"]["bytes"] < 2_000_000 < printed["models"]["float"]["bytes"]
+    assert printed["release"]["version"] == 1
+    assert set(printed["device"]) == {"version", "slot", "p50_ms", "p99_ms", "detections"}
+    assert printed["device"]["version"] == 1
+
+
+def test_stderr_holds_progress_and_nothing_else(toy_run: Any) -> None:
+    lines = [line for line in toy_run.stderr.splitlines() if line.strip()]
+    strange = [line for line in lines if not line.startswith(("[", "    "))]
+    assert strange == []
+
+
+def test_the_report_is_one_page_that_says_simulated(toy_run: Any) -> None:
+    page = Path(toy_run.printed["report"]).read_text()
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert "simulated" in page.lower()
+    assert "<script" not in page.lower()
+    assert 'src="http' not in page
+
+
+def test_mlflow_has_one_parent_and_a_child_a_stage(toy_run: Any) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{toy_run.home}/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("edgewright/demo")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.run_id for run in parents] == [toy_run.printed["mlflow_run_id"]]
+    children = {run.data.tags["edgewright.stage"] for run in runs if "mlflow.parentRunId" in run.data.tags}
+    assert children == {stage.name for stage in STAGES}
+    assert {"prefect.flow_run_id", "gate.gate_data", "gate.gate_model", "release"} <= set(parents[0].data.tags)
+
+
+def test_the_registry_joins_both_precisions_and_the_aliases_name_int8(toy_run: Any) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{toy_run.home}/mlflow/mlflow.db")
+    versions = {v.tags["precision"]: v for v in client.search_model_versions("name='edgewright-demo'")}
+    assert set(versions) == {"float", "int8"}
+    assert versions["int8"].tags["float_version"] == str(versions["float"].version)
+    for alias in ("challenger", "champion"):
+        assert client.get_model_version_by_alias("edgewright-demo", alias).version == versions["int8"].version
+
+
+def test_a_second_run_comes_from_the_store(toy_run: Any, toy_settings: list[str], command: Command) -> None:
+    began = time.monotonic()
+    again = json.loads(command("run", "demo", *toy_settings, "--json", home=toy_run.home).stdout)
+    seconds = time.monotonic() - began
+    assert {s["name"] for s in again["stages"] if not s["cached"]} == {"release", "flash"}
+    assert again["models"] == toy_run.printed["models"]
+    assert again["release"] == toy_run.printed["release"], "an equal bundle is not released twice"
+    assert again["run_id"] != toy_run.printed["run_id"]
+    assert seconds < toy_run.seconds
+
+
+def test_the_plan_shows_what_is_cached(toy_run: Any, toy_settings: list[str], command: Command) -> None:
+    changed = ["--set", "train_detector.epochs=15"]
+    plan = json.loads(command("run", "demo", *toy_settings, *changed, "--dry-run", "--json", home=toy_run.home).stdout)
+    states = {row["name"]: row["state"] for row in plan["stages"]}
+    assert states["gate_data"] == "cached"
+    assert states["train_detector"] == states["flash"] == "to run"
+    shown = command("run", "demo", *toy_settings, "--dry-run", home=toy_run.home).stdout
+    assert all(stage.name in shown for stage in STAGES)
+
+
+def test_from_and_until(toy_run: Any, toy_settings: list[str], command: Command) -> None:
+    words = ("--from", "quantize", "--until", "gate_model")
+    done = json.loads(command("run", "demo", *toy_settings, *words, "--json", home=toy_run.home).stdout)
+    assert [(s["name"], s["cached"]) for s in done["stages"]][-3:] == [
+        ("train_detector", True),
+        ("quantize", False),
+        ("gate_model", False),
+    ]
+    assert done["release"] is None
+    other = ["--set", "seed=5", "--from", "label"]
+    missing = command("run", "demo", *toy_settings, *other, "--json", home=toy_run.home, check=False)
+    assert missing.returncode == 2
+    assert json.loads(missing.stdout)["error"]["kind"] == "ArtifactMissing"
+    assert "ingest" in missing.stderr
+
+
+def test_runs_are_listed_newest_first(toy_run: Any, command: Command) -> None:
+    listed = json.loads(command("runs", "--json", home=toy_run.home).stdout)
+    assert toy_run.printed["run_id"] == listed[-1]["run_id"]
+    assert set(listed[0]) == set(toy_run.printed)
+    assert toy_run.printed["run_id"] in command("runs", home=toy_run.home).stdout
+
+
+def test_detect_draws_and_export_writes(toy_run: Any, tmp_path: Path, command: Command) -> None:
+    count = command("export", toy_run.printed["run_id"], "--out", str(tmp_path / "yolo"), home=toy_run.home).stdout
+    assert count.startswith("90 images")
+    picture = str(next((tmp_path / "yolo").rglob("*.jpg")))
+    words = ("detect", toy_run.printed["run_id"], picture, "--out", str(tmp_path / "drawn"), "--json")
+    found = json.loads(command(*words, home=toy_run.home).stdout)
+    assert Path(found[0]["drawn"]).is_file()
+
+
+def test_gc_keeps_what_models_and_releases_reach(toy_run: Any, tmp_path: Path, command: Command) -> None:
+    dry = command("gc", "--keep", "0", "--dry-run", home=toy_run.home).stdout
+    assert dry.startswith("would free")
+    command("gc", "--keep", "1", home=toy_run.home)
+    model = toy_run.home / "store" / "artifacts"
+    kinds = {json.loads(path.read_bytes())["content"]["kind"] for path in model.glob("*/manifest.json")}
+    assert {"int8_model", "release", "dataset_real"} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind"),
+    [
+        (["run", "laptop", "--source", "/nowhere"], 2, "SourceError"),
+        (["run", "laptop"], 2, "InputError"),  # only the demo has a camera of its own
+        (["run", "demo", "--set", "train_detector.epochs=0"], 2, "RecipeError"),
+        (["run", "demo", "--from", "nonsense"], 2, "InputError"),
+        (["run", "demo", "--nonsense"], 2, "InputError"),
+    ],
+)
+def test_bad_input_ends_with_two_and_one_object(
+    words: list[str], code: int, kind: str, tmp_path: Path, command: Command
+) -> None:
+    result = command(*words, "--json", home=tmp_path / "home", check=False)
+    assert result.returncode == code
+    assert json.loads(result.stdout)["error"]["kind"] == kind
+    assert "Traceback" not in result.stderr
