@@ -39,7 +39,7 @@ def export_onnx(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
             torch.onnx.export(
                 module.cpu().eval(),
                 (torch.zeros(1, 3, input_px, input_px),),
-                buffer,
+                buffer,  # type: ignore[arg-type]
                 opset_version=OPSET,
                 input_names=[INPUT],
                 output_names=[OUTPUT],

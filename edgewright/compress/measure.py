@@ -1,4 +1,4 @@
-"""What INT8 costs: float, float ONNX and INT8 through the one evaluator on real test images, and timed as a device runs.
+"""What INT8 costs: float, float ONNX and INT8 on real test images, and timed as a device runs them.
 
 Decides nothing: `gates/model_gate.py` does. All three go through the same letterbox, decoding and thresholds, so that a
 difference is the network's alone.
@@ -145,20 +145,15 @@ def dataset_samples(dataset: Dataset, rows: Sequence[Row]) -> Iterator[Sample]:
 def measure_parity(reference: Sequence[Boxes], candidate: Sequence[Boxes], *, spec: ModelSpec) -> Parity:
     """Share of the reference's reported detections that the candidate reports too: same class, IoU >= 0.5.
 
-    Both are cut at the threshold that the device uses; the candidate a little lower, by one INT8 step of a score, so
-    that a box at the edge of being reported is not called lost.
+    Both are cut at the threshold that the device uses, so a box that falls just below it counts as lost.
     """
     n = hits = 0
     for expected, got in zip(reference, candidate, strict=True):
         reported = expected[expected.score >= spec.score_threshold]
-        near = got[got.score >= spec.score_threshold - SCORE_TOLERANCE]
         n += len(reported)
-        hits += int(find_matches(near, reported, iou_threshold=PARITY_IOU).sum())
+        found = got[got.score >= spec.score_threshold]
+        hits += int(find_matches(found, reported, iou_threshold=PARITY_IOU).sum())
     return Parity(hits / n if n else None, n)
-
-
-SCORE_TOLERANCE = 0.02
-"""A logit is stored in 256 steps; at scores near 0.25 one step moves the score by up to this."""
 
 
 def measure_latency(predict: Predictor, pictures: Sequence[Image], *, runs: int) -> Latency:

@@ -76,9 +76,7 @@ def quantize(
     dataset.check_classes(float_spec.classes)
     spec = replace(float_spec, score_threshold=config.score_threshold, iou_threshold=config.iou_threshold)
     real = dataset.select(split="train", origin="real")
-    rows = choose_calibration_rows(
-        real, count=config.calibration_images, seed=seed, n_classes=len(spec.classes)
-    )
+    rows = choose_calibration_rows(real, count=config.calibration_images, seed=seed, n_classes=len(spec.classes))
     reader = CalibrationImages(dataset, rows, input_name=INPUT, input_px=spec.input_px, on_progress=on_progress)
     exported = export_onnx(module, input_px=spec.input_px)
     (out / FLOAT_FILE).write_bytes(minify(exported).SerializeToString(deterministic=True))

@@ -187,7 +187,8 @@ def _overlap(found: Boxes, truth: Boxes, *, crowd: bool) -> DoubleArray:
     intersection = wh.clip(0).prod(axis=2)
     area_a, area_b = (a[:, 2:] - a[:, :2]).prod(axis=1)[:, None], (b[:, 2:] - b[:, :2]).prod(axis=1)[None]
     base = np.broadcast_to(area_a, intersection.shape) if crowd else area_a + area_b - intersection
-    return np.divide(intersection, base, out=np.zeros_like(intersection), where=base > 0)
+    overlap: DoubleArray = np.divide(intersection, base, out=np.zeros_like(intersection), where=base > 0)
+    return overlap
 
 
 def _ranked(
@@ -229,10 +230,7 @@ def _summarize(
 def _class_precisions(parts: list[_Matches], n_truth: int) -> DoubleArray:
     """(10,) average precision at each IoU threshold."""
     return np.array(
-        [
-            average_precision(*_counting(parts, threshold), n_truth=n_truth)
-            for threshold in range(len(IOU_THRESHOLDS))
-        ]
+        [average_precision(*_counting(parts, threshold), n_truth=n_truth) for threshold in range(len(IOU_THRESHOLDS))]
     )
 
 

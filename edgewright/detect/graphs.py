@@ -76,11 +76,9 @@ def find_graph(model: str, *, width: float, n_classes: int) -> Graph:
     """
     if model == SLIM:
         return slim_graph(width=width, n_classes=n_classes)
-    open_ultralytics()
-    from ultralytics.nn.tasks import yaml_model_load
-
+    load = open_ultralytics("nn.tasks").yaml_model_load
     try:
-        graph = _read_graph(Path(model)) if Path(model).is_file() else yaml_model_load(Path(model).with_suffix(".yaml"))
+        graph = _read_graph(Path(model)) if Path(model).is_file() else load(Path(model).with_suffix(".yaml"))
     except (FileNotFoundError, RuntimeError) as error:
         raise InputError(
             "unknown detector", expected=f"{SLIM}, an ultralytics name as yolo26n, or a file", got=model

@@ -10,10 +10,11 @@ as code. Those switches are read at its first import, so every module that needs
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
-from types import ModuleType
+from typing import Any
 
 from edgewright.errors import MissingExtra
 
@@ -26,23 +27,24 @@ SWITCHES = {
 TRACKERS = ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "sync")
 
 
-def open_ultralytics() -> ModuleType:
-    """The library, imported with our switches. Raises MissingExtra."""
+def open_ultralytics(module: str = "") -> Any:
+    """The library, or one of its modules (`nn.tasks`), imported with our switches. Raises MissingExtra."""
     if "ultralytics" not in sys.modules:
         os.environ.update(SWITCHES)
         # Its settings file is written at import and never needed again.
         with tempfile.TemporaryDirectory(prefix="edgewright-yolo-") as folder:
             os.environ["YOLO_CONFIG_DIR"] = folder
-            _import()
-    library = _import()
+            _import("ultralytics")
+    library = _import("ultralytics")
+    logging.getLogger("ultralytics").setLevel(logging.ERROR)
     for tracker in TRACKERS:
         dict.__setitem__(library.settings, tracker, False)  # in memory alone: its own setter writes a file
-    return library
+    return _import(f"ultralytics.{module}") if module else library
 
 
-def _import() -> ModuleType:
+def _import(name: str) -> Any:
     try:
-        return importlib.import_module("ultralytics")
+        return importlib.import_module(name)
     except ImportError as error:
         raise MissingExtra(
             "training needs ultralytics", got=error, next_step="pip install 'edgewright[train]'"

@@ -55,11 +55,9 @@ def load_module(get_path: Callable[[str], Path]) -> tuple[nn.Module, ModelSpec]:
 
 def build_module(graph: Graph, *, n_classes: int) -> Any:
     """The graph as an untrained ultralytics module. Raises InputError where it cannot be built."""
-    open_ultralytics()
-    from ultralytics.nn.tasks import DetectionModel
-
+    model_class = open_ultralytics("nn.tasks").DetectionModel
     try:
-        return DetectionModel(dict(graph), ch=3, nc=n_classes, verbose=False)
+        return model_class(dict(graph), ch=3, nc=n_classes, verbose=False)
     except (TypeError, KeyError, IndexError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         raise InputError("the graph cannot be built", got=error) from error
 

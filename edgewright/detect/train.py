@@ -14,22 +14,19 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset
-from edgewright.detect.graphs import Graph, find_graph, write_graph
+from edgewright.detect.graphs import find_graph, write_graph
 from edgewright.detect.library import open_ultralytics
 from edgewright.detect.training_files import training_rows, write_training_files
 from edgewright.errors import InputError
 from edgewright.recipe import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec
-
-if TYPE_CHECKING:
-    from edgewright.detect.trainer import Trainer
 
 SCORE_THRESHOLD, IOU_THRESHOLD = 0.25, 0.6
 """Of the float specification; the INT8 model carries those of the recipe's `quantize` section."""
@@ -197,7 +194,6 @@ def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, see
         "device": "0" if torch.cuda.is_available() else "cpu",
         "workers": 0,
         "amp": False,  # its check downloads weights
-        "cache": "ram",
         "plots": False,
         "verbose": False,
     }
@@ -212,7 +208,7 @@ def _run(
     threads: int,
     on_epoch: Callable[[EpochReport], None],
 ) -> None:
-    from edgewright.detect.trainer import Trainer, set_threads
+    from edgewright.detect.trainer import Trainer, set_threads  # torch: only where training starts
 
     images = folders.files / "images"
     data = {
@@ -229,7 +225,7 @@ def _run(
     trainer.train()
 
 
-def _epoch_report(trainer: Trainer) -> EpochReport:
+def _epoch_report(trainer: Any) -> EpochReport:
     return EpochReport(
         epoch=trainer.epoch + 1,
         epochs=trainer.epochs,
@@ -244,14 +240,15 @@ def _publish(
     folders: _Folders, config: TrainDetectorConfig, *, spec: ModelSpec, out: Path, counts: dict[str, int]
 ) -> DetectorReport:
     from safetensors.torch import save_file
-    from ultralytics.nn.tasks import torch_safe_load
 
-    checkpoint = torch_safe_load(folders.best, safe_only=True)[0]
+    from edgewright.detect.network import layout_of
+
+    checkpoint = open_ultralytics("nn.tasks").torch_safe_load(folders.best, safe_only=True)[0]
     module = checkpoint["ema"].float()
     weights = {name: value.contiguous() for name, value in module.state_dict().items()}
     save_file(weights, out / "weights.safetensors")
-    write_graph(_graph_of(module), out / "graph.yaml")
-    spec = ModelSpec(spec.classes, spec.input_px, layout_of(module), spec.score_threshold, spec.iou_threshold)
+    write_graph(module.yaml, out / "graph.yaml")
+    spec = replace(spec, layout=layout_of(module))
     history = read_history(folders.epochs)
     best = checkpoint["epoch"]
     report = DetectorReport(
@@ -270,11 +267,3 @@ def _publish(
     facts = {**asdict(report), "model": config.model, "width": config.width, "versions": versions}
     (out / "detector.json").write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     return report
-
-
-def _graph_of(module: Any) -> Graph:
-    return dict(module.yaml)
-
-
-def layout_of(module: Any) -> str:
-    return "end2end" if getattr(module, "end2end", False) else "dense"

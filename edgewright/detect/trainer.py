@@ -9,46 +9,50 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.utils.callbacks import get_default_callbacks
 
 from edgewright.data.rows import Row
 from edgewright.detect.evaluate import Sample, evaluate
-from edgewright.detect.network import as_network
+from edgewright.detect.library import open_ultralytics
+from edgewright.detect.network import as_network, layout_of
 from edgewright.runtime.preprocess import read_image
 from edgewright.runtime.session import ModelSpec, predictor
 
 VALIDATION_SCORE_THRESHOLD = 0.01  # a tenth of the time of 0.001 in early epochs, for the fourth digit of the mAP
 
 
-class Trainer(DetectionTrainer):  # type: ignore[misc]
+_Base: Any = open_ultralytics("models.yolo.detect").DetectionTrainer
+
+
+class Trainer(_Base):  # type: ignore[misc, valid-type]
     """One training run in a folder.
 
     Args:
         settings: ultralytics' own, by its names.
         data: what its data set loader reads: `train`, `val`, `names`, `nc`, `channels`.
         spec: how detections are read from the network.
-        validation: rows with the scale of their written image, for the evaluator.
+        validation: the written images with the rows they were made from, for the evaluator.
     """
 
     def __init__(
         self, settings: dict[str, Any], *, data: dict[str, Any], spec: ModelSpec, validation: list[tuple[Path, Row]]
     ) -> None:
         self._data, self._spec, self._validation = data, spec, validation
-        super().__init__(overrides=settings, _callbacks=get_default_callbacks())
+        self.best_fitness: float | None
+        super().__init__(overrides=settings, _callbacks=_default_callbacks())
 
     def get_dataset(self) -> dict[str, Any]:
         return self._data
 
     def validate(self) -> tuple[dict[str, float], float]:
         model = self.ema.ema.eval()
-        network = as_network(model, device=self.device)
+        spec = replace(self._spec, layout=layout_of(model))
         found = evaluate(
-            predictor(network, self._spec, score_threshold=VALIDATION_SCORE_THRESHOLD),
+            predictor(as_network(model, device=self.device), spec, score_threshold=VALIDATION_SCORE_THRESHOLD),
             self._samples(),
             classes=self._spec.classes,
         )
@@ -75,6 +79,10 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
             image = read_image(path)
             scale = max(image.shape[:2]) / max(row.width or 1, row.height or 1)
             yield Sample(image, row.boxes.transform(scale=scale), row.ignored.transform(scale=scale))
+
+
+def _default_callbacks() -> Any:
+    return open_ultralytics("utils.callbacks").get_default_callbacks()
 
 
 def set_threads(threads: int) -> None:

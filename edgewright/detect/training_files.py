@@ -3,13 +3,13 @@
 Decides what a training image is: the picture resized to the network's input exactly as the device resizes it, with the
 regions nobody may learn from (`ignore`) painted in the padding gray. Refuses a data set with nothing to learn from.
 
-    scratch/images/{train,val}/00000000.png   scratch/labels/{train,val}/00000000.txt   scratch/files.json (written last)
+    scratch/images/{train,val}/00000000.png
+    scratch/labels/{train,val}/00000000.txt
+    scratch/files.json                        written last
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np

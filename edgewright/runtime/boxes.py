@@ -88,12 +88,14 @@ class Boxes:
     @property
     def wh(self) -> FloatArray:
         """(N, 2) float32 px."""
-        return self.xyxy[:, 2:] - self.xyxy[:, :2]
+        sides: FloatArray = self.xyxy[:, 2:] - self.xyxy[:, :2]
+        return sides
 
     @property
     def area(self) -> FloatArray:
         """(N,) float32 px²."""
-        return self.wh.prod(axis=1)
+        area: FloatArray = self.wh.prod(axis=1)
+        return area
 
     def iou(self, other: Boxes) -> FloatArray:
         """(N, M) float32 in [0, 1]: intersection over union; 0 where the union is empty."""
@@ -101,7 +103,8 @@ class Boxes:
         bottom_right = np.minimum(self.xyxy[:, None, 2:], other.xyxy[None, :, 2:])
         intersection = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
         union = self.area[:, None] + other.area[None, :] - intersection
-        return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+        overlap: FloatArray = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+        return overlap
 
     def clip(self, wh: tuple[int, int]) -> Boxes:
         """Corners moved into the image `[0, w] × [0, h]` px."""

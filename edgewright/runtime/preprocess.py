@@ -8,6 +8,9 @@
 from __future__ import annotations
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,9 @@ MAX_PIXELS = 40_000_000
 """Larger pictures are refused from their header, before a byte is decoded (a decompression bomb, or a mistake)."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 PAD_VALUE = 114  # the gray that YOLO trainers pad with (ultralytics LetterBox)
+
+
+_BOMBS = (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,14 @@ def decode_image(payload: bytes, *, where: str = "") -> Image:
         InputError: not one of FORMATS, over MAX_PIXELS, truncated or corrupt.
     """
     try:
-        with PillowImage.open(io.BytesIO(payload), formats=FORMATS) as picture:
+        with _bombs_refused(), PillowImage.open(io.BytesIO(payload), formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
-                raise InputError("picture too large", expected=f"<= {MAX_PIXELS} px", got=f"{width}x{height}", where=where)
+                raise InputError(
+                    "picture too large", expected=f"<= {MAX_PIXELS} px", got=f"{width}x{height}", where=where
+                )
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (UnidentifiedImageError, PillowImage.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except (*_BOMBS, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError("not a readable picture", expected="/".join(FORMATS), got=error, where=where) from error
 
 
@@ -84,3 +92,11 @@ def read_image(path: Path) -> Image:
     except OSError as error:
         raise InputError("cannot read the picture", got=error.strerror, where=path) from error
     return decode_image(payload, where=str(path))
+
+
+@contextmanager
+def _bombs_refused() -> Iterator[None]:
+    """Pillow itself only warns between 89 and 179 million pixels, before our own limit can be asked."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PillowImage.DecompressionBombWarning)
+        yield
