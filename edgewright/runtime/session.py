@@ -17,6 +17,7 @@ import onnxruntime
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes, FloatArray, Image
 from edgewright.runtime.decode import LAYOUTS, decode
+from edgewright.runtime.onnx_file import refuse_external_data
 from edgewright.runtime.preprocess import letterbox
 
 MAX_MODEL_BYTES = 64_000_000
@@ -76,9 +77,13 @@ def predictor(network: Network, spec: ModelSpec, *, score_threshold: float | Non
 
     def predict(image: Image) -> Boxes:
         tensor, geometry = letterbox(image, size_px=spec.input_px)
-        found = decode(
-            network(tensor), layout=spec.layout, score_threshold=threshold, iou_threshold=spec.iou_threshold
-        )
+        found = decode(network(tensor), layout=spec.layout, score_threshold=threshold, iou_threshold=spec.iou_threshold)
+        if len(found) and found.class_id.max() >= len(spec.classes):
+            raise InputError(
+                "the model knows more classes than its specification",
+                expected=f"{len(spec.classes)} classes",
+                got=f"class {found.class_id.max()}",
+            )
         return geometry.to_source(found)
 
     return predict
@@ -88,7 +93,8 @@ def load_network(path: Path, *, threads: int = 1) -> Network:
     """An ONNX file as a function on CPU.
 
     Raises:
-        InputError: missing, over MAX_MODEL_BYTES, refused by ONNX Runtime, or not one input and one output.
+        InputError: missing, over MAX_MODEL_BYTES, with external data, refused by ONNX Runtime, or not one input and
+            one output.
     """
     try:
         payload = path.read_bytes()
@@ -96,6 +102,7 @@ def load_network(path: Path, *, threads: int = 1) -> Network:
         raise InputError("cannot read the model", got=error.strerror, where=path) from error
     if len(payload) > MAX_MODEL_BYTES:
         raise InputError("model file too large", expected=f"<= {MAX_MODEL_BYTES} bytes", got=len(payload), where=path)
+    refuse_external_data(payload, where=path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -103,16 +110,21 @@ def load_network(path: Path, *, threads: int = 1) -> Network:
     # A spinning pool starves its neighbors: 2 threads took 63 ms where 1 took 32 on a shared CPU (measured).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        # From bytes, not from a path: ONNX Runtime then has no folder to look for external data in.
+        # From bytes, not from a path: what was checked is what is loaded.
         session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class with a public name
         raise InputError("ONNX Runtime refuses the model", got=error, where=path) from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError("not a detector", expected="1 input, 1 output", got=f"{len(inputs)}, {len(outputs)}", where=path)
+        raise InputError(
+            "not a detector", expected="1 input, 1 output", got=f"{len(inputs)}, {len(outputs)}", where=path
+        )
     name = inputs[0].name
 
     def run(tensor: FloatArray) -> FloatArray:
-        return np.asarray(session.run(None, {name: tensor})[0], dtype=np.float32)
+        try:
+            return np.asarray(session.run(None, {name: tensor})[0], dtype=np.float32)
+        except Exception as error:  # noqa: BLE001 - as above
+            raise InputError("the model does not take this input", expected=inputs[0].shape, got=error) from error
 
     return run

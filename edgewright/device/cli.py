@@ -1,0 +1,189 @@
+"""`edgewright-device`: the agent's commands. One sentence on stderr for an error, exit codes as in `errors.py`.
+
+    init       --home DIR --root FILE --server URL --device-id ID [--channel NAME]
+    update     --home DIR
+    run        --home DIR --feed DIR --out DIR [--frames N] [--threads N]
+    status     --home DIR [--json]
+    self-test  BUNDLE [--json]
+
+Decides nothing that the rooms below have not decided. Refuses a trust root from the network: it is what everything else
+is checked against, so a person or the installer puts it on the device.
+
+>>> main(["status", "--home", "device"])                             # doctest: +SKIP
+0
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgewright.device.files import Files
+from edgewright.device.home import MAX_ROOT_BYTES, DeviceConfig, Home, init_home, locked, open_home
+from edgewright.device.process import limit_this_process
+from edgewright.device.report import DeviceReport, send
+from edgewright.device.runner import run_feed
+from edgewright.device.slots import SLOTS, Slots
+from edgewright.device.start import commit, start
+from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
+from edgewright.runtime.bundle import Bundle
+from edgewright.runtime.selftest import SelfTest, run_selftest
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except EdgewrightError as error:
+        print(f"edgewright-device: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"edgewright-device: {StoreUnavailable('the disk cannot be used', got=error)}", file=sys.stderr)
+        return 1
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    config = DeviceConfig(arguments.device_id, arguments.server, arguments.channel)
+    init_home(arguments.home, trust_root=_trust_root(arguments.root), config=config, files=Files())
+    print(f"{config.device_id} trusts {arguments.root} and pulls {config.channel} from {config.server_url}")
+    return 0
+
+
+def _update(arguments: argparse.Namespace) -> int:
+    # Not at import: a start, a status and the self-test need no TUF, and it is a third of the agent's import time.
+    from edgewright.device.updater import update
+
+    home = open_home(arguments.home, files=Files())
+    with locked(home):
+        try:
+            done = update(home)
+        except EdgewrightError as error:
+            send(home, replace(_running(home, "update"), refused=str(error)))
+            raise
+        send(home, replace(_running(home, "update"), selftest=done.selftest))
+    state = "installed, on trial" if done.changed else "already current"
+    print(f"release {done.release} {state} in slot {done.slot}, {done.downloaded_bytes} bytes downloaded")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    home = open_home(arguments.home, files=Files())
+    with locked(home):
+        slots = Slots(home)
+        started = start(slots)
+        feed = run_feed(
+            started.bundle,
+            arguments.feed,
+            arguments.out,
+            files=home.files,
+            on_frame=lambda done: commit(slots) if done == 1 else None,
+            limit=arguments.frames,
+            threads=arguments.threads,
+        )
+        report = replace(_running(home, "run"), selftest=started.selftest, feed=feed, fell_back=started.fell_back)
+        send(home, report)
+    print(
+        f"release {report.release} in slot {report.slot}: {feed.detections} detections on {feed.frames} frames,"
+        f" {feed.p50_ms:.1f} ms (p99 {feed.p99_ms:.1f} ms)"
+    )
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    home = open_home(arguments.home, files=Files())
+    status = _describe(home)
+    if arguments.json:
+        print(json.dumps(status, indent=1, sort_keys=True))
+    else:
+        for name, value in status.items():
+            print(f"{name:12} {value if value not in ('', None) else '-'}")
+    return 0
+
+
+def _self_test(arguments: argparse.Namespace) -> int:
+    limit_this_process()
+    try:
+        result = run_selftest(Bundle.load(arguments.bundle))
+    except EdgewrightError as error:
+        result = SelfTest.failed(str(error))
+    verdict = "passed" if result.passed else "failed: " + "; ".join(result.reasons)
+    print(json.dumps(result.to_json()) if arguments.json else f"self-test {verdict}")
+    return 0 if result.passed else 1
+
+
+def _running(home: Home, command: str) -> DeviceReport:
+    slots = Slots(home)
+    state = slots.state()
+    bundle = slots.bundle(state.active)
+    report = DeviceReport(device_id=home.config.device_id, command=command, on_trial=state.on_trial)
+    if bundle is None:
+        return report
+    return replace(report, slot=state.active, release=bundle.manifest.release, digest=bundle.manifest.digest)
+
+
+def _describe(home: Home) -> dict[str, Any]:
+    slots = Slots(home)
+    running, state = _running(home, "status"), slots.state()
+    bundles = {slot: slots.bundle(slot) for slot in SLOTS}
+    return {
+        "device_id": home.config.device_id,
+        "server": home.config.server_url,
+        "channel": home.config.channel,
+        "slot": running.slot,
+        "release": running.release,
+        "digest": running.digest,
+        "on_trial": state.on_trial,
+        "min_release": state.min_release,
+        **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
+    }
+
+
+def _trust_root(path: Path) -> bytes:
+    from tuf.api.exceptions import RepositoryError
+    from tuf.api.metadata import Metadata, Root
+    from tuf.api.serialization import DeserializationError
+
+    try:
+        with path.open("rb") as stream:
+            payload = stream.read(MAX_ROOT_BYTES + 1)
+        root = Metadata[Root].from_bytes(payload)
+        root.verify_delegate("root", root)
+    except (OSError, ValueError, RepositoryError, DeserializationError) as error:
+        raise InputError("not a trust root", expected="a signed root.json", got=error, where=path) from error
+    return payload
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edgewright-device", description="The agent on an edge device.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    init = _command(commands, "init", _init, "give the device its id, its trust root and its server")
+    init.add_argument("--root", type=Path, required=True, help="the repository's 1.root.json, brought by hand")
+    init.add_argument("--server", required=True, metavar="URL")
+    init.add_argument("--device-id", required=True, metavar="ID")
+    init.add_argument("--channel", default="stable")
+    _command(commands, "update", _update, "install the channel's release, on trial")
+    run = _command(commands, "run", _run, "detect on a feed")
+    run.add_argument("--feed", type=Path, required=True, help="a folder of pictures")
+    run.add_argument("--out", type=Path, required=True)
+    run.add_argument("--frames", type=int, metavar="N", help="the first N pictures (default: all)")
+    run.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of the detector (default: 1)")
+    status = _command(commands, "status", _status, "what runs")
+    status.add_argument("--json", action="store_true")
+    test = commands.add_parser("self-test", help="run a bundle's golden pictures, with limits on memory and time")
+    test.set_defaults(command=_self_test)
+    test.add_argument("bundle", type=Path)
+    test.add_argument("--json", action="store_true")
+    return parser
+
+
+def _command(commands: Any, name: str, function: Any, about: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=about)
+    parser.set_defaults(command=function)
+    parser.add_argument("--home", type=Path, required=True, metavar="DIR", help="the device's folder")
+    return parser

@@ -1,0 +1,127 @@
+"""The device's folder: who it is, whom it trusts, where things lie.
+
+    device.json   id, server, channel             root.json   the trust root, given by hand once
+    state.json    which slot runs                 trust/      TUF metadata seen last
+    slots/a b     bundles                         outbox.json reports not sent yet
+
+Decides the device's identity. Refuses to be told another trust root than its first: then it is another device's home.
+
+>>> DeviceConfig("line-1-0", "http://127.0.0.1:8080", "stable").channel
+'stable'
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edgewright.device.files import Files
+from edgewright.errors import HomeBusy, InputError, StoreUnavailable
+from edgewright.runtime.bundle import CHANNEL_NAME
+
+MAX_ROOT_BYTES = 512_000
+_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_INIT_HINT = "edgewright-device init --home HOME --root FILE --server URL --device-id ID"
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """Law: `DeviceConfig(**asdict(c)) == c`."""
+
+    device_id: str
+    server_url: str
+    channel: str
+
+    def __post_init__(self) -> None:
+        if not _DEVICE_ID.fullmatch(self.device_id):
+            raise InputError("not a device id", expected="letters, digits, . _ -, at most 128", got=self.device_id)
+        if not CHANNEL_NAME.fullmatch(self.channel):
+            raise InputError("not a channel", expected=CHANNEL_NAME.pattern, got=self.channel)
+        url = urlsplit(self.server_url)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise InputError("not a server's address", expected="http(s)://host[:port][/path]", got=self.server_url)
+
+
+@dataclass(frozen=True)
+class Home:
+    """An initialized device folder and the port through which it is written."""
+
+    root: Path
+    config: DeviceConfig
+    files: Files
+
+    @property
+    def trust(self) -> Path:
+        return self.root / "trust"
+
+    @property
+    def trust_root(self) -> bytes:
+        """The first root, as it was given at init."""
+        return (self.root / "root.json").read_bytes()
+
+
+def init_home(root: Path, *, trust_root: bytes, config: DeviceConfig, files: Files) -> Home:
+    """Make the folder, or give an existing one a new server or channel; `device.json` comes last.
+
+    Raises:
+        InputError: the folder belongs to a device with another trust root or id.
+    """
+    if len(trust_root) > MAX_ROOT_BYTES:
+        raise InputError("not a trust root", expected=f"<= {MAX_ROOT_BYTES} bytes", got=len(trust_root))
+    files.make_dir(root)
+    if (root / "device.json").exists():
+        known = open_home(root, files=files)
+        if known.trust_root != trust_root or known.config.device_id != config.device_id:
+            raise InputError(
+                "this folder belongs to another device, or to one that trusts another repository",
+                expected=known.config.device_id,
+                got=config.device_id,
+                where=root,
+                next_step="give another --home, or remove this one to install the device anew",
+            )
+        if known.config == config:
+            return known
+    else:
+        for folder in (root / "trust", root / "trust/root_history", root / "slots", root / "slots/a", root / "slots/b"):
+            files.make_dir(folder)
+        files.replace(root / "root.json", trust_root)
+    files.replace(root / "device.json", json.dumps(asdict(config), indent=1, sort_keys=True).encode())
+    return Home(root, config, files)
+
+
+def open_home(root: Path, *, files: Files) -> Home:
+    """Raises InputError where the folder was never initialized or its `device.json` cannot be read."""
+    try:
+        return Home(root, DeviceConfig(**json.loads((root / "device.json").read_bytes())), files)
+    except FileNotFoundError as error:
+        raise InputError("not a device's folder", where=root, next_step=_INIT_HINT) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError("device.json cannot be read", got=error, where=root, next_step=_INIT_HINT) from error
+
+
+@contextmanager
+def locked(home: Home) -> Iterator[None]:
+    """One agent a home; the lock dies with its process. Raises HomeBusy, StoreUnavailable."""
+    try:
+        descriptor = os.open(home.root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StoreUnavailable("cannot open the device's folder", got=error.strerror, where=home.root) from error
+    try:
+        _lock(descriptor, home.root)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, where: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise HomeBusy("another agent runs on this folder", where=where, next_step="wait for it") from error

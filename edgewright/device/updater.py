@@ -1,0 +1,150 @@
+"""Update: fetch the channel's release into the slot that does not count, prove it there, then switch.
+
+Decides when the pointer moves: after every file is verified, durable, and the self-test has passed in a child process.
+Refuses a lower release than one that was committed here, a bundle for a newer agent or another channel, one that does
+not fit on the disk, one that fails its self-test. Until the pointer moves, the slot that runs has not been touched.
+
+    metadata -> manifest -> space -> files -> manifest written last -> self-test -> switch (on trial)
+
+>>> update(home).changed                                              # doctest: +SKIP
+True
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import edgewright
+from edgewright.device.home import Home
+from edgewright.device.process import selftest_in_child
+from edgewright.device.slots import Slots, State
+from edgewright.device.trust import Channel, open_channel
+from edgewright.errors import ArtifactCorrupt, StoreUnavailable, UpdateRefused
+from edgewright.runtime.bundle import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    Bundle,
+    BundleManifest,
+    FileEntry,
+    check_file,
+    parse_version,
+)
+from edgewright.runtime.selftest import SelfTest
+
+_SPARE_BYTES = 1_000_000
+"""Left free for state, metadata and reports."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update came to.
+
+    Attributes:
+        changed: False where the channel's release was running already.
+        selftest: in the new slot; None where nothing changed.
+        downloaded_bytes: files that a cut-off download had left whole are not fetched again.
+    """
+
+    changed: bool
+    slot: str
+    release: int
+    digest: str
+    selftest: SelfTest | None
+    downloaded_bytes: int
+
+
+def update(home: Home) -> Update:
+    """Bring the device to the channel's current release, on trial; law: `update` twice is `update` once.
+
+    Raises:
+        UpdateRefused: the release is not acceptable; the running slot is untouched.
+        DeviceUnreachable: the server cannot be reached.
+        StoreUnavailable: the disk is full or broken; the running slot is untouched.
+    """
+    try:
+        with open_channel(home) as channel:
+            return _update(home, channel)
+    except OSError as error:
+        raise StoreUnavailable("the device's disk cannot be written", got=error, where=home.root) from error
+
+
+def _update(home: Home, channel: Channel) -> Update:
+    slots = Slots(home)
+    state = slots.state()
+    running = slots.bundle(state.active)
+    if running and running.manifest_sha256 == channel.manifest_sha256:
+        return Update(False, state.active, running.manifest.release, running.manifest.digest, None, 0)
+    payload = channel.fetch(MANIFEST, max_bytes=MAX_MANIFEST_BYTES)
+    manifest = _acceptable(payload, channel, state)
+    if state.on_trial and state.proven:
+        state = slots.save(state.fell_back(state.proven))  # the slot on trial is the one to overwrite
+    slot = state.candidate
+    slots.withdraw(slot)
+    downloaded_bytes = _fill(slots.folder(slot), manifest, channel)
+    home.files.replace(slots.folder(slot) / MANIFEST, payload)
+    selftest = _prove(slots, slot)
+    slots.save(state.switched(slot))
+    return Update(True, slot, manifest.release, manifest.digest, selftest, downloaded_bytes)
+
+
+def _acceptable(payload: bytes, channel: Channel, state: State) -> BundleManifest:
+    """The manifest that the signed bytes hold. Raises UpdateRefused."""
+    try:
+        manifest = BundleManifest.from_bytes(payload, where=MANIFEST)
+    except ArtifactCorrupt as error:
+        raise UpdateRefused("the release's manifest cannot be used", got=error) from error
+    if manifest.release < state.min_release:
+        raise UpdateRefused("an older release", expected=f">= {state.min_release}", got=manifest.release)
+    if manifest.release != channel.release or manifest.channel != channel.home.config.channel:
+        got = f"{manifest.channel} {manifest.release}"
+        raise UpdateRefused("a manifest for another release or channel", expected=channel.release, got=got)
+    if parse_version(edgewright.__version__) < parse_version(manifest.min_agent_version):
+        raise UpdateRefused(
+            "the release needs a newer agent",
+            expected=f">= {manifest.min_agent_version}",
+            got=edgewright.__version__,
+            next_step="update the edgewright package on the device",
+        )
+    return manifest
+
+
+def _fill(folder: Path, manifest: BundleManifest, channel: Channel) -> int:
+    """Make the folder hold the manifest's files and no others; the bytes that were downloaded."""
+    files = channel.home.files
+    missing = {name: entry for name, entry in manifest.files.items() if not _is_whole(folder / name, entry)}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in set(manifest.files) - set(missing):
+            files.remove(path)
+    needed_bytes = sum(entry.bytes for entry in missing.values()) + _SPARE_BYTES
+    if files.free_bytes(folder) < needed_bytes:
+        free_bytes = files.free_bytes(folder)
+        raise UpdateRefused("not enough space", expected=f"{needed_bytes} bytes free", got=free_bytes, where=folder)
+    files.make_dir(folder / "golden")
+    for name, entry in sorted(missing.items()):
+        files.write_new(folder / name, channel.fetch(name, max_bytes=entry.bytes))
+    files.fsync_dir(folder / "golden")
+    files.fsync_dir(folder)
+    return sum(entry.bytes for entry in missing.values())
+
+
+def _is_whole(path: Path, entry: FileEntry) -> bool:
+    try:
+        check_file(path, entry)
+    except ArtifactCorrupt:
+        return False
+    return True
+
+
+def _prove(slots: Slots, slot: str) -> SelfTest:
+    """The slot read back from disk and tested; one that fails is withdrawn, so that nothing ever chooses it."""
+    try:
+        Bundle.load(slots.folder(slot))
+    except ArtifactCorrupt as error:
+        slots.withdraw(slot)
+        raise UpdateRefused("the signed files are not what the signed manifest says", got=error) from error
+    selftest = selftest_in_child(slots.folder(slot))
+    if not selftest.passed:
+        slots.withdraw(slot)
+        raise UpdateRefused("the release fails its self-test on this device", got="; ".join(selftest.reasons))
+    return selftest

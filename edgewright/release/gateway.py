@@ -1,0 +1,143 @@
+"""The gateway's side of a flash: serve the repository to one device and wait for what the device says.
+
+Decides nothing about the update: the agent pulls, verifies, switches and falls back by itself, in its own process
+with the light base alone. Refuses to call a flash done without the device's own report that the channel's release
+runs.
+
+>>> flash_device(repository=r, device_home=d, device_id="line-1-0", channel="stable", feed=f, out=o, timeout_s=60,
+...              on_progress=silent).slot                             # doctest: +SKIP
+'a'
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgewright.device.process import agent_command, agent_environment
+from edgewright.device.report import DeviceReport as AgentReport
+from edgewright.device.runner import FeedReport
+from edgewright.errors import DeviceUnreachable, StageFailed, UpdateRefused
+from edgewright.progress import OnProgress
+from edgewright.release.metadata import FIRST_ROOT
+from edgewright.release.repository import next_release_number
+from edgewright.release.server import RepositoryServer, serve_repository
+from edgewright.runtime.selftest import SelfTest
+
+_STEPS = ("introduced to its server", "updated", "detected on its feed", "reported")
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """What the device reports after the flash.
+
+    Attributes:
+        version: the release number that runs.
+        p50_ms, p99_ms: of a frame on the device, letterbox to boxes.
+    """
+
+    device_id: str
+    version: int
+    slot: str
+    digest: str
+    p50_ms: float
+    p99_ms: float
+    frames: int
+    detections: int
+    selftest: SelfTest
+    versions: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "selftest": self.selftest.to_json()}
+
+
+def flash_device(
+    *,
+    repository: Path,
+    device_home: Path,
+    device_id: str,
+    channel: str,
+    feed: Path,
+    out: Path,
+    timeout_s: int,
+    on_progress: OnProgress,
+) -> DeviceReport:
+    """Bring one device to the channel's release and let it detect on a feed; `out` receives what it detected.
+
+    Raises:
+        UpdateRefused: the device refuses the release, or fell back from it.
+        DeviceUnreachable: no report in time.
+        StageFailed: the agent ended with an error of another kind.
+    """
+    desired = next_release_number(repository, channel) - 1
+    deadline = time.monotonic() + timeout_s
+    with serve_repository(repository, reports=repository / "reports") as server:
+        introduction = ["--root", str(repository / "metadata" / FIRST_ROOT), "--server", server.url]
+        for step, (name, arguments) in enumerate(
+            (
+                ("init", [*introduction, "--device-id", device_id, "--channel", channel]),
+                ("update", []),
+                ("run", ["--feed", str(feed), "--out", str(out)]),
+            )
+        ):
+            _run_agent(name, arguments, home=device_home, device_id=device_id, server=server, deadline=deadline)
+            on_progress(step + 1, len(_STEPS), f"{device_id} {_STEPS[step]}")
+        report, feed_report, selftest = _last_run(server, device_id)
+    if report.release != desired:
+        what = f"the device does not run the channel's release: {report.fell_back or 'it kept another'}"
+        raise UpdateRefused(what, expected=desired, got=report.release)
+    on_progress(len(_STEPS), len(_STEPS), f"{device_id} {_STEPS[-1]} release {report.release}")
+    return DeviceReport(
+        device_id=device_id,
+        version=report.release,
+        slot=report.slot,
+        digest=report.digest,
+        p50_ms=feed_report.p50_ms,
+        p99_ms=feed_report.p99_ms,
+        frames=feed_report.frames,
+        detections=feed_report.detections,
+        selftest=selftest,
+        versions=report.versions,
+    )
+
+
+def _run_agent(
+    name: str, arguments: list[str], *, home: Path, device_id: str, server: RepositoryServer, deadline: float
+) -> None:
+    """One command of the agent, checked."""
+    command = agent_command(name, "--home", str(home.resolve()), *arguments)
+    try:
+        done = subprocess.run(
+            command,
+            env=agent_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=max(0.1, deadline - time.monotonic()),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        next_step = "raise flash.timeout_s, or look at the device"
+        what = f"{device_id} did not finish `{name}` in time"
+        raise DeviceUnreachable(what, where=home, next_step=next_step) from error
+    if done.returncode == 0:
+        return
+    refused = [report["refused"] for report in server.received.get(device_id, []) if report.get("refused")]
+    said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    if refused:
+        raise UpdateRefused(f"{device_id} refuses the release", got=refused[-1], where=home)
+    raise StageFailed(f"the agent of {device_id} failed in `{name}`", got=" ".join(said) or done.returncode, where=home)
+
+
+def _last_run(server: RepositoryServer, device_id: str) -> tuple[AgentReport, FeedReport, SelfTest]:
+    """The last report of a run that arrived while we served; an exit code alone proves nothing."""
+    for value in reversed(server.received.get(device_id, [])):
+        try:
+            report = AgentReport.from_json(value)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DeviceUnreachable(f"{device_id} sent a report that cannot be read", got=error) from error
+        if report.command == "run" and report.feed and report.selftest:
+            return report, report.feed, report.selftest
+    raise DeviceUnreachable(f"{device_id} ran and did not report", next_step="look at its outbox.json")

@@ -1,0 +1,144 @@
+"""The signed repository of a project: what is released on each channel, as TUF targets.
+
+    metadata/   <n>.root.json <n>.targets.json <n>.snapshot.json timestamp.json
+    targets/    <channel>/<sha256>.manifest.json, <channel>/<sha256>.model.onnx, <channel>/golden/<sha256>.<name>.png
+
+Decides what is current: every file of a bundle is a signed target, `<channel>/<file>`, whose `custom.release` is the
+release number. Publishing an equal bundle publishes nothing. Refuses a number that is not higher than the channel's.
+
+>>> publish_release(bundle, repository=r, keys=k, channel="stable", now=now).version        # doctest: +SKIP
+1
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tuf.api.metadata import TargetFile
+
+from edgewright.device.files import Files
+from edgewright.errors import InputError, StoreUnavailable
+from edgewright.release.keys import make_keys, read_keys
+from edgewright.release.metadata import SignedSet
+from edgewright.runtime.bundle import MANIFEST, Bundle
+
+_FILES = Files()
+
+
+@dataclass(frozen=True)
+class ReleaseReport:
+    """What is current on the channel after publishing.
+
+    Attributes:
+        version: the release number.
+        digest: of the bundle's content, the number apart.
+        published: False where an equal bundle was current already.
+        signed: the TUF roles that were signed, in order.
+        targets: the signed names.
+    """
+
+    version: int
+    digest: str
+    channel: str
+    published: bool
+    signed: tuple[str, ...]
+    targets: tuple[str, ...]
+    bytes: int
+
+
+def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: str, now: datetime) -> ReleaseReport:
+    """Make the bundle the channel's current release; afterwards the folder holds exactly what is released.
+
+    Laws: publishing twice is publishing once; release numbers and metadata versions only rise; cut off at any point,
+    devices see the old release or the new one. Keys and repository are made where there are none yet. What is half
+    expired is signed again either way.
+
+    Raises:
+        ArtifactCorrupt: the bundle or the repository is damaged.
+        InputError: another channel, a number that is not new, or keys that are not the repository's.
+        StoreUnavailable: the repository cannot be written.
+    """
+    bundle = Bundle.load(bundle_dir)
+    if bundle.manifest.channel != channel:
+        raise InputError("a bundle for another channel", expected=channel, got=bundle.manifest.channel)
+    with _locked(repository):
+        metadata = repository / "metadata"
+        new = not SignedSet.exists(metadata)
+        signers = make_keys(keys) if new else read_keys(keys)
+        signed_set = SignedSet.create(metadata, signers, now=now) if new else SignedSet.read(metadata)
+        version, digest = _current(signed_set, channel)
+        equal = digest == bundle.manifest.digest
+        if equal:
+            _FILES.replace(bundle_dir / MANIFEST, bundle.manifest.numbered(version).to_bytes())
+        else:
+            _add(signed_set, bundle, repository / "targets", above=version)
+        signed = signed_set.sign(signers, now=now, files=_FILES, changed=not equal)
+    return ReleaseReport(
+        version=version if equal else bundle.manifest.release,
+        digest=bundle.manifest.digest,
+        channel=channel,
+        published=not equal,
+        signed=signed,
+        targets=tuple(sorted(f"{channel}/{name}" for name in signed_set.channel(channel))),
+        bytes=bundle.manifest.total_bytes,
+    )
+
+
+def refresh_timestamp(repository: Path, *, keys: Path, now: datetime) -> tuple[str, ...]:
+    """Sign again what is half expired, so that devices can tell a quiet server from a frozen one; the roles signed."""
+    with _locked(repository):
+        signed_set = SignedSet.read(repository / "metadata")
+        return signed_set.sign(read_keys(keys), now=now, files=_FILES, changed=False)
+
+
+def next_release_number(repository: Path, channel: str) -> int:
+    """One above the channel's current release; 1 where there is none."""
+    if not SignedSet.exists(repository / "metadata"):
+        return 1
+    return _current(SignedSet.read(repository / "metadata"), channel)[0] + 1
+
+
+def _current(signed_set: SignedSet, channel: str) -> tuple[int, str]:
+    """(release number, digest); (0, "") where nothing is released on the channel."""
+    manifest = signed_set.channel(channel).get(MANIFEST)
+    if manifest is None or not manifest.custom:
+        return 0, ""
+    return int(manifest.custom["release"]), str(manifest.custom["digest"])
+
+
+def _add(signed_set: SignedSet, bundle: Bundle, folder: Path, *, above: int) -> None:
+    manifest = bundle.manifest
+    if manifest.release <= above:
+        raise InputError("a release number that is not new", expected=f"> {above}", got=manifest.release)
+    custom = {"release": manifest.release, "digest": manifest.digest}
+    targets = []
+    for name in sorted([MANIFEST, *manifest.files]):
+        payload = (bundle.root / name).read_bytes()
+        target = TargetFile.from_data(f"{manifest.channel}/{name}", payload, ["sha256"])
+        target.unrecognized_fields["custom"] = custom
+        path = folder / target.get_prefixed_paths()[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _FILES.replace(path, payload)
+        targets.append(target)
+    signed_set.set_channel(manifest.channel, targets)
+
+
+@contextmanager
+def _locked(repository: Path) -> Iterator[None]:
+    """One writer at a time; the lock dies with its process."""
+    try:
+        (repository / "metadata").mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(repository, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StoreUnavailable("cannot write the release repository", got=error, where=repository) from error
