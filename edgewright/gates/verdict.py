@@ -3,7 +3,8 @@
 Decides how single checks add up: one refusal refuses; otherwise one check that could not be evaluated makes the whole
 not evaluable; only checks that all pass are a pass. A verdict without checks is not evaluable.
 
->>> check = compare("coverage ratio", 0.9, at_least=0.85, low=0.87, high=0.93, n=40, set_at="gate_data.min_coverage_ratio")
+>>> at = "gate_data.min_coverage_ratio"
+>>> check = compare("coverage ratio", 0.9, at_least=0.85, low=0.87, high=0.93, n=40, set_at=at)
 >>> check.outcome
 <Outcome.PASS: 'pass'>
 """

@@ -1,0 +1,121 @@
+"""The model gate: may the INT8 model be released?
+
+Decides over five numbers of the *shipped* file: its bytes, what INT8 costs in mAP50-95, whether it finds anything at
+all, whether it agrees with the float model picture by picture, and how long the device runtime takes. Pure: the
+numbers are measured elsewhere. A number that is missing or not finite is not evaluable, and a float model that finds
+nothing makes the drop meaningless: both end the run. There is no option that releases a refused model.
+
+>>> from edgewright.recipe import GateModelConfig
+>>> evidence = ModelEvidence(1_800_000, 0.71, 0.42, 0.70, 0.415, 90, 0.97, 640, 2.1, 3.4, 100)
+>>> decide_model(evidence, GateModelConfig()).decision
+'release'
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from edgewright.errors import InputError
+from edgewright.gates.verdict import Check, Outcome, Verdict, combine, compare
+from edgewright.recipe import GateModelConfig
+
+GATE = "gate_model"
+_SHARES = ("float_map50", "float_map50_95", "int8_map50", "int8_map50_95", "parity")
+
+
+@dataclass(frozen=True)
+class ModelEvidence:
+    """Law: `ModelEvidence.from_json(e.to_json()) == e`. None and NaN mean: could not be measured; NaN becomes None.
+
+    Attributes:
+        bytes: of the single ONNX file that the device loads.
+        n_images: real test images behind the four mAP numbers.
+        parity: share of the float model's detections that the INT8 model finds, of `parity_n` detections.
+        p50_ms, p99_ms: of `latency_runs` single-image runs on the device runtime.
+    """
+
+    bytes: int
+    float_map50: float | None
+    float_map50_95: float | None
+    int8_map50: float | None
+    int8_map50_95: float | None
+    n_images: int
+    parity: float | None
+    parity_n: int
+    p50_ms: float | None
+    p99_ms: float | None
+    latency_runs: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                object.__setattr__(self, field.name, None)
+            elif value is not None and (value < 0 or (field.name in _SHARES and value > 1)):
+                raise InputError(
+                    f"model evidence {field.name!r} is out of range",
+                    expected="0 to 1" if field.name in _SHARES else ">= 0",
+                    got=value,
+                )
+
+    @property
+    def map_drop(self) -> float | None:
+        """Float mAP50-95 minus INT8 mAP50-95; None where either is missing or the float model finds nothing."""
+        if not self.float_map50_95 or self.int8_map50_95 is None:
+            return None
+        return self.float_map50_95 - self.int8_map50_95
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ModelEvidence:
+        return cls(**value)
+
+
+def decide_model(evidence: ModelEvidence, config: GateModelConfig) -> Verdict:
+    """Pure. `decision`: `release` or `end`."""
+    checks = _checks(evidence, config)
+    outcome = combine(checks)
+    released = outcome is Outcome.PASS
+    verdict = Verdict(GATE, outcome, tuple(checks), "", "release" if released else "end")
+    sentence = "the INT8 model may be released: every check holds" if released else _refusal(verdict)
+    return replace(verdict, sentence=sentence)
+
+
+def _checks(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
+    images = evidence.n_images
+    size = float(evidence.bytes) if evidence.bytes else None
+    return [
+        compare("file size, bytes", size, n=1, at_most=config.max_bytes, set_at="gate_model.max_bytes"),
+        compare("INT8 mAP50", evidence.int8_map50, n=images, at_least=config.min_map50, set_at="gate_model.min_map50"),
+        compare(
+            "mAP50-95 lost to INT8",
+            evidence.map_drop,
+            n=images,
+            at_most=config.max_map_drop,
+            set_at="gate_model.max_map_drop",
+        ),
+        compare(
+            "float detections that INT8 finds",
+            evidence.parity,
+            n=evidence.parity_n,
+            at_least=config.min_parity,
+            set_at="gate_model.min_parity",
+        ),
+        compare(
+            "latency p99, ms",
+            evidence.p99_ms,
+            n=evidence.latency_runs,
+            min_n=config.latency_runs,
+            at_most=config.max_p99_ms,
+            set_at="gate_model.max_p99_ms",
+        ),
+    ]
+
+
+def _refusal(verdict: Verdict) -> str:
+    word = "is refused" if verdict.outcome is Outcome.REFUSE else "is not released, because it could not be judged"
+    return f"the INT8 model {word}. {verdict.reasons[0]}"
