@@ -69,7 +69,7 @@ def _run_command(words: list[str]) -> int:
         error = _missing_extra(raised)
     except (KeyboardInterrupt, click.Abort):
         error = StageFailed("interrupted", next_step="the same command continues the run")
-    except Exception as raised:  # the outermost frame: exit code 1, one error object, a logged traceback
+    except Exception as raised:  # noqa: BLE001 - the outermost frame: exit code 1, one error object, a logged traceback
         error = StageFailed(f"{type(raised).__name__}: {raised}", next_step="the traceback is above")
         traceback.print_exc()
     return _end(error, words)
@@ -183,7 +183,7 @@ def decide(
     from tasks.journal import find_journal
 
     journal = find_journal(settings.runs, run)
-    decide_run(journal, settings, choice=choice, person=person or getpass.getuser(), why=why)
+    decide_run(journal, choice=choice, person=person or getpass.getuser(), why=why)
     if choice == "end":
         print(f"run {journal.run_id} has ended")
         return
@@ -199,7 +199,9 @@ def ui(
     settings = _settings()
     from tasks.interfaces import serve_interfaces
 
-    serve_interfaces(settings, mlflow_port=mlflow_port, prefect_port=prefect_port, say=lambda line: print(line, flush=True))
+    serve_interfaces(
+        settings, mlflow_port=mlflow_port, prefect_port=prefect_port, say=lambda line: print(line, flush=True)
+    )
 
 
 def detect(
@@ -348,5 +350,3 @@ def _print_json(value: Any) -> None:
 
 if __name__ == "__main__":
     main()
-
-

@@ -109,7 +109,9 @@ def print_summary(state: dict[str, Any]) -> None:
     for gate in state["gates"]:
         console.print(f"{gate['name']}: {gate['verdict']} ({gate['decision']}). {gate['reasons'][0]}", highlight=False)
     if state["release"]:
-        console.print(f"release {state['release']['version']}, digest {state['release']['digest'][:16]}", highlight=False)
+        console.print(
+            f"release {state['release']['version']}, digest {state['release']['digest'][:16]}", highlight=False
+        )
     if state["device"]:
         device = state["device"]
         console.print(

@@ -69,11 +69,11 @@ class Request:
         return frozenset(STAGE_NAMES[_position(self.until) + 1 :] if self.until else ())
 
 
-def make_request(
-    recipe: Recipe, *, source: str, project: str | None, from_stage: str = "", until: str = ""
-) -> Request:
+def make_request(recipe: Recipe, *, source: str, project: str | None, from_stage: str = "", until: str = "") -> Request:
     """Local paths are made absolute, so that the same folder is the same command wherever it is given from."""
-    located = source if source.startswith("s3://") or source == "simulated" else str(Path(source).expanduser().resolve())
+    located = (
+        source if source.startswith("s3://") or source == "simulated" else str(Path(source).expanduser().resolve())
+    )
     return Request(recipe, located, project or project_of(located), from_stage, until)
 
 
@@ -119,7 +119,7 @@ def run_pipeline(request: Request, settings: Settings, *, observer: Observer | N
         return journal
 
 
-def decide_run(journal: Journal, settings: Settings, *, choice: str, person: str, why: str) -> None:
+def decide_run(journal: Journal, *, choice: str, person: str, why: str) -> None:
     """Keep a person's answer; `real_only` makes the same command go on, `end` closes the run.
 
     Raises:
@@ -134,7 +134,9 @@ def decide_run(journal: Journal, settings: Settings, *, choice: str, person: str
     allowed = float(state["recipe"]["gate_data"]["ask_timeout_s"])
     if choice == "real_only" and waited > allowed:
         journal.update(status="ended")
-        raise InputError("the time to decide is over, which means end", expected=f"<= {allowed:.0f} s", got=f"{waited:.0f} s")
+        raise InputError(
+            "the time to decide is over, which means end", expected=f"<= {allowed:.0f} s", got=f"{waited:.0f} s"
+        )
     record_decision(journal, choice=choice, person=person, why=why)
     journal.update(status="ended" if choice == "end" else "interrupted")
 
@@ -160,9 +162,7 @@ def _run_flow(session: Session, request: Request, *, api_url: str) -> None:
     with temporary_settings({PREFECT_API_URL: api_url}), session_open(session):
         state = lifecycle(request.recipe, request.source, return_state=True)
         session.journal.update(prefect_flow_run_id=str(state.state_details.flow_run_id))
-        session.tracker.tag(
-            session.link.mlflow_parent, {"prefect.flow_run_id": str(state.state_details.flow_run_id)}
-        )
+        session.tracker.tag(session.link.mlflow_parent, {"prefect.flow_run_id": str(state.state_details.flow_run_id)})
         state.result()
 
 
@@ -213,9 +213,7 @@ def _session(request: Request, settings: Settings, journal: Journal, observer: O
         store=_store(settings),
         tracker=tracker,
         journal=journal,
-        link=StageLink(
-            project=request.project, run_id=journal.run_id, mlflow_parent=parent, seed=request.recipe.seed
-        ),
+        link=StageLink(project=request.project, run_id=journal.run_id, mlflow_parent=parent, seed=request.recipe.seed),
         observer=observer,
         refresh=request.refresh,
         required=request.required,
@@ -240,7 +238,7 @@ def _position(name: str) -> int:
 def _terminate_as_interrupt() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does: the checkpoint stands, the journal says interrupted, the server is ended."""
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

@@ -26,16 +26,22 @@ class Section(BaseModel):
 
 
 class IngestConfig(Section):
-    layout: Literal["auto", "yolo", "coco", "voc", "unlabeled"] = Field("auto", description="How the labels are laid out")
+    layout: Literal["auto", "yolo", "coco", "voc", "unlabeled"] = Field(
+        "auto", description="How the labels are laid out"
+    )
     classes: tuple[str, ...] = Field((), description="Class list; empty: taken from the labels")
     missing_label: Literal["unlabeled", "background"] = Field("unlabeled", description="An image without a label file")
     group_by: Literal["image", "folder", "pattern"] = Field("image", description="What is never split up")
-    group_pattern: str = Field("", description="Regular expression on the relative path; its first group names the group")
+    group_pattern: str = Field(
+        "", description="Regular expression on the relative path; its first group names the group"
+    )
     frame_step: int = Field(10, ge=1, description="Video: every n-th frame")
     frame_group_s: float = Field(2.0, gt=0, description="Video: frames within this many seconds are one group")
     train_share: float = Field(0.6, gt=0, lt=1, description="Share of groups in train")
     val_share: float = Field(0.15, gt=0, lt=1, description="Share of groups in val; the rest is test")
-    max_pixels: int = Field(40_000_000, ge=1024, le=40_000_000, description="Larger pictures are quarantined from their header")
+    max_pixels: int = Field(
+        40_000_000, ge=1024, le=40_000_000, description="Larger pictures are quarantined from their header"
+    )
     min_images: int = Field(10, ge=1, description="Fewer usable images end the run")
     photographs: int = Field(260, ge=12, description="How many the simulated camera takes; used only without a source")
 
@@ -47,7 +53,9 @@ class TrainGeneratorConfig(Section):
     crop_px: Literal[32, 48, 64] = Field(32, description="Side of the object crops")
     steps: int = Field(600, ge=1, description="Optimizer steps of the GAN")
     batch: int = Field(32, ge=4)
-    width: int = Field(32, ge=8, multiple_of=8, description="Channels at full resolution")
+    width: int = Field(
+        32, ge=8, multiple_of=8, description="Channels on the finest grid; 2 and 4 times as many on the coarser two"
+    )
     latent: int = Field(64, ge=8)
     learning_rate: float = Field(2e-3, gt=0)
     r1_gamma: float = Field(1.0, ge=0, description="Weight of R1 and R2")
@@ -61,9 +69,13 @@ class GenerateConfig(Section):
     images: int = Field(240, ge=0, description="How many synthetic images")
     image_px: int = Field(192, ge=64, le=1024, description="Longer side of a synthetic image")
     generated_share: float = Field(0.5, ge=0, le=1, description="Share of crops from the GAN; the rest are real crops")
-    max_overlap: float = Field(0.3, ge=0, le=1, description="IoU above which a placement is tried again")
+    max_overlap: float = Field(
+        0.3, ge=0, le=1, description="Overlap, of the smaller box, above which another place is tried"
+    )
     min_visible: float = Field(0.3, ge=0, le=1, description="Objects less visible than this are ignore regions")
-    keep_background: bool = Field(True, description="Keep the real objects of the background picture, with their labels")
+    keep_share: float = Field(
+        0.5, ge=0, le=1, description="Share of the background picture's own objects that stay; the rest is painted over"
+    )
 
 
 class TrainLabelerConfig(Section):
@@ -80,7 +92,8 @@ class LabelConfig(Section):
     keep_iou: float = Field(0.6, ge=0, le=1, description="Agreement at and above: the label is kept")
     drop_iou: float = Field(0.3, ge=0, le=1, description="Agreement below: the label is dropped")
     min_score: float = Field(0.5, ge=0, le=1, description="Segmenter confidence of a component that counts")
-    max_bad_share: float = Field(0.4, ge=0, le=1, description="An image with more dropped and missed objects is left out")
+    max_bad_share: float = Field(0.4, ge=0, le=1, description="A larger share of dropped, missed, phantom: left out")
+    min_object_px: float = Field(4.0, ge=0, description="Shorter sides, in px the labeler sees, are not judged")
 
 
 class GateDataConfig(Section):
@@ -90,12 +103,21 @@ class GateDataConfig(Section):
     tiles_per_image: int = Field(4, ge=1, le=64, description="Random tiles a picture is judged by")
     bootstraps: int = Field(100, ge=20, le=2000)
     neighbors: int = Field(5, ge=1, le=20, description="k of precision, recall, density and coverage")
-    min_images: int = Field(12, ge=4, description="Fewer held-out real images: not evaluable")
-    max_fd_ratio: float = Field(2.5, gt=0)
-    max_kid_excess: float = Field(0.05, ge=0, description="KID above real-against-real, absolute")
+    min_images: int = Field(12, ge=4, description="Fewer synthetic, train or held-out real images: not evaluable")
+    max_images: int = Field(400, ge=12, description="Synthetic and held-out images looked at; a random draw of more")
+    max_fd_ratio: float = Field(2.5, gt=0, description="Frechet distance in units of real against real")
+    max_kid_excess: float = Field(
+        0.5, ge=0, description="KID above real against real; the kernel of a tile with itself is ~8"
+    )
     min_coverage_ratio: float = Field(0.85, ge=0)
     min_precision_ratio: float = Field(0.85, ge=0)
     min_density_ratio: float = Field(0.8, ge=0)
+    max_spectrum_excess_db: float = Field(
+        3.0, ge=0, description="Detail more or less than real, beyond real against real"
+    )
+    copy_radius: float = Field(
+        0.1, gt=0, lt=1, description="A picture this much nearer to a train image than real ones are is a copy"
+    )
     min_copy_distance_ratio: float = Field(0.8, ge=0)
     max_copy_share: float = Field(0.12, ge=0, le=1)
     on_refuse: Literal["real_only", "fail", "ask"] = "real_only"
@@ -230,7 +252,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             "no such preset and no such recipe file", expected=", ".join(PRESET_NAMES), got=str(path)
         ) from error
     if len(payload) > MAX_RECIPE_BYTES:
-        raise RecipeError("recipe file too large", expected=f"<= {MAX_RECIPE_BYTES} bytes", got=len(payload), where=path)
+        raise RecipeError(
+            "recipe file too large", expected=f"<= {MAX_RECIPE_BYTES} bytes", got=len(payload), where=path
+        )
     try:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(payload)):
             raise RecipeError("YAML aliases are not read", where=path, next_step="write the values out")

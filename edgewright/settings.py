@@ -80,8 +80,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | None = None) -> None:
     """Tell Prefect, MLflow and the numeric libraries where they live; call it before importing them.
 
-    Makes the home where there is none. What the user has set stands. The reasons: Prefect's telemetry heartbeat locks its own sqlite file; its console
-    handler would write into the progress display; MLflow's git probing and telemetry have no place offline.
+    Makes the home where there is none. What the user has set stands. The reasons: Prefect's telemetry heartbeat locks
+    its own sqlite file; its console handler would write into the progress display; MLflow's git probing and telemetry
+    have no place offline.
 
     Raises:
         InputError: the home cannot be made.

@@ -32,7 +32,9 @@ def ingest(config: IngestConfig, source: str, *, work: Work) -> ArtifactRef:
             on_progress=work.on_progress,
         )
         (out / "origin.json").write_text(json.dumps({"simulated": simulated}))
-        ref = work.publish(out, kind="dataset_real", metrics=numbers_of(report.to_json()), facts={"simulated": simulated})
+        ref = work.publish(
+            out, kind="dataset_real", metrics=numbers_of(report.to_json()), facts={"simulated": simulated}
+        )
     work.session.store.remember(_ledger_key(work), ref)
     return ref
 

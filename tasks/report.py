@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from edgewright.report.page import render
 
 from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
-from edgewright.report.page import render
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.preprocess import read_image
 from tasks.numbers import history_of
@@ -92,7 +92,9 @@ class Gathered:
             )
         if self._state["device"]:
             device = self._state["device"]
-            parts.append(f"Release {device['version']} runs in slot {device['slot']} of a device that verified its signature.")
+            parts.append(
+                f"Release {device['version']} runs in slot {device['slot']} of a device that verified its signature."
+            )
         return " ".join(parts) or "The run has not produced a model yet."
 
     def models_json(self) -> dict[str, dict[str, Any]]:
@@ -130,7 +132,9 @@ class Gathered:
         found = [Verdict.from_json(artifact.json("verdict.json")) for artifact in artifacts if artifact]
         noted = {gate["name"]: gate for gate in self._state["gates"]}
         return [
-            Verdict.from_json({**verdict.to_json(), **{k: noted[verdict.gate][k] for k in ("decision", "decided_by", "why")}})
+            Verdict.from_json(
+                {**verdict.to_json(), **{k: noted[verdict.gate][k] for k in ("decision", "decided_by", "why")}}
+            )
             if verdict.gate in noted
             else verdict
             for verdict in found
@@ -159,7 +163,9 @@ class Gathered:
         if generated is None or labeled is None:
             return []
         if self._refused():
-            return [_captioned(generated, row, "left out by the data gate") for row in spread(generated.usable, _PICTURES)]
+            return [
+                _captioned(generated, row, "left out by the data gate") for row in spread(generated.usable, _PICTURES)
+            ]
         reasons = {row.id: row.quarantine for row in labeled.quarantined}
         rows = [row for row in generated.usable if row.id in reasons]
         return [_captioned(generated, row, reasons[row.id]) for row in spread(rows, _PICTURES)]
@@ -173,10 +179,14 @@ class Gathered:
         generator = self._open("train_generator")
         history = history_of(generator.path("history.json")) if generator else []
         if history:
-            yield Curve("GAN losses", "step", "loss", _series(history, {"d_loss": "discriminator", "g_loss": "generator"}))
+            yield Curve(
+                "GAN losses", "step", "loss", _series(history, {"d_loss": "discriminator", "g_loss": "generator"})
+            )
         labeler = self._open("train_labeler")
         if labeler:
-            yield Curve("Labeler loss", "step", "loss", _series(history_of(labeler.path("history.json")), {"loss": "loss"}))
+            yield Curve(
+                "Labeler loss", "step", "loss", _series(history_of(labeler.path("history.json")), {"loss": "loss"})
+            )
         for name, key in (("float", "float_torch"), ("INT8", "int8")):
             curves = self._measured().get(key, {}).get("curves", [])
             if curves:

@@ -58,7 +58,7 @@ class Silent:
     def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None:
         pass
 
-    def ask(self, question: str) -> tuple[str, str] | None:
+    def ask(self, question: str) -> tuple[str, str] | None:  # noqa: ARG002
         return None
 
 

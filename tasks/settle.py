@@ -94,7 +94,12 @@ def _ask(session: Session, verdict: Verdict) -> Verdict:
             )
         record_decision(session.journal, choice=answer[0], person="terminal", why=answer[1])
         decided = session.journal.state["decisions"]["gate_data"]
-    values = {**verdict.to_json(), "decision": decided["choice"], "decided_by": decided["person"], "why": decided["why"]}
+    values = {
+        **verdict.to_json(),
+        "decision": decided["choice"],
+        "decided_by": decided["person"],
+        "why": decided["why"],
+    }
     return Verdict.from_json(values)
 
 

@@ -268,7 +268,7 @@ class Stage:
             ref = self.recall(self.key(config, inputs, session=session), session=session)
             if ref is None:
                 self._require_not_needed(session)
-        assert session.plan is not None  # noqa: S101 - `__call__` has looked
+        assert session.plan is not None
         session.plan.append(
             {
                 "name": self.name,

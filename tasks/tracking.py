@@ -61,7 +61,9 @@ class Tracker:
     def start_parent(self, project: str, *, run_id: str, params: Mapping[str, object] | None = None) -> str:
         """Open a pipeline run's parent; the MLflow run id."""
         run = self.client.create_run(
-            self._experiment(project), run_name=run_id, tags={"edgewright.run_id": run_id, "edgewright.project": project}
+            self._experiment(project),
+            run_name=run_id,
+            tags={"edgewright.run_id": run_id, "edgewright.project": project},
         )
         self._params(run.info.run_id, params or {})
         return run.info.run_id
@@ -148,9 +150,7 @@ class Tracker:
     def registered_digests(self) -> set[str]:
         """The `artifact` tag of every registered version: what `gc` never removes."""
         return {
-            version.tags["artifact"]
-            for version in self.client.search_model_versions()
-            if version.tags.get("artifact")
+            version.tags["artifact"] for version in self.client.search_model_versions() if version.tags.get("artifact")
         }
 
     def _add_version(self, name: str, run_id: str, precision: str, path: Path, tags: Mapping[str, str]) -> str:

@@ -118,6 +118,4 @@ class Manifest:
 def hash_files(directory: Path) -> dict[str, FileEntry]:
     """Every file below `directory`, by its POSIX path relative to it, in name order."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {
-        path.relative_to(directory).as_posix(): FileEntry(sha256_file(path), path.stat().st_size) for path in files
-    }
+    return {path.relative_to(directory).as_posix(): FileEntry(sha256_file(path), path.stat().st_size) for path in files}

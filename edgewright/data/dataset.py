@@ -20,7 +20,6 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import pyarrow.parquet as pq
 
@@ -146,23 +145,25 @@ class DatasetWriter:
         self._rows: list[Row] = []
         self._open_rows: list[Row] = []
         self._shards: dict[str, ShardPlace] = {}
-        self._stream: IO[bytes] | None = None
         self._count = 0
+        self._images = 0
         (workspace / "shards").mkdir(parents=True, exist_ok=True)
         (workspace / "index").mkdir(parents=True, exist_ok=True)
 
     def add(self, row: Row, payload: bytes) -> None:
         """Store an image's encoded bytes (JPEG, PNG, WebP) under a row; offset, bytes and sha256 are filled in."""
-        if self._stream is None:
-            self._stream = (self._root / "shards" / f"{self._count:05d}.tar").open("wb")
-        name = f"{len(self._rows) + len(self._open_rows):08d}.{image_suffix(payload)}"
+        name = f"{self._images:08d}.{image_suffix(payload)}"
         header = tarfile.TarInfo(name)
         header.size = len(payload)
-        self._stream.write(header.tobuf(tarfile.USTAR_FORMAT))
-        offset = self._stream.tell()
-        self._stream.write(payload + b"\0" * (-len(payload) % tarfile.BLOCKSIZE))
+        padding = b"\0" * (-len(payload) % tarfile.BLOCKSIZE)
+        with (self._root / self._shard_name).open("ab") as stream:  # nothing stays open if the disk is full
+            stream.write(header.tobuf(tarfile.USTAR_FORMAT))
+            offset = stream.tell()
+            stream.write(payload + padding)
+            size_bytes = stream.tell()
+        self._images += 1
         self._open_rows.append(replace(row, sha256=sha256_bytes(payload), offset=offset, bytes=len(payload)))
-        if self._stream.tell() > MAX_SHARD_BYTES:
+        if size_bytes > MAX_SHARD_BYTES:
             self._close_shard()
 
     def link(self, row: Row, parent: Dataset) -> None:
@@ -199,16 +200,20 @@ class DatasetWriter:
         (self._root / _META).write_bytes(canonical_json(meta))
         return rows
 
+    @property
+    def _shard_name(self) -> str:
+        return f"shards/{self._count:05d}.tar"
+
     def _close_shard(self) -> None:
-        if self._stream is None:
+        if not self._open_rows:
             return
-        self._stream.write(b"\0" * 2 * tarfile.BLOCKSIZE)
-        self._stream.close()
-        name = f"shards/{self._count:05d}.tar"
+        name = self._shard_name
+        with (self._root / name).open("ab") as stream:
+            stream.write(b"\0" * 2 * tarfile.BLOCKSIZE)
         digest = sha256_file(self._root / name)
         self._shards[digest] = ShardPlace("", name)
         self._rows += [replace(row, shard_digest=digest) for row in self._open_rows]
-        self._open_rows, self._stream, self._count = [], None, self._count + 1
+        self._open_rows, self._count = [], self._count + 1
 
 
 def encode_png(image: Image) -> bytes:

@@ -32,5 +32,7 @@ def test_a_message_says_what_expected_got_where_and_next() -> None:
 
 def test_the_docstring_shows_every_error() -> None:
     tree = errors.__doc__ or ""
-    kinds = [value.__name__ for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    kinds = [
+        value.__name__ for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)
+    ]
     assert [name for name in kinds if name not in tree] == []

@@ -30,7 +30,7 @@ log_address = {root}/no-syslog
 """
 _PROXY = """
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk tempurl s3api tempauth copy slo dlo versioned_writes symlink proxy-logging proxy-server
+pipeline = {pipeline}
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -47,9 +47,11 @@ min_segment_size = 1048576
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:1
 """
-_PLAIN = (
-    "catch_errors gatekeeper healthcheck listing_formats bulk tempurl copy slo dlo versioned_writes symlink".split()
+_PIPELINE = (
+    "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk tempurl s3api tempauth copy slo dlo"
+    " versioned_writes symlink proxy-logging proxy-server"
 )
+_CONFIGURED = ("proxy-logging", "cache", "s3api", "tempauth", "proxy-server")
 
 
 def write_configuration(root: Path, port: int) -> dict[str, Path]:
@@ -68,10 +70,13 @@ def write_configuration(root: Path, port: int) -> dict[str, Path]:
         text += f"[pipeline:main]\npipeline = {name}-server\n[app:{name}-server]\nuse = egg:swift#{name}\n"
         files[name] = root / f"{name}-server.conf"
         files[name].write_text(text)
-    filters = "".join(f"[filter:{name}]\nuse = egg:swift#{name}\n" for name in _PLAIN)
+    plain = dict.fromkeys(name for name in _PIPELINE.split() if name not in _CONFIGURED)
+    filters = "".join(f"[filter:{name}]\nuse = egg:swift#{name}\n" for name in plain)
     filters += "[filter:proxy-logging]\nuse = egg:swift#proxy_logging\n"
     files["proxy"] = root / "proxy-server.conf"
-    files["proxy"].write_text(_COMMON.format(port=port, root=root, user=user) + _PROXY + filters)
+    files["proxy"].write_text(
+        _COMMON.format(port=port, root=root, user=user) + _PROXY.format(pipeline=_PIPELINE) + filters
+    )
     return files
 
 

@@ -71,7 +71,9 @@ def test_stages_need_nothing_but_references(
     assert {"ingest", *EDGES} == {stage.name for stage in STAGES}, "a stage is missing in this test"
     recipe = resolve("demo", overrides=[word for word in toy_settings if word != "--set"])
     environment = {**s3_environment, "EDGEWRIGHT_STORE": f"s3://{s3_bucket}/store"}
-    refs = {"ingest": call("ingest", recipe, {"source": "simulated"}, home=tmp_path / "ingest", environment=environment)}
+    refs = {
+        "ingest": call("ingest", recipe, {"source": "simulated"}, home=tmp_path / "ingest", environment=environment)
+    }
     for name, edges in EDGES.items():
         # Each stage has a home of its own, but for release and flash, which meet at the repository of one gateway.
         home = tmp_path / ("gateway" if name in ("release", "flash") else name)

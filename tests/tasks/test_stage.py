@@ -1,4 +1,4 @@
-"""The three faces of a stage, tried with two toy stages on a real store, a real MLflow file and a real Prefect server."""
+"""The three faces of a stage: two toy stages on a real store, a real MLflow file and a real Prefect server."""
 
 from __future__ import annotations
 

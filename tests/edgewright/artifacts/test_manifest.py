@@ -12,7 +12,11 @@ from edgewright.errors import ArtifactCorrupt, InputError
 
 DIGEST = sha256_bytes(b"x")
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
     max_leaves=8,
 )
@@ -23,7 +27,9 @@ contents = st.builds(
     config=st.dictionaries(st.text(max_size=5), json_values, max_size=3),
     inputs=st.dictionaries(st.text(max_size=5), st.just(DIGEST), max_size=2),
     seed=st.integers(0, 2**31),
-    files=st.dictionaries(st.text(min_size=1, max_size=9), st.builds(FileEntry, st.just(DIGEST), st.integers(0, 9)), max_size=2),
+    files=st.dictionaries(
+        st.text(min_size=1, max_size=9), st.builds(FileEntry, st.just(DIGEST), st.integers(0, 9)), max_size=2
+    ),
 )
 
 
