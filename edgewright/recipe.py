@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgewright.errors import RecipeError
 
@@ -44,6 +44,12 @@ class IngestConfig(Section):
     )
     min_images: int = Field(10, ge=1, description="Fewer usable images end the run")
     photographs: int = Field(260, ge=12, description="How many the simulated camera takes; used only without a source")
+
+    @model_validator(mode="after")
+    def _leave_a_test_split(self) -> Self:
+        if self.train_share + self.val_share >= 1:
+            raise ValueError("train_share and val_share leave nothing for test")
+        return self
 
 
 class TrainGeneratorConfig(Section):

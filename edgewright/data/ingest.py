@@ -216,6 +216,6 @@ def _require_enough(survey: _Survey, config: IngestConfig, *, where: str) -> Non
 
 def _passed_over(source: Source, labels: Labels) -> dict[str, int]:
     """Files that are neither used nor quarantined, by suffix: masks, read-me files, lists."""
-    pictures = set(source.images) - labels.not_photographs
-    others = [name for name in source.files if name not in pictures and name not in labels.files]
+    used = (set(source.images) - labels.not_photographs) | labels.files | set(labels.unpaired)
+    others = [name for name in source.files if name not in used]
     return dict(sorted(Counter(suffix_of(name) or "no suffix" for name in others).items()))

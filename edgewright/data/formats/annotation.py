@@ -20,6 +20,7 @@ from edgewright.errors import SourceError
 
 MAX_LABEL_BYTES = 5_000_000
 MAX_YAML_BYTES = 256_000
+MAX_YAML_DEPTH = 20
 _ROLE_FOLDERS = frozenset({"images", "jpegimages", "labels", "annotations"})
 
 
@@ -124,12 +125,22 @@ def read_yaml(payload: bytes, *, where: str) -> object:
     if len(payload) > MAX_YAML_BYTES:
         raise SourceError("YAML file too large", expected=f"<= {MAX_YAML_BYTES} bytes", got=len(payload), where=where)
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(payload)):
-            raise SourceError("YAML aliases are not read", where=where, next_step="write the values out")
+        _check_tokens(payload, where)
         document: object = yaml.safe_load(payload)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise SourceError("not YAML", got=str(error)[:200], where=where) from error
     return document
+
+
+def _check_tokens(payload: bytes, where: str) -> None:
+    depth = 0
+    for token in yaml.scan(payload):
+        if isinstance(token, yaml.AliasToken):
+            raise SourceError("YAML aliases are not read", where=where, next_step="write the values out")
+        depth += isinstance(token, yaml.FlowSequenceStartToken | yaml.FlowMappingStartToken)
+        depth -= isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken)
+        if depth > MAX_YAML_DEPTH:  # the scanner takes quadratic time in the depth
+            raise SourceError("YAML nested too deeply", expected=f"<= {MAX_YAML_DEPTH}", where=where)
 
 
 def _by_key(names: Iterable[str]) -> dict[str, list[str]]:

@@ -2,7 +2,8 @@
 
 Decides: classes are the categories in order of their id, over all files by name; `iscrowd` is an ignore region; an
 image that is listed without annotations is a background picture. A file name is looked up beside its JSON file, then as
-it stands, then by its last part where that is the only one. Refuses an image that two files annotate. Masks are not read.
+it stands, then by its last part where that is the only one. Refuses an image that two files annotate. Masks are
+not read.
 """
 
 from __future__ import annotations

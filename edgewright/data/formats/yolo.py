@@ -122,9 +122,12 @@ def _texts(source: Source) -> list[str]:
 
 
 def _looks_like_labels(source: Source, file: str) -> bool:
-    """A first line that is a whole number and four words or more; not a README, not a list of files."""
+    """A first line of a whole number and four numbers or more; not a README, not a list of files."""
     words = source.head(file, max_bytes=4096).split(b"\n")[0].split()
-    return len(words) >= 5 and words[0].isdigit()
+    try:
+        return len([float(word) for word in words]) >= 5 and words[0].isdigit()
+    except ValueError:
+        return False
 
 
 def _written_names(source: Source) -> list[str]:

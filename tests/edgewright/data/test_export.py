@@ -1,0 +1,100 @@
+"""What is exported comes back the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgewright.artifacts import Content, LocalStore, Record
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.export import export_dataset, name_files
+from edgewright.data.ingest_report import IngestReport
+from edgewright.data.rows import Label, Row
+from edgewright.errors import InputError
+
+Take = Callable[..., tuple[IngestReport, Dataset]]
+
+
+def described(dataset: Dataset) -> list[tuple[str, str, list[tuple[str, tuple[float, ...]]]]]:
+    """(digest, state, (class name, corners)…) of every image, in order of the digest."""
+    return sorted(
+        (row.sha256, row.state, [(dataset.classes[label.class_id], label.xyxy) for label in row.labels])
+        for row in dataset.usable
+    )
+
+
+@pytest.mark.parametrize("layout", ["yolo", "coco", "voc"])
+def test_an_export_read_again_is_the_dataset(voc_folder: Path, tmp_path: Path, take: Take, layout: str) -> None:
+    (voc_folder / "Annotations" / "p05.xml").unlink()  # unlabeled
+    (voc_folder / "Annotations" / "p06.xml").write_text("<annotation/>")  # background
+    _, dataset = take(voc_folder)
+    out = tmp_path / "out"
+    assert export_dataset(dataset, out, layout=layout) == 14
+    report, again = take(out)
+    assert (report.layout, report.quarantined, again.classes) == (layout, (), dataset.classes)
+    before, after = described(dataset), described(again)
+    assert [item[:2] for item in after] == [item[:2] for item in before]
+    for (_, _, old), (_, _, new) in zip(before, after, strict=True):
+        assert [name for name, _ in new] == [name for name, _ in old]
+        assert [xyxy for _, xyxy in new] == [pytest.approx(xyxy, abs=1e-3) for _, xyxy in old]
+
+
+def test_unlabeled_pictures_by_split(voc_folder: Path, tmp_path: Path, take: Take) -> None:
+    shutil.rmtree(voc_folder / "Annotations")
+    report, dataset = take(voc_folder)
+    assert (report.layout, report.unlabeled, dataset.classes) == ("unlabeled", 14, ())
+    export_dataset(dataset, tmp_path / "out", layout="unlabeled")
+    found = {path.parent.name: len(list(path.parent.iterdir())) for path in (tmp_path / "out").rglob("*.jpg")}
+    assert found == {split: count.images for split, count in report.splits.items()}
+
+
+@pytest.mark.parametrize("layout", ["yolo", "coco", "voc"])
+def test_ignore_regions_survive_where_the_layout_has_them(
+    voc_folder: Path, tmp_path: Path, take: Take, layout: str
+) -> None:
+    file = voc_folder / "Annotations" / "p01.xml"
+    file.write_text(file.read_text().replace("<name>nut</name>", "<name>nut</name><difficult>1</difficult>"))
+    _, dataset = take(voc_folder)
+    export_dataset(dataset, tmp_path / "out", layout=layout)
+    _, again = take(tmp_path / "out")
+    ignored = sum(label.ignore for row in again.rows for label in row.labels)
+    assert ignored == (0 if layout == "yolo" else 1)
+
+
+@pytest.fixture
+def clashing(tmp_path: Path, picture: Callable[..., bytes]) -> Dataset:
+    """Ids whose file names would clash, in two encodings."""
+    store = LocalStore(tmp_path / "store")
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=("bolt",))
+        for index, name in enumerate(["a/x.jpg", "a__x.jpg", "images/A__X.png"]):
+            labels = (Label(0, 0, (1.2, 1.4, 1.3, 9.0)),)
+            payload = picture(index, kind="PNG" if index == 2 else "JPEG")
+            writer.add(Row(id=name, sha256="", width=64, height=48, labels=labels, state="human"), payload)
+        writer.finish()
+        ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
+    return Dataset.open(store, ref)
+
+
+def test_file_names_never_clash(clashing: Dataset) -> None:
+    assert [name for name, _ in name_files(clashing, clashing.rows)] == ["a__x.jpg", "a__x-2.jpg", "A__X-3.png"]
+
+
+def test_rounding_leaves_no_zero_area_box(clashing: Dataset, tmp_path: Path, take: Take) -> None:
+    export_dataset(clashing, tmp_path / "out", layout="voc")
+    report, again = take(tmp_path / "out")
+    assert report.quarantined == ()
+    assert {row.labels[0].xyxy for row in again.rows} == {(1, 1, 2, 9)}
+
+
+def test_exports_that_are_refused(clashing: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="not empty"):
+        export_dataset(clashing, tmp_path / "out", layout="yolo")
+    with pytest.raises(InputError, match="unknown layout"):
+        export_dataset(clashing, tmp_path / "other", layout="darknet")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]

@@ -1,0 +1,65 @@
+"""Rows and their one Arrow schema."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewright.data.rows import ORIGINS, SPLITS, STATES, Label, Row, count_by_class, labels_of, rows_from_table
+from edgewright.data.rows import rows_to_table as to_table
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+numbers = st.floats(-1e6, 1e6)
+labels = st.builds(
+    Label,
+    instance_id=st.integers(0, 1000),
+    class_id=st.integers(0, 9),
+    xyxy=st.tuples(numbers, numbers, numbers, numbers),
+    mask=text,
+    ignore=st.booleans(),
+    confidence=st.floats(0, 1),
+    source=text,
+    model=text,
+    person=text,
+)
+rows = st.builds(
+    Row,
+    id=text,
+    sha256=text,
+    phash=text,
+    width=st.none() | st.integers(1, 10_000),
+    height=st.none() | st.integers(1, 10_000),
+    split=st.sampled_from(SPLITS),
+    group=text,
+    origin=st.sampled_from(ORIGINS),
+    parents=st.lists(text, max_size=3).map(tuple),
+    shard_digest=text,
+    offset=st.integers(0, 2**40),
+    bytes=st.integers(0, 2**40),
+    labels=st.lists(labels, max_size=3).map(tuple),
+    state=st.sampled_from(STATES),
+    scores=st.dictionaries(text, numbers, max_size=3),
+    quarantine=text,
+)
+
+
+@given(st.lists(rows, max_size=4))
+def test_a_table_gives_back_its_rows(some: list[Row]) -> None:
+    assert rows_from_table(to_table(some)) == some
+
+
+def test_ignored_labels_are_neither_truth_nor_counted() -> None:
+    seen, crowd = Label(0, 1, (0, 0, 4, 4)), Label(1, 1, (5, 5, 9, 9), ignore=True)
+    row = Row(id="a", sha256="", labels=(seen, crowd))
+    assert row.boxes.xyxy.tolist() == [[0, 0, 4, 4]]
+    assert row.ignored.xyxy.tolist() == [[5, 5, 9, 9]]
+    assert count_by_class([row], 3) == [0, 1, 0]
+
+
+def test_boxes_become_labels_in_order() -> None:
+    row = Row(id="a", sha256="", labels=(Label(0, 2, (0, 0, 4, 4)), Label(1, 0, (1, 1, 3, 3))))
+    made = labels_of(row.boxes, source="model", model="m1")
+    assert [(label.instance_id, label.class_id, label.source, label.model) for label in made] == [
+        (0, 2, "model", "m1"),
+        (1, 0, "model", "m1"),
+    ]
