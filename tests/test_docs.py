@@ -59,8 +59,7 @@ def test_every_command_is_described(name: str) -> None:
 
 
 def test_no_command_is_described_that_does_not_exist() -> None:
-    documents = README + COMMANDS + SETTINGS
-    assert set(re.findall(r"edgewright (?=[a-z])([a-z]+)[ `]", documents)) <= {*COMMAND_NAMES, "and", "is"}
+    assert set(re.findall(r"`edgewright ([a-z]+)", README + COMMANDS + SETTINGS)) <= set(COMMAND_NAMES)
 
 
 @pytest.mark.parametrize("name", [stage.name for stage in STAGES])
