@@ -57,9 +57,16 @@ def build_module(graph: Graph, *, n_classes: int) -> Any:
     """The graph as an untrained ultralytics module. Raises InputError where it cannot be built."""
     model_class = open_ultralytics("nn.tasks").DetectionModel
     try:
-        return model_class(dict(graph), ch=3, nc=n_classes, verbose=False)
+        return prefer_end_to_end(model_class(dict(graph), ch=3, nc=n_classes, verbose=False))
     except (TypeError, KeyError, IndexError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         raise InputError("the graph cannot be built", got=error) from error
+
+
+def prefer_end_to_end(module: Any) -> Any:
+    """A graph with two heads (YOLO26) trains both; on a device the one that needs no suppression is read."""
+    if getattr(module.model[-1], "one2one_cv2", None) is not None:
+        module.end2end = True
+    return module
 
 
 def layout_of(module: Any) -> str:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import shutil
+import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -116,7 +118,7 @@ def train_detector(
     write_training_files(dataset, rows, folder=folders.files, image_px=config.image_px)
     graph_or_weights = _starting_point(config, n_classes=len(dataset.classes), folder=scratch)
     spec = ModelSpec(dataset.classes, config.image_px, "dense", SCORE_THRESHOLD, IOU_THRESHOLD)
-    if not folders.finished.exists():
+    if not _is_finished(folders, epochs=config.epochs):
         settings = _settings(config, model=graph_or_weights, folders=folders, seed=seed)
         _run(settings, rows=rows, spec=spec, folders=folders, threads=threads, on_epoch=on_epoch)
         folders.finished.touch()
@@ -148,6 +150,23 @@ def _keep_if_same_plan(folders: _Folders, plan: bytes) -> None:
     folders.plan.write_bytes(plan)
 
 
+def _is_finished(folders: _Folders, *, epochs: int) -> bool:
+    """Whether nothing is left to train: also where the last checkpoint was written and the marker was not."""
+    if folders.finished.exists():
+        return True
+    return folders.last.is_file() and load_checkpoint(folders.last)["epoch"] + 1 >= epochs
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A `.pt` file through the loader that runs no code of it. Raises InputError."""
+    load = open_ultralytics("nn.tasks").torch_safe_load
+    try:
+        checkpoint: dict[str, Any] = load(path, safe_only=True)[0]
+    except (TypeError, struct.error, pickle.UnpicklingError, RuntimeError, ImportError, EOFError) as error:
+        raise InputError("not a weights file that can be loaded safely", got=error, where=path) from error
+    return checkpoint
+
+
 def _starting_point(config: TrainDetectorConfig, *, n_classes: int, folder: Path) -> str:
     """A graph file written into `folder`, or the user's weights file."""
     if config.model.endswith(".pt"):
@@ -157,8 +176,12 @@ def _starting_point(config: TrainDetectorConfig, *, n_classes: int, folder: Path
                 got=config.model,
                 next_step="download it and give its path, or name a graph (`yolo26n.yaml`) to train from scratch",
             )
+        load_checkpoint(Path(config.model))
         return config.model
+    from edgewright.detect.network import build_module
+
     graph = find_graph(config.model, width=config.width, n_classes=n_classes)
+    build_module(graph, n_classes=n_classes)  # refused here, with a sentence, rather than inside the library
     # A name that the library does not rewrite, as it does with `yolov5n.yaml`.
     path = folder / f"graph-{sha256_bytes(canonical_json(graph))[:12]}.yaml"
     write_graph(graph, path)
@@ -241,10 +264,10 @@ def _publish(
 ) -> DetectorReport:
     from safetensors.torch import save_file
 
-    from edgewright.detect.network import layout_of
+    from edgewright.detect.network import layout_of, prefer_end_to_end
 
-    checkpoint = open_ultralytics("nn.tasks").torch_safe_load(folders.best, safe_only=True)[0]
-    module = checkpoint["ema"].float()
+    checkpoint = load_checkpoint(folders.best)
+    module = prefer_end_to_end(checkpoint["ema"].float())
     weights = {name: value.contiguous() for name, value in module.state_dict().items()}
     save_file(weights, out / "weights.safetensors")
     write_graph(module.yaml, out / "graph.yaml")

@@ -18,7 +18,7 @@ import torch
 from edgewright.data.rows import Row
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.library import open_ultralytics
-from edgewright.detect.network import as_network, layout_of
+from edgewright.detect.network import as_network, layout_of, prefer_end_to_end
 from edgewright.runtime.preprocess import read_image
 from edgewright.runtime.session import ModelSpec, predictor
 
@@ -47,6 +47,9 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
 
     def get_dataset(self) -> dict[str, Any]:
         return self._data
+
+    def get_model(self, *args: Any, **kwargs: Any) -> Any:
+        return prefer_end_to_end(super().get_model(*args, **kwargs))
 
     def validate(self) -> tuple[dict[str, float], float]:
         model = self.ema.ema.eval()
