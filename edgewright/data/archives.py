@@ -102,16 +102,25 @@ class _Budget:
         if self._bytes < 0:
             raise self.refused("the archive unpacks to far more than it holds: a bomb")
 
-    def member(self, raw_name: str) -> str:
-        """The checked name, counted and not seen before."""
+    def folder(self, raw_name: str) -> None:
+        """Counted and checked; folders may repeat."""
         self._members -= 1
         if self._members < 0:
             raise self.refused("the archive has too many members")
-        name = self._checked(raw_name)
-        if name in self._names:
+        self._path(raw_name)
+
+    def file(self, raw_name: str) -> str:
+        """The checked name, counted and not seen before."""
+        self.folder(raw_name)
+        path = self._path(raw_name)
+        if not path.parts or not str(path).isprintable():
+            raise self.refused("a member whose name cannot be read", raw_name)
+        if path.suffix.lower() in _NESTED:
+            raise self.refused("an archive inside the archive", raw_name)
+        if path.as_posix() in self._names:
             raise self.refused("two members with one name", raw_name)
-        self._names.add(name)
-        return name
+        self._names.add(path.as_posix())
+        return path.as_posix()
 
     def refused(self, what: str, member: str | None = None) -> SourceError:
         return SourceError(
@@ -121,36 +130,34 @@ class _Budget:
             next_step="pack the folder again, plain files only",
         )
 
-    def _checked(self, raw_name: str) -> str:
+    def _path(self, raw_name: str) -> PurePosixPath:
         name = raw_name.replace("\\", "/")
         path = PurePosixPath(name)
         if path.is_absolute() or _DRIVE.match(name):
             raise self.refused("a member with an absolute path", raw_name)
         if ".." in path.parts:
             raise self.refused("a member that climbs out of the archive", raw_name)
-        if not path.parts or not name.isprintable():
-            raise self.refused("a member whose name cannot be read", raw_name)
-        if path.suffix.lower() in _NESTED:
-            raise self.refused("an archive inside the archive", raw_name)
-        return path.as_posix()
+        return path
 
 
 def _zip_members(archive: Path, limits: Limits) -> Iterator[tuple[str, IO[bytes]]]:
     budget = _Budget(archive, limits)
     with zipfile.ZipFile(archive) as opened:
-        infos = opened.infolist()
-        for info in infos:  # the whole list is checked before the first byte is unpacked
+        files: dict[str, zipfile.ZipInfo] = {}
+        for info in opened.infolist():  # the whole list is checked before the first byte is unpacked
             mode = stat.S_IFMT(info.external_attr >> 16)
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise budget.refused("a link or a device in the archive", info.filename)
             if info.flag_bits & 0x1:
                 raise budget.refused("an encrypted member", info.filename)
-            budget.member(info.filename)
             budget.take(info.file_size)  # zipfile never hands out more than this
-        for info in infos:
-            if not info.is_dir():
-                with opened.open(info) as stream:
-                    yield PurePosixPath(info.filename.replace("\\", "/")).as_posix(), stream
+            if info.is_dir():
+                budget.folder(info.filename)
+            else:
+                files[budget.file(info.filename)] = info
+        for name, info in files.items():
+            with opened.open(info) as stream:
+                yield name, stream
 
 
 def _tar_members(archive: Path, kind: str, limits: Limits) -> Iterator[tuple[str, IO[bytes]]]:
@@ -159,9 +166,10 @@ def _tar_members(archive: Path, kind: str, limits: Limits) -> Iterator[tuple[str
         for info in opened:
             if not (info.isreg() or info.isdir()) or info.issparse():
                 raise budget.refused("a link or a device in the archive", info.name)
-            if info.isdir() and info.name in (".", ""):
-                continue  # what `tar -C folder .` writes first
-            name = budget.member(info.name)
+            if info.isdir():
+                budget.folder(info.name)
+                continue
+            name = budget.file(info.name)
             stream = opened.extractfile(info)
             if stream is not None:
                 yield name, stream

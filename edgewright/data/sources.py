@@ -29,6 +29,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".heic", ".heif", ".avif", ".jp2", ".cr2", ".nef", ".arw", ".dng")
 """What a person would call a picture: those that cannot be read are quarantined, not passed over."""
 _CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+_CLUTTER_SUFFIX = ".cache"  # ultralytics writes `labels.cache` beside what it has read: no part of the source
 
 
 class Unusable(InputError):
@@ -213,7 +214,8 @@ def _not_empty(source: Source) -> Source:
 
 
 def _is_clutter(name: str) -> bool:
-    return any(part.startswith(".") or part in _CLUTTER for part in PurePosixPath(name).parts)
+    parts = PurePosixPath(name).parts
+    return suffix_of(name) == _CLUTTER_SUFFIX or any(part.startswith(".") or part in _CLUTTER for part in parts)
 
 
 def _printable(name: str) -> str:

@@ -21,7 +21,7 @@ from edgewright.errors import ArtifactCorrupt
 
 _FloatTable = npt.NDArray[np.float64]
 _PASSES = 4
-"""292 groups of 4 features: the share that is furthest from its target is 0.043 off after one pass, 0.007 after four."""
+"""292 groups of 4 features: the share furthest from its target is 0.043 off after one pass, 0.007 after four."""
 
 
 @dataclass(frozen=True)

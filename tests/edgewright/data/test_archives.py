@@ -108,6 +108,15 @@ def test_two_members_with_one_name(tmp_path: Path) -> None:
         unpack(path, tmp_path)
 
 
+def test_folders_may_repeat(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        (tmp_path / "photos").mkdir()
+        for _ in range(2):
+            archive.add(tmp_path / "photos", "photos")
+            archive.add(tmp_path / "photos", ".")
+    assert unpack(tmp_path / "a.tar", tmp_path) == {}
+
+
 SMALL = Limits(members=3, total_bytes=200_000, ratio=10, ratio_floor_bytes=20_000)
 
 

@@ -57,7 +57,7 @@ def test_an_unreadable_folder_is_said(locked_folder: Path) -> None:
         ([], "the source is empty"),
         (["a.xml", "b.xml"], "labels without images"),
         (["README.md"], "no images in the source"),
-        ([".hidden.jpg", "__MACOSX/a.jpg"], "the source is empty"),  # clutter
+        ([".hidden.jpg", "__MACOSX/a.jpg", "labels.cache"], "the source is empty"),  # clutter
     ],
 )
 def test_sources_without_images(
