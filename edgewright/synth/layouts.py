@@ -1,0 +1,213 @@
+"""The layout model: which objects stand where, how large and how many, learnt from the real boxes without a network.
+
+Decides p(layout): a bootstrap of real layouts whose objects are jittered by kernel density estimates (Scott 1992: the
+bandwidth is sd · n^(-1/6) in two dimensions) and partly exchanged for others of classes that occur together. Overlap,
+lanes and clusters survive because whole layouts are drawn. Refuses to fit on no image at all.
+
+>>> model = fit_layouts(rows, classes=("RBC", "WBC"))                                    # doctest: +SKIP
+>>> sample_layout(model, wh=(192, 144), rng=np.random.default_rng(0))[0].class_id        # doctest: +SKIP
+0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgewright.data.rows import Label, Row
+from edgewright.errors import ArtifactCorrupt, InputError
+from edgewright.synth.sources import MIN_BOX_PX, cut_sides, side_px, wh_of, whole_labels
+
+EXCHANGED_SHARE = 0.15
+"""Share of a layout's objects left out; as many in the mean are drawn anew, so counts vary around the real ones."""
+Rng = np.random.Generator
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LayoutObject:
+    """One real box, free of the picture's size.
+
+    Attributes:
+        center_xy: as shares of the picture's width and height.
+        size_wh: as shares of the picture's longer side.
+        cut: whether the frame cuts it at its left, top, right, bottom.
+    """
+
+    class_id: int
+    center_xy: Pair
+    size_wh: Pair
+    cut: tuple[bool, bool, bool, bool]
+
+    @property
+    def whole(self) -> bool:
+        return not any(self.cut)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Where an object shall stand: corners in px of the new picture, beyond its frame where the frame cuts it."""
+
+    class_id: int
+    xyxy: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class LayoutModel:
+    """Law: `LayoutModel.from_json(m.to_json()) == m`.
+
+    Attributes:
+        layouts: the real ones, in row order.
+        position_sd: by class, kernel width of the center in x and y, as a share of the picture.
+        size_sd: by class, kernel width of (log w + log h) / 2 and of (log w - log h) / 2.
+        together: (C, C), share of pictures that hold both classes; the diagonal is the share that holds the class.
+    """
+
+    classes: tuple[str, ...]
+    layouts: tuple[tuple[LayoutObject, ...], ...]
+    position_sd: tuple[Pair, ...]
+    size_sd: tuple[Pair, ...]
+    together: tuple[tuple[float, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> LayoutModel:
+        """Raises ArtifactCorrupt where the value is not a layout model."""
+        try:
+            return cls(
+                classes=tuple(value["classes"]),
+                layouts=tuple(tuple(_object(item) for item in layout) for layout in value["layouts"]),
+                position_sd=tuple((float(x), float(y)) for x, y in value["position_sd"]),
+                size_sd=tuple((float(s), float(a)) for s, a in value["size_sd"]),
+                together=tuple(tuple(map(float, line)) for line in value["together"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactCorrupt("not a layout model", got=error) from error
+
+    def objects(self, class_id: int) -> list[LayoutObject]:
+        """Every real object of a class; whole ones only, where there are any."""
+        found = [item for layout in self.layouts for item in layout if item.class_id == class_id]
+        return [item for item in found if item.whole] or found
+
+
+def fit_layouts(rows: Sequence[Row], *, classes: tuple[str, ...]) -> LayoutModel:
+    """The layout model of labeled rows. Raises InputError where there are none."""
+    if not rows:
+        raise InputError(
+            "no labeled train image to learn layouts from", expected=">= 1", got=0, next_step="label some images"
+        )
+    layouts = tuple(tuple(_measure(label, wh_of(row)) for label in whole_labels(row)) for row in rows)
+    bare = LayoutModel(classes, layouts, (), (), _together(layouts, len(classes)))
+    kernels = [_kernel(bare.objects(class_id)) for class_id in range(len(classes))]
+    return replace(
+        bare, position_sd=tuple(kernel[0] for kernel in kernels), size_sd=tuple(kernel[1] for kernel in kernels)
+    )
+
+
+def sample_layout(model: LayoutModel, *, wh: tuple[int, int], rng: Rng) -> list[Planned]:
+    """A new layout for a picture of `wh` px: every object has a part of at least MIN_BOX_PX in the frame."""
+    base = model.layouts[int(rng.integers(len(model.layouts)))]
+    kept = [item for item in base if rng.random() >= EXCHANGED_SHARE]
+    drawn = [_draw_new(model, base, rng) for _ in range(int(rng.binomial(len(base), EXCHANGED_SHARE)))]
+    planned = [_plan(model, item, wh=wh, rng=rng) for item in kept + drawn]
+    return [item for item in planned if min(_side_in_frame(item, wh)) >= MIN_BOX_PX]
+
+
+def move(model: LayoutModel, item: Planned, *, wh: tuple[int, int], rng: Rng) -> Planned:
+    """The same object, whole, at another place that its class is seen at."""
+    known = model.objects(item.class_id)
+    place = known[int(rng.integers(len(known)))]
+    x1, y1, x2, y2 = item.xyxy
+    longer = max(wh)
+    there = replace(place, size_wh=((x2 - x1) / longer, (y2 - y1) / longer), cut=(False,) * 4)
+    return _plan(model, there, wh=wh, rng=rng, size_jitter=0.0)
+
+
+def _object(value: dict[str, Any]) -> LayoutObject:
+    (x, y), (w, h), (left, top, right, bottom) = value["center_xy"], value["size_wh"], value["cut"]
+    cut = (bool(left), bool(top), bool(right), bool(bottom))
+    return LayoutObject(int(value["class_id"]), (float(x), float(y)), (float(w), float(h)), cut)
+
+
+def _measure(label: Label, wh: tuple[int, int]) -> LayoutObject:
+    x1, y1, x2, y2 = label.xyxy
+    w, h = side_px(label)
+    center = ((x1 + x2) / 2 / wh[0], (y1 + y2) / 2 / wh[1])
+    return LayoutObject(label.class_id, center, (w / max(wh), h / max(wh)), cut_sides(label, wh))
+
+
+def _together(layouts: Sequence[Sequence[LayoutObject]], n_classes: int) -> tuple[tuple[float, ...], ...]:
+    present = np.zeros((len(layouts), n_classes))
+    for index, layout in enumerate(layouts):
+        present[index, [item.class_id for item in layout]] = 1
+    share: npt.NDArray[np.float64] = present.T @ present / len(layouts)
+    return tuple(tuple(map(float, line)) for line in share)
+
+
+def _kernel(objects: Sequence[LayoutObject]) -> tuple[Pair, Pair]:
+    """Kernel widths of position and size by Scott's rule; 0 where a class is seen less than twice."""
+    if len(objects) < 2:
+        return (0.0, 0.0), (0.0, 0.0)
+    center = np.array([item.center_xy for item in objects])
+    log_wh = np.log([item.size_wh for item in objects])
+    size = np.stack([log_wh.sum(axis=1), log_wh[:, 0] - log_wh[:, 1]], axis=1) / 2
+    scott = len(objects) ** (-1 / 6)
+    (x, y), (s, a) = (center.std(axis=0, ddof=1) * scott, size.std(axis=0, ddof=1) * scott)
+    return (float(x), float(y)), (float(s), float(a))
+
+
+def _draw_new(model: LayoutModel, base: Sequence[LayoutObject], rng: Rng) -> LayoutObject:
+    """A real object of a class that occurs together with one of the layout's classes."""
+    anchor = base[int(rng.integers(len(base)))].class_id
+    weight = np.array(model.together[anchor])
+    class_id = int(rng.choice(len(weight), p=weight / weight.sum()))
+    known = model.objects(class_id)
+    return known[int(rng.integers(len(known)))]
+
+
+def _plan(
+    model: LayoutModel, item: LayoutObject, *, wh: tuple[int, int], rng: Rng, size_jitter: float = 1.0
+) -> Planned:
+    """Jitter one object and put it into a frame of `wh` px."""
+    offset_xy = rng.normal(size=2) * model.position_sd[item.class_id]
+    size, aspect = rng.normal(size=2) * model.size_sd[item.class_id] * size_jitter
+    longer = max(wh)
+    seen_px = (item.size_wh[0] * longer * math.exp(size + aspect), item.size_wh[1] * longer * math.exp(size - aspect))
+    full_px = seen_px if item.whole else _uncut_px(model, item, seen_px=seen_px, longer_px=longer, rng=rng)
+    spans = []
+    for axis in (0, 1):
+        center_px = (item.center_xy[axis] + offset_xy[axis]) * wh[axis]
+        cut = (item.cut[axis], item.cut[axis + 2])
+        spans.append(_span(center_px, seen_px=seen_px[axis], full_px=full_px[axis], frame_px=wh[axis], cut=cut))
+    (x1, x2), (y1, y2) = spans
+    return Planned(item.class_id, (x1, y1, x2, y2))
+
+
+def _uncut_px(model: LayoutModel, item: LayoutObject, *, seen_px: Pair, longer_px: int, rng: Rng) -> Pair:
+    """How large the object would be without the frame: as a whole one of its class, at least as large as is seen."""
+    known = model.objects(item.class_id)
+    whole = known[int(rng.integers(len(known)))].size_wh
+    return (max(seen_px[0], whole[0] * longer_px), max(seen_px[1], whole[1] * longer_px))
+
+
+def _span(center_px: float, *, seen_px: float, full_px: float, frame_px: int, cut: tuple[bool, bool]) -> Pair:
+    """Where one side of a box begins and ends, px: inside the frame, or beyond it on the side that cuts it."""
+    if cut == (True, False):
+        return (seen_px - full_px, seen_px)
+    if cut == (False, True):
+        return (frame_px - seen_px, frame_px - seen_px + full_px)
+    side_px = min(full_px, float(frame_px))
+    start = min(max(center_px - side_px / 2, 0.0), frame_px - side_px)
+    return (start, start + side_px)
+
+
+def _side_in_frame(item: Planned, wh: tuple[int, int]) -> Pair:
+    x1, y1, x2, y2 = item.xyxy
+    return (min(x2, wh[0]) - max(x1, 0), min(y2, wh[1]) - max(y1, 0))

@@ -1,0 +1,40 @@
+"""Which real images a generator may see: those of the `train` split that are real and labeled. Nothing else, ever.
+
+Refuses boxes that are ignored or under MIN_BOX_PX: nothing can be learnt from them.
+"""
+
+from __future__ import annotations
+
+from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Label, Row
+
+MIN_BOX_PX = 4.0
+"""Objects smaller than this, in px of either side, are neither learnt from nor labeled (GENERATION 5.1)."""
+
+
+def train_rows(dataset: Dataset) -> list[Row]:
+    """Real labeled train images with a known size, in id order."""
+    rows = dataset.select(split="train", origin="real", labeled=True)
+    return sorted((row for row in rows if row.width and row.height), key=lambda row: row.id)
+
+
+def wh_of(row: Row) -> tuple[int, int]:
+    """(width, height) px; (0, 0) where unknown."""
+    return (row.width or 0, row.height or 0)
+
+
+def whole_labels(row: Row) -> list[Label]:
+    """The labels that count and are large enough to learn from."""
+    return [label for label in row.labels if not label.ignore and min(side_px(label)) >= MIN_BOX_PX]
+
+
+def side_px(label: Label) -> tuple[float, float]:
+    """(width, height) px of a label's box."""
+    x1, y1, x2, y2 = label.xyxy
+    return (x2 - x1, y2 - y1)
+
+
+def cut_sides(label: Label, wh: tuple[int, int]) -> tuple[bool, bool, bool, bool]:
+    """Whether the frame cuts the object at its (left, top, right, bottom): the box comes within 1 px of the edge."""
+    x1, y1, x2, y2 = label.xyxy
+    return (x1 <= 1, y1 <= 1, x2 >= wh[0] - 1, y2 >= wh[1] - 1)
