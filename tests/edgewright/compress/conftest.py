@@ -1,0 +1,77 @@
+"""One tiny detector, its INT8 model and their data set, published in a store."""
+
+import numpy as np
+import pytest
+
+from edgewright.artifacts import Content, Record, open_store
+from edgewright.compress.quantize import quantize
+from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.rows import Label, Row
+from edgewright.detect.train import train_detector
+from edgewright.recipe import QuantizeConfig, TrainDetectorConfig
+
+CLASSES = ("red", "blue")
+SPLITS = [("train", "real")] * 10 + [("train", "synthetic")] * 3 + [("val", "real")] * 3 + [("test", "real")] * 4
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    return open_store(str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="session")
+def squares(store):
+    """64 px pictures of one colored square each; class 1 stands in two train pictures alone."""
+    rng = np.random.default_rng(0)
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=CLASSES)
+        for index, (split, origin) in enumerate(SPLITS):
+            class_id = int(index in (3, 8, 14, 18))
+            image = np.full((64, 64, 3), 128, np.uint8) + rng.integers(0, 12, (64, 64, 3), dtype=np.uint8)
+            x, y = (int(value) for value in rng.integers(0, 40, 2))
+            image[y : y + 20, x : x + 20] = ((220, 40, 40), (40, 60, 220))[class_id]
+            label = Label(0, class_id, (float(x), float(y), float(x + 20), float(y + 20)))
+            row = Row(
+                id=f"{index:03d}.png", sha256="", width=64, height=64, split=split, origin=origin, labels=(label,),
+                state="human",
+            )  # fmt: skip
+            writer.add(row, encode_png(image))
+        writer.finish()
+        ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
+    return Dataset.open(store, ref)
+
+
+@pytest.fixture(scope="session")
+def detector(store, squares, tmp_path_factory):
+    config = TrainDetectorConfig(image_px=64, width=0.1, batch=5, epochs=6, mosaic=0.0)
+    with store.workspace() as work:
+        train_detector(
+            squares,
+            config,
+            out=work,
+            scratch=tmp_path_factory.mktemp("scratch") / "run",
+            seed=0,
+            threads=1,
+            on_epoch=lambda epoch: None,
+        )
+        ref = store.publish(work, Content(kind="detector", stage="train_detector"), Record())
+    return store.open(ref)
+
+
+@pytest.fixture(scope="session")
+def make_int8(store, squares, detector):
+    """An INT8 artifact and its report, by the fields of the recipe section."""
+
+    def make(**fields):
+        with store.workspace() as work:
+            config = QuantizeConfig(**fields)
+            report = quantize(detector, squares, config, out=work, seed=0, threads=1)
+            content = Content(kind="int8_model", stage="quantize", config=config.model_dump(mode="json"))
+            return store.open(store.publish(work, content, Record())), report
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def int8(make_int8):
+    return make_int8(calibration_images=8)

@@ -1,0 +1,92 @@
+"""What INT8 costs, measured on the test split."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgewright.compress.measure import ModelMeasurement, measure_latency, measure_model, measure_parity
+from edgewright.data.dataset import Dataset
+from edgewright.errors import InputError
+from edgewright.recipe import GateModelConfig
+from edgewright.runtime.boxes import Boxes
+from edgewright.runtime.session import ModelSpec
+
+SPEC = ModelSpec(("a", "b"), 64, "dense", 0.25, 0.6)
+A, B = [0, 0, 10, 10], [30, 30, 50, 50]
+
+
+@pytest.fixture(scope="module")
+def measured(int8, detector, squares):
+    seen = []
+    result = measure_model(
+        int8[0],
+        detector,
+        squares,
+        GateModelConfig(latency_runs=12),
+        threads=1,
+        on_progress=lambda done, total, what: seen.append((done, total)),
+    )
+    return result, seen
+
+
+def test_all_three_forms_are_measured_on_the_test_split(measured, int8):
+    result, seen = measured
+    assert result.bytes == int8[1].bytes
+    assert {e.n_images for e in (result.float_torch, result.float_onnx, result.int8)} == {4}
+    assert result.float_onnx.map50 == pytest.approx(result.float_torch.map50, abs=0.02)
+    assert result.export_difference < 0.01
+    assert seen == [(done, 12) for done in range(1, 13)]
+
+
+def test_latency_is_of_the_asked_number_of_runs(measured):
+    for latency in (measured[0].float_latency, measured[0].int8_latency):
+        assert latency.runs == 12
+        assert 0 < latency.p50_ms <= latency.p99_ms
+
+
+def test_json_round_trip(measured):
+    result, _ = measured
+    assert ModelMeasurement.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False))) == result
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "share", "n"),
+    [
+        # the same boxes
+        ([(A, 0, 0.9), (B, 1, 0.8)], [(A, 0, 0.9), (B, 1, 0.8)], 1.0, 2),
+        # one fell below what the device reports
+        ([(A, 0, 0.9), (B, 1, 0.3)], [(A, 0, 0.9), (B, 1, 0.2)], 0.5, 2),
+        # another class is not the same detection
+        ([(A, 0, 0.9)], [(A, 1, 0.9)], 0.0, 1),
+        # too far away
+        ([(A, 0, 0.9)], [([8, 8, 18, 18], 0, 0.9)], 0.0, 1),
+        # float reports nothing: there is no share
+        ([(A, 0, 0.1)], [(A, 0, 0.9)], None, 0),
+    ],
+)
+def test_parity(reference, candidate, share, n):
+    def of(rows):
+        return Boxes.of([row[0] for row in rows], class_id=[r[1] for r in rows], score=[r[2] for r in rows])
+
+    parity = measure_parity([of(reference)], [of(candidate)], spec=SPEC)
+    assert (parity.share, parity.n) == (share, n)
+
+
+def test_latency_takes_pictures_in_turn():
+    seen = []
+    pictures = [np.full((1, 1, 3), value, np.uint8) for value in range(3)]
+    latency = measure_latency(lambda image: seen.append(int(image[0, 0, 0])), pictures, runs=4)
+    assert latency.runs == 4
+    assert seen[-4:] == [0, 1, 2, 0]
+
+
+def test_without_a_test_photograph_there_is_nothing_to_measure(int8, detector, squares):
+    rows = [replace(row, origin="synthetic") for row in squares.rows]
+    empty = Dataset(
+        ref=squares.ref, manifest=squares.manifest, classes=squares.classes, rows=rows, shards=squares.shards,
+        locate=squares._locate,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="no labeled test photograph"):
+        measure_model(int8[0], detector, empty, GateModelConfig(), threads=1)

@@ -1,0 +1,159 @@
+"""From a float detector to the file a device loads."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
+from edgewright.compress.export import export_onnx, minify
+from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Label, Row
+from edgewright.detect.network import as_network, load_module
+from edgewright.errors import InputError
+from edgewright.runtime.session import ModelSpec, load_network
+
+FLOAT_OPS = {"Sigmoid", "Softmax", "Concat", "Mul", "Sub", "Add", "Div"}
+
+
+@pytest.fixture(scope="module")
+def exported(detector):
+    module, spec = load_module(detector.path)
+    return module, export_onnx(module, input_px=spec.input_px)
+
+
+def run(model, tensor):
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: tensor})[0]
+
+
+def test_what_is_published(int8, squares):
+    artifact, report = int8
+    assert artifact.files == ["float.onnx", "model.onnx", "quantize.json", "spec.json"]
+    spec = ModelSpec.from_json(artifact.json("spec.json"))
+    assert (spec.classes, spec.input_px, spec.score_threshold, spec.iou_threshold) == (squares.classes, 64, 0.25, 0.6)
+    assert report.bytes == artifact.path("model.onnx").stat().st_size
+    assert report.bytes < 0.45 * report.float_bytes
+    assert artifact.json("quantize.json")["calibration_ids"] == list(report.calibration_ids)
+    assert report.quantized_convolutions == report.convolutions - 1  # all but the box decoder's
+
+
+def test_calibration_sees_real_train_images_and_every_class(int8, squares):
+    chosen = [row for row in squares.rows if row.id in int8[1].calibration_ids]
+    assert len(chosen) == 8
+    assert {(row.split, row.origin) for row in chosen} == {("train", "real")}
+    assert {label.class_id for row in chosen for label in row.labels} == {0, 1}
+
+
+def test_activations_are_unsigned_weights_signed_and_the_decoder_float(int8):
+    graph = onnx.load(int8[0].path("model.onnx")).graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    zero_points = [node.input[2] for node in graph.node if node.op_type == "QuantizeLinear"]
+    assert {types[name] for name in zero_points} == {onnx.TensorProto.UINT8}
+    kernels = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 4 and tensor.dims[0] > 1}
+    assert kernels == {onnx.TensorProto.INT8}
+    after = {node.input[0]: node for node in graph.node if node.op_type == "QuantizeLinear"}
+    decoders = [node for node in graph.node if node.op_type in FLOAT_OPS - {"Concat", "Add"}]
+    assert decoders
+    assert not [node.op_type for node in decoders if node.output[0] in after]
+
+
+def test_the_same_inputs_give_the_same_artifact(int8, make_int8):
+    assert make_int8(calibration_images=8)[0].ref == int8[0].ref
+
+
+@pytest.mark.parametrize(
+    ("fields", "file"),
+    [
+        # fewer pictures: other ranges
+        ({"calibration_images": 4}, "model.onnx"),
+        # ranges from a histogram
+        ({"calibration_images": 8, "calibration": "entropy"}, "model.onnx"),
+        ({"calibration_images": 8, "calibration": "percentile"}, "model.onnx"),
+        # one scale a tensor
+        ({"calibration_images": 8, "per_channel": False}, "model.onnx"),
+        # what the device reports
+        ({"calibration_images": 8, "score_threshold": 0.4}, "spec.json"),
+        ({"calibration_images": 8, "iou_threshold": 0.5}, "spec.json"),
+    ],
+)
+def test_every_field_changes_the_artifact(int8, make_int8, fields, file):
+    other, _ = make_int8(**fields)
+    assert other.path(file).read_bytes() != int8[0].path(file).read_bytes()
+
+
+def test_float_onnx_equals_torch(exported):
+    module, model = exported
+    tensor = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)
+    expected = as_network(module, device=torch.device("cpu"))(tensor)
+    assert np.abs(run(model, tensor) - expected).max() < 1e-3
+
+
+def test_minify_changes_no_bit_and_saves_bytes(exported):
+    _, model = exported
+    tensor = np.random.default_rng(1).random((1, 3, 64, 64), dtype=np.float32)
+    small = minify(model)
+    onnx.checker.check_model(small)
+    assert (run(small, tensor) == run(model, tensor)).all()
+    assert small.ByteSize() < model.ByteSize()
+    assert {value.name for value in (*small.graph.input, *small.graph.output)} == {"images", "detections"}
+    assert minify(small).SerializeToString(deterministic=True) == small.SerializeToString(deterministic=True)
+
+
+def test_it_is_silent_and_leaves_no_temporary_file(make_int8, tmp_path, monkeypatch, capfd, caplog):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    make_int8(calibration_images=5)
+    captured = capfd.readouterr()
+    assert captured.out + captured.err + caplog.text == ""
+    assert list(tmp_path.iterdir()) == []
+    assert not Path("augmented_model.onnx").exists()
+
+
+def test_another_class_list_is_refused(detector, squares, tmp_path):
+    from edgewright.compress.quantize import quantize
+    from edgewright.recipe import QuantizeConfig
+
+    other = Dataset(
+        ref=squares.ref, manifest=squares.manifest, classes=("blue", "red"), rows=squares.rows, shards=squares.shards,
+        locate=squares._locate,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="class lists differ"):
+        quantize(detector, other, QuantizeConfig(), out=tmp_path, seed=0, threads=1)
+
+
+def test_nothing_to_calibrate_on_is_refused(squares):
+    with pytest.raises(InputError, match="no photograph to calibrate on"):
+        CalibrationImages(squares, [], input_name="images", input_px=64)
+
+
+def test_the_published_file_loads_on_the_device_runtime(int8):
+    output = load_network(int8[0].path("model.onnx"))(np.zeros((1, 3, 64, 64), np.float32))
+    assert output.shape == (1, 6, 84)
+    assert json.dumps(output.tolist())
+
+
+ROWS = st.lists(st.sets(st.integers(0, 2)), max_size=20).map(
+    lambda shown: [
+        Row(
+            id=f"{index:02d}", sha256="", labels=tuple(Label(0, class_id, (0, 0, 1, 1)) for class_id in sorted(classes))
+        )
+        for index, classes in enumerate(shown)
+    ]
+)
+
+
+@given(ROWS, st.integers(4, 12), st.randoms())
+def test_choice_of_calibration_rows(rows, count, random):
+    chosen = choose_calibration_rows(rows, count=count, seed=0, n_classes=3)
+    assert len({row.id for row in chosen}) == len(chosen) == min(count, len(rows))
+    present = {label.class_id for row in rows for label in row.labels}
+    assert {label.class_id for row in chosen for label in row.labels} == present  # 4 places for 3 classes
+    random.shuffle(rows)
+    assert choose_calibration_rows(rows, count=count, seed=0, n_classes=3) == chosen
