@@ -117,7 +117,7 @@ class GateDataConfig(Section):
     )
     min_coverage_ratio: float = Field(0.85, ge=0)
     min_precision_ratio: float = Field(0.85, ge=0)
-    min_density_ratio: float = Field(0.8, ge=0)
+    min_density_ratio: float = Field(0.7, ge=0)
     max_spectrum_excess_db: float = Field(
         3.0, ge=0, description="Detail more or less than real, beyond real against real"
     )
@@ -125,7 +125,9 @@ class GateDataConfig(Section):
         0.1, gt=0, lt=1, description="A picture this much nearer to a train image than real ones are is a copy"
     )
     min_copy_distance_ratio: float = Field(0.8, ge=0)
-    max_copy_share: float = Field(0.12, ge=0, le=1)
+    max_copy_share: float = Field(0.12, ge=0, le=1, description="Share of pictures that are copies")
+    max_object_copy_share: float = Field(0.25, ge=0, le=1, description="Share of objects nearer to train than 95 % of real")
+    interval_slack: float = Field(0.5, ge=0, le=2, description="How far past a threshold the interval may reach")
     on_refuse: Literal["real_only", "fail", "ask"] = "real_only"
     ask_timeout_s: int = Field(3600, ge=1, description="No answer within this time ends the run")
 

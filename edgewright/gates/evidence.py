@@ -24,7 +24,7 @@ class Measurement:
     Attributes:
         name: what was measured, with its unit where it has one.
         value: the estimate, median over the feature seeds; None where it could not be measured.
-        low, high: the ends of the 95 % interval over resampled pictures.
+        low, high: the ends of the 90 % interval over resampled pictures: each end is a one-sided 95 % bound.
         n: pictures that the estimate rests on: the smaller of the two sides.
         baseline: the same statistic of real training pictures, at the same n.
         by_seed: the estimate in each feature space.

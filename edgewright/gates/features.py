@@ -82,7 +82,9 @@ class RandomNetwork:
         with torch.inference_mode():
             for weight in self.weights:
                 activation = conv2d(activation, torch.from_numpy(weight), stride=2, padding=1).relu()
-                pooled += [activation.mean(dim=(2, 3)), activation.std(dim=(2, 3))]
+                mean = activation.mean(dim=(2, 3))
+                variance = activation.square().mean(dim=(2, 3)) - mean.square()
+                pooled += [mean, variance.clamp(min=0).sqrt()]
             return np.asarray(torch.cat(pooled, dim=1).numpy(), dtype=np.float64)
 
 

@@ -31,8 +31,8 @@ def frechet_distance(a: Features, b: Features) -> float:
     """`|mu_a - mu_b|² + tr(S_a + S_b - 2 (S_a S_b)^½)`, ≥ 0 (Dowson & Landau 1982; Heusel et al. 2017, arXiv
     1706.08500, eq. 6).
 
-    `tr (S_a S_b)^½` is the nuclear norm of `R_a R_bᵀ`, with R from the QR decomposition of the centered features
-    divided by `sqrt(n - 1)`: no matrix root, finite for n < D. Laws: symmetric; 0 for equal sets; blind to the order
+    `tr (S_a S_b)^½` is the nuclear norm of `R_a R_bᵀ`, with `RᵀR` the covariance: no root of a product that is not
+    symmetric, so no NaN and no imaginary part, also for n < D. Laws: symmetric; 0 for equal sets; blind to the order
     of rows.
     """
     _require_sets(a, b, at_least=2)
@@ -121,9 +121,10 @@ def neighbor_scores(real_real: Matrix, fake_fake: Matrix, real_fake: Matrix, *, 
 
 
 def _covariance_root(features: Features) -> Matrix:
-    """R with `Rᵀ R` the unbiased covariance."""
-    centered = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
-    return np.asarray(np.linalg.qr(centered, mode="r"))
+    """R with `Rᵀ R` the unbiased covariance, by its eigenvectors: on small matrices many times faster than QR."""
+    centered = features - features.mean(axis=0)
+    values, vectors = np.linalg.eigh(centered.T @ centered / (len(features) - 1))
+    return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T)
 
 
 def _distance_blocks(a: Features, b: Features) -> Iterator[tuple[int, Matrix]]:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
-CONFIDENCE = 0.95
+CONFIDENCE = 0.90
+"""Two-sided, so that each end alone is a 95 % bound."""
 
 
 def halves(n: int, *, rounds: int, rng: np.random.Generator) -> Indices:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -37,6 +37,7 @@ class Check:
         comparison: `>=` or `<=`.
         set_at: the recipe field that holds the threshold.
         decides: whether the check takes part in the verdict, or is only reported.
+        limit: what the interval's worse end is held against; the threshold itself where no slack is given.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Check:
     set_at: str
     sentence: str
     decides: bool = True
+    limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,17 +98,20 @@ def compare(
     at_most: float | None = None,
     low: float | None = None,
     high: float | None = None,
+    slack: float = 0.0,
     min_n: int = 1,
     decides: bool = True,
 ) -> Check:
-    """One estimate against `at_least` or `at_most`. The bound that must hold is the interval's worse end.
+    """One estimate against `at_least` or `at_most`, and the interval's worse end against a limit that lies `slack` beyond.
 
-    An interval that lies wholly on the wrong side refuses; one that straddles the threshold refuses too where the
-    estimate itself is on the wrong side, and is not evaluable where only the interval's end is: more data would tell.
+    An estimate on the wrong side of the threshold refuses. One on the right side whose interval reaches past the limit
+    (`threshold * (1 + slack)`, or `/ (1 + slack)` for `at_least`) is not evaluable: more pictures would tell. With
+    `slack` 0 the whole interval must hold.
     """
     threshold, comparison = (at_least, ">=") if at_least is not None else (at_most, "<=")
+    limit = None if threshold is None else threshold * (1 + slack) ** (-1 if comparison == ">=" else 1)
     numbers = [number for number in (value, low, high) if number is not None]
-    if threshold is None or value is None or n < min_n or not all(map(math.isfinite, numbers)):
+    if threshold is None or limit is None or value is None or n < min_n or not all(map(math.isfinite, numbers)):
         outcome = Outcome.NOT_EVALUABLE
     else:
         sign = 1 if comparison == ">=" else -1
@@ -114,10 +119,10 @@ def compare(
         if sign * value < sign * threshold:
             outcome = Outcome.REFUSE
         else:
-            outcome = Outcome.PASS if worst is None or sign * worst >= sign * threshold else Outcome.NOT_EVALUABLE
+            outcome = Outcome.PASS if worst is None or sign * worst >= sign * limit else Outcome.NOT_EVALUABLE
     finite = [number if number is not None and math.isfinite(number) else None for number in (value, low, high)]
-    check = Check(name, outcome, finite[0], finite[1], finite[2], n, threshold, comparison, set_at, "", decides)
-    return Check(**{**asdict(check), "outcome": outcome, "sentence": _sentence(check, min_n=min_n)})
+    check = Check(name, outcome, finite[0], finite[1], finite[2], n, threshold, comparison, set_at, "", decides, limit)
+    return replace(check, sentence=_sentence(check, min_n=min_n))
 
 
 def combine(checks: Sequence[Check]) -> Outcome:
@@ -138,9 +143,7 @@ def _sentence(check: Check, *, min_n: int) -> str:
         return f"{measured}: too few to judge, {min_n} are needed"
     if check.threshold is None:
         return measured
-    word = {
-        Outcome.PASS: "holds",
-        Outcome.REFUSE: "fails",
-        Outcome.NOT_EVALUABLE: "is undecided: the interval crosses",
-    }[check.outcome]
-    return f"{measured}: {word} {check.comparison} {check.threshold:g} ({check.set_at})"
+    threshold = f"{check.comparison} {check.threshold:g} ({check.set_at})"
+    if check.outcome is Outcome.NOT_EVALUABLE:
+        return f"{measured}: it holds {threshold}, but the interval reaches past {check.limit:.4g}, so it is undecided"
+    return f"{measured}: {'holds' if check.outcome is Outcome.PASS else 'fails'} {threshold}"
