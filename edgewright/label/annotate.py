@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,30 +52,18 @@ class AnnotateReport:
 
     Attributes:
         judged_images: synthetic pictures that were compared.
-        left_out: ids of those that training shall not see; their pictures stay in the parent data set.
+        left_out, left_out_share: ids of those that training shall not see; their pictures stay in the parent data set.
         pseudo_labeled_images, pseudo_labels: unlabeled photographs and what was found on them.
         total, per_class: decisions.
     """
 
     judged_images: int
     left_out: tuple[str, ...]
+    left_out_share: float
     pseudo_labeled_images: int
     pseudo_labels: int
     total: Tally
     per_class: dict[str, Tally]
-
-    @property
-    def left_out_share(self) -> float:
-        return len(self.left_out) / max(1, self.judged_images)
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Flat numbers for a tracker."""
-        tally = {name: float(value) for name, value in asdict(self.total).items() if value is not None}
-        return {**tally, "left_out_share": self.left_out_share, "pseudo_labels": float(self.pseudo_labels)}
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "left_out_share": self.left_out_share}
 
 
 @dataclass(frozen=True)
@@ -201,6 +188,7 @@ class _Annotator:
         return AnnotateReport(
             judged_images=len(self.verdicts),
             left_out=tuple(self.left_out),
+            left_out_share=len(self.left_out) / max(1, len(self.verdicts)),
             pseudo_labeled_images=len(self.pseudo),
             pseudo_labels=sum(self.pseudo),
             total=_tally(self.verdicts, None),

@@ -26,7 +26,7 @@ from edgewright.data.rows import Label
 from edgewright.runtime.boxes import Boxes, FloatArray
 from edgewright.runtime.preprocess import Letterbox
 
-CORE_RADIUS = 0.6
+CORE_RADIUS = 0.5
 """Share of an object's radius. Larger cores of overlapping cells meet; smaller ones leave tiny objects one pixel."""
 
 Shape = Literal["ellipse", "box"]

@@ -32,7 +32,6 @@ from edgewright.runtime.preprocess import Letterbox, letterbox
 
 WEIGHTS_FILE = "labeler.safetensors"
 SPEC_FILE = "labeler.json"
-_GROUPS = 4
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,6 @@ def _double(x: Tensor) -> Tensor:
 def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
     return [
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-        nn.GroupNorm(_GROUPS, channels_out),
+        nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     ]

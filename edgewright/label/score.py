@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -34,15 +33,11 @@ class ClassScore:
         n: how many labels.
     """
 
-    name: str
     iou: float | None
     recall: float | None
     precision: float | None
     median_iou: float | None
     n: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def calibrate(net: torch.nn.Module, examples: Examples) -> float:
@@ -59,23 +54,21 @@ def calibrate(net: torch.nn.Module, examples: Examples) -> float:
     return float(_TEMPERATURES[losses.argmin()])
 
 
-def score_classes(labeler: Labeler, dataset: Dataset, rows: Sequence[Row], examples: Examples) -> list[ClassScore]:
+def score_classes(labeler: Labeler, dataset: Dataset, rows: Sequence[Row], examples: Examples) -> dict[str, ClassScore]:
     """Every class of the labeler on `rows`; `examples` are the same rows."""
     pixel_iou = _pixel_iou(labeler.net, examples, len(labeler.spec.classes))
     pairs = [(row.boxes, drop_ignored(labeler.see(dataset.image(row)), row.ignored)) for row in rows]
-    return [
-        _score_class(name, pairs, class_id=class_id, pixel_iou=pixel_iou[class_id])
+    return {
+        name: _score_class(pairs, class_id=class_id, pixel_iou=pixel_iou[class_id])
         for class_id, name in enumerate(labeler.spec.classes)
-    ]
+    }
 
 
 def drop_ignored(seen: Boxes, ignored: Boxes) -> Boxes:
     return seen[~(inside(seen, ignored) >= 0.5).any(axis=1)]
 
 
-def _score_class(
-    name: str, pairs: Sequence[tuple[Boxes, Boxes]], *, class_id: int, pixel_iou: float | None
-) -> ClassScore:
+def _score_class(pairs: Sequence[tuple[Boxes, Boxes]], *, class_id: int, pixel_iou: float | None) -> ClassScore:
     overlaps: list[float] = []
     labels = found = 0
     for truth, seen in pairs:
@@ -85,7 +78,6 @@ def _score_class(
         overlaps += [float(overlap[row, at]) for row, at in enumerate(match) if at >= 0]
         labels, found = labels + len(truth), found + len(seen)
     return ClassScore(
-        name=name,
         iou=pixel_iou,
         recall=len(overlaps) / labels if labels else None,
         precision=len(overlaps) / found if found else None,

@@ -18,7 +18,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -65,24 +64,10 @@ class LabelerReport:
     val_images: int
     unlearnt: tuple[str, ...]
     temperature: float
-    per_class: tuple[ClassScore, ...]
+    per_class: dict[str, ClassScore]
     final_loss: float
     continued_from: int
     seconds: float
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Flat numbers for a tracker; what could not be measured is absent."""
-        numbers: dict[str, float] = {"final_loss": self.final_loss, "temperature": self.temperature}
-        for score in self.per_class:
-            for name in ("iou", "recall", "precision", "median_iou"):
-                value = getattr(score, name)
-                if value is not None:
-                    numbers[f"{name}/{score.name}"] = value
-        return numbers
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def train_labeler(
@@ -208,11 +193,11 @@ def schedule(step: int, total: int) -> float:
 
 def _measure(
     labeler: Labeler, dataset: Dataset, rows: Sequence[Row], config: TrainLabelerConfig
-) -> tuple[Labeler, tuple[ClassScore, ...]]:
+) -> tuple[Labeler, dict[str, ClassScore]]:
     examples = load_examples(dataset, rows, image_px=config.image_px, shape=config.mask_from_box)
     spec = replace(labeler.spec, temperature=calibrate(labeler.net, examples))
     labeler = Labeler(spec, labeler.net)
-    return labeler, tuple(score_classes(labeler, dataset, rows, examples))
+    return labeler, score_classes(labeler, dataset, rows, examples)
 
 
 def _write(out: Path, labeler: Labeler, end: Checkpoint, report: LabelerReport) -> None:
@@ -220,7 +205,7 @@ def _write(out: Path, labeler: Labeler, end: Checkpoint, report: LabelerReport) 
         name: value.detach().cpu().contiguous() for name, value in labeler.net.state_dict().items()
     }
     save_file(weights, out / WEIGHTS_FILE)
-    val = [score.to_json() for score in report.per_class]
+    val = {name: asdict(score) for name, score in report.per_class.items()}
     description = {**labeler.spec.to_json(), "val": val, "val_images": report.val_images}
     (out / SPEC_FILE).write_bytes(canonical_json(description))
     history = [{"step": step, "loss": loss} for step, loss in end.history]

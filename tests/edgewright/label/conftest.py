@@ -9,6 +9,8 @@ import pytest
 from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
+from edgewright.label.train import train_labeler
+from edgewright.recipe import TrainLabelerConfig
 
 CLASSES = ("disk", "bar")
 SIDE_PX = 64
@@ -80,6 +82,17 @@ def scene():
 @pytest.fixture(scope="session")
 def photographs(publish) -> Dataset:
     return publish([scene_row(seed) for seed in range(30)])
+
+
+@pytest.fixture(scope="session")
+def trained(photographs, tmp_path_factory):
+    """(report, folder) of a labeler that has learnt the scenes."""
+    out, scratch = tmp_path_factory.mktemp("labeler"), tmp_path_factory.mktemp("scratch")
+    config = TrainLabelerConfig(image_px=64, steps=100, batch=8, width=8, learning_rate=5e-3)
+    report = train_labeler(
+        photographs, config, out=out, scratch=scratch, seed=0, threads=1, on_progress=lambda *progress: None
+    )
+    return report, out
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ from edgewright.errors import InputError
 from edgewright.label.agreement import Agreement, Decision, Judgment
 from edgewright.label.annotate import annotate, judgeable, relabel
 from edgewright.label.net import LabelerSpec
-from edgewright.label.train import train_labeler
-from edgewright.recipe import LabelConfig, TrainLabelerConfig
+from edgewright.recipe import LabelConfig
 
 CONFIG = LabelConfig(keep_iou=0.5, drop_iou=0.25, min_score=0.4, max_bad_share=0.4)
 SYNTHETIC = {"origin": "synthetic", "state": "constructed", "split": "train"}
@@ -21,11 +20,8 @@ def silent(done, total, what):
 
 
 @pytest.fixture(scope="module")
-def labeler(photographs, publish_labeler, tmp_path_factory):
-    out, scratch = tmp_path_factory.mktemp("labeler"), tmp_path_factory.mktemp("scratch")
-    config = TrainLabelerConfig(image_px=64, steps=120, batch=8, width=8, learning_rate=5e-3)
-    train_labeler(photographs, config, out=out, scratch=scratch, seed=0, threads=1, on_progress=silent)
-    return publish_labeler(out)
+def labeler(trained, publish_labeler):
+    return publish_labeler(trained[1])
 
 
 @pytest.fixture
