@@ -154,7 +154,7 @@ def _trust_root(path: Path) -> bytes:
             payload = stream.read(MAX_ROOT_BYTES + 1)
         root = Metadata[Root].from_bytes(payload)
         root.verify_delegate("root", root)
-    except (OSError, ValueError, RepositoryError, DeserializationError) as error:
+    except (OSError, ValueError, TypeError, RepositoryError, DeserializationError) as error:
         raise InputError("not a trust root", expected="a signed root.json", got=error, where=path) from error
     return payload
 

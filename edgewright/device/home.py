@@ -91,6 +91,8 @@ def init_home(root: Path, *, trust_root: bytes, config: DeviceConfig, files: Fil
     else:
         for folder in (root / "trust", root / "trust/root_history", root / "slots", root / "slots/a", root / "slots/b"):
             files.make_dir(folder)
+            files.fsync_dir(folder.parent)
+        files.fsync_dir(root.parent)
         files.replace(root / "root.json", trust_root)
     files.replace(root / "device.json", json.dumps(asdict(config), indent=1, sort_keys=True).encode())
     return Home(root, config, files)

@@ -12,13 +12,17 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import edgewright
 from edgewright.runtime.selftest import SelfTest
 
+SelfTester = Callable[[Path], SelfTest]
+"""The folder of a checked bundle => its self-test."""
 SELFTEST_TIMEOUT_S = 60.0
 _CPU_LIMIT_S = 45
+_FILE_LIMIT_BYTES = 1 << 20  # its own result, should somebody redirect it
 _MEMORY_LIMIT_BYTES = 2 << 30
 """Address space, not resident: a 2 MB detector takes 0.5 GB of it, 0.1 GB resident (measured)."""
 
@@ -40,17 +44,17 @@ def agent_environment() -> dict[str, str]:
 
 
 def limit_this_process() -> None:
-    """For the self-test's own process, before it loads a model: bounded memory and time, no file, no core dump."""
+    """For the self-test's own process, before it loads a model: bounded memory, time and files, no core dump."""
     for kind, value in (
         (resource.RLIMIT_AS, _MEMORY_LIMIT_BYTES),
         (resource.RLIMIT_CPU, _CPU_LIMIT_S),
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_FSIZE, _FILE_LIMIT_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (value, value))
 
 
-def selftest_in_child(slot: Path, *, timeout_s: float = SELFTEST_TIMEOUT_S) -> SelfTest:
+def selftest_in_child(slot: Path) -> SelfTest:
     """The self-test of the bundle in this folder; whatever happens to the child is a result."""
     command = agent_command("self-test", str(slot), "--json")
     try:
@@ -59,11 +63,11 @@ def selftest_in_child(slot: Path, *, timeout_s: float = SELFTEST_TIMEOUT_S) -> S
             env=agent_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=timeout_s,
+            timeout=SELFTEST_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return SelfTest.failed(f"the self-test took longer than {timeout_s:g} s")
+        return SelfTest.failed(f"the self-test took longer than {SELFTEST_TIMEOUT_S:g} s")
     try:
         return SelfTest.from_json(json.loads(done.stdout))
     except (ValueError, TypeError, KeyError):

@@ -80,7 +80,7 @@ def run_feed(
             try:
                 image = read_image(path)
             except InputError as error:
-                line["error"] = str(error)
+                line["error"] = error.what  # without the path, which is this machine's
             else:
                 start = time.perf_counter()
                 boxes = predict(image)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgewright.device.process import selftest_in_child
+from edgewright.device.process import SelfTester, selftest_in_child
 from edgewright.device.slots import MAX_TRIAL_STARTS, Slots, other
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.runtime.bundle import Bundle
@@ -31,7 +31,7 @@ class Started:
     fell_back: str
 
 
-def start(slots: Slots) -> Started:
+def start(slots: Slots, *, selftest: SelfTester = selftest_in_child) -> Started:
     """Raises InputError where nothing is installed, ArtifactCorrupt where no slot passes its self-test."""
     state = slots.state()
     if not state.active:
@@ -41,11 +41,11 @@ def start(slots: Slots) -> Started:
         state = slots.save(state.started())
     reason = f"{state.starts} starts on trial without a frame" if tried_out else ""
     if not reason:
-        bundle, selftest = _check(slots, state.active)
-        if bundle and selftest.passed:
-            return Started(state.active, bundle, selftest, fell_back="")
-        reason = "; ".join(selftest.reasons)
-    return _fall_back(slots, reason)
+        bundle, proof = _check(slots, state.active, selftest)
+        if bundle and proof.passed:
+            return Started(state.active, bundle, proof, fell_back="")
+        reason = "; ".join(proof.reasons)
+    return _fall_back(slots, reason, selftest)
 
 
 def commit(slots: Slots) -> None:
@@ -56,21 +56,21 @@ def commit(slots: Slots) -> None:
         slots.save(state.committed(release=bundle.manifest.release))
 
 
-def _fall_back(slots: Slots, reason: str) -> Started:
+def _fall_back(slots: Slots, reason: str, selftest: SelfTester) -> Started:
     state = slots.state()
     failed, slot = state.active, other(state.active)
-    bundle, selftest = _check(slots, slot)
-    if not (bundle and selftest.passed):
-        got = f"slot {failed}: {reason}; slot {slot}: {'; '.join(selftest.reasons)}"
+    bundle, proof = _check(slots, slot, selftest)
+    if not (bundle and proof.passed):
+        got = f"slot {failed}: {reason}; slot {slot}: {'; '.join(proof.reasons)}"
         raise ArtifactCorrupt("no slot passes its self-test", got=got, next_step="edgewright-device update")
     slots.save(state.fell_back(slot))
     slots.withdraw(failed)
-    return Started(slot, bundle, selftest, fell_back=f"slot {failed} failed: {reason}")
+    return Started(slot, bundle, proof, fell_back=f"slot {failed} failed: {reason}")
 
 
-def _check(slots: Slots, slot: str) -> tuple[Bundle | None, SelfTest]:
+def _check(slots: Slots, slot: str, selftest: SelfTester) -> tuple[Bundle | None, SelfTest]:
     try:
         bundle = Bundle.load(slots.folder(slot))
     except ArtifactCorrupt as error:
         return None, SelfTest.failed(str(error))
-    return bundle, selftest_in_child(slots.folder(slot))
+    return bundle, selftest(slots.folder(slot))

@@ -81,7 +81,8 @@ def open_channel(home: Home) -> Iterator[Channel]:
     fetcher = Urllib3Fetcher(socket_timeout=_SOCKET_TIMEOUT_S, app_user_agent="edgewright-device")
     with tempfile.TemporaryDirectory(prefix="edgewright-tuf-") as name:
         scratch = Path(name)
-        shutil.copytree(home.trust, scratch, dirs_exist_ok=True)
+        if home.trust.is_dir():
+            shutil.copytree(home.trust, scratch, dirs_exist_ok=True)
         try:
             updater = Updater(
                 metadata_dir=name,
@@ -102,6 +103,7 @@ def _keep(home: Home, scratch: Path) -> None:
             kept = home.trust / path.relative_to(scratch)
             payload = path.read_bytes()
             if not kept.exists() or kept.read_bytes() != payload:
+                home.files.make_dir(kept.parent)
                 home.files.replace(kept, payload)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import edgewright
 from edgewright.device.home import Home
-from edgewright.device.process import selftest_in_child
+from edgewright.device.process import SelfTester, selftest_in_child
 from edgewright.device.slots import Slots, State
 from edgewright.device.trust import Channel, open_channel
 from edgewright.errors import ArtifactCorrupt, StoreUnavailable, UpdateRefused
@@ -54,7 +54,7 @@ class Update:
     downloaded_bytes: int
 
 
-def update(home: Home) -> Update:
+def update(home: Home, *, selftest: SelfTester = selftest_in_child) -> Update:
     """Bring the device to the channel's current release, on trial; law: `update` twice is `update` once.
 
     Raises:
@@ -64,12 +64,12 @@ def update(home: Home) -> Update:
     """
     try:
         with open_channel(home) as channel:
-            return _update(home, channel)
+            return _update(home, channel, selftest)
     except OSError as error:
         raise StoreUnavailable("the device's disk cannot be written", got=error, where=home.root) from error
 
 
-def _update(home: Home, channel: Channel) -> Update:
+def _update(home: Home, channel: Channel, selftest: SelfTester) -> Update:
     slots = Slots(home)
     state = slots.state()
     running = slots.bundle(state.active)
@@ -80,12 +80,13 @@ def _update(home: Home, channel: Channel) -> Update:
     if state.on_trial and state.proven:
         state = slots.save(state.fell_back(state.proven))  # the slot on trial is the one to overwrite
     slot = state.candidate
+    home.files.make_dir(slots.folder(slot))
     slots.withdraw(slot)
     downloaded_bytes = _fill(slots.folder(slot), manifest, channel)
     home.files.replace(slots.folder(slot) / MANIFEST, payload)
-    selftest = _prove(slots, slot)
+    proof = _prove(slots, slot, selftest)
     slots.save(state.switched(slot))
-    return Update(True, slot, manifest.release, manifest.digest, selftest, downloaded_bytes)
+    return Update(True, slot, manifest.release, manifest.digest, proof, downloaded_bytes)
 
 
 def _acceptable(payload: bytes, channel: Channel, state: State) -> BundleManifest:
@@ -136,15 +137,15 @@ def _is_whole(path: Path, entry: FileEntry) -> bool:
     return True
 
 
-def _prove(slots: Slots, slot: str) -> SelfTest:
+def _prove(slots: Slots, slot: str, selftest: SelfTester) -> SelfTest:
     """The slot read back from disk and tested; one that fails is withdrawn, so that nothing ever chooses it."""
     try:
         Bundle.load(slots.folder(slot))
     except ArtifactCorrupt as error:
         slots.withdraw(slot)
         raise UpdateRefused("the signed files are not what the signed manifest says", got=error) from error
-    selftest = selftest_in_child(slots.folder(slot))
-    if not selftest.passed:
+    proof = selftest(slots.folder(slot))
+    if not proof.passed:
         slots.withdraw(slot)
-        raise UpdateRefused("the release fails its self-test on this device", got="; ".join(selftest.reasons))
-    return selftest
+        raise UpdateRefused("the release fails its self-test on this device", got="; ".join(proof.reasons))
+    return proof

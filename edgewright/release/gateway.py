@@ -20,7 +20,7 @@ from typing import Any
 from edgewright.device.process import agent_command, agent_environment
 from edgewright.device.report import DeviceReport as AgentReport
 from edgewright.device.runner import FeedReport
-from edgewright.errors import DeviceUnreachable, StageFailed, UpdateRefused
+from edgewright.errors import DeviceUnreachable, InputError, StageFailed, UpdateRefused
 from edgewright.progress import OnProgress
 from edgewright.release.metadata import FIRST_ROOT
 from edgewright.release.repository import next_release_number
@@ -68,11 +68,14 @@ def flash_device(
     """Bring one device to the channel's release and let it detect on a feed; `out` receives what it detected.
 
     Raises:
+        InputError: nothing is released on the channel.
         UpdateRefused: the device refuses the release, or fell back from it.
         DeviceUnreachable: no report in time.
         StageFailed: the agent ended with an error of another kind.
     """
     desired = next_release_number(repository, channel) - 1
+    if desired < 1:
+        raise InputError("nothing is released", expected=f"a release on {channel}", where=repository)
     deadline = time.monotonic() + timeout_s
     with serve_repository(repository, reports=repository / "reports") as server:
         introduction = ["--root", str(repository / "metadata" / FIRST_ROOT), "--server", server.url]

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tuf.api.exceptions import RepositoryError
+from tuf.api.exceptions import RepositoryError, StorageError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
@@ -74,7 +74,7 @@ class SignedSet:
             found = cls(folder, root, targets, snapshot, timestamp)
             for role in ROLES:
                 root.verify_delegate(role, found.role(role))
-        except (OSError, KeyError, ValueError, RepositoryError, DeserializationError) as error:
+        except (OSError, KeyError, ValueError, RepositoryError, StorageError, DeserializationError) as error:
             raise ArtifactCorrupt("the release repository cannot be read", got=error, where=folder) from error
         return found
 

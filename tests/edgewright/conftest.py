@@ -58,19 +58,21 @@ def cell_picture(red: int, green: int) -> np.ndarray:
     image = np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)
     for channel, cell in enumerate((red, green)):
         y, x = divmod(cell, 2)
-        image[y * CELL_PX : (y + 1) * CELL_PX, x * CELL_PX : (x + 1) * CELL_PX] = np.eye(3, dtype=np.uint8)[channel] * 230
+        image[y * CELL_PX : (y + 1) * CELL_PX, x * CELL_PX : (x + 1) * CELL_PX] = (
+            np.eye(3, dtype=np.uint8)[channel] * 230
+        )
     return image
 
 
 @pytest.fixture(scope="session")
 def spec() -> ModelSpec:
-    return ModelSpec(classes=("red", "green"), input_px=INPUT_PX, layout="dense", score_threshold=0.5, iou_threshold=0.6)
+    return ModelSpec(
+        classes=("red", "green"), input_px=INPUT_PX, layout="dense", score_threshold=0.5, iou_threshold=0.6
+    )
 
 
 @pytest.fixture(scope="session")
-def make_bundle(
-    tmp_path_factory: pytest.TempPathFactory, spec: ModelSpec
-) -> Callable[..., Path]:
+def make_bundle(tmp_path_factory: pytest.TempPathFactory, spec: ModelSpec) -> Callable[..., Path]:
     """`make_bundle(release=2, gain=0.9, …)` => a new bundle folder of the cell detector."""
 
     def make(*, release: int = 1, channel: str = "stable", latency_budget_ms: float = 1000.0, **model: float) -> Path:

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewright.device.files import Files
+from edgewright.device.home import DeviceConfig, init_home, locked, open_home
+from edgewright.device.slots import SLOTS, Slots, State
+from edgewright.errors import HomeBusy, InputError
+
+STATES = st.builds(
+    State,
+    active=st.sampled_from(["", *SLOTS]),
+    proven=st.sampled_from(["", *SLOTS]),
+    starts=st.integers(0, 5),
+    min_release=st.integers(0, 100),
+)
+STEPS = st.sampled_from(["install", "start", "commit", "fall back"])
+
+
+@given(STATES)
+def test_a_state_round_trips(state: State) -> None:
+    assert State.from_bytes(state.to_bytes()) == state
+
+
+@given(STATES, st.data())
+def test_a_state_with_a_changed_byte_is_refused(state: State, data: st.DataObject) -> None:
+    payload = bytearray(state.to_bytes())
+    position = data.draw(st.integers(0, len(payload) - 1))
+    payload[position] ^= data.draw(st.integers(1, 255))
+    try:
+        assert State.from_bytes(bytes(payload)) == state  # white space and the like
+    except ValueError:
+        pass
+
+
+@given(st.lists(STEPS, max_size=12))
+def test_no_history_lowers_min_release_or_overwrites_what_is_proven(steps: list[str]) -> None:
+    state, release = State(), 0
+    for step in steps:
+        before = state
+        if step == "install":
+            release += 1
+            state = state.switched(state.candidate)
+        elif step == "start" and state.on_trial:
+            state = state.started()
+        elif step == "commit" and state.active:
+            state = state.committed(release=release)
+        elif step == "fall back" and state.on_trial and state.proven:
+            state = state.fell_back(state.proven)
+        assert state.min_release >= before.min_release
+        assert state.candidate != (state.proven or state.active)
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Slots:
+    config = DeviceConfig("device-0", "http://127.0.0.1:1", "stable")
+    return Slots(init_home(tmp_path / "home", trust_root=b"{}", config=config, files=Files()))
+
+
+def fill(slots: Slots, slot: str, bundle: Path) -> None:
+    for path in sorted(bundle.rglob("*")):
+        target = slots.folder(slot) / path.relative_to(bundle)
+        target.mkdir(exist_ok=True) if path.is_dir() else target.write_bytes(path.read_bytes())
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 200, b'{"state": {}, "sha256": ""}', None])
+def test_a_damaged_state_is_rebuilt_from_the_slots(
+    slots: Slots, make_bundle: Callable[..., Path], damage: bytes | None
+) -> None:
+    fill(slots, "a", make_bundle(release=4))
+    fill(slots, "b", make_bundle(release=3))
+    if damage is not None:
+        (slots.home.root / "state.json").write_bytes(damage)
+    # the newer one, on trial: should it fail, the older one is known
+    assert slots.state() == State(active="a", proven="b", min_release=4)
+
+
+def test_a_rebuilt_state_never_names_a_withdrawn_or_damaged_slot(
+    slots: Slots, make_bundle: Callable[..., Path]
+) -> None:
+    fill(slots, "a", make_bundle(release=1))
+    fill(slots, "b", make_bundle(release=2))
+    slots.withdraw("b")
+    assert slots.state() == State(active="a", proven="a", min_release=1)
+    with (slots.folder("a") / "model.onnx").open("ab") as stream:
+        stream.write(b"\0")
+    assert slots.state() == State()
+
+
+def test_one_agent_a_home(slots: Slots) -> None:
+    with locked(slots.home), pytest.raises(HomeBusy), locked(slots.home):
+        pass
+    with locked(slots.home):
+        pass
+
+
+def test_init_again_moves_the_server_and_keeps_the_trust_root(slots: Slots) -> None:
+    root = slots.home.root
+    moved = DeviceConfig("device-0", "https://release.example:8443/edge", "beta")
+    init_home(root, trust_root=b"{}", config=moved, files=Files())
+    assert open_home(root, files=Files()).config == moved
+    for trust_root, device_id in ((b"{} ", "device-0"), (b"{}", "device-1")):
+        config = DeviceConfig(device_id, "http://127.0.0.1:1", "stable")
+        with pytest.raises(InputError, match="another device"):
+            init_home(root, trust_root=trust_root, config=config, files=Files())
+
+
+@pytest.mark.parametrize(
+    ("device_id", "server_url", "channel"),
+    [
+        ("../x", "http://h", "stable"),  # would leave the reports' folder
+        ("", "http://h", "stable"),
+        ("d", "file:///etc/passwd", "stable"),  # not a server
+        ("d", "http://", "stable"),
+        ("d", "http://h?x=1", "stable"),
+        ("d", "http://h", "Stable/.."),
+    ],
+)
+def test_a_config_that_is_refused(device_id: str, server_url: str, channel: str) -> None:
+    with pytest.raises(InputError):
+        DeviceConfig(device_id, server_url, channel)
+
+
+def test_a_folder_that_was_never_initialized(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not a device's folder.*init"):
+        open_home(tmp_path, files=Files())

@@ -1,0 +1,67 @@
+"""A flash: a real server, the real agent in its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewright.errors import DeviceUnreachable, InputError, UpdateRefused
+from edgewright.release.gateway import DeviceReport, flash_device
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def flash(tmp_path: Path, feed: Path) -> Callable[..., DeviceReport]:
+    def run(**changes: Any) -> DeviceReport:
+        arguments: dict[str, Any] = {
+            "repository": tmp_path / "repository",
+            "device_home": tmp_path / "device",
+            "device_id": "line-1-0",
+            "channel": "stable",
+            "feed": feed,
+            "out": tmp_path / "out",
+            "timeout_s": 60,
+            "on_progress": lambda done, total, what: None,
+        }
+        return flash_device(**{**arguments, **changes})
+
+    return run
+
+
+def test_flash_twice_then_a_tampered_release(
+    make_bundle: Make, publish: Callable[..., Any], flash: Callable[..., DeviceReport], tmp_path: Path
+) -> None:
+    published = publish(make_bundle())
+    steps: list[tuple[int, int]] = []
+    first = flash(on_progress=lambda done, total, what: steps.append((done, total)))
+    assert (first.version, first.slot, first.digest) == (1, "a", published.digest)
+    assert (first.frames, first.detections, first.selftest.passed) == (6, 12, True)
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert (tmp_path / "out/detections.jsonl").exists()
+    again = flash()
+    assert (again.version, again.slot) == (1, "a")
+
+    publish(make_bundle(release=2, gain=0.9))
+    model = max((tmp_path / "repository/targets/stable").glob("*.model.onnx"), key=lambda path: path.stat().st_mtime_ns)
+    payload = bytearray(model.read_bytes())
+    payload[-1] ^= 1
+    model.write_bytes(payload)
+    with pytest.raises(UpdateRefused, match=r"line-1-0 refuses the release.*model.onnx"):
+        flash()
+
+
+def test_no_release(flash: Callable[..., DeviceReport]) -> None:
+    with pytest.raises(InputError, match="nothing is released"):
+        flash()
+
+
+def test_a_device_that_takes_too_long(
+    make_bundle: Make, publish: Callable[..., Any], flash: Callable[..., DeviceReport]
+) -> None:
+    publish(make_bundle())
+    with pytest.raises(DeviceUnreachable, match=r"did not finish `init` in time.*flash\.timeout_s"):
+        flash(timeout_s=0)

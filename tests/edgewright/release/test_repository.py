@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tuf.api.metadata import Metadata
+
+from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
+from edgewright.release.keys import KEY_NAMES
+from edgewright.release.metadata import LIFETIME
+from edgewright.release.repository import next_release_number, publish_release, refresh_timestamp
+from edgewright.runtime.bundle import Bundle
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> dict[str, Path]:
+    return {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
+
+
+def snapshot_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_publishing_twice_is_publishing_once(
+    make_bundle: Make, paths: dict[str, Path], publish: Callable[..., Any]
+) -> None:
+    assert next_release_number(paths["repository"], "stable") == 1
+    first = publish(make_bundle(release=1))
+    assert (first.version, first.published, first.signed) == (1, True, ("root", "targets", "snapshot", "timestamp"))
+    before = snapshot_of(paths["repository"])
+    again_bundle = make_bundle(release=next_release_number(paths["repository"], "stable"))
+    again = publish(again_bundle)
+    assert (again.version, again.digest, again.published, again.signed) == (1, first.digest, False, ())
+    assert snapshot_of(paths["repository"]) == before
+    assert Bundle.load(again_bundle).manifest.release == 1  # the folder holds what is released
+
+
+def test_numbers_and_metadata_versions_only_rise(
+    make_bundle: Make, paths: dict[str, Path], publish: Callable[..., Any]
+) -> None:
+    publish(make_bundle(release=1))
+    publish(make_bundle(release=2, gain=0.9))
+    publish(make_bundle(release=1, channel="beta"), channel="beta")
+    assert next_release_number(paths["repository"], "stable") == 3
+    assert next_release_number(paths["repository"], "beta") == 2
+    versions = sorted(path.name for path in (paths["repository"] / "metadata").glob("*.targets.json"))
+    assert versions == ["1.targets.json", "2.targets.json", "3.targets.json"]
+    targets = Metadata.from_file(str(paths["repository"] / "metadata/3.targets.json")).signed.targets
+    assert {path.split("/")[0] for path in targets} == {"stable", "beta"}
+    assert targets["stable/model.onnx"].custom["release"] == 2
+    with pytest.raises(InputError, match=r"not new.*> 2.*got 2"):
+        publish(make_bundle(release=2, gain=0.8))
+
+
+def test_keys_are_private_from_the_first_byte(make_bundle: Make, paths: dict[str, Path], publish: Any) -> None:
+    old = os.umask(0)
+    try:
+        publish(make_bundle())
+    finally:
+        os.umask(old)
+    files = sorted(paths["keys"].iterdir())
+    assert [path.stem for path in files] == sorted(name for names in KEY_NAMES.values() for name in names)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE(paths["keys"].stat().st_mode) == 0o700
+    public = b"".join(snapshot_of(paths["repository"]).values())
+    assert b"PRIVATE" not in public
+    root = json.loads((paths["repository"] / "metadata/1.root.json").read_bytes())["signed"]
+    assert (root["roles"]["root"]["threshold"], len(root["roles"]["root"]["keyids"])) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda keys: (keys / "targets.pem").unlink(), "a signing key is missing"),
+        (lambda keys: (keys / "targets.pem").chmod(0o644), "others may read"),
+        (lambda keys: (keys / "targets.pem").write_bytes(b"x"), "not a private key"),
+        (
+            lambda keys: (keys / "targets.pem").write_bytes((keys / "snapshot.pem").read_bytes()),
+            "not this repository's",
+        ),
+    ],
+)
+def test_keys_that_are_refused(
+    make_bundle: Make, paths: dict[str, Path], publish: Any, harm: Callable[[Path], Any], said: str
+) -> None:
+    publish(make_bundle(release=1))
+    before = snapshot_of(paths["repository"] / "metadata")
+    harm(paths["keys"])
+    with pytest.raises(InputError, match=said):
+        publish(make_bundle(release=2, gain=0.9))
+    assert snapshot_of(paths["repository"] / "metadata") == before
+
+
+@pytest.mark.parametrize(
+    ("days", "signed"),
+    [
+        (3, ()),  # all fresh
+        (4, ("timestamp",)),  # past half of its week
+        (16, ("snapshot", "timestamp")),  # past half of its month
+        (190, ("root", "targets", "snapshot", "timestamp")),  # past half of the year
+    ],
+)
+def test_what_is_half_expired_is_signed_again(
+    make_bundle: Make, paths: dict[str, Path], publish: Any, now: datetime, days: int, signed: tuple[str, ...]
+) -> None:
+    publish(make_bundle())
+    assert refresh_timestamp(**paths, now=now + timedelta(days=days)) == signed
+    timestamp = Metadata.from_file(str(paths["repository"] / "metadata/timestamp.json")).signed
+    if signed:
+        assert timestamp.expires == (now + timedelta(days=days) + LIFETIME["timestamp"]).replace(microsecond=0)
+
+
+def test_a_publication_that_is_cut_off_has_not_happened(
+    make_bundle: Make, paths: dict[str, Path], publish: Any
+) -> None:
+    publish(make_bundle(release=1))
+    timestamp = (paths["repository"] / "metadata/timestamp.json").read_bytes()
+    publish(make_bundle(release=2, gain=0.9))
+    # As after a cut before the last write: everything of release 2 is there but the new timestamp.
+    (paths["repository"] / "metadata/timestamp.json").write_bytes(timestamp)
+    assert next_release_number(paths["repository"], "stable") == 2
+    assert publish(make_bundle(release=2, gain=0.8)).published
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "1.snapshot.json", "1.targets.json", "1.root.json"])
+def test_a_damaged_repository_is_not_signed_over(
+    make_bundle: Make, paths: dict[str, Path], publish: Any, name: str
+) -> None:
+    publish(make_bundle(release=1))
+    path = paths["repository"] / "metadata" / name
+    path.write_bytes(
+        path.read_bytes().replace(b'"version": 1', b'"version": 7').replace(b'"version":1', b'"version":7')
+    )
+    with pytest.raises(ArtifactCorrupt, match="repository cannot be read"):
+        publish(make_bundle(release=2, gain=0.9))
+
+
+def test_a_bundle_for_another_channel_or_a_damaged_one(
+    make_bundle: Make, paths: dict[str, Path], now: datetime
+) -> None:
+    bundle = make_bundle(channel="beta")
+    with pytest.raises(InputError, match="another channel"):
+        publish_release(bundle, **paths, channel="stable", now=now)
+    with (bundle / "model.onnx").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(ArtifactCorrupt, match="wrong size"):
+        publish_release(bundle, **paths, channel="beta", now=now)
+    assert not paths["repository"].exists()
+
+
+def test_a_place_that_cannot_be_written(make_bundle: Make, tmp_path: Path, now: datetime) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreUnavailable):
+        publish_release(
+            make_bundle(), repository=tmp_path / "file" / "r", keys=tmp_path / "keys", channel="stable", now=now
+        )
