@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgewright.artifacts import Artifact, canonical_json
@@ -92,7 +92,7 @@ def quantize(
 
 
 def quantize_model(
-    model: onnx.ModelProto, reader: CalibrationImages, *, method: str, per_channel: bool
+    model: onnx.ModelProto, reader: CalibrationDataReader, *, method: str, per_channel: bool
 ) -> onnx.ModelProto:
     """A float model => the minified QDQ model. Temporary files are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="edgewright-int8-") as folder:

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
 from edgewright.compress.export import export_onnx, minify
+from edgewright.compress.quantize import quantize, quantize_model
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
-from edgewright.detect.network import as_network, load_module
+from edgewright.detect.graphs import slim_graph
+from edgewright.detect.network import as_network, build_module, load_module
 from edgewright.errors import InputError
+from edgewright.recipe import QuantizeConfig
 from edgewright.runtime.session import ModelSpec, load_network
 
 FLOAT_OPS = {"Sigmoid", "Softmax", "Concat", "Mul", "Sub", "Add", "Div"}
@@ -117,9 +120,6 @@ def test_it_is_silent_and_leaves_no_temporary_file(make_int8, tmp_path, monkeypa
 
 
 def test_another_class_list_is_refused(detector, squares, tmp_path):
-    from edgewright.compress.quantize import quantize
-    from edgewright.recipe import QuantizeConfig
-
     other = Dataset(
         ref=squares.ref, manifest=squares.manifest, classes=("blue", "red"), rows=squares.rows, shards=squares.shards,
         locate=squares._locate,
@@ -157,3 +157,11 @@ def test_choice_of_calibration_rows(rows, count, random):
     assert {label.class_id for row in chosen for label in row.labels} == present  # 4 places for 3 classes
     random.shuffle(rows)
     assert choose_calibration_rows(rows, count=count, seed=0, n_classes=3) == chosen
+
+
+def test_the_default_graph_is_under_two_megabytes(squares):
+    module = build_module(slim_graph(width=0.1875, n_classes=3), n_classes=3).eval().fuse(verbose=False)
+    rows = squares.select(split="train")[:1]
+    reader = CalibrationImages(squares, rows, input_name="images", input_px=256)
+    model = quantize_model(export_onnx(module, input_px=256), reader, method="minmax", per_channel=True)
+    assert model.ByteSize() < 2_000_000
