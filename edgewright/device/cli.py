@@ -56,7 +56,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _update(arguments: argparse.Namespace) -> int:
-    # Not at import: a start, a status and the self-test need no TUF, and it is a third of the agent's import time.
+    # Not at import: a start, a status and the self-test need no TUF, and it is a quarter of the agent's import time.
     from edgewright.device.updater import update
 
     home = open_home(arguments.home, files=Files())

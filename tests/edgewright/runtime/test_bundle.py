@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,6 @@ from edgewright.runtime.bundle import Bundle, BundleManifest, FileEntry, Golden,
 from edgewright.runtime.onnx_file import refuse_external_data
 from edgewright.runtime.selftest import SelfTest, differences, run_selftest
 from edgewright.runtime.session import ModelSpec, load_network
-import contextlib
 
 Make = Callable[..., Path]
 NAMES = st.from_regex(r"\Agolden/[a-z0-9]{1,8}\.png\Z")
