@@ -89,16 +89,16 @@ class TrainLabelerConfig(Section):
     steps: int = Field(300, ge=1)
     batch: int = Field(16, ge=2)
     width: int = Field(16, ge=8, multiple_of=8)
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0)
     mask_from_box: Literal["ellipse", "box"] = Field("ellipse", description="Where labels have no masks")
     checkpoint_every: int = Field(100, ge=1)
 
 
 class LabelConfig(Section):
-    keep_iou: float = Field(0.6, ge=0, le=1, description="Agreement at and above: the label is kept")
+    keep_iou: float = Field(0.5, ge=0, le=1, description="Agreement at and above: the label is kept")
     drop_iou: float = Field(0.3, ge=0, le=1, description="Agreement below: the label is dropped")
-    min_score: float = Field(0.5, ge=0, le=1, description="Segmenter confidence of a component that counts")
-    max_bad_share: float = Field(0.4, ge=0, le=1, description="A larger share of dropped, missed, phantom: left out")
+    min_score: float = Field(0.7, ge=0, le=1, description="Segmenter confidence of a component that counts")
+    max_bad_share: float = Field(0.5, ge=0, le=1, description="A larger share of dropped, missed, phantom: left out")
     min_object_px: float = Field(4.0, ge=0, description="Shorter sides, in px the labeler sees, are not judged")
 
 
@@ -113,7 +113,7 @@ class GateDataConfig(Section):
     max_images: int = Field(400, ge=12, description="Synthetic and held-out images looked at; a random draw of more")
     max_fd_ratio: float = Field(2.5, gt=0, description="Frechet distance in units of real against real")
     max_kid_excess: float = Field(
-        0.5, ge=0, description="KID above real against real; the kernel of a tile with itself is ~8"
+        0.6, ge=0, description="KID above real against real; the kernel of a tile with itself is ~8"
     )
     min_coverage_ratio: float = Field(0.85, ge=0)
     min_precision_ratio: float = Field(0.85, ge=0)

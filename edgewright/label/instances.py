@@ -1,8 +1,8 @@
 """Class probabilities and cores → boxes.
 
-Decides what one object is: a connected component of the core. Its class is the one most probable over its core; its
-pixels are those of its class that lie nearer to its core than to any other; its box is theirs; its score is the mean
-probability of its class over the core.
+Decides what one object is: a connected component of the core, or a region of one class without any core (small objects
+lose theirs first). Its class is the one most probable over its core; its pixels are those of its class that lie nearer
+to its core than to any other; its box is theirs; its score is the mean probability of its class over the core.
 
 >>> classes, core = np.zeros((2, 8, 8), np.float32), np.zeros((8, 8), np.float32)
 >>> classes[1, 2:6, 2:7], core[3:5, 3:6] = 1, 1
@@ -16,28 +16,47 @@ import cv2
 import numpy as np
 
 from edgewright.data.rle import Mask
-from edgewright.runtime.boxes import Boxes, FloatArray
+from edgewright.runtime.boxes import Boxes, FloatArray, IntArray
 
 MIN_CORE = 0.5
 MIN_CORE_AREA_PX = 4
-"""Smaller cores are noise: an object of 4 px side has one of this area."""
+"""Smaller cores are noise."""
+MIN_BARE_AREA_PX = 9
+"""Smaller regions without a core are noise: an ellipse of 4 × 4 px has 12."""
 
 
 def find_instances(classes: FloatArray, core: FloatArray) -> Boxes:
     """(1 + C, S, S) and (S, S) probabilities => boxes in letterbox px, best first."""
-    inner = (core >= MIN_CORE) & (classes.argmax(axis=0) > 0)
-    if not inner.any():
+    seeds = _seeds(classes.argmax(axis=0), core)
+    if not seeds.any():
         return Boxes.empty()
     _, nearest = cv2.distanceTransformWithLabels(
-        (~inner).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP
+        (~seeds).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP
     )
-    area = np.bincount(nearest[inner])
-    found = [
-        _instance(classes, inner & (nearest == number), nearest == number)
-        for number in np.flatnonzero(area >= MIN_CORE_AREA_PX)
-    ]
+    found = [_instance(classes, seeds & (nearest == at), nearest == at) for at in np.unique(nearest[seeds])]
     boxes = Boxes.of([f[0] for f in found], class_id=[f[1] for f in found], score=[f[2] for f in found])
     return boxes[np.argsort(-boxes.score, kind="stable")]
+
+
+def _seeds(class_map: IntArray, core: FloatArray) -> Mask:
+    """One connected component an object: its core, or all of a region that has none."""
+    seeds = _large(_components((core >= MIN_CORE) & (class_map > 0)), MIN_CORE_AREA_PX)
+    for class_number in np.unique(class_map[class_map > 0]):
+        regions = _components(class_map == class_number)
+        bare = np.setdiff1d(np.unique(regions), regions[seeds])
+        seeds |= _large(np.where(np.isin(regions, bare), regions, 0), MIN_BARE_AREA_PX)
+    return seeds
+
+
+def _components(mask: Mask) -> IntArray:
+    """(S, S): 0 outside, otherwise the number of the 8-connected component."""
+    return np.asarray(cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1], dtype=np.int64)
+
+
+def _large(components: IntArray, min_area_px: int) -> Mask:
+    """The pixels of components (0 is none) of at least so many pixels."""
+    large: Mask = (np.bincount(components.ravel())[components] >= min_area_px) & (components > 0)
+    return large
 
 
 def _instance(classes: FloatArray, core: Mask, near: Mask) -> tuple[list[float], int, float]:

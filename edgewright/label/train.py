@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from edgewright.artifacts import canonical_json, sha256_bytes
@@ -204,7 +204,7 @@ def _write(out: Path, labeler: Labeler, end: Checkpoint, report: LabelerReport) 
     weights: dict[str, Tensor] = {
         name: value.detach().cpu().contiguous() for name, value in labeler.net.state_dict().items()
     }
-    save_file(weights, out / WEIGHTS_FILE)
+    (out / WEIGHTS_FILE).write_bytes(save(weights))  # save_file would make a file that its owner alone can read
     val = {name: asdict(score) for name, score in report.per_class.items()}
     description = {**labeler.spec.to_json(), "val": val, "val_images": report.val_images}
     (out / SPEC_FILE).write_bytes(canonical_json(description))

@@ -33,10 +33,10 @@ def test_a_speck_is_noise():
     assert len(find_instances(classes, core)) == 1
 
 
-def test_pixels_far_from_the_only_core_belong_to_no_one():
+def test_pixels_far_from_every_core_are_another_object():
     classes, core = certain([Label(0, 0, (2, 2, 14, 14)), Label(1, 0, (34, 34, 46, 46))])
     core[24:] = 0
-    assert find_instances(classes, core).xyxy.tolist() == [[2, 2, 14, 14]]
+    assert sorted(find_instances(classes, core).xyxy.tolist()) == [[2, 2, 14, 14], [34, 34, 46, 46]]
 
 
 def test_the_score_is_the_mean_probability_over_the_core_and_best_comes_first():
@@ -54,3 +54,9 @@ def test_round_trip_box_mask_box(width, height, x, y, shape):
     found = find_instances(*certain([Label(0, 1, (x, y, x + width, y + height))], shape=shape))
     assert found.class_id.tolist() == [1]
     assert np.abs(found.xyxy[0] - [x, y, x + width, y + height]).max() <= 1
+
+
+def test_a_region_without_a_core_is_an_object_too():
+    classes, core = certain([Label(0, 0, (4, 4, 20, 20)), Label(1, 1, (30, 30, 34, 35))])
+    core[24:] = 0
+    assert sorted(map(tuple, find_instances(classes, core).xyxy.tolist())) == [(4, 4, 20, 20), (30, 30, 34, 35)]
