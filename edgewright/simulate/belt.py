@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgewright.runtime.boxes import FloatArray
-from edgewright.simulate.lens import blur, value_noise
-from edgewright.simulate.sprite import OVERSAMPLING, Light, Sprite
+from edgewright.simulate.lens import OVERSAMPLING, average_samples, blur, value_noise
+from edgewright.simulate.sprite import Light, Sprite
 
 STRIP_PX = 4096
 _RUBBER = np.array([0.078, 0.088, 0.086], dtype=np.float32)  # linear reflectance of worn gray PVC
@@ -33,7 +33,7 @@ def draw_strip(rng: np.random.Generator, *, height_px: int) -> FloatArray:
     strip = gray[..., None] * _RUBBER * tint
     for _ in range(60):
         _scratch(strip, rng)
-    return np.maximum(strip, 0.01)
+    return np.asarray(np.maximum(strip, 0.01), dtype=np.float32)
 
 
 def spill_oil(belt: FloatArray, rng: np.random.Generator, *, light: Light) -> None:
@@ -43,14 +43,13 @@ def spill_oil(belt: FloatArray, rng: np.random.Generator, *, light: Light) -> No
     axis = np.linspace(-1, 1, side, dtype=np.float32)
     squeeze = rng.uniform(0.7, 1.4)
     radius = np.hypot(axis[None, :] * squeeze, axis[:, None]) + 0.3 * value_noise((side, side), cell_px=9, rng=rng)
-    depth = np.clip((0.75 - radius) * 5, 0, 1)
+    depth = np.asarray(np.clip((0.75 - radius) * 5, 0, 1), dtype=np.float32)
     slope_y, slope_x = np.gradient(blur(depth, sigma_px=1.2))
     lx, ly, _ = light.direction
     rim = np.clip(-(slope_x * lx + slope_y * ly) * 3.0, 0, 0.5)
     patch = belt[y : y + side, x : x + side]
-    wet = (1 - 0.6 * depth)[: patch.shape[0], : patch.shape[1], None]
-    patch *= wet
-    patch += rim[: patch.shape[0], : patch.shape[1], None] * 0.35
+    patch *= (1 - 0.6 * depth)[..., None]
+    patch += np.asarray(rim)[..., None] * 0.35
 
 
 def draw_chip(rng: np.random.Generator) -> Sprite:
@@ -59,15 +58,14 @@ def draw_chip(rng: np.random.Generator) -> Sprite:
     axis = (np.arange(side * OVERSAMPLING, dtype=np.float32) + 0.5) / OVERSAMPLING - side / 2
     angle = rng.uniform(0, 2 * np.pi)
     x, y = axis[None, :], axis[:, None]
-    turn = np.arctan2(y, x) - angle
-    turn = np.mod(turn, 2 * np.pi)
+    turn = np.mod(np.arctan2(y, x) - angle, 2 * np.pi)
     curl = side * (0.2 + 0.035 * turn)
     inside = np.minimum(rng.uniform(0.7, 1.5) - np.abs(np.hypot(x, y) - curl), (rng.uniform(1.8, 5.5) - turn) * 3)
     coverage = np.clip(inside * OVERSAMPLING + 0.5, 0, 1)
     glint = 0.16 + 0.5 * np.abs(np.sin(turn * rng.uniform(1, 3) + angle)) ** 3
     color = rng.uniform(0.5, 1.0) * rng.uniform(0.95, 1.05, 3).astype(np.float32)
     rgb = (glint * coverage)[..., None] * color
-    return Sprite(_average(rgb), _average(coverage), lift_px=1.5)
+    return Sprite(average_samples(rgb), average_samples(coverage), lift_px=1.5)
 
 
 def _weave(shape: tuple[int, int]) -> FloatArray:
@@ -91,9 +89,3 @@ def _scratch(strip: FloatArray, rng: np.random.Generator) -> None:
     x, y = int(rng.integers(0, STRIP_PX - length)), rng.uniform(0, strip.shape[0] - 1)
     rows = np.clip(np.round(y + rng.normal(0, 0.25) * np.arange(length)), 0, strip.shape[0] - 1).astype(np.int64)
     strip[rows, np.arange(x, x + length)] *= np.float32(rng.uniform(1.25, 1.9))
-
-
-def _average(samples: FloatArray) -> FloatArray:
-    side = samples.shape[0] // OVERSAMPLING
-    blocks = samples.reshape(side, OVERSAMPLING, side, OVERSAMPLING, *samples.shape[2:])
-    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)

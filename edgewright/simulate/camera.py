@@ -28,13 +28,13 @@ __all__ = ["CLASSES", "Photograph", "SimulatedCamera"]
 
 Mask = npt.NDArray[np.bool_]
 PARTS_MIN, PARTS_MAX = 2, 9
-MIN_VISIBLE = 0.45
+MIN_VISIBLE = 0.6
 """Of a part's own pixels, the share that must be in the frame and uncovered."""
 _TRIES = 20
-_CLUSTER_SHARE = 0.5
+_CLUSTER_SHARE = 0.4
 """Of the parts, how many come to lie against or on another one."""
 _MIN_SIDE_PX = 64
-_SHADOW_PAD_PX = 12
+_SHADOW_PAD_PX = 14
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class SimulatedCamera:
             return _Laid(sprite, anywhere.x, anywhere.y, class_id)
         beside = laid[rng.integers(len(laid))]
         angle = rng.uniform(0, 2 * np.pi)
-        apart = (sprite.coverage.shape[0] + beside.sprite.coverage.shape[0]) / 2 * rng.uniform(0.55, 0.95)
+        apart = (sprite.coverage.shape[0] + beside.sprite.coverage.shape[0]) / 2 * rng.uniform(0.6, 1.0)
         shift = (beside.sprite.coverage.shape[0] - sprite.coverage.shape[0]) / 2
         x, y = beside.x + shift + apart * np.cos(angle), beside.y + shift + apart * np.sin(angle)
         return _Laid(sprite, round(x), round(y), class_id)
@@ -136,16 +136,16 @@ class SimulatedCamera:
         """(H, W, 1): the lamps light one side more than the other, never twice alike; the lamp dims with drift."""
         x = np.linspace(-1, 1, self.wh[0], dtype=np.float32)[None, :]
         y = np.linspace(-1, 1, self.wh[1], dtype=np.float32)[:, None]
-        slope = rng.uniform(0.1, 0.55)
+        slope = rng.uniform(0.1, 0.5)
         angle = self._lamp_azimuth_rad + rng.normal(0, 0.6)
         field = 1 + slope * (x * np.cos(angle) + y * np.sin(angle)) / 1.3
-        return np.asarray(field * rng.uniform(0.7, 1.25) * (1 - 0.5 * self.drift), dtype=np.float32)[..., None]
+        return np.asarray(field * rng.uniform(0.8, 1.25) * (1 - 0.5 * self.drift), dtype=np.float32)[..., None]
 
     def _exposure(self, rng: np.random.Generator) -> Exposure:
         warm = float(rng.normal(0, 0.04)) + 0.2 * self.drift
         return Exposure(
-            defocus_px=float(rng.gamma(2.0, 0.3)) + 1.4 * self.drift,
-            motion_px=float(rng.uniform(0, 3.5)) if rng.random() < 0.5 else 0.0,
+            defocus_px=float(rng.gamma(2.0, 0.22)) + 1.4 * self.drift,
+            motion_px=float(rng.uniform(0, 3.0)) if rng.random() < 0.4 else 0.0,
             gain=1.5,
             electrons=float(rng.uniform(500, 2500)),
             white=(1 + warm, 1.0, 1 - warm),

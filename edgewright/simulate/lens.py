@@ -9,11 +9,15 @@ np.float32(1.0)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgewright.runtime.boxes import FloatArray, Image
 
+OVERSAMPLING = 2
+"""Samples along each side of a pixel, where outlines are drawn."""
 _TONE_STEPS = 4095
 _TONE = np.round(255 * np.linspace(0, 1, _TONE_STEPS + 1) ** (1 / 2.2)).astype(np.uint8)  # sRGB's overall gamma
 
@@ -51,7 +55,7 @@ def expose(light: FloatArray, exposure: Exposure, rng: np.random.Generator) -> I
     sigma = np.sqrt(np.maximum(seen, 0) / exposure.electrons + 0.0035**2)
     noisy = seen + sigma * rng.standard_normal(seen.shape, dtype=np.float32)
     rolled = np.where(noisy > 0.75, 1 - 0.25 * np.exp(-(noisy - 0.75) / 0.25), noisy)  # highlights roll off softly
-    return _TONE[(np.clip(rolled, 0, 1) * _TONE_STEPS).astype(np.int32)]
+    return np.asarray(_TONE[(np.clip(rolled, 0, 1) * _TONE_STEPS).astype(np.int32)], dtype=np.uint8)
 
 
 def blur(picture: FloatArray, *, sigma_px: float) -> FloatArray:
@@ -61,6 +65,13 @@ def blur(picture: FloatArray, *, sigma_px: float) -> FloatArray:
         return picture
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
     return _convolve(_convolve(picture, taps / taps.sum(), axis=0), taps / taps.sum(), axis=1)
+
+
+def average_samples(samples: npt.NDArray[np.floating[Any]]) -> FloatArray:
+    """(H·k, W·k, …) => (H, W, …): means over the OVERSAMPLING × OVERSAMPLING samples of each pixel."""
+    height, width = samples.shape[0] // OVERSAMPLING, samples.shape[1] // OVERSAMPLING
+    blocks = samples.reshape(height, OVERSAMPLING, width, OVERSAMPLING, *samples.shape[2:])
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
 def value_noise(shape: tuple[int, int], *, cell_px: float, rng: np.random.Generator) -> FloatArray:

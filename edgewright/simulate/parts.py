@@ -5,7 +5,7 @@ tells them apart. Lengths are px of the photograph.
 
 >>> part = draw_part(np.random.default_rng(0))
 >>> CLASSES[part.class_id], part.radius_px <= MAX_RADIUS_PX
-('screw', True)
+('washer', True)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from edgewright.runtime.boxes import FloatArray
 
 CLASSES = ("nut", "screw", "washer")
-MAX_RADIUS_PX = 27.0
+MAX_RADIUS_PX = 28.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ METALS = (
     Metal("zinc",         (0.70, 0.74, 0.80), 0.80,  0.30,  0.10),
     Metal("stainless",    (0.62, 0.60, 0.57), 0.90,  0.45,  0.06),
     Metal("raw steel",    (0.36, 0.36, 0.36), 0.55,  0.35,  0.35),
-    Metal("black oxide",  (0.10, 0.10, 0.105), 0.75, 0.20,  0.12),
+    Metal("black oxide",  (0.09, 0.09, 0.10), 0.80, 0.20,  0.12),
     Metal("yellow zinc",  (0.58, 0.47, 0.27), 0.75,  0.30,  0.22),
 )  # fmt: skip
-METAL_SHARES = (0.24, 0.2, 0.26, 0.2, 0.1)
+METAL_SHARES = (0.27, 0.22, 0.27, 0.14, 0.1)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _nut(part: Part, u: FloatArray, v: FloatArray) -> Relief:
     chamfer = np.maximum(r - 0.94 * flat, 0) * 0.7 + np.maximum(1.28 * hole - r, 0) * 0.9
     height = part.radius_px * 0.7 - chamfer - _rounded_edge(hexagon, radius_px=0.9)
     turned = ((r < 0.94 * flat) & (r > 1.28 * hole)).astype(np.float32)
-    return Relief(inside, height, turned)
+    return Relief(inside, height.astype(np.float32), turned)
 
 
 def _washer(part: Part, u: FloatArray, v: FloatArray) -> Relief:
@@ -129,13 +129,13 @@ def _washer(part: Part, u: FloatArray, v: FloatArray) -> Relief:
         inside = np.where(u > 0, np.minimum(inside, cut), inside)
     edge_px = 0.4 * (part.radius_px - hole) if split else 1.0
     height = part.radius_px * (0.3 if split else 0.16) - _rounded_edge(inside, radius_px=edge_px)
-    return Relief(inside, height, np.full_like(r, 0.3 if split else 1.0))
+    return Relief(inside.astype(np.float32), height, np.full_like(r, 0.3 if split else 1.0))
 
 
 def _screw(part: Part, u: FloatArray, v: FloatArray) -> Relief:
     """A screw lying on its side: a solid of revolution around `u` with a slanted thread."""
     half, head = part.radius_px, part.radius_px * part.proportion
-    head_px, shaft = head * (0.75 if part.variant < 0.5 else 1.05), head * 0.54
+    head_px, shaft = head * (0.75 if part.variant < 0.5 else 1.05), head * 0.6
     pitch = max(1.9, 0.32 * shaft + 0.5)
     phase = (u + 0.45 * v) / pitch
     ripple = np.abs(phase - np.floor(phase) - 0.5) * 2
@@ -157,4 +157,4 @@ def _rounded_edge(inside_px: FloatArray, *, radius_px: float) -> FloatArray:
 
 _SHAPES: tuple[Callable[[Part, FloatArray, FloatArray], Relief], ...] = (_nut, _screw, _washer)
 # class: smallest and largest radius px, smallest and largest proportion
-_RANGES = ((13.0, 22.0, 0.42, 0.56), (16.0, 27.0, 0.36, 0.5), (12.0, 22.0, 0.4, 0.58))
+_RANGES = ((16.0, 25.0, 0.42, 0.56), (18.0, 28.0, 0.46, 0.58), (15.0, 25.0, 0.4, 0.58))

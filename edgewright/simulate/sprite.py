@@ -1,12 +1,11 @@
 """From a part to pixels: shading, coverage, shadow.
 
 Decides how metal looks under the line's lamps: a mirror of a soft box lamp in dark surroundings, turning marks that
-light up in two opposite sectors, stains. Sprites are drawn at three times the resolution and averaged down.
+light up in two opposite sectors, stains. Sprites are drawn at twice the resolution and averaged down.
 
->>> part = draw_part(np.random.default_rng(0))
->>> sprite = draw_sprite(part, light=Light(azimuth_rad=1.0, elevation_rad=0.9), rng=np.random.default_rng(1))
->>> sprite.rgb.shape[:2] == sprite.coverage.shape
-True
+    light = Light(azimuth_rad=1.0, elevation_rad=0.9)
+    sprite = draw_sprite(draw_part(rng), light=light, rng=rng)
+    shadow_of(sprite, light=light, pad_px=12)      # (H + 24, W + 24)
 """
 
 from __future__ import annotations
@@ -16,12 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewright.runtime.boxes import FloatArray
-from edgewright.simulate.lens import blur, value_noise
-from edgewright.simulate.parts import Part, Relief, draw_part, relief
+from edgewright.simulate.lens import OVERSAMPLING, average_samples, blur, value_noise
+from edgewright.simulate.parts import Part, Relief, relief
 
-__all__ = ["Light", "Sprite", "draw_part", "draw_sprite"]
-
-OVERSAMPLING = 3
 _MARGIN_PX = 2
 
 
@@ -61,22 +57,25 @@ class Sprite:
 def draw_sprite(part: Part, *, light: Light, rng: np.random.Generator) -> Sprite:
     """A part as it looks under the light; its center falls on a random place within a pixel."""
     side_px = 2 * (int(np.ceil(part.radius_px)) + _MARGIN_PX)
-    u, v, r = _part_grid(part, side_px, rng.uniform(-0.5, 0.5, 2))
+    u, v, r = _part_grid(part, side_px, (rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5)))
     shape = relief(part, u, v)
     coverage = np.clip(shape.inside_px * OVERSAMPLING + 0.5, 0, 1)
     shade = _metal_light(part, shape, _angle_on_picture(part, u, v), light=light, rng=rng)
     rings = 1 + part.metal.grain * 0.35 * np.interp(r, *_ring_marks(part, rng)).astype(np.float32) * shape.turned
     dirt = 1 - part.metal.stain * _stains(u.shape[0], rng)
     rgb = (shade * rings * dirt)[..., None] * _tint(part, rng)
-    return Sprite(_reduce(rgb * coverage[..., None]), _reduce(coverage), float(shape.height_px.max()) * 0.8)
+    return Sprite(
+        average_samples(rgb * coverage[..., None]), average_samples(coverage), float(shape.height_px.max()) * 0.8
+    )
 
 
-def _part_grid(part: Part, side_px: int, shift_xy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _part_grid(part: Part, side_px: int, shift_xy: tuple[float, float]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The part's own coordinates `u, v` and its radius at every sample, px."""
     axis = (np.arange(side_px * OVERSAMPLING, dtype=np.float32) + 0.5) / OVERSAMPLING - side_px / 2
     x, y = axis[None, :] - np.float32(shift_xy[0]), axis[:, None] - np.float32(shift_xy[1])
     cos, sin = np.float32(np.cos(part.angle_rad)), np.float32(np.sin(part.angle_rad))
-    u, v = x * cos + y * sin, y * cos - x * sin
+    u = np.asarray(x * cos + y * sin, dtype=np.float32)
+    v = np.asarray(y * cos - x * sin, dtype=np.float32)
     return u, v, np.hypot(u, v)
 
 
@@ -84,9 +83,7 @@ def _angle_on_picture(part: Part, u: FloatArray, v: FloatArray) -> FloatArray:
     return np.asarray(np.arctan2(v, u) + part.angle_rad, dtype=np.float32)
 
 
-def _metal_light(
-    part: Part, shape: Relief, angle: FloatArray, *, light: Light, rng: np.random.Generator
-) -> FloatArray:
+def _metal_light(part: Part, shape: Relief, angle: FloatArray, *, light: Light, rng: np.random.Generator) -> FloatArray:
     """(H, W) linear light that leaves the metal towards the camera, before its color."""
     slope_y, slope_x = np.gradient(shape.height_px * OVERSAMPLING)
     slope_x += rng.normal(0, 0.06)  # no part lies perfectly flat
@@ -111,19 +108,14 @@ def _ring_marks(part: Part, rng: np.random.Generator) -> tuple[FloatArray, Float
 
 def _stains(side: int, rng: np.random.Generator) -> FloatArray:
     """(side, side) [0, 1] blotches."""
-    return np.clip(1.2 * value_noise((side, side), cell_px=14, rng=rng) + 0.3, 0, 1)
+    return np.asarray(np.clip(1.2 * value_noise((side, side), cell_px=10, rng=rng) + 0.3, 0, 1), dtype=np.float32)
 
 
 def _tint(part: Part, rng: np.random.Generator) -> FloatArray:
     """The metal's color; two parts of one batch differ a little."""
-    return np.array(part.metal.rgb, dtype=np.float32) * (rng.uniform(0.85, 1.1) * rng.uniform(0.97, 1.03, 3)).astype(np.float32)
-
-
-def _reduce(samples: FloatArray) -> FloatArray:
-    """Averages over OVERSAMPLING × OVERSAMPLING samples."""
-    height, width = samples.shape[0] // OVERSAMPLING, samples.shape[1] // OVERSAMPLING
-    blocks = samples.reshape(height, OVERSAMPLING, width, OVERSAMPLING, *samples.shape[2:])
-    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
+    return np.array(part.metal.rgb, dtype=np.float32) * (rng.uniform(0.85, 1.1) * rng.uniform(0.97, 1.03, 3)).astype(
+        np.float32
+    )
 
 
 def shadow_of(sprite: Sprite, *, light: Light, pad_px: int) -> FloatArray:

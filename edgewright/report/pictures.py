@@ -1,0 +1,100 @@
+"""Pictures of the page: JPEG in the page itself, boxes as elements over them, crisp at any size.
+
+Decides how many pictures a section shows and how small they are coded so that the page keeps its size.
+
+    gallery = Gallery(classes=("nut", "screw"), budget_bytes=2_200_000, n_pictures=40)
+    gallery.figure(picture, labeled=True)
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from edgewright.report.data import Picture
+from edgewright.report.markup import Markup, join, tag
+from edgewright.runtime.boxes import Image
+from edgewright.runtime.draw import box_label, color_of
+
+MAX_SIDE_PX = 512
+_MAX_BOXES = 300
+_STEPS = ((MAX_SIDE_PX, 84), (MAX_SIDE_PX, 72), (384, 70), (320, 60), (224, 50), (128, 40))
+"""(longer side px, JPEG quality), tried in order until a picture fits."""
+_BASE64_BYTES = 4 / 3
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of one page share a budget.
+
+    Attributes:
+        budget_bytes: for all pictures together, as they stand in the page.
+        n_pictures: how many share it.
+    """
+
+    classes: tuple[str, ...]
+    budget_bytes: int
+    n_pictures: int
+
+    def figure(self, picture: Picture, *, labeled: bool) -> Markup:
+        """A picture with its boxes and its caption; with `labeled`, each box carries its class."""
+        height, width = picture.image.shape[:2]
+        image = tag("img", src=self._data_uri(picture.image), alt=self.describe(picture), width=width, height=height)
+        frame = tag("div", image, self._boxes(picture, labeled=labeled), class_="frame")
+        return tag("figure", frame, tag("figcaption", picture.caption) if picture.caption else None)
+
+    def legend(self) -> Markup:
+        """Which color is which class."""
+        items = [
+            tag("li", tag("span", class_="chip", style=f"--c:{color_of(number)}", aria_hidden="true"), name)
+            for number, name in enumerate(self.classes)
+        ]
+        return tag("ul", items, class_="legend", aria_label="Box colors by class")
+
+    def describe(self, picture: Picture) -> str:
+        """The alternative text: what the picture shows, in words."""
+        counts = Counter(self._name(int(class_id)) for class_id in picture.boxes.class_id)
+        found = ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no boxes"
+        return f"{picture.caption}: {found}" if picture.caption else found
+
+    def _boxes(self, picture: Picture, *, labeled: bool) -> Markup:
+        height, width = picture.image.shape[:2]
+        boxes = picture.boxes.clip((width, height))
+        drawn = []
+        for index in np.argsort(boxes.score, kind="stable")[-_MAX_BOXES:].tolist():  # the strongest lie on top
+            x1, y1, x2, y2 = boxes.xyxy[index].tolist()
+            label = box_label(self._name(int(boxes.class_id[index])), float(boxes.score[index]))
+            place = (
+                f"left:{x1 / width:.2%};top:{y1 / height:.2%};"
+                f"width:{(x2 - x1) / width:.2%};height:{(y2 - y1) / height:.2%};"
+                f"--c:{color_of(int(boxes.class_id[index]))}"
+            )
+            sides = ("in" if y1 < 0.09 * height else "", "end" if x1 > 0.7 * width else "")
+            content = tag("b", label, class_=" ".join(filter(None, sides)) or None) if labeled else None
+            drawn.append(tag("i", content, style=place, title=label))
+        return tag("div", join(drawn), class_="boxes", aria_hidden="true")
+
+    def _name(self, class_id: int) -> str:
+        return self.classes[class_id] if class_id < len(self.classes) else f"class {class_id}"
+
+    def _data_uri(self, image: Image) -> str:
+        share_bytes = self.budget_bytes / max(1, self.n_pictures) / _BASE64_BYTES
+        payload = b""
+        for side_px, quality in _STEPS:
+            payload = _encode_jpeg(image, side_px=side_px, quality=quality)
+            if len(payload) <= share_bytes:
+                break
+        return f"data:image/jpeg;base64,{base64.b64encode(payload).decode()}"
+
+
+def _encode_jpeg(image: Image, *, side_px: int, quality: int) -> bytes:
+    picture = PillowImage.fromarray(image)
+    picture.thumbnail((side_px, side_px), PillowImage.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,240 @@
+"""The page: escaped, self-contained, well-formed, honest about what was refused and what is simulated."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgewright.gates.verdict import Outcome, Verdict, combine, compare
+from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
+from edgewright.report.markup import Markup, tag
+from edgewright.report.page import MAX_BYTES, render
+from edgewright.report.tables import MAX_QUARANTINE_ROWS
+from edgewright.runtime.boxes import Boxes
+
+HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>&amp;{{}}"""
+VOID = {"meta", "img", "wbr"}
+
+
+class Document(HTMLParser):
+    """Every element with its attributes; raises on an element that is closed twice or never."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, name, attributes):
+        self.elements.append((name, dict(attributes)))
+        if name not in VOID:
+            self.open.append(name)
+
+    def handle_startendtag(self, name, attributes):
+        self.elements.append((name, dict(attributes)))
+
+    def handle_endtag(self, name):
+        assert self.open.pop() == name
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+
+    def all(self, name):
+        return [attributes for found, attributes in self.elements if found == name]
+
+
+def picture(caption="a.jpg", wh=(64, 48), seed=0):
+    noise = np.random.default_rng(seed).integers(0, 255, (wh[1], wh[0], 3), dtype=np.uint8)
+    return Picture(noise, Boxes.of([[4, 4, 40, 30], [60, 40, 90, 70]], class_id=[0, 1], score=[1, 0.5]), caption)
+
+
+def verdict(outcome):
+    value = {Outcome.PASS: 0.95, Outcome.REFUSE: 0.2, Outcome.NOT_EVALUABLE: None}[outcome]
+    checks = (compare("coverage <ratio>", value, at_least=0.85, n=40, set_at="gate_data.min_coverage_ratio"),)
+    return Verdict("gate_data", combine(checks), checks, "What was found.", "real_only", "ada", "looked at it")
+
+
+FULL = ReportData(
+    project="demo",
+    run_id="run-1",
+    created_at="2026-03-01 10:15 UTC",
+    headline="Synthetic data was refused. A detector runs.",
+    simulated=True,
+    classes=("nut", "screw"),
+    counts=[("Photographs", "260")],
+    real=[picture()] * 3,
+    synthetic=[picture()] * 20,
+    rejected=[picture("too blurred")],
+    quarantined=[("b.jpg", "zero-area box")],
+    verdicts=[
+        Verdict("gate_model", Outcome.PASS, (), "Fits.", "release"),
+        verdict(Outcome.REFUSE),
+    ],
+    curves=[Curve("Training", "epoch", "mAP", [Series("a", [1, 2, 3], [0, 0.5, 0.7]), Series("b", [1, 2], [0, 1])])],
+    models=[
+        ModelFigures("Float", 6_100_000, 0.82, 0.5, 9.0, 11.0, {"nut": 0.9, "screw": 0.7}),
+        ModelFigures("INT8", 1_823_456, 0.81, 0.49, 4.5, 6.0, {"nut": 0.9, "screw": 0.69}),
+    ],
+    stages=[
+        StageFigures("train_detector", "gpu", "inline, cpu", 187.0, False),
+        StageFigures("ingest", "cpu", "", 9, True),
+    ],
+    device=[("self-test", "verified"), ("Slot", "a")],
+    device_pictures=[picture("frame")] * 5,
+    links=[("MLflow run", "http://127.0.0.1:5000/#/runs/1"), ("Odd", "javascript:alert(1)")],
+    recipe_yaml="seed: 0\n",
+)
+BARE = ReportData("p", "r", "t", "Nothing was made.", simulated=False, classes=())
+
+
+@pytest.mark.parametrize("data", [FULL, BARE], ids=["full", "bare"])
+def test_one_document_that_asks_for_nothing(data):
+    html = render(data)
+    document = Document(html)
+    assert len(document.all("h1")) == 1
+    assert document.all("html") == [{"lang": "en"}]
+    assert document.all("script") == document.all("link") == document.all("iframe") == []
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in document.all("img"))
+    assert not re.search(r"url\(|@import", html)
+
+
+def test_headings_never_skip_a_level():
+    levels = [int(name[1]) for name, _ in Document(render(FULL)).elements if re.fullmatch(r"h[1-6]", name)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_every_picture_says_in_words_what_it_shows():
+    images = Document(render(FULL)).all("img")
+    assert len(images) == 3 + 8 + 1 + 5
+    assert {"a.jpg: 1 nut, 1 screw", "too blurred: 1 nut, 1 screw"} <= {image["alt"] for image in images}
+
+
+def test_an_empty_section_is_left_out():
+    text = " ".join(Document(render(BARE)).text)
+    for title in ("Pictures", "Verdicts", "Curves", "Float and INT8", "Device", "Recipe", "Quarantined"):
+        assert title not in text
+
+
+def test_what_was_refused_comes_first():
+    html = render(FULL)
+    body = html[html.index("<body") :]
+    assert body.index("✕") < body.index("✓")
+    assert body.index("refused") < body.index("INT8 mAP50")
+    assert body.index("Data gate", body.index("Verdicts")) < body.index("Model gate", body.index("Verdicts"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome.PASS, ("✓", " pass", "0.95", "≥ 0.85")),
+        (Outcome.REFUSE, ("✕", " refused", "0.2", "≥ 0.85")),
+        (Outcome.NOT_EVALUABLE, ("?", " not evaluable", "–", "≥ 0.85")),
+    ],
+)
+def test_a_verdict_shows_number_threshold_place_and_outcome_in_words(outcome, words):
+    text = "".join(Document(render(replace(BARE, verdicts=[verdict(outcome)]))).text)
+    for word in (*words, "gate_data.min_coverage_ratio", "40", "real only", "Decided by ada: looked at it"):
+        assert word in text
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_simulated_is_said_where_and_only_where_it_is(simulated):
+    text = "".join(Document(render(replace(FULL, simulated=simulated))).text)
+    assert text.count("imulated") >= 5 if simulated else "imulated" not in text
+
+
+def test_the_table_of_models():
+    text = "".join(Document(render(FULL)).text)
+    for word in ("1,823,456", "1.82 MB", "0.810", "−0.010", "3.3× less", "2.0× less", "0.690", "0.000"):
+        assert word in text
+
+
+def test_only_addresses_become_links():
+    document = Document(render(FULL))
+    assert [link["href"] for link in document.all("a")] == ["http://127.0.0.1:5000/#/runs/1"]
+    assert "javascript:alert(1)" in "".join(document.text)
+
+
+def test_hostile_text_stays_text():
+    data = replace(
+        FULL,
+        project=HOSTILE,
+        run_id=HOSTILE,
+        created_at=HOSTILE,
+        headline=HOSTILE,
+        classes=(HOSTILE, HOSTILE),
+        counts=[(HOSTILE, HOSTILE)],
+        real=[picture(HOSTILE)],
+        quarantined=[(HOSTILE, HOSTILE)],
+        verdicts=[replace(verdict(Outcome.PASS), gate=HOSTILE, sentence=HOSTILE, decision=HOSTILE, why=HOSTILE)],
+        curves=[Curve(HOSTILE, HOSTILE, HOSTILE, [Series(HOSTILE, [1, 2], [1, 2]), Series(HOSTILE, [1, 2], [2, 1])])],
+        models=[replace(FULL.models[0], precision=HOSTILE, map50_by_class={HOSTILE: 0.1})],
+        stages=[StageFigures(HOSTILE, HOSTILE, HOSTILE, 1, False)],
+        device=[(HOSTILE, HOSTILE)],
+        device_pictures=[picture(HOSTILE)],
+        links=[(HOSTILE, "http://x/" + HOSTILE)],
+        recipe_yaml=HOSTILE,
+    )
+    document = Document(render(data))
+    assert document.all("script") == []
+    assert all(set(image) == {"src", "alt", "width", "height"} for image in document.all("img"))
+    assert not any(name.startswith("on") for _, attributes in document.elements for name in attributes)
+
+
+@given(st.text())
+@settings(max_examples=60)
+def test_text_survives_escaping(text):
+    class Collect(HTMLParser):
+        def __init__(self):
+            super().__init__(convert_charrefs=True)
+            self.found, self.title = "", None
+
+        def handle_data(self, data):
+            self.found += data
+
+        def handle_starttag(self, name, attributes):
+            self.title = dict(attributes)["title"]
+
+    parser = Collect()
+    parser.feed(tag("p", text, title=text))
+    parser.close()
+    assert (parser.found, parser.title) == (text, text)
+
+
+def test_markup_is_escaped_once():
+    assert tag("b", tag("i", "<"), "<") == "<b><i>&lt;</i>&lt;</b>"
+    assert isinstance(tag("b"), Markup)
+
+
+def test_noisy_pictures_keep_the_page_small():
+    large = [picture(wh=(800, 600), seed=seed) for seed in range(3)] * 8
+    data = replace(
+        FULL, real=large, synthetic=large, rejected=large, device_pictures=large, quarantined=[("n", "w" * 90)] * 9999
+    )
+    html = render(data)
+    assert len(html.encode()) < MAX_BYTES
+    assert html.count('<td class="code">n</td>') == MAX_QUARANTINE_ROWS
+    assert f"and {9999 - MAX_QUARANTINE_ROWS} more" in html
+
+
+def test_numbers_that_are_none_or_not_finite_are_dashes_or_gone():
+    data = replace(
+        BARE,
+        models=[ModelFigures("Float", 10, None, None), ModelFigures("INT8", 0, None, 0.1)],
+        curves=[Curve("c", "x", "y", [Series("s", [1, 2], [math.nan, math.inf])])],
+    )
+    html = render(data)
+    assert "nan" not in "".join(Document(html).text).lower()
+    assert "Curves" not in html
+    assert "–" in html
