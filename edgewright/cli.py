@@ -212,17 +212,21 @@ def detect(
     json_: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Draw what a model detects in pictures."""
-    from edgewright.runtime.draw import draw_boxes, save_picture
+    from PIL import Image as PillowImage
+
+    from edgewright.runtime.draw import draw_boxes
     from edgewright.runtime.preprocess import read_image
     from edgewright.runtime.session import load_network, predictor
 
     settings = _settings()
     path, spec = _find_model(model, settings)
     predict = predictor(load_network(path, threads=settings.threads), spec, score_threshold=score or None)
+    out.mkdir(parents=True, exist_ok=True)
     found: list[dict[str, Any]] = []
     for number, picture in enumerate(images):
         boxes = predict(image := read_image(picture))
-        target = save_picture(draw_boxes(image, boxes, spec.classes), out / f"{number:03d}-{picture.stem}.png")
+        target = out / f"{number:03d}-{picture.stem}.png"
+        PillowImage.fromarray(draw_boxes(image, boxes, classes=spec.classes)).save(target)
         names = [spec.classes[index] for index in boxes.class_id]
         found.append({"image": str(picture), "drawn": str(target), "xyxy": boxes.xyxy.tolist()})
         found[-1] |= {"classes": names, "scores": boxes.score.tolist()}
@@ -305,9 +309,10 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
     path = Path(text)
     folder, model = (path, path / "model.onnx") if path.is_dir() else (path.parent, path)
     if model.is_file():
-        for name, read in (("spec.json", lambda d: d), ("manifest.json", lambda d: d.get("spec", d))):
+        for name in ("spec.json", "manifest.json"):
             if (folder / name).is_file():
-                return model, ModelSpec.from_json(read(json.loads((folder / name).read_bytes())))
+                described = json.loads((folder / name).read_bytes())
+                return model, ModelSpec.from_json(described.get("spec", described))
         raise InputError("no spec.json or manifest.json beside the model", where=folder)
     from tasks.journal import find_journal
 

@@ -27,6 +27,7 @@ from tasks.settle import record_decision
 from tasks.source import project_of
 from tasks.tracking import Tracker
 
+_DELIVERY_S = 10.0
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 
@@ -159,11 +160,24 @@ def request_of(journal: Journal) -> Request:
 def _run_flow(session: Session, request: Request, *, api_url: str) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: api_url}), session_open(session):
+    with temporary_settings({PREFECT_API_URL: api_url}), session_open(session), _delivered():
         state = lifecycle(request.recipe, request.source, return_state=True)
         session.journal.update(prefect_flow_run_id=str(state.state_details.flow_run_id))
         session.tracker.tag(session.link.mlflow_parent, {"prefect.flow_run_id": str(state.state_details.flow_run_id)})
         state.result()
+
+
+@contextmanager
+def _delivered() -> Iterator[None]:
+    """Prefect sends logs and task states from background threads: let them finish before the server is ended."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    try:
+        yield
+    finally:
+        for service in (EventsWorker, APILogWorker):
+            service.drain_all(timeout=_DELIVERY_S)
 
 
 @contextmanager

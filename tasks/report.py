@@ -5,6 +5,7 @@ Decides the first line: what was refused stands before what came out. A section 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,10 +240,16 @@ class Gathered:
 
 def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:
     """Frames of the device's feed with what the device itself detected on them."""
-    frames = artifact.json("device.json")["frames"]
-    for frame in spread([frame for frame in frames if f"frames/{frame['frame']}" in artifact.files], n):
-        image = read_image(artifact.path(f"frames/{frame['frame']}"))
-        yield Picture(image, Boxes.of(frame["xyxy"], class_id=frame["class_id"], score=frame["score"]), frame["frame"])
+    lines = artifact.path("feed/detections.jsonl").read_text().splitlines()
+    frames = [frame for frame in map(json.loads, lines) if f"feed/frames/{frame['frame']}" in artifact.files]
+    for frame in spread(frames, n):
+        found = frame.get("detections", [])
+        boxes = Boxes.of(
+            [one["xyxy"] for one in found],
+            class_id=[one["class_id"] for one in found],
+            score=[one["score"] for one in found],
+        )
+        yield Picture(read_image(artifact.path(f"feed/frames/{frame['frame']}")), boxes, frame["frame"])
 
 
 def _pictures(dataset: Dataset, *, split: str) -> list[Picture]:

@@ -25,8 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Flow, Task
-from prefect import flow as prefect_flow
-from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.states import Completed
@@ -155,7 +153,7 @@ class Stage:
 
     @cached_property
     def task(self) -> Task[..., Any]:
-        return prefect_task(
+        return Task(
             _signed(self._run_task, self.name, self.parameters, doc=self.fn.__doc__),
             name=self.name,
             task_run_name=self.name,
@@ -172,7 +170,7 @@ class Stage:
             name: p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for name, p in self.parameters.items()
         }
         signed = _signed(self._run_flow, self.name, {**parameters, "link": link}, doc=self.fn.__doc__)
-        return prefect_flow(signed, name=self.name, persist_result=False, validate_parameters=True)
+        return Flow(signed, name=self.name, persist_result=False, validate_parameters=True)
 
     def key(self, config: Section, inputs: Mapping[str, Any], *, session: Session) -> str:
         """The cache key of this work: equal work has an equal key, on every machine with the same libraries."""

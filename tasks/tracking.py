@@ -66,7 +66,7 @@ class Tracker:
             tags={"edgewright.run_id": run_id, "edgewright.project": project},
         )
         self._params(run.info.run_id, params or {})
-        return run.info.run_id
+        return str(run.info.run_id)
 
     def resume_parent(self, mlflow_run_id: str) -> bool:
         """Open a parent again after a crash. False where MLflow no longer knows it."""
