@@ -8,8 +8,9 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.splits import SplitLedger
 from edgewright.recipe import IngestConfig
+from edgewright.simulate.source import write_source
 from tasks.numbers import numbers_of
-from tasks.source import is_simulated, locate_source, photograph, source_identity
+from tasks.source import is_simulated, locate_source, source_identity
 from tasks.stage import Work, stage
 
 
@@ -18,7 +19,8 @@ def ingest(config: IngestConfig, source: str, *, work: Work) -> ArtifactRef:
     """Read the source, quarantine what cannot be used with its reason, and keep earlier splits."""
     simulated = is_simulated(source)
     if simulated:
-        path = photograph(config, work.session, folder=work.scratch / "photographs", on_progress=work.on_progress)
+        path = work.scratch / "photographs"
+        write_source(path, n=config.photographs, seed=work.seed, on_progress=work.on_progress)
     else:
         path = locate_source(source, work.session, on_progress=work.on_progress)
     with work.session.store.workspace() as out:

@@ -19,8 +19,8 @@ from tasks.pictures import spread
 from tasks.stage import Work, stage
 
 _CANDIDATES = 24
-_CAMERA_SEED = 1_000_003
-"""Golden pictures of the simulated camera come from a seed that no photograph uses."""
+_GOLDEN_START = 2_000_000
+"""The simulated camera's golden pictures: its photographs count from 0, its feed from 1,000,000."""
 
 
 @stage(pools=("control",), cached=False)
@@ -81,5 +81,6 @@ def _candidates(config: ReleaseConfig, training: Dataset, *, seed: int) -> Itera
         rows = training.select(origin="synthetic")
     if rows:
         return [(row.id, training.image(row)) for row in spread(rows, _CANDIDATES)]
-    camera = SimulatedCamera(seed=_CAMERA_SEED + seed)
-    return [(f"simulated-{index}", camera.photograph(index).image) for index in range(_CANDIDATES)]
+    camera = SimulatedCamera(seed)
+    indices = range(_GOLDEN_START, _GOLDEN_START + _CANDIDATES)
+    return [(f"simulated-{index}", camera.photograph(index).image) for index in indices]

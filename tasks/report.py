@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from edgewright.report.page import render
 
 from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
+from edgewright.report.page import render
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.preprocess import read_image
 from tasks.numbers import history_of
@@ -198,30 +198,28 @@ class Gathered:
         measured = self._measured()
         if not measured:
             return
-        rows = (
-            ("float (torch)", "float_torch", "float_bytes", None),
-            ("float (ONNX)", "float_onnx", "float_bytes", "float_latency"),
-            ("INT8", "int8", "bytes", "int8_latency"),
-        )
+        rows = (("float", "float_torch", "float_bytes", "float_latency"), ("INT8", "int8", "bytes", "int8_latency"))
         for precision, evaluation, size, latency in rows:
             yield ModelFigures(
                 precision=precision,
                 bytes=measured[size],
                 map50=measured[evaluation]["map50"],
                 map50_95=measured[evaluation]["map50_95"],
-                p50_ms=measured[latency]["p50_ms"] if latency else None,
-                p99_ms=measured[latency]["p99_ms"] if latency else None,
+                p50_ms=measured[latency]["p50_ms"],
+                p99_ms=measured[latency]["p99_ms"],
                 map50_by_class=measured[evaluation]["ap50"],
             )
 
     def _device(self) -> Iterator[tuple[str, str]]:
-        device = self._state["device"]
-        if device:
-            yield "release", f"{device['version']}"
-            yield "slot", f"{device['slot']}"
-            yield "signature", "verified by the device (TUF)"
-            yield "p50, p99", f"{device['p50_ms']:.1f} ms, {device['p99_ms']:.1f} ms"
-            yield "detections on its feed", f"{device['detections']}"
+        artifact = self._open("flash")
+        if artifact is None:
+            return
+        device = artifact.json("device.json")
+        yield f"self-test on {device['selftest']['images']} golden pictures", "verified"
+        yield "release", f"{device['version']}, signature verified (TUF)"
+        yield "slot", f"{device['slot']}"
+        yield "p50, p99", f"{device['p50_ms']:.1f} ms, {device['p99_ms']:.1f} ms"
+        yield "detections on its feed", f"{device['detections']} on {device['frames']} frames"
 
     def _device_pictures(self) -> list[Picture]:
         artifact, real = self._open("flash"), self._dataset("ingest")

@@ -11,8 +11,6 @@ from pathlib import Path
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
-from edgewright.recipe import IngestConfig
-from edgewright.simulate.source import write_source
 from tasks.session import Session, source_allowed
 
 SIMULATED = "simulated"
@@ -62,9 +60,3 @@ def locate_source(source: str, session: Session, *, on_progress: OnProgress = si
     if not path.exists():
         raise SourceError("the source does not exist", got=source, next_step="check --source")
     return path
-
-
-def photograph(config: IngestConfig, session: Session, *, folder: Path, on_progress: OnProgress) -> Path:
-    """Let the simulated camera take its photographs into an ordinary labeled folder."""
-    write_source(folder, n=config.photographs, seed=session.link.seed, on_progress=on_progress)
-    return folder
