@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from edgewright import cli, settings
+from edgewright.device import cli as device_cli
 from edgewright.recipe import PRESET_NAMES, Recipe
 from flows.lifecycle import STAGES
 
@@ -56,6 +57,13 @@ def pins() -> dict[str, str]:
 def test_every_command_is_described(name: str) -> None:
     assert f"`edgewright {name}" in COMMANDS
     assert re.search(rf"`(edgewright )?{name}`", README)
+
+
+def test_every_command_of_the_device_is_described() -> None:
+    usage = device_cli._parser().format_help()
+    names = re.search(r"\{([a-z,-]+)\}", usage)
+    assert names, usage
+    assert [name for name in names[1].split(",") if not re.search(rf"`(edgewright device )?{name}`", COMMANDS)] == []
 
 
 def test_no_command_is_described_that_does_not_exist() -> None:

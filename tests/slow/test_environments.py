@@ -22,7 +22,8 @@ PACKAGES = ("edgewright", "flows", "tasks", "deployments")
 LIGHT = "import edgewright.device, edgewright.device.cli, edgewright.runtime, edgewright.simulate, edgewright.progress"
 MAX_BASE_WHEELS = 12
 
-# Shows a command, in a root of its own, this environment at the places where it is (folders separated by ":"). The mounts and the processes live in namespaces: nothing of them is left when the command ends.
+# Shows a command, in a root of its own, this environment at the places where it is (folders separated by ":").
+# The mounts and the processes live in namespaces: nothing of them is left when the command ends.
 ENTER = """
 set -euo pipefail
 root=$1; IFS=: read -ra folders <<< "$2"; shift 2
