@@ -102,7 +102,7 @@ def compare(
     min_n: int = 1,
     decides: bool = True,
 ) -> Check:
-    """One estimate against `at_least` or `at_most`, and the interval's worse end against a limit that lies `slack` beyond.
+    """One estimate against `at_least` or `at_most`, and the worse end of its interval against a limit `slack` beyond.
 
     An estimate on the wrong side of the threshold refuses. One on the right side whose interval reaches past the limit
     (`threshold * (1 + slack)`, or `/ (1 + slack)` for `at_least`) is not evaluable: more pictures would tell. With

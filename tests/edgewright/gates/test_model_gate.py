@@ -1,0 +1,90 @@
+"""The model gate releases nothing on numbers that are missing, bad or not finite."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edgewright.errors import InputError
+from edgewright.gates.model_gate import ModelEvidence, decide_model
+from edgewright.gates.verdict import Outcome
+from edgewright.recipe import GateModelConfig
+
+GOOD = ModelEvidence(
+    bytes=1_820_000,
+    float_map50=0.71,
+    float_map50_95=0.42,
+    int8_map50=0.70,
+    int8_map50_95=0.415,
+    n_images=90,
+    parity=0.97,
+    parity_n=640,
+    p50_ms=2.1,
+    p99_ms=3.4,
+    latency_runs=100,
+)
+REFUSE, UNKNOWN = Outcome.REFUSE, Outcome.NOT_EVALUABLE
+
+
+def test_a_good_model_is_released() -> None:
+    verdict = decide_model(GOOD, GateModelConfig())
+    assert (verdict.gate, verdict.outcome, verdict.decision) == ("gate_model", Outcome.PASS, "release")
+    assert len(verdict.checks) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "field"),
+    [
+        ({"bytes": 2_000_001}, REFUSE, "max_bytes"),
+        ({"bytes": 0}, UNKNOWN, "max_bytes"),  # an empty file is no model
+        ({"int8_map50": 0.01}, REFUSE, "min_map50"),
+        ({"int8_map50_95": 0.3}, REFUSE, "max_map_drop"),
+        ({"float_map50_95": 0.0, "int8_map50_95": 0.0}, UNKNOWN, "max_map_drop"),  # 0 - 0 is no small drop
+        ({"float_map50_95": math.nan}, UNKNOWN, "max_map_drop"),
+        ({"int8_map50_95": None}, UNKNOWN, "max_map_drop"),
+        ({"int8_map50": None}, UNKNOWN, "min_map50"),
+        ({"n_images": 0}, UNKNOWN, "min_map50"),
+        ({"parity": 0.5}, REFUSE, "min_parity"),
+        ({"parity_n": 0}, UNKNOWN, "min_parity"),  # nothing detected, nothing compared
+        ({"p99_ms": 900.0}, REFUSE, "max_p99_ms"),
+        ({"p99_ms": math.inf}, UNKNOWN, "max_p99_ms"),
+        ({"latency_runs": 99}, UNKNOWN, "max_p99_ms"),  # fewer runs than the recipe asks for
+    ],
+)
+def test_anything_else_ends_the_run(change: dict[str, Any], outcome: Outcome, field: str) -> None:
+    verdict = decide_model(replace(GOOD, **change), GateModelConfig())
+    assert (verdict.outcome, verdict.decision) == (outcome, "end")
+    bad = {check.set_at for check in verdict.checks if check.outcome is outcome}
+    assert f"gate_model.{field}" in bad
+    assert verdict.reasons[0] in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_bytes": 1_000_000},
+        {"max_map_drop": 0.001},
+        {"min_parity": 0.99},
+        {"max_p99_ms": 1.0},
+        {"min_map50": 0.9},
+        {"latency_runs": 200},
+    ],
+)
+def test_every_threshold_changes_the_verdict(change: dict[str, Any]) -> None:
+    config = GateModelConfig().model_copy(update=change)
+    assert decide_model(GOOD, config).decision == "end"
+
+
+def test_round_trip() -> None:
+    odd = replace(GOOD, p99_ms=math.nan, parity=None)
+    assert odd.p99_ms is None
+    assert ModelEvidence.from_json(odd.to_json()) == odd
+
+
+@pytest.mark.parametrize("change", [{"int8_map50": 71.0}, {"parity": -0.1}, {"bytes": -1}])
+def test_numbers_out_of_range_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="out of range"):
+        replace(GOOD, **change)
