@@ -91,8 +91,10 @@ def place_labels(image: Image, labels: Sequence[Label], window: Window) -> list[
     return [item for item in placed if item.mask.any()]
 
 
-def keep_some(objects: Sequence[SceneObject], *, keep_share: float, rng: Rng) -> tuple[list[SceneObject], Mask | None]:
-    """Objects that stay, and the hole that the others leave (None: nothing goes).
+def keep_some(
+    objects: Sequence[SceneObject], *, keep_share: float, rng: Rng
+) -> tuple[list[SceneObject], list[SceneObject]]:
+    """The objects that stay and those that go.
 
     An ignored object always stays, and so does one whose box overlaps the box of an object that stays.
     """
@@ -103,11 +105,21 @@ def keep_some(objects: Sequence[SceneObject], *, keep_share: float, rng: Rng) ->
         stays = spread
     kept = [item for item, here in zip(objects, stays, strict=True) if here]
     gone = [item for item, here in zip(objects, stays, strict=True) if not here]
-    return kept, _hole(gone, kept) if gone else None
+    return kept, gone
 
 
-def paint_over(image: Image, hole: Mask | None, *, rng: Rng) -> Image:
-    return image if hole is None else remove(image, hole, rng=rng)
+def paint_over(image: Image, gone: Sequence[SceneObject], kept: Sequence[SceneObject], *, rng: Rng) -> Image:
+    """The picture without the objects that go, and with every pixel of those that stay."""
+    if not gone:
+        return image
+    others = np.zeros_like(gone[0].mask)
+    for item in kept:
+        others |= item.mask
+    hole = np.zeros_like(others)
+    for item in gone:
+        x1, y1, x2, y2 = (round(value) for value in _grown(item.label.xyxy, _HOLE_MARGIN))
+        hole[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = True
+    return remove(image, hole & ~others, others=others, rng=rng)
 
 
 def box_mask(xyxy: tuple[float, float, float, float], *, wh: tuple[int, int]) -> tuple[Mask, int]:
@@ -140,17 +152,6 @@ def _place(image: Image, label: Label, window: Window) -> SceneObject:
     x1, y1, x2, y2 = box
     inside = (min(max(x1, 0.0), w), min(max(y1, 0.0), h), min(max(x2, 0.0), w), min(max(y2, 0.0), h))
     return SceneObject(replace(label, xyxy=inside), mask, full_px)
-
-
-def _hole(gone: Sequence[SceneObject], kept: Sequence[SceneObject]) -> Mask:
-    """Where the objects that go were, with some margin, without what belongs to those that stay."""
-    hole = np.zeros_like(gone[0].mask)
-    for item in gone:
-        x1, y1, x2, y2 = (round(value) for value in _grown(item.label.xyxy, _HOLE_MARGIN))
-        hole[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = True
-    for item in kept:
-        hole &= ~item.mask
-    return hole
 
 
 def _spread(stays: list[bool], touching: npt.NDArray[np.bool_]) -> list[bool]:

@@ -29,7 +29,8 @@ from edgewright.synth.matte import MARGIN, ellipse
 from edgewright.synth.sources import MIN_BOX_PX
 
 BLENDS = ("hard", "feather", "membrane")
-_MAX_LIGHT_SHIFT = 40.0
+_MAX_LIGHT_SHIFT = 30.0
+_MAX_MEMBRANE = 12.0
 _RIM_OPACITY = 0.05
 
 
@@ -167,9 +168,10 @@ def _light_shift(difference: FloatArray, rim: Mask, blend: str) -> FloatArray:
     """
     if not rim.any():
         return np.zeros((1, 1, 3), np.float32)
-    if blend == "membrane":
-        return fill_smooth(difference, rim)
-    return np.median(difference[rim], axis=0).astype(np.float32)[None, None]
+    usual = np.median(difference[rim], axis=0).astype(np.float32)[None, None]
+    if blend == "membrane":  # bounded: where the rim lies on a neighbor, its color must not flood the crop
+        return fill_smooth(usual + np.clip(difference - usual, -_MAX_MEMBRANE, _MAX_MEMBRANE), rim)
+    return usual
 
 
 def _to_uint8(pixels: FloatArray) -> Image:

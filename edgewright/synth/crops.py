@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -99,12 +100,12 @@ class CropBank:
     def load(cls, path: Path) -> CropBank:
         """Raises ArtifactCorrupt where the file is not a crop bank; nothing in it is unpickled."""
         try:
-            with np.load(path, allow_pickle=False) as saved:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
                 arrays = {name: saved[name] for name in saved.files}
             ends = np.cumsum(arrays["shape_hw"].prod(axis=1) * 4)
             parts = np.split(arrays["pixels"], ends[:-1])
             return cls(tuple(_crop(arrays, index, part) for index, part in enumerate(parts)))
-        except (OSError, ValueError, KeyError, IndexError) as error:
+        except (OSError, EOFError, ValueError, KeyError, IndexError, BadZipFile) as error:
             raise ArtifactCorrupt("not a crop bank", got=error, where=path) from error
 
 

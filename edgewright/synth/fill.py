@@ -35,12 +35,15 @@ def fill_smooth(values: FloatArray, known: Mask) -> FloatArray:
     return filled
 
 
-def remove(image: Image, hole: Mask, *, rng: np.random.Generator) -> Image:
-    """(H, W, 3) uint8 with the hole filled by interpolated light and by texture from elsewhere in the picture."""
+def remove(image: Image, hole: Mask, *, others: Mask, rng: np.random.Generator) -> Image:
+    """(H, W, 3) uint8 with the hole filled by interpolated light and by texture from elsewhere in the picture.
+
+    `others` are the pixels of other objects, whose color must not run into the hole.
+    """
     if not hole.any():
         return image
     pixels = image.astype(np.float32)
-    known = ~hole
+    known = ~hole & ~others if (~hole & ~others).any() else ~hole
     texture = _texture_elsewhere(pixels - _local_mean(pixels, known), known, rng)
     filled = np.where(hole[:, :, None], fill_smooth(pixels, known) + texture, pixels)
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8)

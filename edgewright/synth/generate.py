@@ -141,10 +141,10 @@ class PictureFactory:
         source = self._dataset.image(row)
         window = random_window(wh_of(row), longer_px=self._config.image_px, rng=rng)
         own = place_labels(source, row.labels, window)
-        kept, hole = keep_some(own, keep_share=self._config.keep_share, rng=rng)
-        image = paint_over(window.pixels(source), hole, rng=rng)
+        kept, gone = keep_some(own, keep_share=self._config.keep_share, rng=rng)
+        image = paint_over(window.pixels(source), gone, kept, rng=rng)
         wanted = sample_layout(self._trained.layouts, wh=window.to_wh, rng=rng)
-        planned = self._still_missing(wanted, kept, rng)
+        planned = _refill(self._still_missing(wanted, kept, rng), gone)
         plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)
         sprites = self._sprites(plans, rng)
         pasted: list[SceneObject] = []
@@ -218,6 +218,26 @@ class PictureFactory:
         longer = self._config.image_px
         crop = self._trained.bank.choose(plan.class_id, size_wh=(width / longer, height / longer), rng=rng)
         return Sprite(crop.rgba, crop.class_id, crop.source, crop.masked)
+
+
+def _refill(planned: Sequence[Planned], gone: Sequence[SceneObject]) -> list[Planned]:
+    """Objects put where one of their class was painted over, as long as there are such places: paint is no picture."""
+    vacant = [item.label for item in gone]
+    refilled = []
+    for item in planned:
+        place = next((label for label in vacant if label.class_id == item.class_id), None)
+        if place is not None:
+            vacant.remove(place)
+            item = replace(item, xyxy=_centered(item, place.xyxy))
+        refilled.append(item)
+    return refilled
+
+
+def _centered(item: Planned, place: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The item's box around the center of a place."""
+    width, height = _side_px(item)
+    x, y = (place[0] + place[2]) / 2, (place[1] + place[3]) / 2
+    return (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
 
 def _side_px(plan: Planned) -> tuple[float, float]:

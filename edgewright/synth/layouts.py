@@ -65,7 +65,7 @@ class LayoutModel:
         layouts: the real ones, in row order.
         position_sd: by class, kernel width of the center in x and y, as a share of the picture.
         size_sd: by class, kernel width of (log w + log h) / 2 and of (log w - log h) / 2.
-        together: (C, C), share of pictures that hold both classes; the diagonal is the share that holds the class.
+        together: (C, C), how many objects of the second class the pictures that hold the first have in the mean.
     """
 
     classes: tuple[str, ...]
@@ -144,11 +144,12 @@ def _measure(label: Label, wh: tuple[int, int]) -> LayoutObject:
 
 
 def _together(layouts: Sequence[Sequence[LayoutObject]], n_classes: int) -> tuple[tuple[float, ...], ...]:
-    present = np.zeros((len(layouts), n_classes))
+    counts = np.zeros((len(layouts), n_classes))
     for index, layout in enumerate(layouts):
-        present[index, [item.class_id for item in layout]] = 1
-    share: npt.NDArray[np.float64] = present.T @ present / len(layouts)
-    return tuple(tuple(map(float, line)) for line in share)
+        counts[index] = np.bincount(np.array([item.class_id for item in layout], np.int64), minlength=n_classes)
+    present = (counts > 0).astype(np.float64)
+    mean: npt.NDArray[np.float64] = present.T @ counts / np.maximum(present.sum(axis=0), 1)[:, None]
+    return tuple(tuple(map(float, line)) for line in mean)
 
 
 def _kernel(objects: Sequence[LayoutObject]) -> tuple[Pair, Pair]:
@@ -164,7 +165,7 @@ def _kernel(objects: Sequence[LayoutObject]) -> tuple[Pair, Pair]:
 
 
 def _draw_new(model: LayoutModel, base: Sequence[LayoutObject], rng: Rng) -> LayoutObject:
-    """A real object of a class that occurs together with one of the layout's classes."""
+    """A real object of a class that occurs together with one of the layout's, as often as it does."""
     anchor = base[int(rng.integers(len(base)))].class_id
     weight = np.array(model.together[anchor])
     class_id = int(rng.choice(len(weight), p=weight / weight.sum()))

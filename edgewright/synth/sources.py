@@ -35,6 +35,7 @@ def side_px(label: Label) -> tuple[float, float]:
 
 
 def cut_sides(label: Label, wh: tuple[int, int]) -> tuple[bool, bool, bool, bool]:
-    """Whether the frame cuts the object at its (left, top, right, bottom): the box comes within 1 px of the edge."""
+    """Whether the frame cuts the object at its (left, top, right, bottom): its box comes within 1 % of that edge."""
     x1, y1, x2, y2 = label.xyxy
-    return (x1 <= 1, y1 <= 1, x2 >= wh[0] - 1, y2 >= wh[1] - 1)
+    near_px = max(1.0, max(wh) / 100)  # people draw the boxes of cut objects a few px inside the picture
+    return (x1 <= near_px, y1 <= near_px, x2 >= wh[0] - near_px, y2 >= wh[1] - near_px)

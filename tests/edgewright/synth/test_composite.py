@@ -1,0 +1,202 @@
+"""Pasting, occlusion, backgrounds and holes on hand-made pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgewright.data.rle import decode_mask
+from edgewright.data.rows import Label
+from edgewright.synth.background import (
+    SceneObject,
+    box_mask,
+    keep_some,
+    paint_over,
+    place_labels,
+    random_window,
+    whole_window,
+)
+from edgewright.synth.composite import Photometry, Sprite, label_scene, paste, tight_box, vary_light
+from edgewright.synth.fill import fill_smooth
+from edgewright.synth.layouts import Planned
+from edgewright.synth.matte import ellipse, matte_from_box
+
+FRAME = (80, 60)
+
+
+def gray(value: int = 120) -> np.ndarray:
+    return np.full((FRAME[1], FRAME[0], 3), value, np.uint8)
+
+
+def disk_sprite(*, masked: bool = False) -> Sprite:
+    """A red disk in the middle of a gray 56 px square whose box has a margin of a fifth of its side."""
+    rgba = np.zeros((56, 56, 4), np.uint8)
+    rgba[:, :, :3] = 120
+    place = np.pad(ellipse(40, 40), 8)
+    rgba[place] = (200, 30, 30, 255)
+    return Sprite(rgba, 1, "a.png", masked)
+
+
+def scene_object(xyxy: tuple[float, float, float, float], *, ignore: bool = False) -> SceneObject:
+    mask, full_px = box_mask(xyxy, wh=FRAME)
+    return SceneObject(Label(0, 0, xyxy, ignore=ignore), mask, full_px)
+
+
+@pytest.mark.parametrize(
+    ("planned", "expected"),
+    [
+        ((10, 10, 40, 30), (10, 10, 40, 30)),  # wholly inside
+        ((10.4, 9.6, 40.4, 29.6), (10, 10, 40, 30)),  # corners go to whole pixels
+        ((-15, 10, 15, 40), (0, 10, 15, 40)),  # cut at the left
+        ((60, 45, 100, 85), (60, 45, 80, 60)),  # cut at the right and at the bottom
+    ],
+)
+def test_the_box_is_tight_around_what_is_in_the_frame(planned: tuple[float, ...], expected: tuple[int, ...]) -> None:
+    _, item = paste(gray(), disk_sprite(), Planned(1, planned), rng=np.random.default_rng(0))  # type: ignore[arg-type]
+    box = tight_box(item.mask)
+    assert box is not None
+    assert box == pytest.approx(expected, abs=3 if planned[0] == 60 else 0)  # a corner of an ellipse is not its box
+
+
+@given(seed=st.integers(0, 10_000), masked=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_boxes_are_tight_around_the_visible_masks(seed: int, masked: bool) -> None:
+    rng = np.random.default_rng(seed)
+    image, pasted = gray(), []
+    for _ in range(4):
+        x, y, w, h = rng.uniform(-10, 60), rng.uniform(-10, 40), rng.uniform(8, 40), rng.uniform(8, 40)
+        image, item = paste(image, disk_sprite(masked=masked), Planned(1, (x, y, x + w, y + h)), rng=rng)
+        pasted.append(item)
+    labels = label_scene([], pasted, min_visible=0.3)
+    masks = [decode_mask(label.mask, shape=(FRAME[1], FRAME[0])) for label in labels]
+    assert all(tight_box(mask) == label.xyxy for mask, label in zip(masks, labels, strict=True))
+    assert sum(mask.astype(int) for mask in masks).max(initial=0) <= 1, "no pixel belongs to two objects"
+    assert [label.instance_id for label in labels] == list(range(len(labels)))
+
+
+def test_the_picture_changes_inside_the_crop_alone() -> None:
+    before = gray()
+    after, _ = paste(before, disk_sprite(), Planned(1, (20, 15, 40, 35)), rng=np.random.default_rng(3))
+    changed = np.argwhere((before != after).any(axis=2))
+    assert (before == 120).all(), "the picture passed in stays as it is"
+    assert tuple(after[25, 30]) == pytest.approx((200, 30, 30), abs=12)
+    assert changed.min(axis=0) == pytest.approx((15, 20), abs=4)
+    assert changed.max(axis=0) == pytest.approx((35, 40), abs=4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_pasted_rim_takes_the_light_of_its_place(seed: int) -> None:
+    bright, _ = paste(gray(150), disk_sprite(), Planned(1, (20, 15, 50, 45)), rng=np.random.default_rng(seed))
+    same, _ = paste(gray(120), disk_sprite(), Planned(1, (20, 15, 50, 45)), rng=np.random.default_rng(seed))
+    assert bright[30, 35, 1] > same[30, 35, 1] + 10
+
+
+@pytest.mark.parametrize(
+    ("cover", "outcome"),
+    [
+        ((60, 40, 70, 50), "untouched"),  # elsewhere
+        ((10, 10, 20, 30), "smaller"),  # half of it
+        ((8, 8, 28, 32), "ignored"),  # all but a sliver
+        ((8, 8, 32, 32), "gone"),  # all of it
+    ],
+)
+def test_what_a_pasted_object_does_to_a_kept_one(cover: tuple[int, int, int, int], outcome: str) -> None:
+    kept = scene_object((10, 10, 30, 30))
+    mask = np.zeros((FRAME[1], FRAME[0]), np.bool_)
+    mask[cover[1] : cover[3], cover[0] : cover[2]] = True
+    over = SceneObject(Label(0, 1, cover, source="constructed"), mask, int(mask.sum()))
+    labels = label_scene([kept], [over], min_visible=0.3)
+    found = [label for label in labels if label.class_id == 0]
+    if outcome == "gone":
+        assert not found or (found[0].ignore and found[0].xyxy[0] >= 28)
+    elif outcome == "untouched":
+        assert found[0].xyxy == (10, 10, 30, 30) and not found[0].ignore
+    else:
+        assert found == [] or found[0].xyxy[0] > 10
+        assert outcome != "smaller" or not found[0].ignore
+        assert outcome != "ignored" or found == [] or found[0].ignore
+
+
+def test_an_ignored_object_stays_ignored_and_in_the_picture() -> None:
+    objects = [scene_object((10, 10, 20, 20), ignore=True), scene_object((40, 30, 60, 50))]
+    kept, gone = keep_some(objects, keep_share=0.0, rng=np.random.default_rng(0))
+    assert (kept, gone) == (objects[:1], objects[1:])
+    assert label_scene(kept, [], min_visible=0.3)[0].ignore
+
+
+def test_what_touches_a_kept_object_is_kept() -> None:
+    chain = [scene_object((x, 10, x + 20, 30), ignore=x == 5) for x in (5, 20, 35)]
+    kept, gone = keep_some(chain, keep_share=0.0, rng=np.random.default_rng(0))
+    assert len(kept) == 3 and gone == []
+
+
+def test_painting_over_removes_the_object_and_leaves_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    image = np.clip(gray() + rng.normal(0, 3, gray().shape), 0, 255).astype(np.uint8)
+    gone, kept = scene_object((30, 20, 50, 40)), scene_object((52, 20, 70, 40))
+    image[20:40, 30:50] = (200, 0, 0)
+    image[kept.mask] = (0, 200, 0)
+    painted = paint_over(image, [gone], [kept], rng=rng)
+    assert (painted[kept.mask] == (0, 200, 0)).all(), "what stays keeps every pixel"
+    assert (painted[:, :25] == image[:, :25]).all() and (painted[:15] == image[:15]).all()
+    inside = painted[20:40, 30:50].astype(float)
+    assert inside.mean(axis=(0, 1)) == pytest.approx((120, 120, 120), abs=4), "neither red nor the neighbor's green"
+    assert 1 < inside.std() < 6, "grain, neither a flat patch nor an outline"
+
+
+def test_smooth_fill_keeps_what_is_known_and_interpolates_a_ramp() -> None:
+    ramp = np.tile(np.linspace(0, 100, 33, dtype=np.float32)[None, :, None], (17, 1, 1))
+    known = np.ones(ramp.shape[:2], np.bool_)
+    known[5:12, 10:20] = False
+    filled = fill_smooth(ramp, known)
+    assert (filled[known] == ramp[known]).all()
+    assert np.abs(filled - ramp).max() < 15
+    assert (fill_smooth(ramp, np.zeros_like(known)) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("background", "shape_color"),
+    [
+        (120, (200, 30, 30)),  # a clear object: its square shape is found
+        (120, (123, 121, 120)),  # no contrast: the ellipse of the box
+    ],
+)
+def test_a_matte_is_opaque_on_the_object_and_clear_at_the_rim(
+    background: int, shape_color: tuple[int, int, int]
+) -> None:
+    crop = np.full((56, 56, 3), background, np.uint8)
+    crop[8:48, 8:48] = shape_color
+    matte = matte_from_box(crop)
+    assert matte[20:36, 20:36].min() > 0.95
+    assert matte[0].max() < 0.05 and matte[:, -1].max() < 0.05
+    square_corner = matte[11, 11]
+    assert square_corner > 0.5 if shape_color[0] == 200 else square_corner < 0.5
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_windows_move_boxes_as_they_move_pixels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[40:80, 50:110] = 255
+    window = random_window((160, 120), longer_px=128, rng=rng)
+    (item,) = place_labels(image, [Label(0, 0, (50, 40, 110, 80))], window)
+    seen = tight_box(window.pixels(image)[:, :, 0] > 127)
+    assert seen is not None
+    assert item.label.xyxy == pytest.approx(seen, abs=1.01)
+
+
+def test_a_whole_window_scales_and_nothing_else() -> None:
+    window = whole_window((160, 120), longer_px=80)
+    assert window.to_wh == (80, 60)
+    assert window.box((10, 20, 30, 40)) == (5, 10, 15, 20)
+
+
+def test_light_varies_within_bounds_and_not_at_all_where_real_pictures_do_not() -> None:
+    image = np.random.default_rng(0).integers(60, 200, (20, 20, 3)).astype(np.uint8)
+    assert (vary_light(image, Photometry(0.0, 0.0), rng=np.random.default_rng(1)) == image).all()
+    means = [vary_light(image, Photometry(2.0, 0.0), rng=np.random.default_rng(seed)).mean() for seed in range(30)]
+    assert max(means) < image.mean() * 1.17 and min(means) > image.mean() / 1.17
+    assert np.std(means) > 5

@@ -1,0 +1,247 @@
+"""From a tiny real dataset to a generator artifact to a synthetic dataset, with real files in a real store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
+from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.rle import decode_mask, encode_mask
+from edgewright.data.rows import Label, Row
+from edgewright.errors import ArtifactCorrupt, InputError
+from edgewright.progress import silent
+from edgewright.recipe import GenerateConfig, TrainGeneratorConfig
+from edgewright.synth.composite import tight_box
+from edgewright.synth.crops import CropBank
+from edgewright.synth.generate import GenerateReport, generate
+from edgewright.synth.generator import GeneratorReport, open_generator, train_generator
+from edgewright.synth.matte import ellipse
+
+CLASSES = ("plate", "ring", "never")
+TRAIN = TrainGeneratorConfig(steps=4, batch=4, width=8, latent=8)
+GENERATE = GenerateConfig(images=6, image_px=64)
+
+
+def picture(index: int, *, masked: bool) -> tuple[np.ndarray, tuple[Label, ...]]:
+    """An 80 x 60 gray picture with two red plates and a blue ellipse."""
+    rng = np.random.default_rng(index)
+    image = np.clip(rng.normal(120, 4, (60, 80, 3)), 0, 255).astype(np.uint8)
+    labels = []
+    for number, (class_id, x, y) in enumerate([(0, 4, 4), (0, 50, 30), (1, 25, 35)]):
+        x, y, w, h = x + int(rng.integers(0, 6)), y + int(rng.integers(0, 6)), int(rng.integers(14, 20)), 12
+        mask = np.zeros((60, 80), np.bool_)
+        mask[y : y + h, x : x + w] = True if class_id == 0 else ellipse(w, h)
+        image[mask] = (200, 40, 40) if class_id == 0 else (40, 40, 200)
+        labels.append(Label(number, class_id, (x, y, x + w, y + h), mask=encode_mask(mask) if masked else ""))
+    return image, tuple(labels)
+
+
+def real_dataset(store: Store, *, images: int = 8, masked: bool = False) -> Dataset:
+    """`images` train pictures and two test pictures that are all white, with an unlabeled one."""
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=CLASSES)
+        for index in range(images):
+            image, labels = picture(index, masked=masked)
+            writer.add(Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human"), encode_png(image))
+        white = encode_png(np.full((60, 80, 3), 255, np.uint8))
+        for split in ("test", "val"):
+            label = (Label(0, 0, (10.0, 10.0, 40.0, 40.0)),)
+            writer.add(Row(f"{split}.png", "", width=80, height=60, split=split, labels=label, state="human"), white)
+        writer.add(Row("unlabeled.png", "", width=80, height=60), white)
+        writer.finish()
+        return Dataset.open(store, store.publish(work, Content("dataset_real", "ingest"), Record()))
+
+
+def make_generator(store: Store, dataset: Dataset, config: TrainGeneratorConfig) -> tuple[Artifact, GeneratorReport]:
+    with store.workspace() as work, store.workspace() as scratch:
+        report = train_generator(dataset, config, out=work, scratch=scratch, seed=1, threads=1, on_progress=silent)
+        ref = store.publish(work, Content("generator", "train_generator"), Record())
+    return store.open(ref), report
+
+
+def make_images(
+    store: Store, generator: Artifact, dataset: Dataset, config: GenerateConfig = GENERATE, *, seed: int = 1
+) -> tuple[Dataset, GenerateReport]:
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=dataset.classes)
+        report = generate(generator, dataset, config, writer=writer, seed=seed, threads=1, on_progress=silent)
+        writer.finish()
+        ref = store.publish(work, Content("dataset_synthetic", "generate"), Record())
+    return Dataset.open(store, ref), report
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return LocalStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def dataset(store: Store) -> Dataset:
+    return real_dataset(store)
+
+
+@pytest.fixture(scope="module")
+def gan(store: Store, dataset: Dataset) -> Artifact:
+    return make_generator(store, dataset, TRAIN)[0]
+
+
+def test_the_artifact_holds_its_files_and_the_report_names_the_missing_class(store: Store, dataset: Dataset) -> None:
+    artifact, report = make_generator(store, dataset, TRAIN)
+    assert artifact.files == [
+        "crops.npz",
+        "gan.safetensors",
+        "generator.json",
+        "history.json",
+        "layout.json",
+        "preview.png",
+    ]
+    assert report.crops_by_class == {"plate": 16, "ring": 8, "never": 0}
+    assert report.not_generated == ("never",)
+    assert report.images == 8, "neither val, test nor unlabeled pictures are looked at"
+    assert [point["step"] for point in artifact.json("history.json")] == [1, 2, 3, 4]
+    assert open_generator(artifact).sampler is not None
+
+
+def test_the_same_inputs_give_the_same_artifacts(store: Store, dataset: Dataset, gan: Artifact) -> None:
+    again, _ = make_generator(store, dataset, TRAIN)
+    assert again.ref == gan.ref
+    first, second = (make_images(store, gan, dataset)[0] for _ in range(2))
+    assert first.ref == second.ref
+    assert make_images(store, gan, dataset, seed=2)[0].ref != first.ref
+
+
+def test_a_picture_depends_on_its_index_alone(store: Store, dataset: Dataset, gan: Artifact) -> None:
+    few, _ = make_images(store, gan, dataset, replace_config(images=3))
+    many, _ = make_images(store, gan, dataset, replace_config(images=6))
+    assert [row.sha256 for row in few.rows] == [row.sha256 for row in many.rows[:3]]
+    assert [row.labels for row in few.rows] == [row.labels for row in many.rows[:3]]
+
+
+def replace_config(**changes: object) -> GenerateConfig:
+    return GenerateConfig.model_validate({**GENERATE.model_dump(), **changes})
+
+
+def test_rows_say_what_they_are(store: Store, dataset: Dataset, gan: Artifact) -> None:
+    made, report = make_images(store, gan, dataset)
+    train_ids = {row.id for row in dataset.select(split="train", labeled=True)}
+    assert report.images == len(made.rows) == 6
+    for row in made.rows:
+        image = made.image(row)
+        assert (row.origin, row.split, row.group, row.state) == ("synthetic", "train", "synthetic", "constructed")
+        assert (row.width, row.height) == (image.shape[1], image.shape[0]) == (64, 48)
+        assert row.parents and set(row.parents) <= train_ids
+        assert {label.source for label in row.labels} <= {"constructed", "human"}
+        for label in row.labels:
+            assert label.class_id in (0, 1)
+            assert 0 <= label.xyxy[0] < label.xyxy[2] <= 64 and 0 <= label.xyxy[1] < label.xyxy[3] <= 48
+            if label.source == "constructed":
+                assert tight_box(decode_mask(label.mask, shape=(48, 64))) == label.xyxy
+    objects = sum(not label.ignore for row in made.rows for label in row.labels)
+    assert sum(report.objects_by_class.values()) == objects
+    assert report.pasted_real + report.pasted_generated > 0
+
+
+def test_what_a_box_holds_has_the_color_of_its_class(store: Store, dataset: Dataset) -> None:
+    compositor, _ = make_generator(store, dataset, TrainGeneratorConfig(method="compositor"))
+    made, report = make_images(store, compositor, dataset, replace_config(images=12))
+    assert report.pasted_generated == 0
+    for row in made.rows:
+        image = made.image(row).astype(int)
+        for label in row.labels:
+            if not label.ignore:
+                x1, y1, x2, y2 = (int(value) for value in label.xyxy)
+                middle = image[(y1 + y2) // 2, (x1 + x2) // 2]
+                assert (middle[0] > middle[2]) == (label.class_id == 0)
+
+
+def test_the_share_of_generated_crops_is_about_what_was_asked(store: Store, dataset: Dataset, gan: Artifact) -> None:
+    _, none = make_images(store, gan, dataset, replace_config(generated_share=0.0))
+    _, all_of_them = make_images(store, gan, dataset, replace_config(generated_share=1.0))
+    assert none.pasted_generated == 0 and none.pasted_real > 0
+    assert all_of_them.pasted_real == 0 and all_of_them.pasted_generated > 0
+
+
+def test_keeping_nothing_keeps_nothing_and_keeping_all_keeps_all(store: Store, dataset: Dataset, gan: Artifact) -> None:
+    _, nothing = make_images(store, gan, dataset, replace_config(keep_share=0.0))
+    _, everything = make_images(store, gan, dataset, replace_config(keep_share=1.0))
+    assert nothing.kept == 0
+    assert everything.kept == 18
+
+
+@pytest.mark.parametrize("change", [{"max_overlap": 0.0}, {"min_visible": 1.0}, {"image_px": 80}])
+def test_every_field_changes_the_pictures_or_their_labels(
+    store: Store, dataset: Dataset, gan: Artifact, change: dict[str, object]
+) -> None:
+    crowded = {"images": 12, "keep_share": 1.0, "max_overlap": 1.0}
+    plain, _ = make_images(store, gan, dataset, replace_config(**crowded))
+    changed, _ = make_images(store, gan, dataset, replace_config(**{**crowded, **change}))
+    assert changed.ref != plain.ref
+
+
+def test_the_copier_returns_the_training_pictures(store: Store, dataset: Dataset) -> None:
+    copier, report = make_generator(store, dataset, TrainGeneratorConfig(method="copier"))
+    made, _ = make_images(store, copier, dataset, replace_config(images=8, image_px=80))
+    assert report.steps == 0
+    copied = {row.parents[0]: row for row in made.rows}
+    originals = dataset.select(split="train", labeled=True)
+    assert sorted(copied) == [row.id for row in originals]
+    for row in originals:
+        assert (made.image(copied[row.id]) == dataset.image(row)).all()
+        assert [label.xyxy for label in copied[row.id].labels] == [label.xyxy for label in row.labels]
+
+
+def test_labeled_masks_become_opacity(store: Store) -> None:
+    dataset = real_dataset(store, masked=True)
+    generator, _ = make_generator(store, dataset, TrainGeneratorConfig(method="compositor"))
+    bank = open_generator(generator).bank
+    assert bank.masked(0) and bank.masked(1)
+    opaque = [float((crop.rgba[..., 3] > 127).mean()) * 1.4**2 for crop in bank.crops]
+    plates = [share for share, crop in zip(opaque, bank.crops, strict=True) if crop.class_id == 0]
+    rings = [share for share, crop in zip(opaque, bank.crops, strict=True) if crop.class_id == 1]
+    assert np.mean(plates) == pytest.approx(1.0, abs=0.12), "a plate fills its box"
+    assert np.mean(rings) == pytest.approx(np.pi / 4, abs=0.12), "an ellipse does not"
+    made, _ = make_images(store, generator, dataset)
+    assert all(label.mask for row in made.rows for label in row.labels)
+
+
+def test_too_few_objects_are_an_input_error(store: Store) -> None:
+    with pytest.raises(InputError, match="too few objects"):
+        make_generator(store, real_dataset(store, images=2), TRAIN)
+
+
+def test_another_class_list_is_refused(store: Store, dataset: Dataset, gan: Artifact, tmp_path: Path) -> None:
+    renamed = Dataset(
+        ref=dataset.ref,
+        manifest=dataset.manifest,
+        classes=("a", "b", "c"),
+        rows=dataset.rows,
+        shards=dataset.shards,
+        locate=store.file,
+    )
+    writer = DatasetWriter(tmp_path, classes=renamed.classes)
+    with pytest.raises(InputError, match="class lists differ"):
+        generate(gan, renamed, GENERATE, writer=writer, seed=0, threads=1, on_progress=silent)
+
+
+def test_the_bank_round_trip_and_its_refusal(gan: Artifact, tmp_path: Path) -> None:
+    bank = CropBank.load(gan.path("crops.npz"))
+    bank.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == gan.path("crops.npz").read_bytes()
+    (tmp_path / "torn.npz").write_bytes(gan.path("crops.npz").read_bytes()[:100])
+    with pytest.raises(ArtifactCorrupt):
+        CropBank.load(tmp_path / "torn.npz")
+
+
+def test_weights_that_do_not_fit_are_corrupt(store: Store, gan: Artifact) -> None:
+    with store.workspace() as work:
+        for name in gan.files:
+            (work / name).write_bytes(gan.path(name).read_bytes())
+        described = gan.path("generator.json").read_text().replace('"width":8', '"width":16')
+        (work / "generator.json").write_text(described)
+        ref: ArtifactRef = store.publish(work, replace(gan.manifest.content, files={}), Record())
+    with pytest.raises(ArtifactCorrupt, match="do not fit"):
+        open_generator(store.open(ref))
