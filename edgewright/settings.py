@@ -82,7 +82,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
 
     Makes the home where there is none. What the user has set stands. The reasons: Prefect's telemetry heartbeat locks
     its own sqlite file; its console handler would write into the progress display; MLflow's git probing and telemetry
-    have no place offline.
+    have no place offline; waiting OpenMP threads that spin took six times the CPU time on a shared machine.
 
     Raises:
         InputError: the home cannot be made.
@@ -104,6 +104,8 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         "OMP_NUM_THREADS": str(settings.threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OPENBLAS_NUM_THREADS": "1",
     }.items():
         env.setdefault(name, value)
 
