@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _SHIFT_SHARE = 1 / 8
-_CUTOUT_SHARE = 1 / 2
+_CUTOUT_SHARE = 1 / 4
 
 
 def diff_augment(crops: Tensor, rng: torch.Generator) -> Tensor:
@@ -43,7 +43,7 @@ def _translate(crops: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _cutout(crops: Tensor, rng: torch.Generator) -> Tensor:
-    """A square of half the side set to 0, anywhere, also partly outside."""
+    """A square of a quarter of the side set to 0, anywhere, also partly outside."""
     side = crops.shape[-1]
     half = side * _CUTOUT_SHARE / 2
     place = torch.arange(side)

@@ -24,7 +24,7 @@ def row(index: int, boxes: list[tuple[int, tuple[float, float, float, float]]]) 
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    """40 pictures: 2 to 4 bolts of about 30 x 12 px, a nut of about 16 px in half of them, one object cut at the left."""
+    """40 pictures: 2 to 4 bolts of about 30 x 12 px, in half of them a nut of 16 px; one bolt is cut at the left."""
     rng = np.random.default_rng(5)
     made = []
     for index in range(40):
