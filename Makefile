@@ -44,7 +44,7 @@ format: $(VENV)/.dev  ## let ruff format and sort imports
 	@$(BIN)/ruff check --fix --select I .
 
 bench: $(VENV)/.dev  ## measure the hot paths on this machine
-	@$(BIN)/python tests/bench.py
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 constraints: $(VENV)/.dev  ## write constraints.txt from .venv
 	@$(BIN)/python docs/write_constraints.py

@@ -6,8 +6,6 @@ The first table is why the gate compares at equal n and never against a fixed nu
 distribution (a Gaussian whose variances fall as 1 / i and add up to 100), and yet the Fréchet distance is far from 0.
 """
 
-# ruff: noqa: T201  (a benchmark prints)
-
 from __future__ import annotations
 
 import time

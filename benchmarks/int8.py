@@ -78,7 +78,7 @@ def main() -> None:
     for width in arguments.widths:
         for image_px in arguments.image_px:
             row = measure(width=width, image_px=image_px, threads=arguments.threads, runs=arguments.runs)
-            print(json.dumps(row))  # noqa: T201 - a benchmark's output
+            print(json.dumps(row))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def test_every_import_is_declared() -> None:
     owners = importlib.metadata.packages_distributions()
     foreign = {
         name: str(path)
-        for path in sources(*PACKAGES, "tests", "docs")
+        for path in sources(*PACKAGES, "benchmarks", "docs", "tests")
         for name in imports(path)
         if name not in {*sys.stdlib_module_names, *PACKAGES, "tests"}
     }

@@ -38,14 +38,14 @@ exec chroot "$root" env -i PATH=/usr/bin:/bin HOME=/tmp LANG=C.UTF-8 EDGEWRIGHT_
 NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 
 
-def run(*command: str | Path, timeout_s: float = 600, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, timeout_s: float = 1200, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The environment variables of this process, without those that point into this checkout."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "EDGEWRIGHT", "PREFECT", "MLFLOW"))}
     arguments = [str(part) for part in command]
     return subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_s, cwd=cwd, env=kept, check=False)
 
 
-def must(*command: str | Path, timeout_s: float = 600, cwd: Path | None = None) -> str:
+def must(*command: str | Path, timeout_s: float = 1200, cwd: Path | None = None) -> str:
     done = run(*command, timeout_s=timeout_s, cwd=cwd)
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
