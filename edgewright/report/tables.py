@@ -58,7 +58,7 @@ def checks_table(checks: Sequence[Check], *, title: str) -> Markup:
             (None, "plot", draw_interval(check)),
             ("n", "num", str(check.n)),
             ("Set in", "code", _dotted(check.set_at)),
-            ("Outcome", None, badge(check.outcome)),
+            ("Outcome", None, badge(check.outcome) if check.decides else "reported"),
         ]
         for check in checks
     ]
