@@ -63,11 +63,11 @@ class TrainGeneratorConfig(Section):
         32, ge=8, multiple_of=8, description="Channels on the finest grid; 2 and 4 times as many on the coarser two"
     )
     latent: int = Field(64, ge=8)
-    learning_rate: float = Field(2e-3, gt=0)
-    r1_gamma: float = Field(1.0, ge=0, description="Weight of R1 and R2")
+    learning_rate: float = Field(2e-4, gt=0, description="Of the GAN's generator; its discriminator learns 4 times as fast")
+    r1_gamma: float = Field(0.02, ge=0, description="Weight of R1 and R2")
     penalty_every: int = Field(4, ge=1, description="Lazy R1/R2: every n-th step, weight scaled by n")
     augment: bool = Field(True, description="Differentiable augmentation of what the discriminator sees")
-    ema_decay: float = Field(0.995, ge=0, lt=1)
+    ema_decay: float = Field(0.98, ge=0, lt=1, description="Of the averaged weights, which are what generates")
     checkpoint_every: int = Field(100, ge=1)
 
 

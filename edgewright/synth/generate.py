@@ -38,7 +38,7 @@ from edgewright.synth.layouts import Planned, Rng, move, sample_layout
 from edgewright.synth.sources import train_rows, wh_of
 
 GROUP = "synthetic"
-MAX_STRETCH = 2.5
+MAX_STRETCH = 2.0
 """A generated crop is not enlarged more than this: beyond, it is a blur, and a real crop takes its place."""
 _MIN_PASTED_SHARE = 0.25
 _TRIES = 12

@@ -33,6 +33,8 @@ from edgewright.synth.nets import Discriminator, Generator, NetShape, from_pixel
 CHECKPOINT_NAME = "gan.pt"
 _HISTORY_POINTS = 100
 _REPORT_EVERY = 10
+_DISCRIMINATOR_PACE = 4
+"""Two time scales (Heusel et al. 2017, arXiv 1706.08500): at one pace the discriminator gives up at step ~100 here."""
 _BETAS = (0.0, 0.99)  # R3GAN, appendix D: no momentum, beta2 annealed towards 0.99
 
 
@@ -111,8 +113,8 @@ class _Run:
             self.generator = Generator(shape).to(self.device)
             self.discriminator = Discriminator(shape).to(self.device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.g_optimizer = _adam(self.generator, config)
-        self.d_optimizer = _adam(self.discriminator, config)
+        self.g_optimizer = _adam(self.generator, config.learning_rate)
+        self.d_optimizer = _adam(self.discriminator, config.learning_rate * _DISCRIMINATOR_PACE)
         self.step = 0
         self.history: list[Point] = []
         self.penalties = (0.0, 0.0)
@@ -214,8 +216,8 @@ class _Run:
         }
 
 
-def _adam(network: torch.nn.Module, config: TrainGeneratorConfig) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=_BETAS)
+def _adam(network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=_BETAS)
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
