@@ -63,7 +63,7 @@ class TrainGeneratorConfig(Section):
         32, ge=8, multiple_of=8, description="Channels on the finest grid; 2 and 4 times as many on the coarser two"
     )
     latent: int = Field(64, ge=8)
-    learning_rate: float = Field(2e-4, gt=0, description="Of the GAN's generator; its discriminator learns 4 times as fast")
+    learning_rate: float = Field(2e-4, gt=0, description="Of the GAN's generator; the discriminator's is 4 times that")
     r1_gamma: float = Field(0.02, ge=0, description="Weight of R1 and R2")
     penalty_every: int = Field(4, ge=1, description="Lazy R1/R2: every n-th step, weight scaled by n")
     augment: bool = Field(True, description="Differentiable augmentation of what the discriminator sees")
@@ -74,7 +74,7 @@ class TrainGeneratorConfig(Section):
 class GenerateConfig(Section):
     images: int = Field(240, ge=0, description="How many synthetic images")
     image_px: int = Field(192, ge=64, le=1024, description="Longer side of a synthetic image")
-    generated_share: float = Field(0.5, ge=0, le=1, description="Share of crops from the GAN; the rest are real crops")
+    generated_share: float = Field(0.25, ge=0, le=1, description="Share of crops from the GAN; the rest are real crops")
     max_overlap: float = Field(
         0.3, ge=0, le=1, description="Overlap, of the smaller box, above which another place is tried"
     )

@@ -1,9 +1,9 @@
 """The crop bank: real objects cut out with their surroundings, opaque where the object is.
 
-Decides which objects are kept (all of a rare class, MAX_PER_CLASS of a frequent one; those that the frame cuts only
-where a class has hardly others). Every crop holds its box at the same place: the middle 1 / (1 + 2 · MARGIN) of each
-side, so that crops of any shape become squares for a network and fit any planned box again. Refuses fewer than
-MIN_CROPS in all.
+Decides which objects are kept (all of a rare class, MAX_PER_CLASS of a frequent one; those that others cover or the
+frame cuts only where a class has hardly others). Every crop holds its box at the same place: the middle
+1 / (1 + 2 · MARGIN) of each side, so that crops of any shape become squares for a network and fit any planned box
+again. Refuses fewer than MIN_CROPS in all.
 
 Law: `CropBank.load(path)` equals the bank that `save(path)` wrote, and equal banks give equal bytes.
 """
@@ -32,7 +32,8 @@ MIN_CROPS = 8
 MAX_PER_CLASS = 400
 MAX_CROP_PX = 160
 """Larger crops are stored smaller: pictures to detect in are not larger than a few hundred px."""
-_ENOUGH_WHOLE = 8
+_ENOUGH = 8
+_ALONE_SHARE = 0.1
 _NEAREST = 12
 Rgba = npt.NDArray[np.uint8]
 """(H, W, 4) uint8: RGB and opacity."""
@@ -158,10 +159,23 @@ def _choose_objects(rows: Sequence[Row], *, n_classes: int, rng: Rng) -> list[tu
     for class_id in range(n_classes):
         found = [(row, label) for row in rows for label in whole_labels(row) if label.class_id == class_id]
         whole = [(row, label) for row, label in found if not any(cut_sides(label, wh_of(row)))]
-        pool = whole if len(whole) >= _ENOUGH_WHOLE else found
+        alone = [(row, label) for row, label in whole if _covered_share(row, label) <= _ALONE_SHARE]
+        pool = next((part for part in (alone, whole) if len(part) >= _ENOUGH), found)
         picked = sorted(rng.permutation(len(pool))[:MAX_PER_CLASS].tolist())
         chosen += [(pool[index][0].id, pool[index][1]) for index in picked]
     return chosen
+
+
+def _covered_share(row: Row, label: Label) -> float:
+    """The largest part of a label's box that another label's box covers."""
+    others = [other for other in row.labels if other.instance_id != label.instance_id]
+    (x1, y1, x2, y2), (w, h) = label.xyxy, side_px(label)
+    covered = [
+        max(0.0, min(x2, other.xyxy[2]) - max(x1, other.xyxy[0]))
+        * max(0.0, min(y2, other.xyxy[3]) - max(y1, other.xyxy[1]))
+        for other in others
+    ]
+    return max(covered, default=0.0) / (w * h)
 
 
 def _crop_px(box_px: float) -> int:
