@@ -204,7 +204,7 @@ PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = 
     "train_labeler.steps":          (250,  600,    5000,        10000),
     "train_labeler.image_px":       (128,  160,    256,         256),
     "train_detector.image_px":      (192,  256,    416,         416),
-    "train_detector.epochs":        (30,   60,     150,         200),
+    "train_detector.epochs":        (30,   50,     150,         200),
     "train_detector.batch":         (16,   16,     64,          128),
     "gate_data.bootstraps":         (100,  200,    200,         200),
 }  # fmt: skip
