@@ -126,7 +126,9 @@ class GateDataConfig(Section):
     )
     min_copy_distance_ratio: float = Field(0.8, ge=0)
     max_copy_share: float = Field(0.12, ge=0, le=1, description="Share of pictures that are copies")
-    max_object_copy_share: float = Field(0.5, ge=0, le=1, description="Share of objects nearer to train than 95 % of real")
+    max_object_copy_share: float = Field(
+        0.5, ge=0, le=1, description="Share of objects nearer to train than 95 % of real"
+    )
     interval_slack: float = Field(0.5, ge=0, le=2, description="How far past a threshold the interval may reach")
     on_refuse: Literal["real_only", "fail", "ask"] = "real_only"
     ask_timeout_s: int = Field(3600, ge=1, description="No answer within this time ends the run")

@@ -14,7 +14,6 @@ from tasks.stage import Work, stage
 def generate(config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
     """Compose synthetic images on real training backgrounds."""
     from edgewright.report.figures import grid
-
     from edgewright.synth.generate import generate as compose
 
     store = work.session.store

@@ -112,7 +112,7 @@ def load_network(path: Path, *, threads: int = 1) -> Network:
     try:
         # From bytes, not from a path: what was checked is what is loaded.
         session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class with a public name
+    except Exception as error:
         raise InputError("ONNX Runtime refuses the model", got=error, where=path) from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
@@ -124,7 +124,7 @@ def load_network(path: Path, *, threads: int = 1) -> Network:
     def run(tensor: FloatArray) -> FloatArray:
         try:
             return np.asarray(session.run(None, {name: tensor})[0], dtype=np.float32)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             raise InputError("the model does not take this input", expected=inputs[0].shape, got=error) from error
 
     return run
