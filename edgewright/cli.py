@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from edgewright.errors import EdgewrightError, InputError, MissingExtra, StageFailed
+from edgewright.errors import EdgewrightError, InputError, MissingExtra, StageFailed, describe
 from edgewright.settings import Settings, configure_libraries, read_settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run_command(words: list[str]) -> int:
     """The one frame that turns any exception into an exit code, a sentence and, with --json, an object."""
-    error: EdgewrightError
     try:
         result = _application()(args=words, prog_name="edgewright", standalone_mode=False)
         return int(result or 0)
@@ -63,24 +62,22 @@ def _run_command(words: list[str]) -> int:
     except click.ClickException as refused:
         refused.show()
         return _end(InputError(refused.format_message()), words, quiet=True)
-    except EdgewrightError as raised:
-        error = raised
     except ModuleNotFoundError as raised:
-        error = _missing_extra(raised)
-    except (KeyboardInterrupt, click.Abort):
-        error = StageFailed("interrupted", next_step="the same command continues the run")
-    except Exception as raised:  # noqa: BLE001 - the outermost frame: exit code 1, one error object, a logged traceback
-        error = StageFailed(f"{type(raised).__name__}: {raised}", next_step="the traceback is above")
+        return _end(_missing_extra(raised), words)
+    except (EdgewrightError, KeyboardInterrupt) as raised:
+        return _end(describe(raised), words)
+    except click.Abort:
+        return _end(describe(KeyboardInterrupt()), words)
+    except Exception as raised:  # noqa: BLE001 - the outermost frame
         traceback.print_exc()
-    return _end(error, words)
+        return _end(describe(raised), words)
 
 
 def _end(error: EdgewrightError, words: list[str], *, quiet: bool = False) -> int:
     if not quiet:
         print(f"edgewright: {error}", file=sys.stderr)
     if "--json" in words:
-        described = {"kind": error.kind, "message": str(error), "next_step": error.next_step}
-        _print_json({**(_last_run if _last_run else _PUBLIC_EMPTY), "error": described})
+        _print_json({**(_last_run or _PUBLIC_EMPTY), "error": error.to_json()})
     return error.exit_code
 
 

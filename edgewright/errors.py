@@ -54,6 +54,10 @@ class EdgewrightError(Exception):
         """The class name, which is what `--json` prints as `error.kind`."""
         return type(self).__name__
 
+    def to_json(self) -> dict[str, str | None]:
+        """`{kind, message, next_step}`, as `--json` prints it."""
+        return {"kind": self.kind, "message": str(self), "next_step": self.next_step}
+
 
 class InputError(EdgewrightError):
     exit_code = 2
@@ -105,3 +109,12 @@ class UpdateRefused(EdgewrightError):
 
 class DeviceUnreachable(EdgewrightError):
     pass
+
+
+def describe(raised: BaseException) -> EdgewrightError:
+    """Any exception as one of ours: an interruption and a stranger become StageFailed."""
+    if isinstance(raised, EdgewrightError):
+        return raised
+    if isinstance(raised, KeyboardInterrupt):
+        return StageFailed("interrupted", next_step="the same command continues the run")
+    return StageFailed(f"{type(raised).__name__}: {raised}", next_step="the traceback stands above this line")

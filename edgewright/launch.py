@@ -8,6 +8,8 @@ read their environment when they are.
 from __future__ import annotations
 
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
-from edgewright.errors import EdgewrightError, GateEnded, InputError, StageFailed, WaitingForPerson
+from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings
 from flows.lifecycle import STAGES, lifecycle
@@ -129,8 +131,6 @@ def decide_run(journal: Journal, *, choice: str, person: str, why: str) -> None:
     state = journal.state
     if state["status"] != "waiting":
         raise InputError("the run waits for no decision", got=f"status {state['status']}", where=journal.run_id)
-    import time
-
     waited = time.time() - float(state["waiting_since"])
     allowed = float(state["recipe"]["gate_data"]["ask_timeout_s"])
     if choice == "real_only" and waited > allowed:
@@ -184,29 +184,21 @@ def _delivered() -> Iterator[None]:
 def _written_down(session: Session) -> Iterator[None]:
     """However the run ends: status, error, report and the MLflow parent are written."""
     journal = session.journal
-    status, error = "failed", None
     try:
         yield
-        status = "finished"
-    except EdgewrightError as raised:
-        error = raised
-        status = {GateEnded: "ended", WaitingForPerson: "waiting"}.get(type(raised), "failed")
-        raise
-    except KeyboardInterrupt:
-        status, error = "interrupted", StageFailed("interrupted", next_step="the same command continues the run")
-        raise
-    except Exception as raised:
-        error = StageFailed(f"{type(raised).__name__}: {raised}", next_step=f"see {journal.path.parent}")
-        raise
     finally:
-        journal.update(status=status, error=error_object(error))
+        raised = sys.exception()
+        status = _status(raised)
+        journal.update(status=status, error=describe(raised).to_json() if raised else None)
         write_report(session)
         session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status in ("finished", "ended"))
 
 
-def error_object(error: EdgewrightError | None) -> dict[str, str | None] | None:
-    """`{kind, message, next_step}`, as `--json` prints it."""
-    return None if error is None else {"kind": error.kind, "message": str(error), "next_step": error.next_step}
+def _status(raised: BaseException | None) -> str:
+    if raised is None:
+        return "finished"
+    kinds = ((GateEnded, "ended"), (WaitingForPerson, "waiting"), (KeyboardInterrupt, "interrupted"))
+    return next((status for kind, status in kinds if isinstance(raised, kind)), "failed")
 
 
 def _session(request: Request, settings: Settings, journal: Journal, observer: Observer) -> Session:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state
 
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes, FloatArray, Image
@@ -23,6 +24,17 @@ from edgewright.runtime.preprocess import letterbox
 MAX_MODEL_BYTES = 64_000_000
 EVALUATION_SCORE_THRESHOLD = 0.001
 """Average precision needs the whole curve (COCO practice); a device uses the threshold in its specification."""
+
+_REFUSALS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(
+        kind
+        for kind in vars(onnxruntime_pybind11_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+)
+"""What ONNX Runtime raises: its exceptions share no base class but Exception."""
 
 Network = Callable[[FloatArray], FloatArray]
 """(1, 3, S, S) float32 RGB [0, 1] => the raw output that `decode` reads."""
@@ -112,7 +124,7 @@ def load_network(path: Path, *, threads: int = 1) -> Network:
     try:
         # From bytes, not from a path: what was checked is what is loaded.
         session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+    except _REFUSALS as error:
         raise InputError("ONNX Runtime refuses the model", got=error, where=path) from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
@@ -124,7 +136,7 @@ def load_network(path: Path, *, threads: int = 1) -> Network:
     def run(tensor: FloatArray) -> FloatArray:
         try:
             return np.asarray(session.run(None, {name: tensor})[0], dtype=np.float32)
-        except Exception as error:
+        except _REFUSALS as error:
             raise InputError("the model does not take this input", expected=inputs[0].shape, got=error) from error
 
     return run
