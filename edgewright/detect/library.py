@@ -16,6 +16,8 @@ import sys
 import tempfile
 from typing import Any
 
+from PIL import Image as PillowImage
+
 from edgewright.errors import MissingExtra
 
 SWITCHES = {
@@ -31,10 +33,12 @@ def open_ultralytics(module: str = "") -> Any:
     """The library, or one of its modules (`nn.tasks`), imported with our switches. Raises MissingExtra."""
     if "ultralytics" not in sys.modules:
         os.environ.update(SWITCHES)
+        pillow_open = PillowImage.open
         # Its settings file is written at import and never needed again.
         with tempfile.TemporaryDirectory(prefix="edgewright-yolo-") as folder:
             os.environ["YOLO_CONFIG_DIR"] = folder
             _import("ultralytics")
+        PillowImage.open = pillow_open  # it patches Pillow to import an HEIF reader for every unreadable picture
     library = _import("ultralytics")
     logging.getLogger("ultralytics").setLevel(logging.ERROR)
     for tracker in TRACKERS:
