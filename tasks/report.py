@@ -37,7 +37,9 @@ def write_report(session: Session) -> Path:
     write_atomically(path, render(gathered.data()).encode())
     client = session.tracker.client
     client.log_artifact(session.link.mlflow_parent, str(path))
-    session.tracker.tag(session.link.mlflow_parent, {"mlflow.note.content": gathered.headline()})
+    refs = session.journal.state["refs"]
+    digests = {"dataset.digest": refs["ingest"]["sha256"]} if "ingest" in refs else {}
+    session.tracker.tag(session.link.mlflow_parent, {"mlflow.note.content": gathered.headline(), **digests})
     for precision, figures in gathered.models_json().items():
         for name, value in figures.items():
             if value is not None:

@@ -43,7 +43,9 @@ def settle_model(verdict: ArtifactRef | None, model: ArtifactRef | None) -> Arti
     return _settle_model(verdict, model)  # type: ignore[no-any-return]
 
 
-@task(name="settle_data", tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="settle_data", task_run_name="settle_data", tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False
+)
 def _settle_data(training: ArtifactRef) -> ArtifactRef:
     session = _session()
     verdict = Verdict.from_json(session.store.open(training).json("verdict.json"))
@@ -55,7 +57,13 @@ def _settle_data(training: ArtifactRef) -> ArtifactRef:
     return training
 
 
-@task(name="settle_model", tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="settle_model",
+    task_run_name="settle_model",
+    tags={"pool:control"},
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def _settle_model(verdict_ref: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
     session = _session()
     verdict = Verdict.from_json(session.store.open(verdict_ref).json("verdict.json"))
