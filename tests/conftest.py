@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("house", derandomize=True, deadline=None)  # the same examples on every machine, however slow
+settings.load_profile("house")
 
 _SWIFT = Path(__file__).parent / "servers" / "swift.py"
 

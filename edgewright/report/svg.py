@@ -28,13 +28,13 @@ Point = tuple[float, float]
 def ticks(low: float, high: float, *, n: int = 5) -> list[float]:
     """About `n` round numbers in `[low, high]`: steps of 1, 2 or 5 times a power of ten."""
     span = high - low
-    if not span > 0:
+    if not span > 1e-9 * max(abs(low), abs(high), 1e-290):
         return [low]
     rough = span / n
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(index * step, 12) + 0.0 for index in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [float(f"{index * step:.12g}") + 0.0 for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def draw_curve(curve: Curve) -> Markup:
