@@ -90,7 +90,7 @@ class Gathered:
         if models:
             int8 = models["int8"]
             parts.append(
-                f"An INT8 detector of {int8['bytes'] / 1e6:.2f} MB finds {int8['map50']:.1%} mAP50 "
+                f"An INT8 detector of {int8['bytes'] / 1e6:.2f} MB reaches mAP50 {int8['map50'] or 0:.3f} "
                 f"on {self._measured()['int8']['n_images']} test photographs."
             )
         if self._state["device"]:
