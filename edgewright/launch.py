@@ -8,16 +8,15 @@ read their environment when they are.
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
-from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe
+from edgewright.errors import EdgewrightError, GateEnded, InputError, WaitingForPerson, describe
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings
 from flows.lifecycle import STAGES, lifecycle
@@ -183,15 +182,22 @@ def _delivered() -> Iterator[None]:
 @contextmanager
 def _written_down(session: Session) -> Iterator[None]:
     """However the run ends: status, error, report and the MLflow parent are written."""
-    journal = session.journal
     try:
         yield
-    finally:
-        raised = sys.exception()
-        status = _status(raised)
-        journal.update(status=status, error=describe(raised).to_json() if raised else None)
-        write_report(session)
-        session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status in ("finished", "ended"))
+    except BaseException as raised:
+        from mlflow.exceptions import MlflowException
+
+        with suppress(OSError, EdgewrightError, MlflowException):  # on a full disk: the first error is the one to tell
+            _write_down(session, raised)
+        raise
+    _write_down(session, None)
+
+
+def _write_down(session: Session, raised: BaseException | None) -> None:
+    status = _status(raised)
+    session.journal.update(status=status, error=describe(raised).to_json() if raised else None)
+    write_report(session)
+    session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status in ("finished", "ended"))
 
 
 def _status(raised: BaseException | None) -> str:

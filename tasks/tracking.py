@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,13 +90,16 @@ class Tracker:
     @contextmanager
     def child(self, parent: str, *, stage: str, key: str, tags: Mapping[str, object]) -> Iterator[Child]:
         """A stage's run below its parent; FAILED where the body raises."""
+        from mlflow.exceptions import MlflowException
+
         run_id = self._child_id(parent, stage=stage, key=key)
         self.tag(run_id, tags)
         child = Child(self.client, run_id)
         try:
             yield child
         except BaseException:
-            self.client.set_terminated(run_id, "FAILED")
+            with suppress(MlflowException):  # on a full disk: what ended the stage matters more than the tracker
+                self.client.set_terminated(run_id, "FAILED")
             raise
         self.client.set_terminated(run_id, "FINISHED")
 
