@@ -6,7 +6,7 @@
     .flow   a one-stage flow for a deployment (`tasks.label:label.flow`): looks in the store, then runs `.fn` here
 
 Decides the cache key: stage, config, input digests, seed, code digest. The store is the only cache; Prefect's is off.
-Refuses to begin on a disk that is nearly full. A stage that `--until` leaves out returns a state named `Skipped`.
+Refuses to begin on a disk that is nearly full.
 
     @stage(pools=("gpu", "fpga"))
     def label(config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef: …
@@ -144,11 +144,13 @@ class Stage:
         return {p.name: p.replace(annotation=hints[p.name]) for p in found if p.name != "work"}
 
     def __call__(self, config: Section, *inputs: Any) -> Any:
-        """What a flow writes: `.task`, or the look-up alone while a plan is made."""
+        """What a flow writes: `.task`; the look-up alone while a plan is made; None for what `--until` leaves out."""
         session = current_session()
         if session is not None and session.plan is not None:
             names = [name for name in self.parameters if name != "config"]
             return self._plan(config, dict(zip(names, inputs, strict=True)), session=session)
+        if session is not None and (self.name in session.excluded or any(value is None for value in inputs)):
+            return None  # after `--until`
         return self.task(config, *inputs)
 
     @cached_property
@@ -218,8 +220,6 @@ class Stage:
         session = current_session()
         if session is None:
             raise InputError(f"{self.name}.task was called outside a pipeline run", next_step=f"call {self.name}.flow")
-        if self.name in session.excluded or any(value is None for value in inputs.values()):
-            return Completed(name="Skipped", message="not asked for", data=None)
         session.observer.stage_started(self.name, self.pool)
         began = time.monotonic()
         key = self.key(config, inputs, session=session)

@@ -40,7 +40,6 @@ from edgewright.synth.sources import train_rows, wh_of
 GROUP = "synthetic"
 MAX_STRETCH = 2.0
 """A generated crop is not enlarged more than this: beyond, it is a blur, and a real crop takes its place."""
-_MIN_PASTED_SHARE = 0.25
 _TRIES = 12
 _REPORT_EVERY = 8
 
@@ -144,7 +143,7 @@ class PictureFactory:
         kept, gone = keep_some(own, keep_share=self._config.keep_share, rng=rng)
         image = paint_over(window.pixels(source), gone, kept, rng=rng)
         wanted = sample_layout(self._trained.layouts, wh=window.to_wh, rng=rng)
-        planned = _refill(self._still_missing(wanted, kept, rng), gone)
+        planned = _refill(self._still_missing(wanted, kept, n_gone=len(gone), rng=rng), gone)
         plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)
         sprites = self._sprites(plans, rng)
         pasted: list[SceneObject] = []
@@ -165,8 +164,13 @@ class PictureFactory:
             },
         )
 
-    def _still_missing(self, wanted: Sequence[Planned], kept: Sequence[SceneObject], rng: Rng) -> list[Planned]:
-        """The part of a layout that the kept objects do not already make up, and at least a quarter of it."""
+    def _still_missing(
+        self, wanted: Sequence[Planned], kept: Sequence[SceneObject], *, n_gone: int, rng: Rng
+    ) -> list[Planned]:
+        """As many objects of a layout as were painted over, at least one, those that the kept ones lack first.
+
+        The picture then holds as many objects as its background did: the layout says which, not how many.
+        """
         there = Counter(item.label.class_id for item in kept if not item.label.ignore)
         missing: list[Planned] = []
         spare: list[Planned] = []
@@ -176,8 +180,7 @@ class PictureFactory:
                 continue
             (spare if there[item.class_id] > 0 else missing).append(item)
             there[item.class_id] -= 1
-        lacking = round(len(wanted) * _MIN_PASTED_SHARE) - len(missing)
-        return missing + spare[: max(0, lacking)]
+        return (missing + spare)[: max(1, n_gone)]
 
     def _find_places(
         self, planned: Sequence[Planned], kept: Sequence[SceneObject], *, wh: tuple[int, int], rng: Rng
