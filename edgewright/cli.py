@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef, Store
 
 try:
-    import click
     import typer
 except ModuleNotFoundError:  # the light base has no typer; `main` says what to install
     typer = None  # type: ignore[assignment]
@@ -57,20 +56,25 @@ def _run_command(words: list[str]) -> int:
     try:
         result = _application()(args=words, prog_name="edgewright", standalone_mode=False)
         return int(result or 0)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return int(done.exit_code)
-    except click.ClickException as refused:
+    except _usage_error() as refused:
         refused.show()
         return _end(InputError(refused.format_message()), words, quiet=True)
     except ModuleNotFoundError as raised:
         return _end(_missing_extra(raised), words)
     except (EdgewrightError, KeyboardInterrupt) as raised:
         return _end(describe(raised), words)
-    except click.Abort:
+    except typer.Abort:
         return _end(describe(KeyboardInterrupt()), words)
     except Exception as raised:  # noqa: BLE001 - the outermost frame
         traceback.print_exc()
         return _end(describe(raised), words)
+
+
+def _usage_error() -> Any:
+    """The class of every complaint about the command line: click's own, or the copy that newer typers carry."""
+    return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 def _end(error: EdgewrightError, words: list[str], *, quiet: bool = False) -> int:
