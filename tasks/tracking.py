@@ -215,6 +215,10 @@ class Child:
         for start in range(0, len(rows), _MAX_BATCH):
             self.client.log_batch(self.run_id, metrics=rows[start : start + _MAX_BATCH])
 
+    def steps(self, metric: str) -> set[int]:
+        """The steps at which a metric has been logged, by an earlier process too."""
+        return {point.step for point in self.client.get_metric_history(self.run_id, _clean(metric))}
+
     def tag(self, tags: Mapping[str, object]) -> None:
         for name, value in tags.items():
             self.client.set_tag(self.run_id, name, str(value)[:_MAX_TAG])

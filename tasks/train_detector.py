@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.recipe import TrainDetectorConfig
-from tasks.numbers import numbers_of
+from tasks.numbers import history_of, numbers_of
 from tasks.stage import Work, stage
 
 if TYPE_CHECKING:
@@ -34,4 +34,14 @@ def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: W
             threads=work.threads,
             on_epoch=on_epoch,
         )
+        _fill_gaps(work, history_of(out / "history.json"))
         return work.publish(out, kind="detector", metrics=numbers_of(report))
+
+
+def _fill_gaps(work: Work, history: list[tuple[int, dict[str, float]]]) -> None:
+    """Log the epochs that were trained but not logged, because the process was killed between the two."""
+    logged = work.child.steps("map50")
+    names = {"map50": "val/map50", "map50_95": "val/map50_95"}
+    work.child.log_history(
+        [(epoch, {k: row[v] for k, v in names.items()}) for epoch, row in history if epoch not in logged]
+    )
