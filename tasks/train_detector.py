@@ -35,7 +35,7 @@ def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: W
             on_epoch=on_epoch,
         )
         _fill_gaps(work, history_of(out / "history.json"))
-        return work.publish(out, kind="detector", metrics=numbers_of(report))
+        return work.publish(out, kind="detector", metrics=numbers_of(report, prefix="detector/"))
 
 
 def _fill_gaps(work: Work, history: list[tuple[int, dict[str, float]]]) -> None:
