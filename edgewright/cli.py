@@ -26,6 +26,9 @@ try:
 except ModuleNotFoundError:  # the light base has no typer; `main` says what to install
     typer = None  # type: ignore[assignment]
 
+_TYPER_INTERRUPTED = 130
+"""What newer typers make of Ctrl-C; ours is 1, with a sentence."""
+
 _PUBLIC_EMPTY: dict[str, Any] = {
     "run_id": None,
     "mlflow_run_id": None,
@@ -54,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run_command(words: list[str]) -> int:
     """The one frame that turns any exception into an exit code, a sentence and, with --json, an object."""
     try:
-        result = _application()(args=words, prog_name="edgewright", standalone_mode=False)
-        return int(result or 0)
+        result = int(_application()(args=words, prog_name="edgewright", standalone_mode=False) or 0)
+        return _end(describe(KeyboardInterrupt()), words) if result == _TYPER_INTERRUPTED else result
     except typer.Exit as done:
         return int(done.exit_code)
     except _usage_error() as refused:
