@@ -103,9 +103,6 @@ class Tracker:
             raise
         self.client.set_terminated(run_id, "FINISHED")
 
-    def log_params(self, mlflow_run_id: str, params: Mapping[str, object]) -> None:
-        self._params(mlflow_run_id, params)
-
     def register(
         self, project: str, *, mlflow_run_id: str, files: Mapping[str, Path], tags: Mapping[str, Mapping[str, str]]
     ) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Recipes: presets, overrides, refusals, and that every field takes part."""
+"""Recipes: presets, overrides, refusals, and that no field is without a reader."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,14 @@ def test_a_bad_override_is_refused(override: str) -> None:
 def test_neither_preset_nor_file() -> None:
     with pytest.raises(RecipeError, match="demo, laptop"):
         resolve("lapptop")
+
+
+def test_every_field_has_a_reader() -> None:
+    """A field that no code names changes nothing. That each one changes the *result* is for its room's tests."""
+    root = Path(__file__).parents[2]
+    files = [path for folder in ("edgewright", "tasks", "flows") for path in (root / folder).rglob("*.py")]
+    code = "\n".join(path.read_text() for path in files if path.name != "recipe.py")
+    sections = {name: field.annotation for name, field in Recipe.model_fields.items()}
+    fields = [f"{section}.{name}" for section, kind in sections.items() for name in getattr(kind, "model_fields", {})]
+    assert len(fields) > 50
+    assert [path for path in fields if not re.search(rf"\b{path.split('.')[1]}\b", code)] == []
