@@ -19,11 +19,11 @@ import torch
 from edgewright.artifacts import Artifact
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rle import encode_mask
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Row
 from edgewright.errors import InputError
 from edgewright.progress import OnProgress
 from edgewright.recipe import GenerateConfig
-from edgewright.runtime.boxes import Boxes, Image
+from edgewright.runtime.boxes import Boxes
 from edgewright.synth.background import (
     SceneObject,
     keep_some,
@@ -35,6 +35,7 @@ from edgewright.synth.background import (
 from edgewright.synth.composite import Sprite, label_scene, paste, vary_light
 from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.layouts import Planned, Rng, move, sample_layout
+from edgewright.synth.picture import Picture
 from edgewright.synth.sources import train_rows, wh_of
 
 GROUP = "synthetic"
@@ -42,16 +43,6 @@ MAX_STRETCH = 2.0
 """A generated crop is not enlarged more than this: beyond, it is a blur, and a real crop takes its place."""
 _TRIES = 12
 _REPORT_EVERY = 8
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One synthetic image. `counts`: objects `kept`, `pasted_real`, `pasted_generated`, left out for `no_place`."""
-
-    image: Image
-    labels: tuple[Label, ...]
-    parents: tuple[str, ...]
-    counts: dict[str, int]
 
 
 @dataclass(frozen=True)
