@@ -5,8 +5,7 @@ photographs, same optimizer steps, same seed. Their difference in mAP50-95 is av
 of Student's t: what the differences of two methods on the same draws call for (Student 1908). Refuses fewer than
 MIN_PAIRS pairs: two differences have an interval, but nobody should build on it.
 
->>> pairs = [Pair(seed, Scores(0.5, 0.30, {}), Scores(0.5, 0.30 + gain, {})) for seed, gain in enumerate((.02, .03, .04))]
->>> found = gain(pairs)
+>>> found = mean_interval([0.02, 0.03, 0.04])
 >>> round(found.mean, 3), found.low > 0
 (0.03, True)
 """
