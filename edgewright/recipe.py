@@ -82,6 +82,15 @@ class GenerateConfig(Section):
     keep_share: float = Field(
         0.5, ge=0, le=1, description="Share of the background picture's own objects that stay; the rest is painted over"
     )
+    class_balance: float = Field(
+        0.0, ge=0, le=1, description="0: classes as often as in the real set; 1: all equally often; logs interpolated"
+    )
+    hard_share: float = Field(
+        0.0, ge=0, le=1, description="Share of scenes drawn by the train pictures' score `hard` (1 where they have none)"
+    )
+    solver: Literal["euler", "heun"] = Field("heun", description="How a diffusion generator integrates its flow")
+    sampler_steps: int = Field(4, ge=2, le=8, description="Steps of that solver")
+    shard_images: int = Field(64, ge=1, description="Images a shard; an interruption loses at most the one in work")
 
 
 class TrainLabelerConfig(Section):

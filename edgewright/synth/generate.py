@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -74,9 +75,9 @@ def generate(
 ) -> GenerateReport:
     """Add `config.images` synthetic rows to the writer. Raises InputError where the class lists differ."""
     torch.set_num_threads(threads)
-    trained = open_generator(generator)
+    trained = open_generator(generator, solver=config.solver, sampler_steps=config.sampler_steps)
     dataset.check_classes(trained.classes)
-    factory = PictureFactory(trained, dataset, config, seed=seed)
+    factory = make_factory(trained, dataset, config, seed=seed)
     counts: Counter[str] = Counter()
     classes: Counter[str] = Counter()
     for index in range(config.images):
@@ -96,6 +97,21 @@ def generate(
         ignored=counts["ignored"],
         no_place=counts["no_place"],
     )
+
+
+class Factory(Protocol):
+    """Law: `make(i)` gives the same picture whatever was made before."""
+
+    def make(self, index: int) -> Picture: ...
+
+
+def make_factory(trained: TrainedGenerator, dataset: Dataset, config: GenerateConfig, *, seed: int) -> Factory:
+    """What makes pictures out of a generator: whole scenes where it learnt scenes, else objects put into real ones."""
+    if trained.level == "scene":
+        from edgewright.synth.scene import SceneFactory  # it imports networks that object-level work does not need
+
+        return SceneFactory(trained, dataset, config, seed=seed)
+    return PictureFactory(trained, dataset, config, seed=seed)
 
 
 class PictureFactory:
@@ -204,7 +220,7 @@ class PictureFactory:
         chosen = rng.random() < self._config.generated_share
         if self._trained.sampler is None:
             return False
-        limit_px = MAX_STRETCH * self._trained.sampler.network.shape.crop_px
+        limit_px = MAX_STRETCH * self._trained.sampler.side_px
         return bool(chosen and max(_side_px(plan)) <= limit_px)
 
     def _real(self, plan: Planned, rng: Rng) -> Sprite:

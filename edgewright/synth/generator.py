@@ -84,6 +84,7 @@ class TrainedGenerator:
     bank: CropBank
     photometry: Photometry
     sampler: CropSampler | None
+    level: str = "object"
 
 
 def train_generator(
@@ -128,7 +129,7 @@ def train_generator(
     )
 
 
-def open_generator(artifact: Artifact) -> TrainedGenerator:
+def open_generator(artifact: Artifact, *, solver: str = "heun", sampler_steps: int = 4) -> TrainedGenerator:
     """Raises ArtifactCorrupt where a file is not what the description says."""
     described = artifact.json("generator.json")
     bank = CropBank.load(artifact.path("crops.npz"))
