@@ -53,21 +53,41 @@ class IngestConfig(Section):
 
 
 class TrainGeneratorConfig(Section):
-    method: Literal["gan", "compositor", "copier"] = Field(
-        "gan", description="gan: learnt crops; compositor: real crops only; copier: the control that a gate must refuse"
+    method: Literal["gan", "diffusion", "compositor", "copier", "diffusers"] = Field(
+        "gan",
+        description="gan, diffusion: learnt from the train images; compositor: real crops only; diffusers: a pipeline of "
+        "your own; copier: the control that a gate must refuse",
     )
-    crop_px: Literal[32, 48, 64] = Field(32, description="Side of the object crops")
-    steps: int = Field(600, ge=1, description="Optimizer steps of the GAN")
+    level: Literal["object", "scene"] = Field(
+        "object", description="object: crops for the compositor; scene: whole pictures painted from a layout"
+    )
+    side_px: Literal[32, 48, 64, 96, 128, 192, 256] = Field(
+        32, description="Side of the object crops, or of the tiles that scenes are learnt from"
+    )
+    scene_px: int = Field(192, ge=64, le=1024, description="Longer side of the pictures that scenes are learnt from")
+    steps: int = Field(600, ge=1, description="Optimizer steps")
     batch: int = Field(32, ge=4)
     width: int = Field(
-        32, ge=8, multiple_of=8, description="Channels on the finest grid; 2 and 4 times as many on the coarser two"
+        32, ge=8, multiple_of=8, description="Channels on the finest grid; up to 4 times on coarser ones"
     )
-    latent: int = Field(64, ge=8)
-    learning_rate: float = Field(2e-4, gt=0, description="Of the GAN's generator; the discriminator's is 4 times that")
-    r1_gamma: float = Field(0.02, ge=0, description="Weight of R1 and R2")
-    penalty_every: int = Field(4, ge=1, description="Lazy R1/R2: every n-th step, weight scaled by n")
-    augment: bool = Field(True, description="Differentiable augmentation of what the discriminator sees")
-    ema_decay: float = Field(0.98, ge=0, lt=1, description="Of the averaged weights, which are what generates")
+    latent: int = Field(64, ge=8, description="GAN: numbers that a crop is drawn from")
+    learning_rate: float | None = Field(
+        None, gt=0, description="None: 2e-4 for the GAN (its discriminator's is 4 times that), 1e-3 for diffusion"
+    )
+    r1_gamma: float = Field(0.02, ge=0, description="GAN: weight of R1 and R2")
+    penalty_every: int = Field(4, ge=1, description="GAN: lazy R1/R2, every n-th step, weight scaled by n")
+    augment: bool = Field(
+        True, description="Augment what the networks see; what they make stays as the real images are"
+    )
+    ema_decay: float | None = Field(
+        None, ge=0, lt=1, description="Of the averaged weights, which generate. None: 0.98 for the GAN, else 0.995"
+    )
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
+        "fp32", description="Of the networks' inside; tf32 and fp16 need an accelerator. Losses and weights are float32"
+    )
+    gradient_checkpointing: bool = Field(False, description="Less memory, a third more work, the same losses")
+    pipeline: str = Field("", description="diffusers: folder of an inpainting pipeline in safetensors")
+    prompt: str = Field("a photo of a {name}", description="diffusers: {name} is the class's name")
     checkpoint_every: int = Field(100, ge=1)
 
 
@@ -86,7 +106,10 @@ class GenerateConfig(Section):
         0.0, ge=0, le=1, description="0: classes as often as in the real set; 1: all equally often; logs interpolated"
     )
     hard_share: float = Field(
-        0.0, ge=0, le=1, description="Share of scenes drawn by the train pictures' score `hard` (1 where they have none)"
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of scenes drawn by the train pictures' score `hard` (1 where they have none)",
     )
     solver: Literal["euler", "heun"] = Field("heun", description="How a diffusion generator integrates its flow")
     sampler_steps: int = Field(4, ge=2, le=8, description="Steps of that solver")
@@ -154,7 +177,18 @@ class TrainDetectorConfig(Section):
     mosaic: float = Field(1.0, ge=0, le=1, description="Share of training pictures put together from four")
     close_mosaic_share: float = Field(0.2, ge=0, le=1, description="Share of the epochs, the last ones, without it")
     flip_vertical: float = Field(0.0, ge=0, le=1, description="0.5 where the scene has no up and down")
+    augmentation: Literal["usual", "strong"] = Field(
+        "usual", description="usual: the library's; strong: about twice it"
+    )
     patience: int = Field(100, ge=1, description="Epochs without a better val mAP before training ends")
+    steps: int | None = Field(None, ge=1, description="Optimizer steps in all; none: what the epochs' batches give")
+    real_share: float | None = Field(
+        None, gt=0, le=1, description="Share of photographs among the pictures shown; none: as many as there are"
+    )
+    synthetic_until: float = Field(
+        1.0, ge=0, le=1, description="Share of the epochs after which photographs alone are shown"
+    )
+    keep: Literal["best", "last"] = Field("best", description="best: the epoch best on val; last: the last, val unseen")
 
 
 class QuantizeConfig(Section):

@@ -20,7 +20,8 @@ def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: W
     from edgewright.detect.train import train_detector as train
 
     def on_epoch(report: EpochReport) -> None:
-        text = f"epoch {report.epoch} of {report.epochs}, val mAP50 {report.map50:.3f}"
+        found = "" if report.map50 is None else f", val mAP50 {report.map50:.3f}"
+        text = f"epoch {report.epoch} of {report.epochs}{found}"
         work.on_progress(report.epoch, report.epochs, text)
         work.child.log(numbers_of(report), step=report.epoch)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import pickle
 import shutil
 import struct
@@ -25,7 +26,15 @@ from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset
 from edgewright.detect.graphs import find_graph, write_graph
 from edgewright.detect.library import open_ultralytics
-from edgewright.detect.training_files import training_rows, write_training_files
+from edgewright.detect.schedule import augmentation_settings, shown
+from edgewright.detect.training_files import (
+    REAL_LIST,
+    TRAIN_LIST,
+    read_list,
+    training_rows,
+    write_lists,
+    write_training_files,
+)
 from edgewright.errors import InputError
 from edgewright.recipe import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec
@@ -36,27 +45,28 @@ SCORE_THRESHOLD, IOU_THRESHOLD = 0.25, 0.6
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch, counted from 1. `losses` by ultralytics' names; the mAPs are the one evaluator's, on `val`."""
+    """One epoch, counted from 1. `losses` by ultralytics' names; the mAPs are the one evaluator's, on `val`, and None
+    where `keep: last` leaves val unseen."""
 
     epoch: int
     epochs: int
     losses: dict[str, float]
-    map50: float
-    map50_95: float
+    map50: float | None
+    map50_95: float | None
     seconds: float
 
 
 @dataclass(frozen=True)
 class DetectorReport:
-    """What training gave. `epochs` were run, `best_epoch` (from 1) was published."""
+    """What training gave. `epochs` were run, `best_epoch` (from 1) was published; its mAPs are on `val`."""
 
     n_train: int
     n_val: int
     n_synthetic: int
     epochs: int
     best_epoch: int
-    map50: float
-    map50_95: float
+    map50: float | None
+    map50_95: float | None
     parameters: int
     weights_bytes: int
     layout: str
@@ -103,7 +113,7 @@ def train_detector(
     threads: int,
     on_epoch: Callable[[EpochReport], None],
 ) -> DetectorReport:
-    """Train on `train` (real and synthetic), choose the epoch on real `val`, publish into `out`.
+    """Train on `train` (real and synthetic), choose the epoch on real `val` (or take the last), publish into `out`.
 
     Called again with the same scratch folder it goes on after the last whole checkpoint; with other inputs it starts
     anew. `out` gets `weights.safetensors graph.yaml spec.json history.json detector.json`.
@@ -112,15 +122,18 @@ def train_detector(
         InputError: nothing to train on, an unknown model, weights that are not there.
     """
     open_ultralytics()
-    rows = training_rows(dataset)
+    rows = training_rows(dataset, with_val=config.keep == "best")
     folders = _Folders(scratch)
     _keep_if_same_plan(folders, _plan(dataset, config, seed=seed))
     write_training_files(dataset, rows, folder=folders.files, image_px=config.image_px)
+    made = [row.origin == "synthetic" for row in rows["train"]]
+    write_lists(folders.files, shown([row.id for row in rows["train"]], made, config, seed=seed), synthetic=made)
     graph_or_weights = _starting_point(config, n_classes=len(dataset.classes), folder=scratch)
     spec = ModelSpec(dataset.classes, config.image_px, "dense", SCORE_THRESHOLD, IOU_THRESHOLD)
     if not _is_finished(folders, epochs=config.epochs):
         settings = _settings(config, model=graph_or_weights, folders=folders, seed=seed)
-        _run(settings, rows=rows, spec=spec, folders=folders, threads=threads, on_epoch=on_epoch)
+        real_from = round(config.epochs * config.synthetic_until)
+        _run(settings, rows=rows, spec=spec, folders=folders, threads=threads, real_from=real_from, on_epoch=on_epoch)
         folders.finished.touch()
     n_synthetic = sum(row.origin == "synthetic" for row in rows["train"])
     counts = {"n_train": len(rows["train"]), "n_val": len(rows["val"]), "n_synthetic": n_synthetic}
@@ -128,12 +141,13 @@ def train_detector(
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """The library's table of epochs; where an epoch was run twice (killed in between), the second counts."""
+    """The library's table of epochs, what was not measured left out; of an epoch that was run twice (killed in between)
+    the second counts."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
         rows = [{str(name).strip(): float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
-    by_epoch = {int(row["epoch"]): {k: v for k, v in row.items() if k != "time"} for row in rows}
+    by_epoch = {int(row["epoch"]): {k: v for k, v in row.items() if k != "time" and math.isfinite(v)} for row in rows}
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
 
@@ -211,6 +225,7 @@ def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, see
         "mosaic": config.mosaic,
         "close_mosaic": round(config.epochs * config.close_mosaic_share),
         "flipud": config.flip_vertical,
+        **augmentation_settings(config),
         "warmup_bias_lr": 0.0,
         "seed": seed,
         "deterministic": True,
@@ -229,14 +244,15 @@ def _run(
     spec: ModelSpec,
     folders: _Folders,
     threads: int,
+    real_from: int,
     on_epoch: Callable[[EpochReport], None],
 ) -> None:
-    from edgewright.detect.trainer import Trainer, set_threads  # torch: only where training starts
+    from edgewright.detect.trainer import Trainer, set_threads, show_photographs_alone  # torch: only where it starts
 
     images = folders.files / "images"
     data = {
-        "train": str(images / "train"),
-        "val": str(images / "val"),
+        "train": str(folders.files / TRAIN_LIST),
+        "val": str(images / ("val" if rows["val"] else "train")),  # the library opens it, whether it is used or not
         "names": dict(enumerate(spec.classes)),
         "nc": len(spec.classes),
         "channels": 3,
@@ -244,6 +260,8 @@ def _run(
     validation = [(images / "val" / f"{index:08d}.png", row) for index, row in enumerate(rows["val"])]
     trainer = Trainer(settings, data=data, spec=spec, validation=validation)
     trainer.add_callback("on_train_start", lambda _: set_threads(threads))
+    real = read_list(folders.files / REAL_LIST)
+    trainer.add_callback("on_train_epoch_start", lambda trainer: show_photographs_alone(trainer, real, since=real_from))
     trainer.add_callback("on_fit_epoch_end", lambda trainer: on_epoch(_epoch_report(trainer)))
     trainer.train()
 
@@ -253,10 +271,15 @@ def _epoch_report(trainer: Any) -> EpochReport:
         epoch=trainer.epoch + 1,
         epochs=trainer.epochs,
         losses={name: float(value) for name, value in trainer.tloss.items()},
-        map50=trainer.metrics["val/map50"],
-        map50_95=trainer.metrics["val/map50_95"],
+        map50=measured(trainer.metrics["val/map50"]),
+        map50_95=measured(trainer.metrics["val/map50_95"]),
         seconds=trainer.epoch_time,
     )
+
+
+def measured(value: float) -> float | None:
+    """None for the NaN that stands where val was not looked at."""
+    return value if math.isfinite(value) else None
 
 
 def _publish(
@@ -278,8 +301,8 @@ def _publish(
         **counts,
         epochs=len(history),
         best_epoch=best + 1,
-        map50=history[best]["val/map50"],
-        map50_95=history[best]["val/map50_95"],
+        map50=history[best].get("val/map50"),
+        map50_95=history[best].get("val/map50_95"),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         weights_bytes=(out / "weights.safetensors").stat().st_size,
         layout=spec.layout,

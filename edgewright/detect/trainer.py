@@ -7,6 +7,7 @@ moment leaves a whole one. Nothing is stripped or validated again at the end: th
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import replace
@@ -52,6 +53,9 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
         return prefer_end_to_end(super().get_model(*args, **kwargs))
 
     def validate(self) -> tuple[dict[str, float], float]:
+        if not self._validation:  # nothing is chosen by val: the last epoch is the best one
+            self.best_fitness = float(self.epoch + 1)
+            return {"val/map50": math.nan, "val/map50_95": math.nan}, self.best_fitness
         model = self.ema.ema.eval()
         spec = replace(self._spec, layout=layout_of(model))
         found = evaluate(
@@ -82,6 +86,28 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
             image = read_image(path)
             scale = max(image.shape[:2]) / max(row.width or 1, row.height or 1)
             yield Sample(image, row.boxes.transform(scale=scale), row.ignored.transform(scale=scale))
+
+
+def show_photographs_alone(trainer: Any, files: list[str], *, since: int) -> None:
+    """From epoch `since` (from 0) on, the training's data set holds these files and no others, as often as they stand.
+
+    The length stays, so that the number of batches does; called before every epoch, it does nothing the second time.
+    """
+    dataset = trainer.train_loader.dataset
+    if trainer.epoch < since or not files or dataset.im_files == files:
+        return
+    labels = dict(zip(dataset.im_files, dataset.labels, strict=True))
+    dataset.im_files, dataset.labels = list(files), [dict(labels[name]) for name in files]
+    dataset.label_files = [_label_file(name) for name in files]
+    dataset.npy_files = [Path(name).with_suffix(".npy") for name in files]
+    for cache in ("ims", "im_hw0", "im_hw"):
+        setattr(dataset, cache, [None] * len(files))
+    dataset.buffer = []
+    trainer.train_loader.reset()
+
+
+def _label_file(image_file: str) -> str:
+    return str(open_ultralytics("data.utils").img2label_paths([image_file])[0])
 
 
 def _default_callbacks() -> Any:

@@ -5,11 +5,13 @@ regions nobody may learn from (`ignore`) painted in the padding gray. Refuses a 
 
     scratch/images/{train,val}/00000000.png
     scratch/labels/{train,val}/00000000.txt
-    scratch/files.json                        written last
+    scratch/files.json                        written when they are complete
+    scratch/{shown,photographs}.txt           which pictures an epoch shows, some more than once
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +24,25 @@ from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes, Image
 from edgewright.runtime.preprocess import PAD_VALUE
 
+TRAIN_LIST, REAL_LIST = "shown.txt", "photographs.txt"
 _DONE = "files.json"
 
 
-def training_rows(dataset: Dataset) -> dict[str, list[Row]]:
+def training_rows(dataset: Dataset, *, with_val: bool = True) -> dict[str, list[Row]]:
     """`train`: every labeled train row, real and synthetic. `val`: labeled real val rows. Test is never looked at.
+
+    Args:
+        with_val: False leaves `val` empty: nothing is chosen by it.
 
     Raises:
         InputError: a split without an image, or no labeled object in train.
     """
     rows = {
         "train": dataset.select(split="train", labeled=True),
-        "val": dataset.select(split="val", origin="real", labeled=True),
+        "val": dataset.select(split="val", origin="real", labeled=True) if with_val else [],
     }
     for split, chosen in rows.items():
-        if not any(len(row.boxes) for row in chosen):
+        if (split == "train" or with_val) and not any(len(row.boxes) for row in chosen):
             raise InputError(
                 f"no labeled object in {split}",
                 expected="at least 1 image with a box",
@@ -60,6 +66,23 @@ def write_training_files(dataset: Dataset, rows: dict[str, list[Row]], *, folder
         for index, row in enumerate(chosen):
             _write_pair(dataset.image(row), row, folder=folder, name=f"{split}/{index:08d}", image_px=image_px)
     (folder / _DONE).write_bytes(done)
+
+
+def write_lists(folder: Path, indices: Sequence[int], *, synthetic: Sequence[bool]) -> None:
+    """Write which train images an epoch shows (indices, repeats allowed), and which of those are photographs.
+
+    The list of photographs is as long as the other one, so that an epoch of photographs alone has as many batches.
+    """
+    real = [index for index in indices if not synthetic[index]]
+    again = [real[position % len(real)] for position in range(len(indices))] if real else []
+    for name, chosen in ((TRAIN_LIST, indices), (REAL_LIST, again)):
+        lines = [str((folder / "images" / "train" / f"{index:08d}.png").resolve()) for index in chosen]
+        (folder / name).write_text("\n".join(lines), encoding="utf-8")
+
+
+def read_list(path: Path) -> list[str]:
+    """The files that a list names, in order."""
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def shrink(image: Image, *, longer_px: int) -> tuple[Image, float]:

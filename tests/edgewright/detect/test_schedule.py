@@ -1,0 +1,100 @@
+"""What a training shows: mixtures, repeats, equal steps."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewright.detect.schedule import STRONG, augmentation_settings, batches_per_epoch, shown
+from edgewright.detect.train import train_detector
+from edgewright.detect.training_files import REAL_LIST, TRAIN_LIST, read_list, write_lists
+from edgewright.recipe import TrainDetectorConfig
+
+
+@given(
+    n_real=st.integers(1, 9),
+    n_synthetic=st.integers(0, 9),
+    steps=st.integers(1, 60),
+    epochs=st.integers(1, 9),
+    share=st.one_of(st.none(), st.floats(0.01, 1)),
+)
+def test_every_arm_makes_the_same_number_of_steps(n_real, n_synthetic, steps, epochs, share):
+    config = TrainDetectorConfig(steps=steps, epochs=epochs, batch=4, real_share=share)
+    synthetic = [False] * n_real + [True] * n_synthetic
+    indices = shown([str(i) for i in range(len(synthetic))], synthetic, config, seed=0)
+    assert len(indices) == 4 * batches_per_epoch(config)
+    assert set(indices) <= set(range(len(synthetic)))
+    counts = [indices.count(i) for i in range(len(synthetic)) if share is None or not synthetic[i]]
+    assert max(counts) - min(counts) <= 1  # nobody is shown twice more than another of its kind
+
+
+def test_without_steps_every_picture_is_shown_once():
+    assert shown(["a", "b", "c"], [False, True, False], TrainDetectorConfig(), seed=3) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("share", "real"),
+    [
+        (0.25, 4),
+        (0.5, 8),
+        (1.0, 16),  # synthetic pictures are there and not shown
+    ],
+)
+def test_the_share_of_photographs_is_what_was_asked_for(share, real):
+    config = TrainDetectorConfig(steps=4, epochs=1, batch=4, real_share=share)
+    indices = shown(list("abcdef"), [False, False, True, True, True, True], config, seed=1)
+    assert sum(i < 2 for i in indices) == real
+    assert len(indices) == 16
+
+
+def test_a_share_of_photographs_where_there_are_no_others_changes_nothing():
+    config = TrainDetectorConfig(real_share=0.5)
+    assert shown(["a", "b"], [False, False], config, seed=0) == [0, 1]
+
+
+def test_strong_augmentation_names_settings_of_the_library():
+    from edgewright.detect.library import open_ultralytics
+
+    known = vars(open_ultralytics("cfg").get_cfg())
+    assert set(STRONG) <= set(known)
+    assert all(value >= known[name] for name, value in STRONG.items())
+    assert augmentation_settings(TrainDetectorConfig()) == {}
+
+
+def test_the_list_of_photographs_is_as_long_as_the_other(tmp_path):
+    write_lists(tmp_path, [0, 1, 2, 2, 3], synthetic=[False, True, True, False])
+    shown_files, real_files = read_list(tmp_path / TRAIN_LIST), read_list(tmp_path / REAL_LIST)
+    assert [name[-12:] for name in shown_files] == [f"{i:08d}.png" for i in (0, 1, 2, 2, 3)]
+    assert [name[-12:] for name in real_files] == [f"{i:08d}.png" for i in (0, 3, 0, 3, 0)]
+
+
+def train(dataset, tmp_path, **changes):
+    config = TrainDetectorConfig(
+        **{"width": 0.0625, "image_px": 64, "epochs": 2, "batch": 4, "steps": 4, "keep": "last", **changes}
+    )
+    out = tmp_path / "out"
+    out.mkdir(parents=True)
+    epochs = []
+    report = train_detector(
+        dataset, config, out=out, scratch=tmp_path / "work", seed=0, threads=1, on_epoch=epochs.append
+    )
+    return report, epochs, json.loads((out / "history.json").read_bytes())
+
+
+def test_the_last_epoch_is_kept_and_val_is_not_needed(make_squares, tmp_path):
+    report, epochs, history = train(make_squares(train_real=6), tmp_path)
+    assert (report.n_val, report.best_epoch, report.map50) == (0, 2, None)
+    assert [epoch.map50 for epoch in epochs] == [None, None]
+    assert "val/map50" not in history[0]
+
+
+def test_photographs_alone_are_shown_after_a_while(make_squares, tmp_path):
+    """With nothing but photographs from the first epoch on, the synthetic pictures change nothing."""
+    both = make_squares(train_real=6, train_synthetic=4)
+    report, _, history = train(both, tmp_path / "a", synthetic_until=0.0, epochs=1)
+    _, _, mixed = train(both, tmp_path / "b", synthetic_until=1.0, epochs=1)
+    _, _, again = train(both, tmp_path / "c", synthetic_until=0.0, epochs=1)
+    assert report.n_synthetic == 4
+    assert history[0] == again[0]
+    assert history[0] != mixed[0]
