@@ -12,8 +12,10 @@ lanes and clusters survive because whole layouts are drawn. Refuses to fit on no
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,11 @@ import numpy.typing as npt
 from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.synth.sources import MIN_BOX_PX, cut_sides, side_px, wh_of, whole_labels
+from edgewright.synth.steering import Steering
 
 EXCHANGED_SHARE = 0.15
 """Share of a layout's objects left out; as many in the mean are drawn anew, so counts vary around the real ones."""
+UNSTEERED = Steering()
 Rng = np.random.Generator
 Pair = tuple[float, float]
 
@@ -66,6 +70,7 @@ class LayoutModel:
         position_sd: by class, kernel width of the center in x and y, as a share of the picture.
         size_sd: by class, kernel width of (log w + log h) / 2 and of (log w - log h) / 2.
         together: (C, C), how many objects of the second class the pictures that hold the first have in the mean.
+        sources: ids of the rows that the layouts are of; empty in artifacts of before they were kept.
     """
 
     classes: tuple[str, ...]
@@ -73,6 +78,7 @@ class LayoutModel:
     position_sd: tuple[Pair, ...]
     size_sd: tuple[Pair, ...]
     together: tuple[tuple[float, ...], ...]
+    sources: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -87,14 +93,42 @@ class LayoutModel:
                 position_sd=tuple((float(x), float(y)) for x, y in value["position_sd"]),
                 size_sd=tuple((float(s), float(a)) for s, a in value["size_sd"]),
                 together=tuple(tuple(map(float, line)) for line in value["together"]),
+                sources=tuple(map(str, value.get("sources", ()))),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactCorrupt("not a layout model", got=error) from error
 
     def objects(self, class_id: int) -> list[LayoutObject]:
         """Every real object of a class; whole ones only, where there are any."""
-        found = [item for layout in self.layouts for item in layout if item.class_id == class_id]
-        return [item for item in found if item.whole] or found
+        return self._known[class_id]
+
+    def draw_companion(self, class_id: int, rng: Rng) -> int:
+        """A class that occurs together with another, as often as it does."""
+        return bisect_right(self._companion_ends[class_id], rng.random())
+
+    @property
+    def objects_by_class(self) -> tuple[int, ...]:
+        """How many real objects each class has, cut ones included."""
+        return tuple(sum(item.class_id == wanted for item in self._all) for wanted in range(len(self.classes)))
+
+    @cached_property
+    def _all(self) -> list[LayoutObject]:
+        return [item for layout in self.layouts for item in layout]
+
+    @cached_property
+    def _known(self) -> list[list[LayoutObject]]:
+        found = [[item for item in self._all if item.class_id == wanted] for wanted in range(len(self.classes))]
+        return [[item for item in items if item.whole] or items for items in found]
+
+    @cached_property
+    def _companion_ends(self) -> list[list[float]]:
+        """By class, the cumulative distribution of its companions as `Generator.choice` computes it."""
+        ends = []
+        for line in self.together:
+            weight = np.array(line)
+            cumulative = np.cumsum(weight / max(weight.sum(), 1e-12))
+            ends.append((cumulative / max(cumulative[-1], 1e-12)).tolist())
+        return ends
 
 
 def fit_layouts(rows: Sequence[Row], *, classes: tuple[str, ...]) -> LayoutModel:
@@ -104,19 +138,23 @@ def fit_layouts(rows: Sequence[Row], *, classes: tuple[str, ...]) -> LayoutModel
             "no labeled train image to learn layouts from", expected=">= 1", got=0, next_step="label some images"
         )
     layouts = tuple(tuple(_measure(label, wh_of(row)) for label in whole_labels(row)) for row in rows)
-    bare = LayoutModel(classes, layouts, (), (), _together(layouts, len(classes)))
+    sources = tuple(row.id for row in rows)
+    bare = LayoutModel(classes, layouts, (), (), _together(layouts, len(classes)), sources)
     kernels = [_kernel(bare.objects(class_id)) for class_id in range(len(classes))]
     return replace(
         bare, position_sd=tuple(kernel[0] for kernel in kernels), size_sd=tuple(kernel[1] for kernel in kernels)
     )
 
 
-def sample_layout(model: LayoutModel, *, wh: tuple[int, int], rng: Rng) -> list[Planned]:
+def sample_layout(
+    model: LayoutModel, *, wh: tuple[int, int], rng: Rng, steering: Steering = UNSTEERED
+) -> list[Planned]:
     """A new layout for a picture of `wh` px: every object has a part of at least MIN_BOX_PX in the frame."""
-    base = model.layouts[int(rng.integers(len(model.layouts)))]
-    kept = [item for item in base if rng.random() >= EXCHANGED_SHARE]
+    base = model.layouts[steering.draw_picture(len(model.layouts), rng)]
+    kept = [item for item, draw in zip(base, rng.random(len(base)).tolist(), strict=True) if draw >= EXCHANGED_SHARE]
     drawn = [_draw_new(model, base, rng) for _ in range(int(rng.binomial(len(base), EXCHANGED_SHARE)))]
-    planned = [_plan(model, item, wh=wh, rng=rng) for item in kept + drawn]
+    steered = [_steer(model, item, steering, rng) for item in kept + drawn]
+    planned = [_plan(model, item, wh=wh, rng=rng) for item in steered]
     return [item for item in planned if min(_side_in_frame(item, wh)) >= MIN_BOX_PX]
 
 
@@ -167,8 +205,15 @@ def _kernel(objects: Sequence[LayoutObject]) -> tuple[Pair, Pair]:
 def _draw_new(model: LayoutModel, base: Sequence[LayoutObject], rng: Rng) -> LayoutObject:
     """A real object of a class that occurs together with one of the layout's, as often as it does."""
     anchor = base[int(rng.integers(len(base)))].class_id
-    weight = np.array(model.together[anchor])
-    class_id = int(rng.choice(len(weight), p=weight / weight.sum()))
+    known = model.objects(model.draw_companion(anchor, rng))
+    return known[int(rng.integers(len(known)))]
+
+
+def _steer(model: LayoutModel, item: LayoutObject, steering: Steering, rng: Rng) -> LayoutObject:
+    """The object, or a real one of another class where the steering exchanges it."""
+    class_id = steering.draw_class(item.class_id, rng)
+    if class_id == item.class_id:
+        return item
     known = model.objects(class_id)
     return known[int(rng.integers(len(known)))]
 
@@ -177,8 +222,9 @@ def _plan(
     model: LayoutModel, item: LayoutObject, *, wh: tuple[int, int], rng: Rng, size_jitter: float = 1.0
 ) -> Planned:
     """Jitter one object and put it into a frame of `wh` px."""
-    offset_xy = rng.normal(size=2) * model.position_sd[item.class_id]
-    size, aspect = rng.normal(size=2) * model.size_sd[item.class_id] * size_jitter
+    normal = rng.standard_normal(4).tolist()
+    offset_xy = [draw * sd for draw, sd in zip(normal[:2], model.position_sd[item.class_id], strict=True)]
+    size, aspect = (draw * sd * size_jitter for draw, sd in zip(normal[2:], model.size_sd[item.class_id], strict=True))
     longer = max(wh)
     seen_px = (item.size_wh[0] * longer * math.exp(size + aspect), item.size_wh[1] * longer * math.exp(size - aspect))
     full_px = seen_px if item.whole else _uncut_px(model, item, seen_px=seen_px, longer_px=longer, rng=rng)
