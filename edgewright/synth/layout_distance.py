@@ -54,7 +54,7 @@ class LayoutDistance:
 
 @dataclass(frozen=True)
 class _Objects:
-    """Objects of some pictures. `values`: (N, 5): log size, log aspect, x, y, overlap; `picture` and `class_id`: (N,)."""
+    """Objects of some pictures. `values`: (N, 5) of _COLUMNS; `picture` and `class_id`: (N,)."""
 
     values: Floats
     class_id: npt.NDArray[np.int64]

@@ -45,7 +45,7 @@ class Steering:
     picture_ends: tuple[float, ...] = ()
 
     def draw_class(self, class_id: int, rng: Rng) -> int:
-        """The class that an object of `class_id` has in the steered layout; nothing is drawn where none is exchanged."""
+        """The class that an object of `class_id` gets; draws nothing where nothing is exchanged."""
         if not self.exchange_ends or rng.random() >= self.exchange_share[class_id]:
             return class_id
         return bisect_right(self.exchange_ends, rng.random())
@@ -80,7 +80,7 @@ def steer(
 
 
 def target_frequencies(objects_by_class: npt.NDArray[np.float64], class_balance: float) -> npt.NDArray[np.float64]:
-    """Class frequencies between the real ones (0) and equal ones (1), linear in their logarithms; absent stays absent."""
+    """Class frequencies between the real ones (0) and equal ones (1), linear in their logarithms; absent stay 0."""
     real = objects_by_class / max(objects_by_class.sum(), 1)
     wanted = np.where(real > 0, np.power(np.maximum(real, 1e-12), 1 - class_balance), 0)
     target: npt.NDArray[np.float64] = wanted / max(wanted.sum(), 1e-12)
