@@ -57,7 +57,7 @@ def measure(store: Store, *, threads: int, images: int, steps: int) -> list[str]
     _, sample_s = timed(lambda: [sampler.sample([0] * 64, rng) for _ in range(20)])
     _, single_s = timed(lambda: [sampler.sample([0], rng) for _ in range(200)])
     return [
-        f"threads {threads}, pictures of {_SIDE_PX} px, crops of {lazy.crop_px} px",
+        f"threads {threads}, pictures of {_SIDE_PX} px, crops of {lazy.side_px} px",
         ratio("compositor, pictures/s", images / gan_s, "copier", images / copier_s),
         ratio("GAN, crops/s in batches of 64", 1280 / sample_s, "one at a time", 200 / single_s),
         ratio("GAN training, steps/s", steps / lazy_s, "without R1 and R2", steps / rare_s),

@@ -122,16 +122,35 @@ class TrainLabelerConfig(Section):
     batch: int = Field(16, ge=2)
     width: int = Field(16, ge=8, multiple_of=8)
     learning_rate: float = Field(4e-3, gt=0)
-    mask_from_box: Literal["ellipse", "box"] = Field("ellipse", description="Where labels have no masks")
+    mask_from_box: Literal["ellipse", "box", "grabcut"] = Field("ellipse", description="Where labels have no masks")
+    folds: int = Field(
+        2, ge=1, le=20, description="Trainings that each leave a part of train out, to be judged on it; 1: judged on val"
+    )
+    min_images: int = Field(8, ge=2, description="Fewer labeled photographs in train end the run")
+    suspect_score: float = Field(
+        0.8, ge=0, le=1, description="A labeler this sure that disagrees with a person's label makes the label suspect"
+    )
     checkpoint_every: int = Field(100, ge=1)
 
 
 class LabelConfig(Section):
     keep_iou: float = Field(0.5, ge=0, le=1, description="Agreement at and above: the label is kept")
     drop_iou: float = Field(0.3, ge=0, le=1, description="Agreement below: the label is dropped")
+    correct_score: float = Field(
+        0.9, ge=0, le=1, description="Between the two: a labeler at least this sure corrects the box, else it is reviewed"
+    )
     min_score: float = Field(0.7, ge=0, le=1, description="Segmenter confidence of a component that counts")
     max_bad_share: float = Field(0.5, ge=0, le=1, description="A larger share of dropped, missed, phantom: left out")
     min_object_px: float = Field(4.0, ge=0, description="Shorter sides, in px the labeler sees, are not judged")
+    pseudo_precision: float = Field(
+        0.9, gt=0, le=1, description="Held-out precision that a class's labels on unlabeled photographs must have"
+    )
+    pseudo_min_found: int = Field(
+        10, ge=1, description="Held-out objects below which nothing is known of a precision: the class gets no label"
+    )
+    pseudo_ignore_score: float = Field(
+        0.3, ge=0, le=1, description="Less certain objects down to this score become ignore regions"
+    )
 
 
 class GateDataConfig(Section):
@@ -164,6 +183,16 @@ class GateDataConfig(Section):
     interval_slack: float = Field(0.5, ge=0, le=2, description="How far past a threshold the interval may reach")
     on_refuse: Literal["real_only", "fail", "ask"] = "real_only"
     ask_timeout_s: int = Field(3600, ge=1, description="No answer within this time ends the run")
+
+
+class MeasureUtilityConfig(Section):
+    pairs: int = Field(0, ge=0, le=20, description="Trainings with and without synthetic pictures; 0: not measured")
+    steps: int = Field(400, ge=1, description="Optimizer steps of every one of them")
+    epochs: int = Field(20, ge=1, description="Parts that the steps are cut into")
+    batch: int = Field(16, ge=2)
+    image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
+    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of the slim graph")
+    real_share: float = Field(0.5, gt=0, le=1, description="Share of photographs among what the mixed side shows")
 
 
 class TrainDetectorConfig(Section):
@@ -230,6 +259,7 @@ class Recipe(Section):
     generate: GenerateConfig = GenerateConfig()
     train_labeler: TrainLabelerConfig = TrainLabelerConfig()
     label: LabelConfig = LabelConfig()
+    measure_utility: MeasureUtilityConfig = MeasureUtilityConfig()
     gate_data: GateDataConfig = GateDataConfig()
     train_detector: TrainDetectorConfig = TrainDetectorConfig()
     quantize: QuantizeConfig = QuantizeConfig()
@@ -248,6 +278,9 @@ PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = 
     "generate.image_px":            (192,  320,    640,         640),
     "train_labeler.steps":          (250,  600,    5000,        10000),
     "train_labeler.image_px":       (128,  160,    256,         256),
+    "train_labeler.folds":          (2,    2,      5,           5),
+    "measure_utility.pairs":        (0,    0,      3,           5),
+    "measure_utility.steps":        (400,  400,    2000,        4000),
     "train_detector.image_px":      (192,  256,    416,         416),
     "train_detector.epochs":        (30,   50,     150,         200),
     "train_detector.batch":         (16,   16,     64,          128),

@@ -1,0 +1,99 @@
+"""From a method's name to its trained network and back: what a recipe asks for, learnt, stored and opened again.
+
+Decides which graph and which step belong to which method; the loop itself does not know. Refuses weights that do not
+fit their description.
+
+    learnt = learn(bank, config, out=work, scratch=scratch, seed=0, on_progress=silent)
+    network = open_network(artifact, artifact.json("generator.json"))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from edgewright.artifacts import Artifact, canonical_json, sha256_bytes, sha256_file
+from edgewright.errors import ArtifactCorrupt
+from edgewright.progress import OnProgress
+from edgewright.recipe import TrainGeneratorConfig
+from edgewright.synth.batches import Batches, CropBatches, CropSet
+from edgewright.synth.crops import CropBank
+from edgewright.synth.nets import Generator, NetShape
+from edgewright.synth.train_flow import Flow
+from edgewright.synth.train_gan import Gan
+from edgewright.synth.training import Method, Point, Schedule, best_device, train
+from edgewright.synth.unet import UNet
+
+_LEARNT = {"gan": Gan, "diffusion": Flow}
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The averaged network, ready to generate, and how it came to be."""
+
+    network: nn.Module
+    history: tuple[Point, ...]
+    resumed_from: int
+
+
+def is_learnt(method: str) -> bool:
+    """Whether a network of ours is trained for it."""
+    return method in _LEARNT
+
+
+def shape_of(config: TrainGeneratorConfig, *, n_classes: int) -> NetShape:
+    """The network that a recipe asks for."""
+    return NetShape(config.side_px, config.width, config.latent, n_classes, config.level)
+
+
+def learn(
+    bank: CropBank, config: TrainGeneratorConfig, *, out: Path, scratch: Path, seed: int, on_progress: OnProgress
+) -> Learnt:
+    """Train the network on the bank's crops, or continue what `scratch` holds of the same work; weights to `out`.
+
+    Raises InputError for a precision that this machine does not have, StageFailed where training diverges.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    method = _method(_crop_batches(bank, config), bank, config, rng=rng, seed=seed)
+    work = {"config": config.model_dump(), "seed": seed, "crops": sha256_file(out / "crops.npz")}
+    trained = train(
+        method,
+        rng,
+        Schedule(config.steps, config.checkpoint_every),
+        scratch=scratch,
+        work_id=sha256_bytes(canonical_json(work)),
+        on_progress=on_progress,
+    )
+    weights = {name: value.detach().cpu().contiguous() for name, value in trained.network.state_dict().items()}
+    save_file(weights, out / f"{config.method}.safetensors")
+    return Learnt(trained.network.eval(), trained.history, trained.resumed_from)
+
+
+def open_network(artifact: Artifact, described: dict[str, Any]) -> nn.Module:
+    """Raises ArtifactCorrupt where the weights do not fit, KeyError or TypeError where the description lacks a word."""
+    shape = NetShape(**described["network"])
+    network = UNet(shape) if described["method"] == "diffusion" else Generator(shape)
+    try:
+        network.load_state_dict(load_file(artifact.path(f"{described['method']}.safetensors")))
+    except RuntimeError as error:
+        raise ArtifactCorrupt("the weights do not fit the description", got=error, where=artifact.ref.uri) from error
+    return network.to(best_device()).eval().requires_grad_(False)
+
+
+def _method(
+    batches: Batches, bank: CropBank, config: TrainGeneratorConfig, *, rng: torch.Generator, seed: int
+) -> Method:
+    shape = shape_of(config, n_classes=len(bank.class_ids))
+    return _LEARNT[config.method](batches, shape, config, rng=rng, seed=seed)
+
+
+def _crop_batches(bank: CropBank, config: TrainGeneratorConfig) -> CropBatches:
+    class_ids = bank.class_ids
+    index = np.array([class_ids.index(crop.class_id) for crop in bank.crops], np.int64)
+    return CropBatches(CropSet(bank.squares(config.side_px), index), best_device())
