@@ -18,10 +18,25 @@ Mask = npt.NDArray[np.bool_]
 
 
 def encode_mask(mask: Mask) -> str:
-    flat = mask.reshape(-1).astype(np.int8)
-    edges = np.flatnonzero(np.diff(flat, prepend=np.int8(0)))
-    runs = np.diff(np.concatenate([[0], edges, [flat.size]]))
-    return " ".join(map(str, runs[: len(edges) + 1].tolist()))
+    return encode_window(mask, at_xy=(0, 0), shape=(mask.shape[0], mask.shape[1]))
+
+
+def encode_window(window: Mask, *, at_xy: tuple[int, int], shape: tuple[int, int]) -> str:
+    """A mask of `shape` (H, W) that is False outside of `window`, whose first pixel lies at `at_xy` px.
+
+    Takes time in the window's size, not in the picture's.
+    """
+    row, column = np.nonzero(np.diff(np.pad(window, ((0, 0), (1, 1))).astype(np.int8), axis=1))
+    edges = (at_xy[1] + row) * shape[1] + at_xy[0] + column
+    # Rows that reach from border to border go on in the next one: an end that is also a beginning is neither.
+    joined = np.zeros(len(edges), dtype=bool)
+    if len(edges):
+        same = edges[1:] == edges[:-1]
+        joined[1:] |= same
+        joined[:-1] |= same
+    size = shape[0] * shape[1]
+    edges = edges[~joined & (edges < size)]
+    return " ".join(map(str, np.diff(np.concatenate([[0], edges, [size]])).tolist()))
 
 
 def decode_mask(text: str, *, shape: tuple[int, int]) -> Mask:

@@ -28,7 +28,9 @@ class Label:
         xyxy: corners in px of the stored image.
         mask: run-length encoding (`rle.py`) of the object's pixels, row-major over the whole image; empty: none.
         ignore: neither trained on nor counted (crowds, barely visible objects).
-        source: `human`, `constructed`, `labeler` …; model and person say which one.
+        source: `human`, `constructed`, `labeler`, `corrected`, `reviewed` …; model and person say which one.
+        reviewed_at: when the person looked at it, ISO 8601; empty where nobody did or no time is known.
+        replaced_xyxy: the corners that stood here before they were corrected; empty where none were.
     """
 
     instance_id: int
@@ -40,6 +42,8 @@ class Label:
     source: str = "human"
     model: str = ""
     person: str = ""
+    reviewed_at: str = ""
+    replaced_xyxy: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ _LABEL = pa.struct(
         ("source", pa.string()),
         ("model", pa.string()),
         ("person", pa.string()),
+        ("reviewed_at", pa.string()),
+        ("replaced_xyxy", pa.list_(pa.float64())),
     ]
 )
 SCHEMA = pa.schema(
@@ -165,8 +171,11 @@ def _row(record: dict[str, object]) -> Row:
     values = dict(record)
     values["parents"] = tuple(values["parents"])  # type: ignore[arg-type]
     values["scores"] = dict(values["scores"])  # type: ignore[call-overload]
-    values["labels"] = tuple(
-        Label(**{**label, "xyxy": tuple(label["xyxy"])})
-        for label in values["labels"]  # type: ignore[attr-defined]
-    )
+    values["labels"] = tuple(map(_label, values["labels"]))  # type: ignore[call-overload]
     return Row(**values)  # type: ignore[arg-type]
+
+
+def _label(record: dict[str, object]) -> Label:
+    """Columns that an older index lacks have their defaults."""
+    corners = {name: tuple(record.get(name, ())) for name in ("xyxy", "replaced_xyxy")}  # type: ignore[call-overload]
+    return Label(**{**record, **corners})  # type: ignore[arg-type]

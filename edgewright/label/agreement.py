@@ -1,8 +1,9 @@
 """How far a labeler's boxes agree with an image's labels. Pure: boxes in, decisions out.
 
-Decides per label: keep, review, drop or missed by the overlap with the labeler's best matching box of its class; and
-which of the labeler's boxes are phantoms, objects that the labels do not know. What the labeler cannot judge is held
-against no one: objects too small for it, classes it never learnt, and whatever lies in an ignored region.
+Decides per label: keep, correct, review, drop or missed by the overlap with the labeler's best matching box of its
+class and by how sure the labeler is; and which of the labeler's boxes are phantoms, objects that no label knows. What
+the labeler cannot judge is held against no one: objects too small for it, classes it never learnt, and whatever lies in
+an ignored region.
 
 >>> truth, seen = (Boxes.of([xyxy], class_id=[0], score=[0.9]) for xyxy in ([0, 0, 10, 10], [0, 0, 10, 9]))
 >>> compare(truth, seen, config=LabelConfig()).judgments[0].decision
@@ -27,9 +28,13 @@ SWAPPED_IOU = 0.5
 COVERED_SHARE = 0.5
 """A box that lies this far inside an ignored region, or inside a label of its class, is no unknown object."""
 
+Columns = np.ndarray[tuple[int], np.dtype[np.int64]]
+"""(N,) a column for every row, -1 for none."""
+
 
 class Decision(StrEnum):
     KEEP = "keep"
+    CORRECT = "correct"
     REVIEW = "review"
     DROP = "drop"
     MISSED = "missed"
@@ -41,11 +46,17 @@ BAD = (Decision.DROP, Decision.MISSED)
 
 @dataclass(frozen=True)
 class Judgment:
-    """What the labeler says of one label: overlap with its match in [0, 1], and the match's score (0 where none)."""
+    """What the labeler says of one label.
+
+    Attributes:
+        iou, score: overlap with its match and the match's score, in [0, 1]; 0 where there is none.
+        at: index of the match among the labeler's boxes; -1 for none.
+    """
 
     decision: Decision
     iou: float = 0.0
     score: float = 0.0
+    at: int = -1
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,23 @@ class Agreement:
         return float(np.mean([judgment.iou for judgment in self.judged])) if self.judged else 1.0
 
 
+@dataclass(frozen=True)
+class Matches:
+    """Labels with the labeler's boxes: those of one class first, then what is left with any class.
+
+    Attributes:
+        overlap: (N, M) box IoU.
+        same: (N,) the box of the label's own class.
+        swapped: (N,) for labels without one: the box of another class that lies there.
+        unexplained: indices of boxes that no label and no ignored region accounts for.
+    """
+
+    overlap: FloatArray
+    same: Columns
+    swapped: Columns
+    unexplained: tuple[int, ...]
+
+
 def compare(
     truth: Boxes, seen: Boxes, *, config: LabelConfig, ignored: Boxes | None = None, judgeable: Mask | None = None
 ) -> Agreement:
@@ -84,33 +112,43 @@ def compare(
         judgeable: (N,) False for labels that are too small or of a class the labeler does not know; default all.
     """
     can_judge = np.ones(len(truth), dtype=bool) if judgeable is None else judgeable
-    overlap = truth.iou(seen)
-    same_class = truth.class_id[:, None] == seen.class_id[None, :]
-    match = match_greedily(np.where(same_class, overlap, 0), min_iou=MISSED_IOU)
-    swapped = _match_the_rest(overlap, match, min_iou=SWAPPED_IOU)
+    matches = match_objects(truth, seen, ignored=ignored or Boxes.empty())
     judgments = []
     for index in range(len(truth)):
-        at = match[index]
+        at = int(matches.same[index])
         if not can_judge[index]:
             judgments.append(Judgment(Decision.UNJUDGED))
         elif at < 0:
-            judgments.append(Judgment(Decision.DROP if swapped[index] >= 0 else Decision.MISSED))
+            judgments.append(Judgment(Decision.DROP if matches.swapped[index] >= 0 else Decision.MISSED))
         else:
-            iou = float(overlap[index, at])
-            judgments.append(Judgment(decide(iou, config), iou, float(seen.score[at])))
-    taken = {*match.tolist(), *swapped.tolist()}
-    known = _explained(seen, truth, ignored or Boxes.empty()) | (seen.score < config.min_score)
-    return Agreement(tuple(judgments), tuple(at for at in range(len(seen)) if at not in taken and not known[at]))
+            iou, score = float(matches.overlap[index, at]), float(seen.score[at])
+            judgments.append(Judgment(decide(iou, score, config=config), iou, score, at))
+    phantoms = tuple(at for at in matches.unexplained if seen.score[at] >= config.min_score)
+    return Agreement(tuple(judgments), phantoms)
 
 
-def decide(iou: float, config: LabelConfig) -> Decision:
-    """Monotone: more overlap is never a worse decision."""
+def decide(iou: float, score: float, *, config: LabelConfig) -> Decision:
+    """Monotone: more overlap is never a worse decision, and neither is a surer labeler."""
     if iou >= config.keep_iou:
         return Decision.KEEP
-    return Decision.REVIEW if iou >= config.drop_iou else Decision.DROP
+    if iou < config.drop_iou:
+        return Decision.DROP
+    return Decision.CORRECT if score >= config.correct_score else Decision.REVIEW
 
 
-def match_greedily(overlap: FloatArray, *, min_iou: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def match_objects(truth: Boxes, seen: Boxes, *, ignored: Boxes) -> Matches:
+    """Who is whom, all in px of one picture."""
+    overlap = truth.iou(seen)
+    same_class = truth.class_id[:, None] == seen.class_id[None, :]
+    same = match_greedily(np.where(same_class, overlap, 0), min_iou=MISSED_IOU)
+    swapped = _match_the_rest(overlap, same, min_iou=SWAPPED_IOU)
+    taken = {*same.tolist(), *swapped.tolist()}
+    known = _explained(seen, truth, ignored)
+    unexplained = tuple(at for at in range(len(seen)) if at not in taken and not known[at])
+    return Matches(overlap, same, swapped, unexplained)
+
+
+def match_greedily(overlap: FloatArray, *, min_iou: float) -> Columns:
     """(N, M) overlaps => (N,) column of each row's match or -1; best pair first, each column used once."""
     match = np.full(overlap.shape[0], -1, dtype=np.int64)
     rows, columns = np.nonzero(overlap >= min_iou)
@@ -131,9 +169,7 @@ def inside(inner: Boxes, outer: Boxes) -> FloatArray:
     return share
 
 
-def _match_the_rest(
-    overlap: FloatArray, match: np.ndarray[tuple[int], np.dtype[np.int64]], *, min_iou: float
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _match_the_rest(overlap: FloatArray, match: Columns, *, min_iou: float) -> Columns:
     """Unmatched labels with unmatched boxes of any class: the labeler saw the object and calls it something else."""
     left = overlap.copy()
     left[match >= 0] = 0

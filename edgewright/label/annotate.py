@@ -1,10 +1,11 @@
 """The labeler looks at every picture whose labels no person gave to it.
 
 Decides, row by row: constructed labels of synthetic pictures are compared with what the labeler sees (`agreement.py`);
-unlabeled photographs of `train` get its labels; everything else passes through as it is. Nothing is lost: a label that
-is not kept becomes an ignored region, a picture that is left out stays in the index with its reason. Labels that came
-with a synthetic picture's background are judged like the rest: a person gave them to the photograph, not to this
-picture. Unlabeled photographs of `val` and `test` stay unlabeled, or the labeler would examine its own pupil.
+unlabeled photographs of `train` get its labels (`pseudo.py`); everything else passes through as it is. Nothing is lost:
+a label that is not kept becomes an ignored region, and so does an object that no label knows; a corrected label says
+where it stood; a picture that is left out stays in the index with its reason. Labels that came with a synthetic
+picture's background are judged like the rest: a person gave them to the photograph, not to this picture. Unlabeled
+photographs of `val` and `test` stay unlabeled, or the labeler would examine its own pupil.
 
     report = annotate(labeler, synthetic, config.label, writer=writer, threads=2, on_progress=silent)
     writer.finish()                                    # by whoever opened it
@@ -25,7 +26,9 @@ from edgewright.data.rle import Mask
 from edgewright.data.rows import Label, Row, labels_of
 from edgewright.errors import ArtifactCorrupt
 from edgewright.label.agreement import Agreement, Decision, Judgment, compare
+from edgewright.label.evidence import EVIDENCE_FILE, Evidence
 from edgewright.label.net import Labeler, LabelerSpec, torch_threads
+from edgewright.label.pseudo import PseudoLabeler
 from edgewright.progress import OnProgress
 from edgewright.recipe import LabelConfig
 from edgewright.runtime.boxes import Boxes
@@ -38,6 +41,7 @@ class Tally:
     """How many labels met which decision; `median_iou` over the judged ones, None where there is none."""
 
     keep: int
+    correct: int
     review: int
     drop: int
     missed: int
@@ -54,6 +58,8 @@ class AnnotateReport:
         judged_images: synthetic pictures that were compared.
         left_out, left_out_share: ids of those that training shall not see; their pictures stay in the parent data set.
         pseudo_labeled_images, pseudo_labels: unlabeled photographs and what was found on them.
+        pseudo_ignored: objects on them that are too uncertain to be labels: ignore regions.
+        pseudo_thresholds: class name => the score from which its pseudo-labels count; None: none of them does.
         total, per_class: decisions.
     """
 
@@ -62,6 +68,8 @@ class AnnotateReport:
     left_out_share: float
     pseudo_labeled_images: int
     pseudo_labels: int
+    pseudo_ignored: int
+    pseudo_thresholds: dict[str, float | None]
     total: Tally
     per_class: dict[str, Tally]
 
@@ -92,7 +100,7 @@ def annotate(
         ArtifactCorrupt: the labeler's files do not fit each other.
     """
     with torch_threads(threads):
-        annotator = _Annotator(Labeler.open(labeler), labeler.ref.sha256, dataset, config)
+        annotator = _Annotator(labeler, dataset, config)
         reported = 0.0
         for done, row in enumerate(dataset.rows, start=1):
             annotator.write(row, writer)
@@ -120,18 +128,27 @@ def judgeable(truth: Boxes, row: Row, *, spec: LabelerSpec, config: LabelConfig)
     return verdict
 
 
-def relabel(row: Row, agreement: Agreement, *, model: str) -> tuple[Label, ...]:
-    """The row's labels after the judgment: kept ones carry how sure the labeler is and how well they agree."""
+def relabel(row: Row, agreement: Agreement, *, seen: Boxes, model: str) -> tuple[Label, ...]:
+    """The row's labels after the judgment, then the phantoms: kept labels carry how sure the labeler is of them."""
     judgments = iter(agreement.judgments)
-    return tuple(label if label.ignore else _relabel(label, next(judgments), model=model) for label in row.labels)
+    labels = [
+        label if label.ignore else _relabel(label, next(judgments), seen=seen, model=model) for label in row.labels
+    ]
+    unknown = labels_of(seen[np.array(agreement.phantoms, dtype=np.int64)], source="phantom", model=model)
+    first = 1 + max((label.instance_id for label in labels), default=-1)
+    return (*labels, *(replace(label, instance_id=first + i, ignore=True) for i, label in enumerate(unknown)))
 
 
-def _relabel(label: Label, judgment: Judgment, *, model: str) -> Label:
+def _relabel(label: Label, judgment: Judgment, *, seen: Boxes, model: str) -> Label:
     if judgment.decision is Decision.UNJUDGED:
         return label
     confidence = judgment.score * judgment.iou
     if judgment.decision is Decision.KEEP:
         return replace(label, confidence=confidence)
+    if judgment.decision is Decision.CORRECT:
+        (better,) = labels_of(seen[[judgment.at]], source="corrected", model=model)
+        # The mask was the old box's; how well the two agree no longer matters.
+        return replace(better, instance_id=label.instance_id, replaced_xyxy=label.xyxy)
     source = "review" if judgment.decision is Decision.REVIEW else "dropped"
     return replace(label, ignore=True, confidence=confidence, source=source, model=model)
 
@@ -139,29 +156,27 @@ def _relabel(label: Label, judgment: Judgment, *, model: str) -> Label:
 class _Annotator:
     """Goes through the rows and remembers what was decided."""
 
-    def __init__(self, labeler: Labeler, model: str, dataset: Dataset, config: LabelConfig) -> None:
-        dataset.check_classes(labeler.spec.classes)
-        self.labeler, self.model, self.dataset, self.config = labeler, model, dataset, config
+    def __init__(self, artifact: Artifact, dataset: Dataset, config: LabelConfig) -> None:
+        self.labeler, self.model = Labeler.open(artifact), artifact.ref.sha256
+        self.dataset, self.config = dataset, config
+        dataset.check_classes(self.labeler.spec.classes)
+        evidence = Evidence.from_json(artifact.json(EVIDENCE_FILE))
+        self.pseudo = PseudoLabeler(self.labeler, evidence, config, model=self.model)
         self.verdicts: list[_Verdict] = []
         self.left_out: list[str] = []
-        self.pseudo: list[int] = []
+        self.pseudo_labeled: list[Row] = []
 
     def write(self, row: Row, writer: DatasetWriter) -> None:
         if row.quarantine:
             writer.quarantine(row)
         elif row.state == "unlabeled" and row.split == "train":
-            writer.link(self._label(row), self.dataset)
+            labels = self.pseudo.label(self.dataset.image(row))
+            self.pseudo_labeled.append(replace(row, labels=labels, state="model"))
+            writer.link(self.pseudo_labeled[-1], self.dataset)
         elif row.origin == "synthetic" and row.state == "constructed":
             self._judge(row, writer)
         else:
             writer.link(row, self.dataset)
-
-    def _label(self, row: Row) -> Row:
-        seen = self.labeler.see(self.dataset.image(row))
-        learnt = np.array(self.labeler.spec.learnt, dtype=bool)
-        sure = seen[(seen.score >= self.config.min_score) & learnt[seen.class_id]]
-        self.pseudo.append(len(sure))
-        return replace(row, labels=labels_of(sure, source="labeler", model=self.model), state="model")
 
     def _judge(self, row: Row, writer: DatasetWriter) -> None:
         seen = self.labeler.see(self.dataset.image(row))
@@ -176,7 +191,7 @@ class _Annotator:
             "missed": float(agreement.count(Decision.MISSED)),
             "phantom": float(len(agreement.phantoms)),
         }
-        judged = replace(row, labels=relabel(row, agreement, model=self.model), scores=scores)
+        judged = replace(row, labels=relabel(row, agreement, seen=seen, model=self.model), scores=scores)
         if agreement.bad_share <= self.config.max_bad_share:
             writer.link(judged, self.dataset)
             return
@@ -189,8 +204,10 @@ class _Annotator:
             judged_images=len(self.verdicts),
             left_out=tuple(self.left_out),
             left_out_share=len(self.left_out) / max(1, len(self.verdicts)),
-            pseudo_labeled_images=len(self.pseudo),
-            pseudo_labels=sum(self.pseudo),
+            pseudo_labeled_images=len(self.pseudo_labeled),
+            pseudo_labels=sum(len(row.boxes) for row in self.pseudo_labeled),
+            pseudo_ignored=sum(len(row.ignored) for row in self.pseudo_labeled),
+            pseudo_thresholds=self.pseudo.thresholds,
             total=_tally(self.verdicts, None),
             per_class={name: _tally(self.verdicts, index) for index, name in enumerate(self.dataset.classes)},
         )

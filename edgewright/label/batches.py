@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.label.masks import Shape, rasterize
+from edgewright.label.outlines import Outlined, outline
 from edgewright.runtime.preprocess import letterbox
 
 ZOOM = (0.75, 1.5)
@@ -33,13 +34,20 @@ class Examples:
     Attributes:
         images: (N, 3, S, S) uint8 RGB.
         targets: (N, 3, S, S) uint8: class map, core, counts (see `masks.Target`).
+        fallbacks: labels whose ellipse had to do where GrabCut found nothing.
     """
 
     images: Tensor
     targets: Tensor
+    fallbacks: int = 0
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def take(self, at: Sequence[int]) -> Examples:
+        """Some of them, by index."""
+        chosen = torch.tensor(list(at), dtype=torch.int64)
+        return Examples(self.images[chosen], self.targets[chosen])
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,16 @@ class Batch:
 def load_examples(dataset: Dataset, rows: Sequence[Row], *, image_px: int, shape: Shape) -> Examples:
     images = np.empty((len(rows), 3, image_px, image_px), dtype=np.uint8)
     targets = np.empty_like(images)
+    fallbacks = 0
     for index, row in enumerate(rows):
-        tensor, geometry = letterbox(dataset.image(row), size_px=image_px)
+        image = dataset.image(row)
+        tensor, geometry = letterbox(image, size_px=image_px)
         images[index] = (tensor[0] * 255).round()
-        target = rasterize(row.labels, geometry=geometry, size_px=image_px, shape=shape)
+        outlined = outline(image, row.labels) if shape == "grabcut" else Outlined(row.labels, 0)
+        target = rasterize(outlined.labels, geometry=geometry, size_px=image_px, shape=shape)
         targets[index] = np.stack([target.class_map, target.core, target.counts])
-    return Examples(torch.from_numpy(images), torch.from_numpy(targets))
+        fallbacks += outlined.fallbacks
+    return Examples(torch.from_numpy(images), torch.from_numpy(targets), fallbacks)
 
 
 def plain_batch(examples: Examples, at: slice) -> Batch:

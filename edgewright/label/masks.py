@@ -29,7 +29,8 @@ from edgewright.runtime.preprocess import Letterbox
 CORE_RADIUS = 0.5
 """Share of an object's radius. Larger cores of overlapping cells meet; smaller ones leave tiny objects one pixel."""
 
-Shape = Literal["ellipse", "box"]
+Shape = Literal["ellipse", "box", "grabcut"]
+"""What stands in for a mask. GrabCut's masks are found beforehand (`outlines.py`); where it fails, the ellipse."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _radius(label: Label, geometry: Letterbox, *, size_px: int, shape: Shape) ->
     at = np.arange(size_px, dtype=np.float32) + 0.5
     dx = np.abs(at - center_x)[None, :] / max((x2 - x1) / 2, 0.5)
     dy = np.abs(at - center_y)[:, None] / max((y2 - y1) / 2, 0.5)
-    radius: FloatArray = (np.hypot(dx, dy) if shape == "ellipse" else np.maximum(dx, dy)).astype(np.float32)
+    radius: FloatArray = (np.hypot(dx, dy) if shape != "box" else np.maximum(dx, dy)).astype(np.float32)
     # An object smaller than a pixel still has one.
     radius[min(int(center_y), size_px - 1), min(int(center_x), size_px - 1)] = 0
     return radius

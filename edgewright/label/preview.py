@@ -18,6 +18,7 @@ from edgewright.data.rows import Row
 from edgewright.label.instances import MIN_CORE
 from edgewright.label.masks import Shape, rasterize
 from edgewright.label.net import Labeler
+from edgewright.label.outlines import outline
 from edgewright.runtime.boxes import Boxes, Image, IntArray
 from edgewright.runtime.preprocess import letterbox
 
@@ -42,7 +43,8 @@ def _strip(labeler: Labeler, image: Image, *, row: Row, shape: Shape) -> Image:
     size_px = labeler.spec.image_px
     tensor, geometry = letterbox(image, size_px=size_px)
     plain = (tensor[0].transpose(1, 2, 0) * 255).round().astype(np.uint8)
-    target = rasterize(row.labels, geometry=geometry, size_px=size_px, shape=shape)
+    labels = outline(image, row.labels).labels if shape == "grabcut" else row.labels
+    target = rasterize(labels, geometry=geometry, size_px=size_px, shape=shape)
     sight = labeler.look(image)
     truth = _panel(_tint(plain, target.class_map.astype(np.int64), core=target.core), geometry.to_input(row.boxes))
     guess = _panel(

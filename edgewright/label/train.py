@@ -1,10 +1,15 @@
-"""Trains the labeler on photographs that people labeled.
+"""Trains the labeler on photographs that people labeled, and judges it on photographs that it has not seen.
 
 Decides what it learns from: `train` rows with human (or reviewed) labels. Refuses a data set with synthetic rows in
-it: an independent checker never saw the generator's pictures. Cores tell touching instances apart (`masks.py`).
+it (an independent checker never saw the generator's pictures), and one with too few labels.
 
-A training that was cut short continues from `scratch/labeler-checkpoint.safetensors`, and ends with the same bytes as
-one that was not; a checkpoint of other data, config or seed is not read, and is overwritten.
+Cross-fitting: with `folds` >= 2 as many trainings each leave a part of the photographs out, whole groups at a time, and
+look at that part: temperature, scores and evidence for thresholds come from photographs of `train` that the judging net
+did not see, so that none need be kept back in `val`. What is published is one more training on all of them: the same
+steps and one pass a picture later, where the mean of the folds would cost as many passes as folds and would have seen
+fewer labels; the folds' figures are those of slightly weaker nets. Cost: `(folds + 1) * steps`; `steps` with one fold.
+
+Each training continues from its own checkpoint in `scratch`.
 
     report = train_labeler(real, recipe.train_labeler, out=work, scratch=scratch, seed=0, threads=2, on_progress=silent)
     report.unlearnt                                    # classes without a label to learn from
@@ -13,38 +18,32 @@ one that was not; a checkpoint of other data, config or seed is not read, and is
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from edgewright.artifacts import canonical_json, sha256_bytes
+from edgewright.artifacts import canonical_json
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row, count_by_class
-from edgewright.errors import InputError, StageFailed
-from edgewright.label.batches import Batch, load_examples, random_batch
-from edgewright.label.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgewright.label.loss import loss_of, weigh_classes
-from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec, UNet, pick_device, torch_threads
+from edgewright.errors import InputError
+from edgewright.label.audit import AUDIT_FILE, Suspect, find_suspects
+from edgewright.label.batches import load_examples
+from edgewright.label.evidence import EVIDENCE_FILE, Evidence
+from edgewright.label.fit import Fit, OnStep, Trainer
+from edgewright.label.folds import assign_folds
+from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec, torch_threads
 from edgewright.label.preview import draw_preview
-from edgewright.label.score import ClassScore, calibrate, score_classes
+from edgewright.label.score import ClassScore, HeldOut, calibrate, gather_evidence, look_at, score_classes
 from edgewright.progress import OnProgress
 from edgewright.recipe import TrainLabelerConfig
 
 HISTORY_FILE = "history.json"
 PREVIEW_FILE = "preview.png"
-CHECKPOINT_FILE = "labeler-checkpoint.safetensors"
 TRUSTED_STATES = ("human", "reviewed", "background")
-_HISTORY_EVERY = 10
-_PROGRESS_EVERY_S = 0.5
-_WARM_UP_SHARE = 0.05
-_WEIGHT_DECAY = 1e-2
-_CLIP_NORM = 1.0
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,31 @@ class LabelerReport:
     """What a training came to.
 
     Attributes:
+        folds: trainings that left a part out; 1 where there was none.
+        steps: optimizer steps of all trainings together.
         train_images, val_images: how many photographs it learnt from and was measured on.
         unlearnt: classes without a label in `train`; what the labeler says of them is worth nothing.
-        per_class: on `val`.
+        calibrated_on: `out_of_fold`, `val`, or `none`: the temperature is then 1 and no score has a known worth.
+        out_of_fold: by class, on `train`, each photograph by a net that had not seen it; empty with one fold.
+        val: by class, the published labeler on `val`.
+        suspects: labels of people that a labeler doubts which had not seen them (`audit.json`).
+        mask_fallbacks: boxes in which GrabCut found nothing usable.
         final_loss: of the last step.
-        continued_from: the step a checkpoint was taken up at; 0 for a fresh start.
+        continued_from: steps that earlier runs, cut short, had done already.
     """
 
     classes: tuple[str, ...]
+    folds: int
+    steps: int
     train_images: int
     val_images: int
     unlearnt: tuple[str, ...]
+    calibrated_on: str
     temperature: float
-    per_class: dict[str, ClassScore]
+    out_of_fold: dict[str, ClassScore]
+    val: dict[str, ClassScore]
+    suspects: int
+    mask_fallbacks: int
     final_loss: float
     continued_from: int
     seconds: float
@@ -80,35 +91,45 @@ def train_labeler(
     threads: int,
     on_progress: OnProgress,
 ) -> LabelerReport:
-    """Train, calibrate, measure; write weights, description, history and preview into `out`.
+    """Train, calibrate, measure, audit; write weights, description, evidence, audit, history and preview into `out`.
 
     Raises:
-        InputError: synthetic rows, or no labeled photograph to learn from.
+        InputError: synthetic rows, or too few labeled photographs to learn from.
         StageFailed: the loss is not finite; names the step.
     """
     started = time.monotonic()
     train_rows, val_rows = (trusted_rows(dataset, split) for split in ("train", "val"))
-    learnt = tuple(count > 0 for count in count_by_class(train_rows, len(dataset.classes)))
-    if not any(learnt):
-        raise InputError("no labeled object to learn from", expected="human labels in train", where=dataset.ref.uri)
+    _require_labels(train_rows, config, where=dataset.ref.uri)
     with torch_threads(threads):
-        loop = _Loop(dataset, train_rows, config, checkpoint=scratch / CHECKPOINT_FILE, seed=seed)
-        end = loop.run(on_progress)
-        spec = LabelerSpec(dataset.classes, learnt, config.image_px, config.width, temperature=1.0)
-        labeler, per_class = _measure(Labeler(spec, loop.net.eval()), dataset, val_rows, config)
-        draw_preview(out / PREVIEW_FILE, labeler, dataset=dataset, rows=val_rows, shape=config.mask_from_box)
+        work = _Training(dataset, train_rows, config, scratch=scratch, seed=seed, on_progress=on_progress)
+        parts = work.fit_folds()
+        judged = _judge(work.fit_all(), parts, dataset=dataset, val_rows=val_rows, config=config)
+        draw_preview(
+            out / PREVIEW_FILE,
+            judged.labeler,
+            dataset=dataset,
+            rows=val_rows or train_rows,
+            shape=config.mask_from_box,
+        )
+    learnt = zip(dataset.classes, judged.labeler.spec.learnt, strict=True)
     report = LabelerReport(
         classes=dataset.classes,
+        folds=work.folds,
+        steps=config.steps * len(work.fits),
         train_images=len(train_rows),
         val_images=len(val_rows),
-        unlearnt=tuple(name for name, known in zip(dataset.classes, learnt, strict=True) if not known),
-        temperature=labeler.spec.temperature,
-        per_class=per_class,
-        final_loss=end.history[-1][1],
-        continued_from=loop.continued_from,
+        unlearnt=tuple(name for name, known in learnt if not known),
+        calibrated_on=judged.evidence.source,
+        temperature=judged.labeler.spec.temperature,
+        out_of_fold=judged.out_of_fold,
+        val=judged.val,
+        suspects=len(judged.suspects),
+        mask_fallbacks=work.examples.fallbacks,
+        final_loss=work.fits[-1].history[-1][1],
+        continued_from=sum(fit.continued_from for fit in work.fits),
         seconds=time.monotonic() - started,
     )
-    _write(out, labeler, end, report)
+    _write(out, judged, work.fits, report)
     return report
 
 
@@ -126,87 +147,149 @@ def trusted_rows(dataset: Dataset, split: str) -> list[Row]:
     return [row for row in dataset.select(split=split) if row.state in TRUSTED_STATES]
 
 
-class _Loop:
-    """The optimizer's state, step by step; everything random follows from seed and step."""
+def _require_labels(rows: Sequence[Row], config: TrainLabelerConfig, *, where: str) -> None:
+    if len(rows) < config.min_images:
+        raise InputError(
+            "too few labeled photographs in train to learn from",
+            expected=f"at least {config.min_images}",
+            got=len(rows),
+            where=where,
+            next_step="label more of them, or lower train_labeler.min_images",
+        )
+    if not any(label for row in rows for label in row.labels if not label.ignore):
+        raise InputError("no labeled object to learn from", expected="human labels in train", where=where)
+
+
+class _Training:
+    """The trainings of one labeler: one a fold, then one on everything."""
 
     def __init__(
-        self, dataset: Dataset, rows: Sequence[Row], config: TrainLabelerConfig, *, checkpoint: Path, seed: int
+        self,
+        dataset: Dataset,
+        rows: Sequence[Row],
+        config: TrainLabelerConfig,
+        *,
+        scratch: Path,
+        seed: int,
+        on_progress: OnProgress,
     ) -> None:
-        self.config, self.seed, self.checkpoint = config, seed, checkpoint
+        self.dataset, self.rows, self.config = dataset, rows, config
+        self.scratch, self.seed, self.on_progress = scratch, seed, on_progress
         self.examples = load_examples(dataset, rows, image_px=config.image_px, shape=config.mask_from_box)
-        self.device = pick_device()
-        torch.manual_seed(seed)
-        self.net = UNet(n_classes=len(dataset.classes), width=config.width).to(self.device)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=config.learning_rate, weight_decay=_WEIGHT_DECAY)
-        self.weights = weigh_classes(self.examples, len(dataset.classes)).to(self.device)
-        self.plan = sha256_bytes(canonical_json([dataset.ref.sha256, config.model_dump(), seed]))
-        self.continued_from = 0
+        self.fold_of = assign_folds(rows, folds=config.folds, n_classes=len(dataset.classes), seed=seed)
+        self.folds = 1 + max(self.fold_of)
+        self.fits: list[Fit] = []
 
-    def run(self, on_progress: OnProgress) -> Checkpoint:
-        state = load_checkpoint(self.checkpoint, self.net, self.optimizer, plan=self.plan)
-        self.continued_from = state.step
-        history, reported, total = list(state.history), 0.0, self.config.steps
-        for step in range(state.step, total):
-            loss = self._step(step)
-            last, done = step == total - 1, step + 1
-            if step % _HISTORY_EVERY == 0 or last:
-                history.append((step, loss))
-            if checkpointed := done % self.config.checkpoint_every == 0 and not last:
-                state = Checkpoint(self.plan, done, tuple(history))
-                save_checkpoint(self.checkpoint, self.net, self.optimizer, state=state)
-            if checkpointed or last or time.monotonic() - reported > _PROGRESS_EVERY_S:
-                reported = time.monotonic()
-                on_progress(done, total, f"labeler step, loss {loss:.3f}")
-        return Checkpoint(self.plan, total, tuple(history))
+    def fit_folds(self) -> list[HeldOut]:
+        """The nets that have not seen everything, with what they have not seen; none with one fold."""
+        return list(self._held_out()) if self.folds > 1 else []
 
-    def _step(self, step: int) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * schedule(step, self.config.steps)
-        batch = random_batch(self.examples, size=self.config.batch, seed=self.seed, step=step)
-        batch = Batch(*(part.to(self.device) for part in (batch.images, batch.class_map, batch.core, batch.counts)))
-        loss = loss_of(self.net(batch.images), batch, self.weights)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), _CLIP_NORM)
-        self.optimizer.step()
-        return _finite(float(loss.detach()), step=step, total=self.config.steps)
+    def fit_all(self) -> Labeler:
+        return self._fit(range(len(self.rows)), name="labeler")
 
+    def _held_out(self) -> Iterator[HeldOut]:
+        for fold in range(self.folds):
+            inside, outside = (
+                [i for i, own in enumerate(self.fold_of) if (own == fold) is out] for out in (False, True)
+            )
+            labeler = self._fit(inside, name=f"labeler-fold-{fold}")
+            yield HeldOut(labeler, tuple(self.rows[i] for i in outside), self.examples.take(outside))
 
-def _finite(loss: float, *, step: int, total: int) -> float:
-    if not math.isfinite(loss):
-        raise StageFailed(
-            "the labeler's loss is not a finite number",
-            got=loss,
-            where=f"step {step} of {total}",
-            next_step="lower train_labeler.learning_rate",
+    def _fit(self, at: Sequence[int], *, name: str) -> Labeler:
+        rows, classes = [self.rows[i] for i in at], self.dataset.classes
+        trainer = Trainer(
+            self.examples.take(at),
+            self.config,
+            n_classes=len(classes),
+            origin=[self.dataset.ref.sha256, [row.id for row in rows]],
+            checkpoint=self.scratch / f"{name}-checkpoint.safetensors",
+            seed=self.seed,
         )
-    return loss
+        self.fits.append(trainer.run(self._reporter()))
+        learnt = tuple(count > 0 for count in count_by_class(rows, len(classes)))
+        spec = LabelerSpec(classes, learnt, self.config.image_px, self.config.width, temperature=1.0)
+        return Labeler(spec, self.fits[-1].net)
+
+    def _reporter(self) -> OnStep:
+        number, trainings, steps = len(self.fits), self.folds + 1 if self.folds > 1 else 1, self.config.steps
+        what = "on all photographs" if number == trainings - 1 else f"without fold {number + 1} of {self.folds}"
+
+        def report(done: int, loss: float) -> None:
+            self.on_progress(number * steps + done, trainings * steps, f"labeler step {what}, loss {loss:.3f}")
+
+        return report
 
 
-def schedule(step: int, total: int) -> float:
-    """The learning rate's factor in (0, 1]: linear warm-up, then a half cosine to 0."""
-    warm_up = max(1, round(total * _WARM_UP_SHARE))
-    if step < warm_up:
-        return (step + 1) / (warm_up + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+@dataclass(frozen=True)
+class _Judged:
+    """The calibrated labeler and what is known of it."""
+
+    labeler: Labeler
+    evidence: Evidence
+    out_of_fold: dict[str, ClassScore]
+    val: dict[str, ClassScore]
+    suspects: tuple[Suspect, ...]
 
 
-def _measure(
-    labeler: Labeler, dataset: Dataset, rows: Sequence[Row], config: TrainLabelerConfig
-) -> tuple[Labeler, dict[str, ClassScore]]:
-    examples = load_examples(dataset, rows, image_px=config.image_px, shape=config.mask_from_box)
-    spec = replace(labeler.spec, temperature=calibrate(labeler.net, examples))
-    labeler = Labeler(spec, labeler.net)
-    return labeler, score_classes(labeler, dataset, rows, examples)
+def _judge(
+    labeler: Labeler,
+    parts: Sequence[HeldOut],
+    *,
+    dataset: Dataset,
+    val_rows: Sequence[Row],
+    config: TrainLabelerConfig,
+) -> _Judged:
+    """Calibrate on what was left out of the folds, or on `val` where there are none."""
+    examples = load_examples(dataset, val_rows, image_px=config.image_px, shape=config.mask_from_box)
+    val = [HeldOut(labeler, tuple(val_rows), examples)]
+    temperature = calibrate(parts or val)
+    held_out, val = ([_warmed(part, temperature) for part in some] for some in (parts, val))
+    val_sights, sights = look_at(val, dataset), look_at(held_out, dataset)
+    classes = dataset.classes
+    evidence = gather_evidence(sights or val_sights, classes, source="out_of_fold" if parts else "val")
+    recall = {index: evidence.by_class[name].recall for index, name in enumerate(classes)}
+    return _Judged(
+        labeler=val[0].labeler,
+        evidence=evidence,
+        out_of_fold=score_classes(held_out, sights, classes) if parts else {},
+        val=score_classes(val, val_sights, classes),
+        suspects=find_suspects([*sights, *val_sights], recall=recall, min_doubt=config.suspect_score),
+    )
 
 
-def _write(out: Path, labeler: Labeler, end: Checkpoint, report: LabelerReport) -> None:
+def _warmed(part: HeldOut, temperature: float) -> HeldOut:
+    spec = replace(part.labeler.spec, temperature=temperature)
+    return replace(part, labeler=Labeler(spec, part.labeler.net))
+
+
+def _write(out: Path, judged: _Judged, fits: Sequence[Fit], report: LabelerReport) -> None:
     weights: dict[str, Tensor] = {
-        name: value.detach().cpu().contiguous() for name, value in labeler.net.state_dict().items()
+        name: value.detach().cpu().contiguous() for name, value in judged.labeler.net.state_dict().items()
     }
     (out / WEIGHTS_FILE).write_bytes(save(weights))  # save_file would make a file that its owner alone can read
-    val = {name: asdict(score) for name, score in report.per_class.items()}
-    description = {**labeler.spec.to_json(), "val": val, "val_images": report.val_images}
+    description = {
+        **judged.labeler.spec.to_json(),
+        "folds": report.folds,
+        "calibrated_on": report.calibrated_on,
+        "out_of_fold": _scores(judged.out_of_fold),
+        "val": _scores(judged.val),
+        "val_images": report.val_images,
+    }
     (out / SPEC_FILE).write_bytes(canonical_json(description))
-    history = [{"step": step, "loss": loss} for step, loss in end.history]
-    (out / HISTORY_FILE).write_text(json.dumps(history))
+    (out / EVIDENCE_FILE).write_bytes(canonical_json(judged.evidence.to_json()))
+    (out / AUDIT_FILE).write_bytes(canonical_json([suspect.to_json() for suspect in judged.suspects]))
+    (out / HISTORY_FILE).write_text(json.dumps(_history(fits)))
+
+
+def _scores(by_class: Mapping[str, ClassScore]) -> dict[str, dict[str, float | None]]:
+    return {name: asdict(score) for name, score in by_class.items()}
+
+
+def _history(fits: Sequence[Fit]) -> list[dict[str, float]]:
+    """A row a step: the loss of the published training, and those of the folds."""
+    rows: dict[int, dict[str, float]] = {}
+    for number, fit in enumerate(fits):
+        name = "loss" if number == len(fits) - 1 else f"fold_{number + 1}_loss"
+        for step, loss in fit.history:
+            rows.setdefault(step, {"step": step})[name] = loss
+    return [rows[step] for step in sorted(rows)]

@@ -88,7 +88,7 @@ def photographs(publish) -> Dataset:
 def trained(photographs, tmp_path_factory):
     """(report, folder) of a labeler that has learnt the scenes."""
     out, scratch = tmp_path_factory.mktemp("labeler"), tmp_path_factory.mktemp("scratch")
-    config = TrainLabelerConfig(image_px=64, steps=100, batch=8, width=8, learning_rate=5e-3)
+    config = TrainLabelerConfig(image_px=64, steps=100, batch=8, width=8, learning_rate=5e-3, folds=2)
     report = train_labeler(
         photographs, config, out=out, scratch=scratch, seed=0, threads=1, on_progress=lambda *progress: None
     )

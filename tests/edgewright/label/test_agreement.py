@@ -7,7 +7,7 @@ from edgewright.label.agreement import Agreement, Decision, Judgment, compare, d
 from edgewright.recipe import LabelConfig
 from edgewright.runtime.boxes import Boxes
 
-CONFIG = LabelConfig(keep_iou=0.6, drop_iou=0.3, min_score=0.5)
+CONFIG = LabelConfig(keep_iou=0.6, drop_iou=0.3, min_score=0.5, correct_score=0.9375)
 A, B = (0, 0, 10, 10), (20, 20, 30, 30)
 
 
@@ -21,6 +21,7 @@ def boxes(*rows):
     [
         ([(A, 0, 1)], [(A, 0, 0.9)], ["keep"], ()),  # exactly there
         ([(A, 0, 1)], [((0, 0, 10, 5), 0, 0.9)], ["review"], ()),  # half of it
+        ([(A, 0, 1)], [((0, 0, 10, 5), 0, 0.95)], ["correct"], ()),  # the same by a labeler that is sure
         ([(A, 0, 1)], [((8, 0, 18, 10), 0, 0.9)], ["drop"], ()),  # elsewhere, but it was meant
         ([(A, 0, 1)], [(B, 0, 0.9)], ["missed"], (0,)),  # one not seen, one not known
         ([(A, 0, 1)], [(A, 0, 0.2)], ["keep"], ()),  # unsure, and yet it agrees
@@ -78,11 +79,26 @@ def test_share_inside():
     assert inside(boxes((A, 0, 1)), boxes(((0, 0, 5, 10), 0, 1), (B, 0, 1))).tolist() == [[0.5, 0]]
 
 
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_more_overlap_is_never_worse(a, b):
-    order = [Decision.DROP, Decision.REVIEW, Decision.KEEP]
+ORDER = [Decision.DROP, Decision.REVIEW, Decision.CORRECT, Decision.KEEP]
+share = st.floats(0, 1)
+
+
+@given(share, share, share)
+def test_more_overlap_is_never_worse(a, b, score):
     low, high = sorted((a, b))
-    assert order.index(decide(low, CONFIG)) <= order.index(decide(high, CONFIG))
+    assert ORDER.index(decide(low, score, config=CONFIG)) <= ORDER.index(decide(high, score, config=CONFIG))
+
+
+@given(share, share, share)
+def test_a_surer_labeler_is_never_worse(iou, a, b):
+    low, high = sorted((a, b))
+    assert ORDER.index(decide(iou, low, config=CONFIG)) <= ORDER.index(decide(iou, high, config=CONFIG))
+
+
+def test_a_judgment_points_at_its_match():
+    agreement = compare(boxes((A, 0, 1)), boxes((B, 0, 0.9), (A, 0, 0.8)), config=CONFIG)
+    assert (agreement.judgments[0].at, agreement.judgments[0].score) == (1, pytest.approx(0.8))
+    assert compare(boxes((A, 0, 1)), boxes(), config=CONFIG).judgments[0].at == -1
 
 
 corners = st.tuples(*[st.integers(0, 20)] * 2, *[st.integers(1, 12)] * 2)

@@ -10,6 +10,7 @@ from edgewright.label.agreement import Agreement, Decision, Judgment
 from edgewright.label.annotate import annotate, judgeable, relabel
 from edgewright.label.net import LabelerSpec
 from edgewright.recipe import LabelConfig
+from edgewright.runtime.boxes import Boxes
 
 CONFIG = LabelConfig(keep_iou=0.5, drop_iou=0.25, min_score=0.4, max_bad_share=0.4)
 SYNTHETIC = {"origin": "synthetic", "state": "constructed", "split": "train"}
@@ -59,7 +60,8 @@ def test_true_labels_are_kept_and_false_ones_left_out(publish, scene, run):
     assert tuple(left_out) == report.left_out
     assert sum(name.startswith("bad-") for name in left_out) >= 7
     assert sum(not name.startswith("bad-") for name in left_out) <= 1
-    assert report.total.keep + report.total.review + report.total.drop + report.total.missed == 48
+    total = report.total
+    assert total.keep + total.correct + total.review + total.drop + total.missed == 48
     kept = [label for row in derived.usable for label in row.labels if not label.ignore]
     assert all(0.2 < label.confidence <= 1 for label in kept)
     assert all(derived.image(row).shape == (64, 64, 3) for row in derived.usable)
@@ -73,7 +75,11 @@ def test_a_picture_that_is_left_out_says_why_and_where_it_lies(publish, scene, r
     assert out.quarantine.startswith("labeler disagrees: ")
     assert out.parents == ("background.png", dataset.ref.sha256)
     assert out.scores["missed"] + out.scores["phantom"] > 0
-    assert len(out.labels) == 3
+    assert len(out.labels) == 3 + out.scores["phantom"]
+    unknown = [label for label in out.labels if label.source == "phantom"]
+    assert len(unknown) == out.scores["phantom"] > 0
+    assert all(label.ignore and label.confidence >= CONFIG.min_score for label in unknown)
+    assert len({label.instance_id for label in out.labels}) == len(out.labels)
 
 
 def test_everything_else_passes_through(publish, scene, run):
@@ -91,16 +97,32 @@ def test_unlabeled_photographs_get_the_labelers_labels(publish, scene, run, labe
     labels = [label for row in rows.values() for label in row.labels]
     assert {row.state for row in rows.values()} == {"model"}
     assert report.pseudo_labeled_images == 2
-    assert report.pseudo_labels == len(labels) > 3
+    assert report.pseudo_labels == sum(not label.ignore for label in labels) > 3
+    assert report.pseudo_ignored == sum(label.ignore for label in labels)
     assert {(label.source, label.model) for label in labels} == {("labeler", labeler.ref.sha256)}
-    assert all(label.confidence >= CONFIG.min_score for label in labels)
+    for label in labels:
+        limit = report.pseudo_thresholds[("disk", "bar")[label.class_id]]
+        assert label.ignore == (limit is None or label.confidence < limit)
+        assert label.confidence >= CONFIG.pseudo_ignore_score
+
+
+def test_a_class_without_known_precision_gets_ignore_regions_alone(publish, scene, run):
+    dataset = publish([scene(seed, state="unlabeled", labels=(), split="train") for seed in (203, 204)])
+    for changes in ({"pseudo_min_found": 10_000}, {"pseudo_precision": 1.0, "pseudo_min_found": 1000}):
+        report, *_ = run(dataset, CONFIG.model_copy(update=changes))
+        assert report.pseudo_thresholds == {"disk": None, "bar": None}
+        assert report.pseudo_labels == 0
+        assert report.pseudo_ignored > 3
+    report, _, _ = run(dataset, CONFIG.model_copy(update={"pseudo_min_found": 10_000, "pseudo_ignore_score": 1.0}))
+    assert report.pseudo_ignored == 0
 
 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"keep_iou": 0.999}, "keep"),  # nothing is placed so well
-        ({"drop_iou": 0.5}, "review"),  # no room between the two
+        ({"drop_iou": 0.5}, "drop"),  # no room between the two
+        ({"correct_score": 1.0}, "review"),  # never sure enough to correct
         ({"min_score": 1.0}, "phantom"),  # never sure enough
         ({"min_object_px": 64.0}, "unjudged"),  # everything is too small
     ],
@@ -144,6 +166,7 @@ def test_the_same_twice_is_the_same_bytes(publish, scene, run):
     ("decision", "ignore", "source", "confidence"),
     [
         (Decision.KEEP, False, "constructed", 0.4),
+        (Decision.CORRECT, False, "corrected", 0.8),  # how sure the labeler is of its own box
         (Decision.REVIEW, True, "review", 0.4),
         (Decision.DROP, True, "dropped", 0.4),
         (Decision.MISSED, True, "dropped", 0.4),
@@ -152,12 +175,17 @@ def test_the_same_twice_is_the_same_bytes(publish, scene, run):
 )
 def test_what_becomes_of_a_label(decision, ignore, source, confidence):
     hidden = Label(0, 0, (0.0, 0.0, 2.0, 2.0), ignore=True, source="constructed")
-    own = Label(1, 1, (0.0, 0.0, 9.0, 9.0), source="constructed")
-    agreement = Agreement((Judgment(decision, iou=0.5, score=0.8),), ())
-    untouched, label = relabel(Row(id="a", sha256="", labels=(hidden, own)), agreement, model="m")
+    own = Label(1, 1, (0.0, 0.0, 9.0, 9.0), source="constructed", mask="0 81")
+    seen = Boxes.of([[50, 50, 60, 60], [0, 0, 9, 5]], class_id=[0, 1], score=[0.7, 0.8])
+    agreement = Agreement((Judgment(decision, iou=0.5, score=0.8, at=1),), (0,))
+    row = Row(id="a", sha256="", labels=(hidden, own))
+    untouched, label, phantom = relabel(row, agreement, seen=seen, model="m")
     assert untouched == hidden
     assert (label.ignore, label.source, label.confidence) == (ignore, source, pytest.approx(confidence))
-    assert label.xyxy == own.xyxy
+    corrected = decision is Decision.CORRECT
+    assert label.xyxy == ((0, 0, 9, 5) if corrected else own.xyxy)
+    assert (label.replaced_xyxy, label.mask) == ((own.xyxy, "") if corrected else ((), own.mask))
+    assert (phantom.instance_id, phantom.ignore, phantom.source, phantom.model) == (2, True, "phantom", "m")
 
 
 def test_small_objects_and_unlearnt_classes_are_not_judged():

@@ -6,11 +6,14 @@ import pytest
 
 from edgewright.data.rle import encode_mask
 from edgewright.errors import InputError, StageFailed
+from edgewright.label.evidence import Evidence
+from edgewright.label.fit import schedule
 from edgewright.label.net import Labeler
-from edgewright.label.train import schedule, train_labeler, trusted_rows
+from edgewright.label.train import train_labeler, trusted_rows
 from edgewright.recipe import TrainLabelerConfig
 
-TINY = TrainLabelerConfig(image_px=32, steps=8, batch=4, width=8, checkpoint_every=3)
+TINY = TrainLabelerConfig(image_px=32, steps=8, batch=4, width=8, folds=1, min_images=2, checkpoint_every=3)
+FILES = ("labeler.safetensors", "labeler.json", "evidence.json", "audit.json", "history.json", "preview.png")
 
 
 def silent(done, total, what):
@@ -28,31 +31,46 @@ def train(dataset, config, folder, *, on_progress=silent, scratch=None, seed=0):
 def test_it_learns_the_scenes(trained):
     report, out = trained
     assert (report.train_images, report.val_images, report.unlearnt) == (24, 6, ())
-    assert all(score.iou > 0.5 and score.recall > 0.6 and score.precision > 0.6 for score in report.per_class.values())
+    assert all(score.iou > 0.5 and score.recall > 0.6 and score.precision > 0.6 for score in report.val.values())
+    assert (report.folds, report.steps, report.calibrated_on) == (2, 300, "out_of_fold")
     assert 0.25 <= report.temperature <= 4
-    names = {path.name for path in out.iterdir()}
-    assert names == {"labeler.safetensors", "labeler.json", "history.json", "preview.png"}
+    assert {path.name for path in out.iterdir()} == set(FILES)
     history = json.loads((out / "history.json").read_text())
     assert history[-1]["loss"] < 0.6 * history[0]["loss"]
     description = json.loads((out / "labeler.json").read_text())
-    assert description["val"]["disk"]["iou"] == report.per_class["disk"].iou
+    assert description["val"]["disk"]["iou"] == report.val["disk"].iou
+
+
+def test_every_photograph_of_train_is_judged_by_a_net_that_has_not_seen_it(trained, photographs):
+    report, out = trained
+    rows = trusted_rows(photographs, "train")
+    evidence = Evidence.from_json(json.loads((out / "evidence.json").read_text()))
+    assert evidence.source == "out_of_fold"
+    for class_id, name in enumerate(photographs.classes):
+        of_class = evidence.by_class[name]
+        assert of_class.labels == sum(label.class_id == class_id for row in rows for label in row.labels)
+        assert of_class.recall == pytest.approx(report.out_of_fold[name].recall)
+        assert of_class.precision == pytest.approx(report.out_of_fold[name].precision)
+        assert list(of_class.scores) == sorted(of_class.scores, reverse=True)
 
 
 class Killed(Exception):
     pass
 
 
-def test_a_training_cut_short_ends_with_the_same_bytes(photographs, tmp_path):
+@pytest.mark.parametrize(("folds", "killed_at"), [(1, 6), (2, 14), (2, 22)])
+def test_a_training_cut_short_ends_with_the_same_bytes(photographs, tmp_path, folds, killed_at):
     def kill(done, total, what):
-        if done == 6:
+        if done == killed_at:
             raise Killed
 
-    train(photographs, TINY, tmp_path / "whole")
+    config = TINY.model_copy(update={"folds": folds})
+    train(photographs, config, tmp_path / "whole")
     with pytest.raises(Killed):
-        train(photographs, TINY, tmp_path / "cut", on_progress=kill, scratch=tmp_path / "scratch")
-    report = train(photographs, TINY, tmp_path / "cut", scratch=tmp_path / "scratch")
-    assert report.continued_from == 6
-    for name in ("labeler.safetensors", "labeler.json", "history.json", "preview.png"):
+        train(photographs, config, tmp_path / "cut", on_progress=kill, scratch=tmp_path / "scratch")
+    report = train(photographs, config, tmp_path / "cut", scratch=tmp_path / "scratch")
+    assert report.continued_from == killed_at
+    for name in FILES:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
@@ -72,7 +90,7 @@ def test_a_useless_checkpoint_is_a_fresh_start(photographs, tmp_path, spoil):
 
 def test_a_checkpoint_of_another_seed_is_not_continued(photographs, tmp_path):
     train(photographs, TINY, tmp_path, seed=0)
-    assert train(photographs, TINY, tmp_path, seed=0).continued_from == 6
+    assert train(photographs, TINY, tmp_path, seed=0).continued_from == 8
     assert train(photographs, TINY, tmp_path, seed=1).continued_from == 0
 
 
@@ -82,7 +100,7 @@ def test_every_field_changes_the_labeler(photographs, tmp_path):
         return (tmp_path / name / "labeler.safetensors").read_bytes()
 
     base = weights("base", steps=2)
-    changes = {"image_px": 48, "steps": 3, "batch": 5, "width": 16, "learning_rate": 1e-2, "mask_from_box": "box"}
+    changes = {"image_px": 48, "steps": 3, "batch": 5, "width": 16, "learning_rate": 1e-2, "mask_from_box": "grabcut"}
     for field, value in changes.items():
         assert weights(field, **{"steps": 2, field: value}) != base, field
 
@@ -99,9 +117,18 @@ def test_only_labels_that_a_person_gave(publish, scene):
     assert [row.state for row in trusted_rows(publish(pairs), "train")] == ["human", "reviewed", "background"]
 
 
+def test_too_few_labeled_photographs_are_an_error(publish, scene, tmp_path):
+    pairs = [scene(seed, split="train") for seed in range(8)]
+    unlabeled = [scene(seed, split="train", labels=(), state="unlabeled") for seed in range(20, 30)]
+    config = TINY.model_copy(update={"min_images": TrainLabelerConfig().min_images})
+    with pytest.raises(InputError, match=r"too few labeled photographs.*at least 8, got 7.*min_images"):
+        train(publish(pairs[:7] + unlabeled), config, tmp_path)
+    assert train(publish(pairs + unlabeled), config, tmp_path).train_images == 8
+
+
 def test_nothing_labeled_is_an_error(publish, scene, tmp_path):
     with pytest.raises(InputError, match="no labeled object"):
-        train(publish([scene(1, labels=(), state="unlabeled")]), TINY, tmp_path)
+        train(publish([scene(seed, labels=(), state="background") for seed in (1, 2)]), TINY, tmp_path)
 
 
 def test_a_class_without_labels_is_reported(publish, scene, tmp_path):
@@ -112,11 +139,41 @@ def test_a_class_without_labels_is_reported(publish, scene, tmp_path):
     assert spec.learnt == (True, True, False)
 
 
-def test_without_val_rows_nothing_is_measured(publish, scene, tmp_path):
+def test_without_val_rows_and_folds_nothing_is_measured(publish, scene, tmp_path):
     report = train(publish([scene(seed, split="train") for seed in range(6)]), TINY, tmp_path)
-    assert report.val_images == 0
-    assert report.temperature == 1
-    assert all(score.iou is None and score.n == 0 for score in report.per_class.values())
+    assert (report.val_images, report.calibrated_on, report.temperature) == (0, "none", 1)
+    assert report.out_of_fold == {}
+    assert all(score.iou is None and score.n == 0 for score in report.val.values())
+    evidence = Evidence.from_json(json.loads((tmp_path / "evidence.json").read_text()))
+    assert evidence.thresholds(precision=0.01, min_found=1) == {"disk": None, "bar": None}
+
+
+def test_without_val_rows_the_folds_calibrate(publish, scene, tmp_path):
+    config = TINY.model_copy(update={"folds": 3})
+    report = train(publish([scene(seed, split="train") for seed in range(8)]), config, tmp_path)
+    assert (report.folds, report.steps, report.calibrated_on) == (3, 32, "out_of_fold")
+    assert sum(score.n for score in report.out_of_fold.values()) == 24
+
+
+def test_a_wrong_label_is_a_suspect(photographs, publish, scene, tmp_path):
+    """One disk is called a bar: the nets that have not seen it say so."""
+    pairs = [scene(seed, split="train") for seed in range(24)]
+    row, payload = pairs[3]
+    wrong = replace(row.labels[0], class_id=1 - row.labels[0].class_id)
+    pairs[3] = (replace(row, labels=(wrong, *row.labels[1:])), payload)
+    config = TrainLabelerConfig(image_px=64, steps=100, batch=8, width=8, learning_rate=5e-3, suspect_score=0.7)
+    report = train(publish(pairs), config, tmp_path)
+    suspects = json.loads((tmp_path / "audit.json").read_text())
+    assert report.suspects == len(suspects) < 12
+    assert ("scene-003", 0, "swapped") in [(s["image"], s["instance_id"], s["kind"]) for s in suspects]
+
+
+def test_the_surer_it_must_be_the_fewer_suspects(photographs, tmp_path):
+    counts = []
+    for score in (0.0, 0.5, 1.0):
+        config = TINY.model_copy(update={"folds": 2, "suspect_score": score})
+        counts.append(train(photographs, config, tmp_path / str(score)).suspects)
+    assert counts[0] > counts[1] >= counts[2] == 0
 
 
 def test_a_loss_that_is_not_finite_names_the_step(photographs, tmp_path):
@@ -129,8 +186,8 @@ def test_masks_are_learnt_from_where_they_are_given(publish, scene, tmp_path):
     mask = np.zeros((64, 64), bool)
     mask[20:40, 20:40] = True
     masked = tuple(replace(label, mask=encode_mask(mask)) for label in row.labels)
-    train(publish([(row, payload)]), TINY, tmp_path / "boxes")
-    train(publish([(replace(row, labels=masked), payload)]), TINY, tmp_path / "masks")
+    train(publish([(row, payload), scene(2)]), TINY, tmp_path / "boxes")
+    train(publish([(replace(row, labels=masked), payload), scene(2)]), TINY, tmp_path / "masks")
     files = [tmp_path / name / "labeler.safetensors" for name in ("boxes", "masks")]
     assert files[0].read_bytes() != files[1].read_bytes()
 

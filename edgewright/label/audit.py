@@ -1,0 +1,115 @@
+"""People's labels that a labeler doubts which had not seen them: candidates for a second look, never changed here.
+
+Decides, after ObjectLab (Tkachenko et al. 2023, arXiv 2309.00832): an object is *overlooked* where a sure labeler sees
+one that no label knows, *misplaced* where it sees this object elsewhere, *swapped* where it sees another class; and
+*unseen* where it sees nothing of a label, of a class that it otherwise hardly ever misses.
+
+>>> row = Row(id="a", sha256="", labels=(Label(0, 0, (0, 0, 9, 9)),))
+>>> found = Sighting(row, Boxes.of([[0, 0, 9, 9]], class_id=[1], score=[0.9]), learnt=(True, True))
+>>> find_suspects([found], recall={}, min_doubt=0.8)[0].kind
+<Suspicion.SWAPPED: 'swapped'>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from edgewright.data.rows import Label, Row
+from edgewright.errors import ArtifactCorrupt
+from edgewright.label.agreement import match_objects
+from edgewright.label.score import MATCH_IOU, Sighting
+from edgewright.runtime.boxes import Boxes
+
+AUDIT_FILE = "audit.json"
+
+
+class Suspicion(StrEnum):
+    OVERLOOKED = "overlooked"
+    MISPLACED = "misplaced"
+    SWAPPED = "swapped"
+    UNSEEN = "unseen"
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """One doubt. Law: `Suspect.from_json(s.to_json()) == s`.
+
+    Attributes:
+        image: the row's id.
+        instance_id: of the doubted label; -1 for an overlooked object.
+        class_id, xyxy: what the labeler sees, px of the photograph; the label itself where it sees nothing.
+        doubt: how sure the labeler is, in [0, 1]; the class's recall where it sees nothing.
+    """
+
+    image: str
+    instance_id: int
+    kind: Suspicion
+    class_id: int
+    xyxy: tuple[float, float, float, float]
+    doubt: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "kind": self.kind.value, "xyxy": list(self.xyxy)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Suspect:
+        """Raises ArtifactCorrupt."""
+        try:
+            x1, y1, x2, y2 = map(float, value["xyxy"])
+            return cls(
+                image=str(value["image"]),
+                instance_id=int(value["instance_id"]),
+                kind=Suspicion(value["kind"]),
+                class_id=int(value["class_id"]),
+                xyxy=(x1, y1, x2, y2),
+                doubt=float(value["doubt"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactCorrupt("not a suspect label", got=error, where=AUDIT_FILE) from error
+
+
+def find_suspects(
+    sightings: Sequence[Sighting], *, recall: Mapping[int, float | None], min_doubt: float
+) -> tuple[Suspect, ...]:
+    """Worst first.
+
+    Args:
+        recall: class id => how many of its held-out labels the labeler finds.
+        min_doubt: below this a doubt is the labeler's own weakness.
+    """
+    found = [suspect for sighting in sightings for suspect in _doubts(sighting, recall) if suspect.doubt >= min_doubt]
+    return tuple(sorted(found, key=lambda suspect: (-suspect.doubt, suspect.image, suspect.instance_id)))
+
+
+def _doubts(sighting: Sighting, recall: Mapping[int, float | None]) -> Iterator[Suspect]:
+    row, seen = sighting.row, sighting.seen
+    labels = [label for label in row.labels if not label.ignore]
+    matches = match_objects(row.boxes, seen, ignored=row.ignored)
+    for index, label in enumerate(labels):
+        same, swapped = int(matches.same[index]), int(matches.swapped[index])
+        if not sighting.learnt[label.class_id]:
+            continue
+        if same >= 0:
+            if matches.overlap[index, same] < MATCH_IOU:
+                yield _seen(row, seen, same, kind=Suspicion.MISPLACED, instance_id=label.instance_id)
+        elif swapped >= 0:
+            yield _seen(row, seen, swapped, kind=Suspicion.SWAPPED, instance_id=label.instance_id)
+        else:
+            yield _unseen(row, label, recall.get(label.class_id) or 0.0)
+    for at in matches.unexplained:
+        yield _seen(row, seen, at, kind=Suspicion.OVERLOOKED, instance_id=-1)
+
+
+def _seen(row: Row, seen: Boxes, at: int, *, kind: Suspicion, instance_id: int) -> Suspect:
+    x1, y1, x2, y2 = (float(value) for value in seen.xyxy[at])
+    score = float(np.float64(seen.score[at]))
+    return Suspect(row.id, instance_id, kind, int(seen.class_id[at]), (x1, y1, x2, y2), score)
+
+
+def _unseen(row: Row, label: Label, recall: float) -> Suspect:
+    return Suspect(row.id, label.instance_id, Suspicion.UNSEEN, label.class_id, label.xyxy, recall)

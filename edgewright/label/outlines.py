@@ -1,0 +1,112 @@
+"""A person's box → the pixels of the object in it, by GrabCut (Rother, Kolmogorov, Blake 2004).
+
+Decides where the search begins (outside the box is background, the ellipse in it is probably the object, its corners
+probably not) and when its answer is worth nothing: too few pixels, or pixels that do not fill the box that a person
+drew tightly. Then the ellipse stands in. A label that has a mask keeps it; ignored labels get none.
+
+    outlined = outline(image, row.labels)
+    outlined.fallbacks                                 # labels whose ellipse had to do
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgewright.data.rle import Mask, encode_window
+from edgewright.data.rows import Label
+from edgewright.runtime.boxes import Image
+
+MIN_AREA_OF_ELLIPSE = 0.3
+"""Below this share of the ellipse's area GrabCut has collapsed onto a highlight or an edge."""
+MIN_BOX_IOU = 0.7
+"""The mask's own box against the person's: people draw boxes tightly."""
+_CONTEXT = 0.5
+"""Background around the box, as a share of its sides: what the background's colors are learnt from."""
+_MAX_SIDE_PX = 96
+_MIN_PIXELS = 16
+"""In the ellipse, and around the box; the five color clusters of each cannot be told apart with fewer."""
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Outlined:
+    """Attributes: labels: as given, with masks; fallbacks: how many boxes GrabCut found nothing usable in."""
+
+    labels: tuple[Label, ...]
+    fallbacks: int
+
+
+def outline(image: Image, labels: Sequence[Label]) -> Outlined:
+    """Labels in px of `image`, each with its mask where one could be found. Pure."""
+    outlined: list[Label] = []
+    fallbacks = 0
+    for label in labels:
+        if label.mask or label.ignore:
+            outlined.append(label)
+            continue
+        mask = _mask_of(image, label)
+        fallbacks += not mask
+        outlined.append(replace(label, mask=mask))
+    return Outlined(tuple(outlined), fallbacks)
+
+
+def cut_out(image: Image, *, inner_xyxy: tuple[int, int, int, int]) -> Mask | None:
+    """(H, W, 3) with a box in it, px => (H, W) pixels of the object; None where the answer is worth nothing."""
+    begin = _beginning(image.shape[:2], inner_xyxy)
+    probable = np.count_nonzero(begin == cv2.GC_PR_FGD)
+    if min(probable, np.count_nonzero(begin == cv2.GC_BGD)) < _MIN_PIXELS:
+        return None
+    cv2.setRNGSeed(0)  # its clusters begin at random places: the same picture gives the same mask
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    try:
+        found, *_ = cv2.grabCut(image, begin, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:
+        return None  # one of the two kinds has run out of pixels between two rounds
+    mask: Mask = (found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD)
+    return mask if _plausible(mask, probable, inner_xyxy) else None
+
+
+def _mask_of(image: Image, label: Label) -> str:
+    """Run lengths over the whole picture; empty where there is no mask. Large objects are looked at smaller."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = label.xyxy
+    margin = _CONTEXT * max(x2 - x1, y2 - y1)
+    left, top = max(0, int(x1 - margin)), max(0, int(y1 - margin))
+    right, bottom = min(width, int(np.ceil(x2 + margin))), min(height, int(np.ceil(y2 + margin)))
+    window = image[top:bottom, left:right]
+    scale = min(1.0, _MAX_SIDE_PX / max(1, *window.shape[:2]))
+    small_wh = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+    small = cv2.resize(window, small_wh, interpolation=cv2.INTER_AREA) if scale < 1 else np.ascontiguousarray(window)
+    inner = ((x1 - left) * scale, (y1 - top) * scale, (x2 - left) * scale, (y2 - top) * scale)
+    mask = cut_out(small, inner_xyxy=_whole(inner, small_wh))
+    if mask is None:
+        return ""
+    whole = cv2.resize(mask.astype(np.uint8), (right - left, bottom - top), interpolation=cv2.INTER_NEAREST) > 0
+    return encode_window(whole, at_xy=(left, top), shape=(height, width))
+
+
+def _whole(xyxy: Sequence[float], wh: tuple[int, int]) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = (round(value) for value in xyxy)
+    return max(0, x1), max(0, y1), min(wh[0], x2), min(wh[1], y2)
+
+
+def _beginning(shape: tuple[int, ...], xyxy: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
+    begin = np.full(shape, cv2.GC_BGD, dtype=np.uint8)
+    x1, y1, x2, y2 = xyxy
+    y, x = np.mgrid[y1:y2, x1:x2] + 0.5
+    radius = np.hypot((x - (x1 + x2) / 2) / max((x2 - x1) / 2, 0.5), (y - (y1 + y2) / 2) / max((y2 - y1) / 2, 0.5))
+    begin[y1:y2, x1:x2] = np.where(radius <= 1, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+    return begin
+
+
+def _plausible(mask: Mask, ellipse_pixels: int, xyxy: tuple[int, int, int, int]) -> bool:
+    if np.count_nonzero(mask) < MIN_AREA_OF_ELLIPSE * ellipse_pixels:
+        return False
+    y, x = np.nonzero(mask)  # within the box: outside of it is background for good
+    found = (int(np.ptp(x)) + 1) * (int(np.ptp(y)) + 1)
+    return found >= MIN_BOX_IOU * (xyxy[2] - xyxy[0]) * (xyxy[3] - xyxy[1])
