@@ -102,12 +102,20 @@ def _application() -> typer.Typer:
     )
     for command in (run, runs, report, decide, ui, detect, export, gc):
         application.command()(command)
+    application.add_typer(_experiments(), name="experiment")
     application.command(
         name="device",
         help="Forward to edgewright-device: init, update, run, status.",
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     )(_device)
     return application
+
+
+def _experiments() -> typer.Typer:
+    experiments = typer.Typer(help="Experiments on your own data.", no_args_is_help=True)
+    experiments.callback()(lambda: None)  # one command below it stays a command of its own
+    experiments.command(name="label-efficiency")(label_efficiency)
+    return experiments
 
 
 def run(
@@ -146,6 +154,50 @@ def run(
         _print_json(journal.public)
     else:
         print_summary(journal.state)
+
+
+def label_efficiency(
+    recipe: Annotated[str, typer.Argument(help="A preset or a YAML file: how pictures and detectors are made")],
+    source: Annotated[str, typer.Option(help="As for `run`")] = "",
+    project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
+    labels: Annotated[str, typer.Option(help="How many labeled photographs, comma-separated")] = "25,50",
+    draws: Annotated[str, typer.Option(help="Which random orders of the pool")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Seeds of the networks")] = "0",
+    arms: Annotated[str, typer.Option(help="Comma-separated; default: all")] = "",
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every detector")] = 400,
+    results: Annotated[Path, typer.Option(help="One JSON line a finished run; what stands there is skipped")] = Path(
+        "benchmarks/results/label_efficiency.jsonl"
+    ),
+    set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and make none")] = False,
+) -> None:
+    """How many labels does synthetic data save? Paired detectors from the same few photographs."""
+    from edgewright.experiment.plan import efficiency_config, runs_of
+    from edgewright.recipe import resolve
+
+    resolved = resolve(recipe, overrides=set_)
+    if not source and resolved.preset != "demo":
+        raise InputError("--source is needed", expected="a folder, an archive, a video or s3://…", got="nothing")
+    config = efficiency_config(labels=labels, draws=draws, seeds=seeds, arms=arms, steps=steps)
+    if dry_run:
+        for planned in runs_of(config):
+            print(planned.title)
+        return
+    settings = _settings()
+    from edgewright.console import Display
+    from edgewright.launch import run_experiment
+
+    with Display(stages=len(runs_of(config))) as display:
+        journal = run_experiment(
+            resolved,
+            config,
+            settings,
+            source=source or "simulated",
+            project=project or None,
+            results=results,
+            observer=display,
+        )
+    print(journal.state["report"])
 
 
 def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
 from edgewright.errors import EdgewrightError, GateEnded, InputError, WaitingForPerson, describe
+from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings
 from flows.lifecycle import STAGES, lifecycle
@@ -106,7 +107,7 @@ def run_pipeline(request: Request, settings: Settings, *, observer: Observer | N
         EdgewrightError: what ended the run; the journal holds it as `error`.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the same command continues.
     """
-    with home_lock(settings.home), _terminate_as_interrupt(), prefect_server(settings) as server:
+    with home_lock(settings.home), terminate_as_interrupt(), prefect_server(settings) as server:
         journal = Journal.resume_or_begin(
             settings.runs,
             project=request.project,
@@ -156,10 +157,61 @@ def request_of(journal: Journal) -> Request:
     return Request(recipe, state["source"], state["project"], state.get("from_stage", ""), state.get("until", ""))
 
 
+def run_experiment(
+    recipe: Recipe,
+    config: EfficiencyConfig,
+    settings: Settings,
+    *,
+    source: str,
+    project: str | None,
+    results: Path,
+    observer: Observer | None = None,
+) -> Journal:
+    """Run the label-efficiency experiment, or continue it; the journal names the page that it ends with.
+
+    Raises:
+        EdgewrightError: what ended it. KeyboardInterrupt: Ctrl-C; the same command continues after the last line.
+    """
+    request = make_request(recipe, source=source, project=project)
+    plan = sha256_bytes(canonical_json(["label_efficiency", request.plan, config.model_dump(mode="json")]))
+    with home_lock(settings.home), terminate_as_interrupt(), prefect_server(settings) as server:
+        journal = Journal.resume_or_begin(
+            settings.home / "experiments",
+            project=request.project,
+            source=request.source,
+            recipe=recipe.model_dump(mode="json"),
+            plan=plan,
+        )
+        session = _session(request, settings, journal, observer or Silent())
+        status = "failed"
+        try:
+            server.wait()
+            _run_experiment_flow(session, recipe, config, request.source, str(results.resolve()), server.api_url)
+            status = "finished"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            journal.update(status=status)
+            session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status == "finished")
+        return journal
+
+
+def _run_experiment_flow(
+    session: Session, recipe: Recipe, config: EfficiencyConfig, source: str, results: str, api_url: str
+) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.label_efficiency import label_efficiency
+
+    with temporary_settings({PREFECT_API_URL: api_url}), session_open(session), delivered():
+        label_efficiency(recipe, config, source, results)
+
+
 def _run_flow(session: Session, request: Request, *, api_url: str) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: api_url}), session_open(session), _delivered():
+    with temporary_settings({PREFECT_API_URL: api_url}), session_open(session), delivered():
         state = lifecycle(request.recipe, request.source, return_state=True)
         session.journal.update(prefect_flow_run_id=str(state.state_details.flow_run_id))
         session.tracker.tag(session.link.mlflow_parent, {"prefect.flow_run_id": str(state.state_details.flow_run_id)})
@@ -167,7 +219,7 @@ def _run_flow(session: Session, request: Request, *, api_url: str) -> None:
 
 
 @contextmanager
-def _delivered() -> Iterator[None]:
+def delivered() -> Iterator[None]:
     """Prefect sends logs and task states from background threads: let them finish before the server is ended."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
@@ -247,7 +299,7 @@ def _position(name: str) -> int:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
+def terminate_as_interrupt() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does: the checkpoint stands, the journal says interrupted, the server is ended."""
 
     def interrupt(*_: object) -> None:

@@ -124,7 +124,10 @@ class TrainLabelerConfig(Section):
     learning_rate: float = Field(4e-3, gt=0)
     mask_from_box: Literal["ellipse", "box", "grabcut"] = Field("ellipse", description="Where labels have no masks")
     folds: int = Field(
-        2, ge=1, le=20, description="Trainings that each leave a part of train out, to be judged on it; 1: judged on val"
+        2,
+        ge=1,
+        le=20,
+        description="Trainings that each leave a part of train out, to be judged on it; 1: judged on val",
     )
     min_images: int = Field(8, ge=2, description="Fewer labeled photographs in train end the run")
     suspect_score: float = Field(
@@ -137,7 +140,10 @@ class LabelConfig(Section):
     keep_iou: float = Field(0.5, ge=0, le=1, description="Agreement at and above: the label is kept")
     drop_iou: float = Field(0.3, ge=0, le=1, description="Agreement below: the label is dropped")
     correct_score: float = Field(
-        0.9, ge=0, le=1, description="Between the two: a labeler at least this sure corrects the box, else it is reviewed"
+        0.9,
+        ge=0,
+        le=1,
+        description="Between the two: a labeler at least this sure corrects the box, else it is reviewed",
     )
     min_score: float = Field(0.7, ge=0, le=1, description="Segmenter confidence of a component that counts")
     max_bad_share: float = Field(0.5, ge=0, le=1, description="A larger share of dropped, missed, phantom: left out")

@@ -44,5 +44,5 @@ def _fill_gaps(work: Work, history: list[tuple[int, dict[str, float]]]) -> None:
     logged = work.child.steps("map50")
     names = {"map50": "val/map50", "map50_95": "val/map50_95"}
     work.child.log_history(
-        [(epoch, {k: row[v] for k, v in names.items()}) for epoch, row in history if epoch not in logged]
+        [(epoch, {k: row[v] for k, v in names.items() if v in row}) for epoch, row in history if epoch not in logged]
     )

@@ -1,0 +1,47 @@
+"""A finished detector on photographs it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgewright.data.dataset import Dataset
+from edgewright.detect.evaluate import Evaluation, Sample, evaluate
+from edgewright.detect.network import load_float_network
+from edgewright.errors import InputError
+from edgewright.gates.utility import Scores
+from edgewright.progress import OnProgress, silent
+from edgewright.runtime.session import predictor
+
+
+def score_detector(
+    get_path: Callable[[str], Path],
+    dataset: Dataset,
+    *,
+    split: str,
+    score_threshold: float,
+    threads: int,
+    on_progress: OnProgress = silent,
+) -> Evaluation:
+    """Average precision on the labeled real rows of a split. Raises InputError where there are none.
+
+    Args:
+        get_path: gives the local path of one of the detector's files.
+    """
+    rows = dataset.select(split=split, origin="real", labeled=True)
+    if not rows:
+        raise InputError(f"no labeled photograph in {split}", expected="at least 1", where=dataset.ref.uri)
+    network, spec = load_float_network(get_path, threads=threads)
+    dataset.check_classes(spec.classes)
+    return evaluate(
+        predictor(network, spec, score_threshold=score_threshold),
+        (Sample(dataset.image(row), row.boxes, row.ignored) for row in rows),
+        classes=dataset.classes,
+        n_samples=len(rows),
+        on_progress=on_progress,
+    )
+
+
+def scores_of(found: Evaluation) -> Scores:
+    """The numbers that pairs of runs are compared by. A class that was not there has no number."""
+    return Scores(found.map50 or 0.0, found.map50_95 or 0.0, dict(found.ap50_95))

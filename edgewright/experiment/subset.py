@@ -1,0 +1,104 @@
+"""What an arm may see of the data: n labeled photographs and nothing else.
+
+Decides which ones: a seeded order of the pool (`train` and `val`), the first n of it; every k-th of them is `val`, for
+the gate alone, the others are `train`. Subsets of one order are nested in both parts. Photographs of one group never
+stand apart. `test` is never handed out. Refuses more labels than the pool has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.rows import Row
+from edgewright.errors import InputError
+from edgewright.experiment.plan import AssembleConfig, SubsetConfig
+
+
+def pool_rows(dataset: Dataset) -> list[Row]:
+    """Labeled real photographs that are not `test`, by id."""
+    rows = [row for row in dataset.select(origin="real", labeled=True) if row.split != "test"]
+    return sorted(rows, key=lambda row: row.id)
+
+
+def draw_order(rows: Sequence[Row], *, draw: int) -> list[Row]:
+    """The rows in the order of a draw, groups together."""
+    groups = sorted({row.group or row.id for row in rows})
+    shuffled = np.random.default_rng([draw, 7]).permutation(len(groups))
+    rank = {groups[int(at)]: place for place, at in enumerate(shuffled)}
+    return sorted(rows, key=lambda row: (rank[row.group or row.id], row.id))
+
+
+def subset_rows(dataset: Dataset, config: SubsetConfig) -> list[Row]:
+    """The rows of the subset with their new splits. Raises InputError where the pool is too small."""
+    ordered = draw_order(pool_rows(dataset), draw=config.draw)
+    n = len(ordered) if config.labels is None else config.labels
+    if n > len(ordered):
+        raise InputError(
+            "fewer labeled photographs than asked for",
+            expected=f">= {n}",
+            got=len(ordered),
+            where=dataset.ref.uri,
+            next_step="ask for fewer labels, or lower the share of test images (ingest.train_share, ingest.val_share)",
+        )
+    labeled = list(_split(ordered[:n], every=max(2, round(1 / config.held_out_share))))
+    if config.rest == "unlabeled":
+        return labeled + [replace(row, labels=(), state="unlabeled", split="train") for row in ordered[n:]]
+    if config.rest == "held_out":
+        train = [replace(row, split="train") for row in labeled]
+        return train + [replace(row, split="val") for row in ordered[n:]]
+    return labeled
+
+
+def write_subset(dataset: Dataset, config: SubsetConfig, *, writer: DatasetWriter) -> int:
+    """Write the subset as a derived data set; how many rows it has."""
+    for row in subset_rows(dataset, config):
+        writer.link(row, dataset)
+    return len(writer.finish())
+
+
+def assemble(
+    subset: Dataset,
+    extra: Dataset,
+    config: AssembleConfig,
+    *,
+    writer: DatasetWriter,
+    splits: tuple[str, ...] = ("train", "val"),
+) -> dict[str, int]:
+    """Write what a detector is trained on: labeled photographs of the subset, and the extra pictures, all as `train`.
+
+    Args:
+        splits: whose photographs. A subset hands out no `test`; its `val` is the gate's, which training may follow.
+
+    Returns:
+        How many `photographs` and `extra` rows there are.
+    """
+    extra.check_classes(subset.classes)
+    counts = {"photographs": 0, "extra": 0}
+    if config.photographs:
+        for row in (row for row in subset.select(origin="real", labeled=True) if row.split in splits):
+            writer.link(replace(row, split="train"), subset)
+            counts["photographs"] += 1
+    for row in _extra_rows(extra, config.extra):
+        writer.link(replace(row, split="train"), extra)
+        counts["extra"] += 1
+    writer.finish()
+    return counts
+
+
+def _extra_rows(extra: Dataset, kind: str) -> Iterable[Row]:
+    if kind == "synthetic":
+        return extra.select(origin="synthetic", labeled=True)
+    if kind == "pseudo":
+        return [row for row in extra.select(origin="real", labeled=True) if row.state == "model"]
+    return []
+
+
+def _split(rows: Sequence[Row], *, every: int) -> Iterable[Row]:
+    """Every k-th group of the order is `val`, the others `train`."""
+    groups = list(dict.fromkeys(row.group or row.id for row in rows))
+    held_out = set(groups[every - 1 :: every])
+    return (replace(row, split="val" if (row.group or row.id) in held_out else "train") for row in rows)

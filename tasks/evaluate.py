@@ -1,0 +1,31 @@
+"""Evaluate: a float detector on the test photographs."""
+
+from __future__ import annotations
+
+import json
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset
+from edgewright.experiment.plan import EvaluateConfig
+from tasks.stage import Work, stage
+
+EVALUATION_FILE = "evaluation.json"
+
+
+@stage(pools=("gpu",))
+def evaluate(config: EvaluateConfig, detector: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+    """Average precision on the labeled real test images."""
+    from edgewright.experiment.score import score_detector
+
+    found = score_detector(
+        work.open(detector).path,
+        Dataset.open(work.session.store, dataset),
+        split="test",
+        score_threshold=config.score_threshold,
+        threads=work.threads,
+        on_progress=work.on_progress,
+    )
+    with work.session.store.workspace() as out:
+        (out / EVALUATION_FILE).write_text(json.dumps(found.to_json(), sort_keys=True))
+        metrics = {"test/map50": found.map50 or 0.0, "test/map50_95": found.map50_95 or 0.0}
+        return work.publish(out, kind="evaluation", metrics=metrics)

@@ -1,0 +1,171 @@
+"""The experiment's bookkeeping: which runs are open, what is written down of a finished one, what all of them say.
+
+Decides nothing about data or models. A finished run is one line in the results file and one MLflow run below the
+experiment's parent; the conclusion is a picture and a page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from prefect.states import State
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.artifacts.store import write_atomically
+from edgewright.data.dataset import Dataset
+from edgewright.errors import InputError, StageFailed
+from edgewright.experiment.plan import EfficiencyConfig, Run, run_key, runs_of, settings_digest
+from edgewright.experiment.results import Result, append_result, of_project, read_results
+from edgewright.recipe import Recipe
+from tasks.code import library_versions
+from tasks.numbers import numbers_of
+from tasks.session import Session, current_session, session_open
+
+CURVE, PAGE = "label_efficiency.png", "report.html"
+
+
+def ref_of(value: Any) -> ArtifactRef:
+    """What a stage gave a flow: the reference, which stands inside a state where the store knew it."""
+    found: ArtifactRef = value.result() if isinstance(value, State) else value
+    return found
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one run of the experiment made. `gated` judged on the arm's own images, `reference` on the pool's others."""
+
+    recipe: Recipe
+    config: EfficiencyConfig
+    run: Run
+    real: ArtifactRef
+    training: ArtifactRef
+    evaluation: ArtifactRef
+    extra: ArtifactRef
+    gated: ArtifactRef | None
+    reference: ArtifactRef | None
+
+
+def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, results: str) -> list[Run]:
+    """The runs that have no line yet, in order. Raises InputError where a line cannot be read: nothing is lost."""
+    known, unread = read_results(Path(results))
+    if unread:
+        raise InputError(
+            "lines of the results file cannot be read",
+            got="; ".join(unread[:3]),
+            where=results,
+            next_step="repair or remove those lines; every whole line is kept",
+        )
+    keys = {result.key for result in known}
+    return [run for run in runs_of(config) if _key(recipe, config, run, real) not in keys]
+
+
+@contextmanager
+def running(run: Run) -> Iterator[None]:
+    """Stages below this take the run's seed and are watched under its name."""
+    session = _session()
+    session.observer.stage_started(run.title, "control")
+    began = time.monotonic()
+    with session_open(replace(session, link=session.link.model_copy(update={"seed": run.seed}))):
+        yield
+    session.observer.stage_finished(run.title, time.monotonic() - began, cached=False)
+
+
+def record(findings: Findings, results: str) -> Result:
+    """Append the run's line and log it."""
+    session = _session()
+    result = _result(findings, session)
+    append_result(Path(results), result)
+    parent, title = session.link.mlflow_parent, findings.run.title
+    tags = {"edgewright.arm": result.arm, "edgewright.labels": result.labels, "gate.gate_data": result.gate}
+    with session.tracker.child(parent, stage=title, key=result.key, tags=tags) as child:
+        child.log(numbers_of({"map50": result.map50, "map50_95": result.map50_95, "reference": result.reference}))
+        child.log_json(result.to_json(), "result.json")
+    return result
+
+
+def conclude(real: ArtifactRef, results: str) -> Path:
+    """Draw the curve and write the page from every line of this data set; both go to the MLflow parent too."""
+    from edgewright.experiment.analysis import analyze
+    from edgewright.experiment.chart import draw_curve
+    from edgewright.report.experiment import render_experiment
+
+    session = _session()
+    found = of_project(read_results(Path(results))[0], dataset=real.sha256)
+    analysis = analyze(found)
+    folder = session.journal.path.parent
+    picture = draw_curve(analysis, title=session.link.project)
+    write_atomically(folder / CURVE, picture)
+    page = render_experiment(analysis, found, picture, project=session.link.project)
+    write_atomically(folder / PAGE, page.encode())
+    for name in (CURVE, PAGE):
+        session.tracker.client.log_artifact(session.link.mlflow_parent, str(folder / name))
+    session.journal.update(report=str(folder / PAGE))
+    return folder / PAGE
+
+
+def _result(findings: Findings, session: Session) -> Result:
+    run, store = findings.run, session.store
+    measured = store.open(findings.evaluation).json("evaluation.json")
+    counts = store.manifest(findings.training.sha256).record.facts
+    gate = _verdict(session, findings.gated)
+    reference = _verdict(session, findings.reference)
+    return Result(
+        key=_key(findings.recipe, findings.config, run, findings.real),
+        project=session.link.project,
+        dataset=findings.real.sha256,
+        settings=settings_digest(findings.recipe, findings.config, run.arm),
+        arm=run.arm,
+        labels=run.labels,
+        draw=run.draw,
+        seed=run.seed,
+        steps=findings.config.steps,
+        image_px=findings.recipe.train_detector.image_px,
+        n_photographs=counts["photographs"],
+        n_extra=counts["extra"],
+        n_test=measured["n_images"],
+        map50=measured["map50"] or 0.0,
+        map50_95=measured["map50_95"] or 0.0,
+        by_class=measured["ap50_95"],
+        gate=gate.get("outcome", ""),
+        reference=_measurements(session, findings.reference),
+        reference_gate=reference.get("outcome", ""),
+        facts={
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": library_versions(),
+            "gate_sentence": gate.get("sentence", ""),
+            "reference_sentence": reference.get("sentence", ""),
+            "left_out": _left_out(session, findings.extra),
+        },
+    )
+
+
+def _verdict(session: Session, ref: ArtifactRef | None) -> dict[str, Any]:
+    verdict: dict[str, Any] = session.store.open(ref).json("verdict.json") if ref else {}
+    return verdict
+
+
+def _measurements(session: Session, ref: ArtifactRef | None) -> dict[str, float]:
+    if ref is None:
+        return {}
+    evidence = session.store.open(ref).json("evidence.json")
+    return {one["name"]: one["value"] for one in evidence["measurements"] if one["value"] is not None}
+
+
+def _left_out(session: Session, extra: ArtifactRef) -> int:
+    return len(Dataset.open(session.store, extra).quarantined)
+
+
+def _key(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef) -> str:
+    return run_key(run, dataset=real.sha256, settings=settings_digest(recipe, config, run.arm))
+
+
+def _session() -> Session:
+    session = current_session()
+    if session is None:
+        raise StageFailed("an experiment was recorded outside a session")
+    return session

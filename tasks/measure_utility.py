@@ -1,0 +1,43 @@
+"""Measure usefulness: detectors in pairs, with and without the synthetic images; evidence for the data gate."""
+
+from __future__ import annotations
+
+import json
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.data.dataset import Dataset
+from edgewright.gates.utility import Gain, UtilityEvidence
+from edgewright.recipe import MeasureUtilityConfig
+from tasks.numbers import numbers_of
+from tasks.stage import Work, stage
+
+UTILITY_FILE = "utility.json"
+
+
+@stage(pools=("gpu",))
+def measure_utility(
+    config: MeasureUtilityConfig, real: ArtifactRef, synthetic: ArtifactRef, *, work: Work
+) -> ArtifactRef:
+    """Train the pairs that the recipe asks for and measure them on held-out photographs; with none, say so."""
+    from edgewright.experiment.utility import measure_utility as measure
+
+    store = work.session.store
+    evidence = measure(
+        Dataset.open(store, real),
+        Dataset.open(store, synthetic),
+        config,
+        store=store,
+        scratch=work.scratch,
+        seed=work.seed,
+        threads=work.threads,
+        on_progress=work.on_progress,
+    )
+    with store.workspace() as out:
+        (out / UTILITY_FILE).write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True))
+        work.child.log_json(evidence.to_json(), UTILITY_FILE)
+        return work.publish(out, kind="utility_evidence", metrics=_numbers(evidence))
+
+
+def _numbers(evidence: UtilityEvidence) -> dict[str, float]:
+    found = evidence.gain or Gain(0.0, 0.0, 0.0, 0)
+    return numbers_of(found, prefix="utility/") if found.n else {"utility/n": 0.0}
