@@ -55,8 +55,8 @@ class IngestConfig(Section):
 class TrainGeneratorConfig(Section):
     method: Literal["gan", "diffusion", "compositor", "copier", "diffusers"] = Field(
         "gan",
-        description="gan, diffusion: learnt from the train images; compositor: real crops only; diffusers: a pipeline of "
-        "your own; copier: the control that a gate must refuse",
+        description="gan, diffusion: learnt from the train images; compositor: real crops only; "
+        "diffusers: a pipeline of your own; copier: the control that a gate must refuse",
     )
     level: Literal["object", "scene"] = Field(
         "object", description="object: crops for the compositor; scene: whole pictures painted from a layout"
@@ -89,6 +89,14 @@ class TrainGeneratorConfig(Section):
     pipeline: str = Field("", description="diffusers: folder of an inpainting pipeline in safetensors")
     prompt: str = Field("a photo of a {name}", description="diffusers: {name} is the class's name")
     checkpoint_every: int = Field(100, ge=1)
+
+    @model_validator(mode="after")
+    def _fit_the_method(self) -> Self:
+        if self.level == "scene" and self.method not in ("gan", "diffusion"):
+            raise ValueError("level scene needs method gan or diffusion")
+        if (self.method == "diffusers") != bool(self.pipeline):
+            raise ValueError("method diffusers and a folder in pipeline belong together")
+        return self
 
 
 class GenerateConfig(Section):
