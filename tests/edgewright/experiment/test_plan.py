@@ -1,0 +1,114 @@
+"""Which runs there are, and what makes two of them the same."""
+
+import pytest
+from pydantic import ValidationError
+
+from edgewright.errors import RecipeError
+from edgewright.experiment.arms import ARMS, BASELINE, arm_named, arm_recipe
+from edgewright.experiment.plan import (
+    EfficiencyConfig,
+    Run,
+    detector_of,
+    efficiency_config,
+    run_key,
+    runs_of,
+    settings_digest,
+)
+from edgewright.recipe import Recipe
+
+RECIPE = Recipe()
+
+
+def test_every_arm_at_every_n_draw_and_seed_once():
+    config = EfficiencyConfig(labels=(10, 20), draws=(0, 1), seeds=(0, 5))
+    runs = runs_of(config)
+    arms_of_n = [arm for arm in ARMS.values() if not arm.everything]
+    assert len(runs) == len(set(runs)) == len(arms_of_n) * 2 * 2 * 2 + 2  # all photographs: once a seed
+    assert {run.labels for run in runs if run.arm == "all_real"} == {None}
+
+
+def test_the_arms_differ_in_data_alone():
+    kept = {
+        "preset",
+        "seed",
+        "ingest",
+        "generate",
+        "train_labeler",
+        "label",
+        "gate_data",
+        "measure_utility",
+        "quantize",
+    }
+    for name in ARMS:
+        changed = {
+            section
+            for section in Recipe.model_fields
+            if getattr(arm_recipe(RECIPE, name), section) != getattr(RECIPE, section)
+        }
+        assert not changed & kept
+        assert "train_detector" not in changed or name == "strong"  # classic augmentation is the detector's own
+
+
+def test_every_detector_has_the_same_steps_and_chooses_nothing():
+    detectors = [detector_of(arm_recipe(RECIPE, name), EfficiencyConfig(steps=123, epochs=3)) for name in ARMS]
+    assert {(d.steps, d.epochs, d.keep, d.batch, d.image_px) for d in detectors} == {(123, 3, "last", 16, 192)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"generate": {"images": 7}}, {"real", "strong", "pseudo", "all_real"}),  # no matter where nothing is made
+        ({"train_labeler": {"steps": 7}}, {"real", "strong", "all_real"}),
+        ({"train_detector": {"batch": 8}}, set()),
+        ({"quantize": {"calibration_images": 8}}, set(ARMS)),  # what comes after the float detector
+    ],
+)
+def test_a_setting_makes_new_runs_where_it_bears_on_the_result(changes, same):
+    config = EfficiencyConfig()
+    section, values = next(iter(changes.items()))
+    other = RECIPE.model_copy(update={section: getattr(RECIPE, section).model_copy(update=values)})
+    equal = {name for name in ARMS if settings_digest(RECIPE, config, name) == settings_digest(other, config, name)}
+    assert equal == same
+
+
+def test_a_run_is_recognized_by_all_that_it_is():
+    run = Run("gan", 25, 0, 0)
+    keys = {
+        run_key(run, dataset="d", settings="s"),
+        run_key(run, dataset="e", settings="s"),
+        run_key(run, dataset="d", settings="t"),
+        run_key(Run("gan", 25, 1, 0), dataset="d", settings="s"),
+        run_key(Run("gan", 50, 0, 0), dataset="d", settings="s"),
+        run_key(Run("real", 25, 0, 0), dataset="d", settings="s"),
+    }
+    assert len(keys) == 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"arms": ("real", "magic")},
+        {"arms": ("gan",)},  # nothing to compare with
+        {"labels": (4,)},  # too few to learn anything
+        {"labels": ()},
+        {"steps": 0},
+    ],
+)
+def test_a_plan_without_sense_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        EfficiencyConfig(**wrong)
+
+
+def test_words_of_the_command_line():
+    config = efficiency_config(labels="10, 20", draws="0", seeds="1,2", arms="real,gan", steps=5)
+    assert (config.labels, config.draws, config.seeds, config.arms) == ((10, 20), (0,), (1, 2), ("real", "gan"))
+    assert efficiency_config(labels="10", draws="0", seeds="0", arms="", steps=5).arms == tuple(ARMS)
+    for wrong in ({"labels": "ten"}, {"arms": "gan"}, {"labels": "3"}):
+        with pytest.raises(RecipeError):
+            efficiency_config(**{"labels": "10", "draws": "0", "seeds": "0", "arms": "", "steps": 5, **wrong})
+
+
+def test_an_unknown_arm_is_named():
+    with pytest.raises(RecipeError, match="magic"):
+        arm_named("magic")
+    assert arm_named(BASELINE).extra == "none"

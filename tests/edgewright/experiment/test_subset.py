@@ -1,0 +1,142 @@
+"""What an arm may see: n photographs, nested, and nothing of the test split."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgewright.artifacts import Content, Record, open_store
+from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.rows import Label, Row
+from edgewright.errors import InputError
+from edgewright.experiment.plan import AssembleConfig, SubsetConfig
+from edgewright.experiment.subset import assemble, draw_order, pool_rows, subset_rows, write_subset
+
+
+def publish(store, rows_or_writer, classes=("a",)):
+    with store.workspace() as out:
+        writer = DatasetWriter(out, classes=classes)
+        rows_or_writer(writer)
+        ref = store.publish(out, Content(kind="dataset_real", stage="test"), Record())
+    return Dataset.open(store, ref)
+
+
+def row(index, *, split, group=""):
+    label = Label(0, 0, (1.0, 1.0, 9.0, 9.0))
+    return Row(
+        f"{split}-{index:03d}",
+        "",
+        width=16,
+        height=16,
+        split=split,
+        group=group or f"{split}{index}",
+        labels=(label,),
+        state="human",
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(str(tmp_path))
+
+
+@pytest.fixture
+def dataset(store):
+    """30 train rows (of which two a group), 10 val, 10 test, 2 without labels."""
+    rng = np.random.default_rng(0)
+
+    def fill(writer):
+        rows = [row(i, split="train", group=f"g{i // 2}") for i in range(30)]
+        rows += [row(i, split=split) for split in ("val", "test") for i in range(10)]
+        rows += [replace(row(90 + i, split="train"), labels=(), state="unlabeled") for i in range(2)]
+        for one in rows:
+            writer.add(one, encode_png(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)))
+        writer.finish()
+
+    return publish(store, fill)
+
+
+def test_the_pool_has_no_test_image_and_none_without_labels(dataset):
+    assert Counter(row.split for row in pool_rows(dataset)) == {"train": 30, "val": 10}
+
+
+def test_subsets_of_one_draw_are_nested_in_both_parts(dataset):
+    small, large = (subset_rows(dataset, SubsetConfig(labels=n, draw=3)) for n in (10, 20))
+    for split in ("train", "val"):
+        ids = [{row.id for row in rows if row.split == split} for rows in (small, large)]
+        assert ids[0] < ids[1]
+
+
+def test_other_draws_are_other_images(dataset):
+    drawn = [{row.id for row in subset_rows(dataset, SubsetConfig(labels=10, draw=draw))} for draw in range(3)]
+    assert len({frozenset(ids) for ids in drawn}) == 3
+    assert drawn[0] == {row.id for row in subset_rows(dataset, SubsetConfig(labels=10, draw=0))}
+
+
+def test_groups_stay_together_in_the_order_and_the_parts(dataset):
+    order = [row.group for row in draw_order(pool_rows(dataset), draw=1)]
+    assert all(order.count(group) == 1 or order[order.index(group) + 1] == group for group in order)
+    split_of: dict[str, set[str]] = {}
+    for row in subset_rows(dataset, SubsetConfig(draw=1)):
+        split_of.setdefault(row.group, set()).add(row.split)
+    assert all(len(splits) == 1 for splits in split_of.values())
+
+
+@pytest.mark.parametrize(("share", "held_out"), [(0.25, 10), (0.5, 20), (0.1, 4)])
+def test_the_gate_s_share(dataset, share, held_out):
+    rows = subset_rows(dataset, SubsetConfig(held_out_share=share))
+    assert abs(sum(row.split == "val" for row in rows) - held_out) <= 2  # whole groups
+
+
+@pytest.mark.parametrize(
+    ("rest", "states", "splits"),
+    [
+        ("left_out", {"human": 8}, None),
+        ("unlabeled", {"human": 8, "unlabeled": 32}, None),
+        ("held_out", {"human": 40}, {"train": 8, "val": 32}),  # to measure on, never to learn from
+    ],
+)
+def test_what_becomes_of_the_rest(dataset, rest, states, splits):
+    rows = subset_rows(dataset, SubsetConfig(labels=8, rest=rest))
+    assert Counter(row.state for row in rows) == states
+    assert splits is None or Counter(row.split for row in rows) == splits
+    assert all(not row.labels for row in rows if row.state == "unlabeled")
+    assert "test" not in {row.split for row in rows}
+
+
+def test_more_labels_than_there_are(dataset):
+    with pytest.raises(InputError, match="fewer labeled photographs"):
+        subset_rows(dataset, SubsetConfig(labels=41))
+
+
+@pytest.mark.parametrize(
+    ("config", "counts"),
+    [
+        (AssembleConfig(), {"real": 8}),
+        (AssembleConfig(extra="synthetic"), {"real": 8, "synthetic": 3}),
+        (AssembleConfig(extra="synthetic", photographs=False), {"synthetic": 3}),
+        (AssembleConfig(extra="pseudo"), {"real": 9}),  # the one that a model labeled
+    ],
+)
+def test_what_a_detector_is_trained_on(store, dataset, config, counts):
+    own = publish(store, lambda writer: write_subset(dataset, SubsetConfig(labels=8), writer=writer))
+
+    def fill(writer):
+        picture = encode_png(np.zeros((16, 16, 3), np.uint8))
+        for i in range(3):
+            writer.add(replace(row(i, split="train"), id=f"s{i}", origin="synthetic", state="constructed"), picture)
+        writer.add(replace(row(7, split="train"), id="p", state="model"), picture)
+        writer.quarantine(replace(row(8, split="train"), id="q", origin="synthetic", quarantine="refused"))
+        writer.finish()
+
+    extra = publish(store, fill)
+    made = publish(store, lambda writer: assemble(own, extra, config, writer=writer))
+    assert Counter(row.origin for row in made.rows) == counts
+    assert {row.split for row in made.rows} == {"train"}
+
+
+def test_another_class_list_is_refused(store, dataset, tmp_path):
+    other = publish(store, lambda writer: writer.finish(), classes=("b",))
+    with pytest.raises(InputError, match="class lists"):
+        assemble(dataset, other, AssembleConfig(), writer=DatasetWriter(tmp_path / "out", classes=("a",)))
