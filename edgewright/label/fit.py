@@ -19,7 +19,8 @@ from edgewright.errors import StageFailed
 from edgewright.label.batches import Batch, Examples, random_batch
 from edgewright.label.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgewright.label.loss import loss_of, weigh_classes
-from edgewright.label.net import UNet, pick_device
+from edgewright.label.graph import UNet
+from edgewright.label.net import pick_device
 from edgewright.recipe import TrainLabelerConfig
 
 _HISTORY_EVERY = 10

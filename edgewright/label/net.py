@@ -1,11 +1,7 @@
-"""The segmenter: a small UNet, its file, and picture → class probabilities and cores.
+"""The segmenter: its file, and picture → class probabilities and cores.
 
-Decides the graph: a space-to-depth stem (the first convolutions run at half resolution, where they cost a quarter),
-three levels below, logits at half resolution that are doubled smoothly. 0.31 M weights; 0.17 G multiply-adds a picture
-at 128 px and width 16.
-
-    labeler = Labeler.open(artifact, threads=2)
-    labeler.see(image)                                 # Boxes in source px, score = calibrated confidence
+labeler = Labeler.open(artifact, threads=2)
+labeler.see(image)                                 # Boxes in source px, score = calibrated confidence
 """
 
 from __future__ import annotations
@@ -20,11 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edgewright.artifacts import Artifact
 from edgewright.errors import ArtifactCorrupt
+from edgewright.label.graph import UNet
 from edgewright.label.instances import find_instances
 from edgewright.label.masks import picture_area
 from edgewright.runtime.boxes import Boxes, FloatArray, Image
@@ -68,39 +63,6 @@ class LabelerSpec:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactCorrupt("not a labeler's description", got=error, where=SPEC_FILE) from error
-
-
-class Block(nn.Module):
-    """Two 3×3 convolutions."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*_convolution(channels_in, channels_out), *_convolution(channels_out, channels_out))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)  # type: ignore[no-any-return]
-
-
-class UNet(nn.Module):
-    """NCHW float32 RGB [0, 1] => NCHW logits: background, the classes, and last the core."""
-
-    def __init__(self, *, n_classes: int, width: int) -> None:
-        super().__init__()
-        widths = (width, 2 * width, 4 * width, 4 * width)
-        self.stem = nn.Conv2d(12, width, 3, padding=1)
-        self.down = nn.ModuleList(Block(a, b) for a, b in zip((width, *widths[:3]), widths, strict=True))
-        self.up = nn.ModuleList(Block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.head = nn.Conv2d(width, n_classes + 2, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(F.pixel_unshuffle(x - 0.5, 2))
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        for block, skip in zip(self.up, skips[-2::-1], strict=True):
-            x = block(torch.cat([F.interpolate(x, scale_factor=2.0), skip], dim=1))
-        return _double(self.head(x))
 
 
 @dataclass(frozen=True)
@@ -169,16 +131,3 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _double(x: Tensor) -> Tensor:
-    """Twice the size, smoothly, with a backward pass that is deterministic on CUDA (that of bilinear is not)."""
-    return F.avg_pool2d(F.interpolate(x, scale_factor=2.0), 3, stride=1, padding=1, count_include_pad=False)
-
-
-def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(inplace=True),
-    ]

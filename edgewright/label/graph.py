@@ -1,0 +1,60 @@
+"""The segmenter's graph: a small UNet. Imports torch alone, so that a machine with nothing else can run it.
+
+Decides the graph: a space-to-depth stem (the first convolutions run at half resolution, where they cost a quarter),
+three levels below, logits at half resolution that are doubled smoothly. 0.31 M weights; 0.17 G multiply-adds a picture
+at 128 px and width 16.
+
+    logits = UNet(n_classes=3, width=16)(pictures)     # (N, 5, S, S)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*_convolution(channels_in, channels_out), *_convolution(channels_out, channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+class UNet(nn.Module):
+    """NCHW float32 RGB [0, 1] => NCHW logits: background, the classes, and last the core."""
+
+    def __init__(self, *, n_classes: int, width: int) -> None:
+        super().__init__()
+        widths = (width, 2 * width, 4 * width, 4 * width)
+        self.stem = nn.Conv2d(12, width, 3, padding=1)
+        self.down = nn.ModuleList(Block(a, b) for a, b in zip((width, *widths[:3]), widths, strict=True))
+        self.up = nn.ModuleList(Block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.head = nn.Conv2d(width, n_classes + 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(F.pixel_unshuffle(x - 0.5, 2))
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        for block, skip in zip(self.up, skips[-2::-1], strict=True):
+            x = block(torch.cat([F.interpolate(x, scale_factor=2.0), skip], dim=1))
+        return _double(self.head(x))
+
+
+def _double(x: Tensor) -> Tensor:
+    """Twice the size, smoothly, with a backward pass that is deterministic on CUDA (that of bilinear is not)."""
+    return F.avg_pool2d(F.interpolate(x, scale_factor=2.0), 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    ]
