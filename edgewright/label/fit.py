@@ -18,8 +18,8 @@ from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.errors import StageFailed
 from edgewright.label.batches import Batch, Examples, random_batch
 from edgewright.label.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgewright.label.loss import loss_of, weigh_classes
 from edgewright.label.graph import UNet
+from edgewright.label.loss import loss_of, weigh_classes
 from edgewright.label.net import pick_device
 from edgewright.recipe import TrainLabelerConfig
 
