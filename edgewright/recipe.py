@@ -72,7 +72,7 @@ class TrainGeneratorConfig(Section):
     )
     latent: int = Field(64, ge=8, description="GAN: numbers that a crop is drawn from")
     learning_rate: float | None = Field(
-        None, gt=0, description="None: 2e-4 for the GAN (its discriminator's is 4 times that), 1e-3 for diffusion"
+        None, gt=0, description="None: 2e-4 for the GAN (its discriminator's is 4 times that), 3e-3 for diffusion"
     )
     r1_gamma: float = Field(0.02, ge=0, description="GAN: weight of R1 and R2")
     penalty_every: int = Field(4, ge=1, description="GAN: lazy R1/R2, every n-th step, weight scaled by n")

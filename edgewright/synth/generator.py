@@ -12,9 +12,8 @@ MIN_CROPS objects.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,14 +27,26 @@ from edgewright.recipe import TrainGeneratorConfig
 from edgewright.synth.composite import Photometry
 from edgewright.synth.crops import CropBank, build_bank
 from edgewright.synth.layouts import LayoutModel, fit_layouts
-from edgewright.synth.learning import Learnt, is_learnt, learn, open_network, shape_of
-from edgewright.synth.preview import preview_grid
-from edgewright.synth.samplers import CropSampler, crop_sampler
+from edgewright.synth.learning import (
+    Learnt,
+    crop_batches,
+    is_learnt,
+    learn,
+    open_network,
+    shape_of,
+    tile_batches,
+)
+from edgewright.synth.nets import to_pixels
+from edgewright.synth.painting import Painter
+from edgewright.synth.preview import PREVIEW_COLUMNS, opaque, preview_grid
+from edgewright.synth.samplers import CropSampler, Rgba, crop_sampler
 from edgewright.synth.sources import train_rows
+from edgewright.synth.tiles import TileBatches
 from edgewright.synth.training import Point
 
 _LIGHT_IMAGES = 64
-_PREVIEW_CROPS = 8
+Rng = np.random.Generator
+Pair = tuple[list[Rgba], list[Rgba]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,12 @@ class GeneratorReport:
 
 @dataclass(frozen=True)
 class TrainedGenerator:
-    """A generator artifact, opened. `sampler` is None where no network that makes crops was trained."""
+    """A generator artifact, opened.
+
+    Attributes:
+        sampler: what makes crops; None at the scene level, and where real crops are all there is.
+        scenes: what paints whole pictures; None at the object level.
+    """
 
     method: str
     level: str
@@ -68,6 +84,7 @@ class TrainedGenerator:
     bank: CropBank
     photometry: Photometry
     sampler: CropSampler | None
+    scenes: Painter | None
 
 
 def train_generator(
@@ -93,11 +110,23 @@ def train_generator(
     bank = build_bank(dataset, rows, rng=np.random.default_rng([seed, 0]))
     (out / "layout.json").write_bytes(canonical_json(layouts.to_json()))
     bank.save(out / "crops.npz")
+    tiles = tile_batches(dataset, rows, bank, config) if config.level == "scene" else None
     learnt = None
     if is_learnt(config.method):
-        learnt = learn(bank, config, out=out, scratch=scratch, seed=seed, on_progress=on_progress)
+        learnt = learn(
+            tiles or crop_batches(bank, config),
+            config,
+            n_classes=len(bank.class_ids),
+            source=f"{dataset.ref.sha256} {sha256_file(out / 'crops.npz')}",
+            out=out,
+            scratch=scratch,
+            seed=seed,
+            on_progress=on_progress,
+        )
     _write_description(dataset, rows, bank, config, out=out)
-    _write_preview(bank, learnt, config, out=out, seed=seed)
+    rng = np.random.default_rng([seed, 1])
+    pairs = _tile_pairs(tiles, bank, learnt, rng) if tiles and learnt else _crop_pairs(bank, learnt, config, rng)
+    (out / "preview.png").write_bytes(encode_png(preview_grid(pairs, side_px=config.side_px)))
     history = learnt.history if learnt else ()
     (out / "history.json").write_bytes(canonical_json([point.to_json() for point in history]))
     counts = {name: len(bank.of_class(class_id)) for class_id, name in enumerate(dataset.classes)}
@@ -120,15 +149,23 @@ def open_generator(artifact: Artifact, *, solver: str = "heun", sampler_steps: i
     described = artifact.json("generator.json")
     bank = CropBank.load(artifact.path("crops.npz"))
     try:
-        return TrainedGenerator(
+        trained = TrainedGenerator(
             method=str(described["method"]),
             level=str(described["level"]),
             classes=tuple(described["classes"]),
             layouts=LayoutModel.from_json(artifact.json("layout.json")),
             bank=bank,
             photometry=Photometry(**described["photometry"]),
-            sampler=_open_sampler(artifact, described, solver=solver, sampler_steps=sampler_steps),
+            sampler=None,
+            scenes=None,
         )
+        if not is_learnt(trained.method):
+            return trained
+        network, class_ids = open_network(artifact, described), tuple(int(value) for value in described["class_ids"])
+        if trained.level == "scene":
+            painter = Painter(network, class_ids, int(described["scene_px"]), solver, sampler_steps)
+            return replace(trained, scenes=painter)
+        return replace(trained, sampler=crop_sampler(network, class_ids, solver=solver, steps=sampler_steps))
     except (KeyError, TypeError) as error:
         raise ArtifactCorrupt("not a generator", got=error, where=artifact.ref.uri) from error
 
@@ -150,6 +187,7 @@ def _write_description(
         "level": config.level,
         "classes": list(dataset.classes),
         "class_ids": bank.class_ids,
+        "scene_px": config.scene_px,
         "network": asdict(shape_of(config, n_classes=len(bank.class_ids))),
         "photometry": asdict(measure_light(dataset, rows)),
         "dataset": dataset.ref.sha256,
@@ -158,25 +196,25 @@ def _write_description(
     (out / "generator.json").write_bytes(canonical_json(description))
 
 
-def _write_preview(
-    bank: CropBank, learnt: Learnt | None, config: TrainGeneratorConfig, *, out: Path, seed: int
-) -> None:
-    rng = np.random.default_rng([seed, 1])
+def _crop_pairs(bank: CropBank, learnt: Learnt | None, config: TrainGeneratorConfig, rng: Rng) -> list[Pair]:
+    """By class: real crops, and generated ones where there is a network."""
     sampler = crop_sampler(learnt.network, tuple(bank.class_ids)) if learnt else None
     squares = bank.squares(config.side_px)
     pairs = []
     for class_id in bank.class_ids:
         known = [index for index, crop in enumerate(bank.crops) if crop.class_id == class_id]
-        real = [squares[index] for index in rng.permutation(known)[:_PREVIEW_CROPS]]
-        pairs.append((real, sampler.sample([class_id] * _PREVIEW_CROPS, rng) if sampler else []))
-    (out / "preview.png").write_bytes(encode_png(preview_grid(pairs, side_px=config.side_px)))
+        real = [squares[index] for index in rng.permutation(known)[:PREVIEW_COLUMNS]]
+        pairs.append((real, sampler.sample([class_id] * PREVIEW_COLUMNS, rng) if sampler else []))
+    return pairs
 
 
-def _open_sampler(
-    artifact: Artifact, described: dict[str, Any], *, solver: str, sampler_steps: int
-) -> CropSampler | None:
-    if not is_learnt(described["method"]):
-        return None
-    network = open_network(artifact, described)
-    class_ids = tuple(int(value) for value in described["class_ids"])
-    return crop_sampler(network, class_ids, solver=solver, steps=sampler_steps)
+def _tile_pairs(tiles: TileBatches, bank: CropBank, learnt: Learnt, rng: Rng) -> list[Pair]:
+    """Rows of real tiles, and what is painted from the very same layouts."""
+    draw = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    painter = Painter(learnt.network, tuple(bank.class_ids), scene_px=0)
+    pairs = []
+    for _ in bank.class_ids:
+        batch = tiles.draw(PREVIEW_COLUMNS, draw)
+        painted = [painter.paint(planes, rng) for planes in batch.condition.cpu().numpy()]
+        pairs.append(([opaque(tile) for tile in to_pixels(batch.images).cpu().numpy()], [opaque(it) for it in painted]))
+    return pairs

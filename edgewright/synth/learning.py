@@ -3,12 +3,13 @@
 Decides which graph and which step belong to which method; the loop itself does not know. Refuses weights that do not
 fit their description.
 
-    learnt = learn(bank, config, out=work, scratch=scratch, seed=0, on_progress=silent)
+    learnt = learn(crop_batches(bank, config), config, n_classes=3, source=digest, out=work, ...)
     network = open_network(artifact, artifact.json("generator.json"))
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from edgewright.artifacts import Artifact, canonical_json, sha256_bytes, sha256_file
+from edgewright.artifacts import Artifact, canonical_json, sha256_bytes
+from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
 from edgewright.progress import OnProgress
 from edgewright.recipe import TrainGeneratorConfig
 from edgewright.synth.batches import Batches, CropBatches, CropSet
 from edgewright.synth.crops import CropBank
 from edgewright.synth.nets import Generator, NetShape
+from edgewright.synth.scene_nets import SceneGenerator
+from edgewright.synth.tiles import TileBatches, read_scenes
 from edgewright.synth.train_flow import Flow
 from edgewright.synth.train_gan import Gan
-from edgewright.synth.training import Method, Point, Schedule, best_device, train
+from edgewright.synth.training import Point, Schedule, best_device, train
 from edgewright.synth.unet import UNet
 
 _LEARNT = {"gan": Gan, "diffusion": Flow}
@@ -53,15 +58,28 @@ def shape_of(config: TrainGeneratorConfig, *, n_classes: int) -> NetShape:
 
 
 def learn(
-    bank: CropBank, config: TrainGeneratorConfig, *, out: Path, scratch: Path, seed: int, on_progress: OnProgress
+    batches: Batches,
+    config: TrainGeneratorConfig,
+    *,
+    n_classes: int,
+    source: str,
+    out: Path,
+    scratch: Path,
+    seed: int,
+    on_progress: OnProgress,
 ) -> Learnt:
-    """Train the network on the bank's crops, or continue what `scratch` holds of the same work; weights to `out`.
+    """Train the network, or continue what `scratch` holds of the same work; its weights go to `out`.
 
-    Raises InputError for a precision that this machine does not have, StageFailed where training diverges.
+    Args:
+        source: names what the batches are drawn from; a checkpoint of another source is not continued.
+
+    Raises:
+        InputError: this machine does not have the precision.
+        StageFailed: training diverged.
     """
     rng = torch.Generator().manual_seed(seed)
-    method = _method(_crop_batches(bank, config), bank, config, rng=rng, seed=seed)
-    work = {"config": config.model_dump(), "seed": seed, "crops": sha256_file(out / "crops.npz")}
+    method = _LEARNT[config.method](batches, shape_of(config, n_classes=n_classes), config, rng=rng, seed=seed)
+    work = {"config": config.model_dump(), "seed": seed, "source": source}
     trained = train(
         method,
         rng,
@@ -78,7 +96,7 @@ def learn(
 def open_network(artifact: Artifact, described: dict[str, Any]) -> nn.Module:
     """Raises ArtifactCorrupt where the weights do not fit, KeyError or TypeError where the description lacks a word."""
     shape = NetShape(**described["network"])
-    network = UNet(shape) if described["method"] == "diffusion" else Generator(shape)
+    network = _graph(described["method"], shape)
     try:
         network.load_state_dict(load_file(artifact.path(f"{described['method']}.safetensors")))
     except RuntimeError as error:
@@ -86,14 +104,21 @@ def open_network(artifact: Artifact, described: dict[str, Any]) -> nn.Module:
     return network.to(best_device()).eval().requires_grad_(False)
 
 
-def _method(
-    batches: Batches, bank: CropBank, config: TrainGeneratorConfig, *, rng: torch.Generator, seed: int
-) -> Method:
-    shape = shape_of(config, n_classes=len(bank.class_ids))
-    return _LEARNT[config.method](batches, shape, config, rng=rng, seed=seed)
-
-
-def _crop_batches(bank: CropBank, config: TrainGeneratorConfig) -> CropBatches:
+def crop_batches(bank: CropBank, config: TrainGeneratorConfig) -> CropBatches:
+    """Every crop of the bank as a square; classes by their index in `bank.class_ids`."""
     class_ids = bank.class_ids
     index = np.array([class_ids.index(crop.class_id) for crop in bank.crops], np.int64)
     return CropBatches(CropSet(bank.squares(config.side_px), index), best_device())
+
+
+def tile_batches(dataset: Dataset, rows: Sequence[Row], bank: CropBank, config: TrainGeneratorConfig) -> TileBatches:
+    """Tiles of the rows' pictures, `config.scene_px` on their longer side."""
+    class_ids = bank.class_ids
+    scenes = read_scenes(dataset, rows, class_ids=class_ids, scene_px=config.scene_px)
+    return TileBatches(scenes, side_px=config.side_px, n_classes=len(class_ids), device=best_device())
+
+
+def _graph(method: str, shape: NetShape) -> nn.Module:
+    if method == "diffusion":
+        return UNet(shape)
+    return SceneGenerator(shape) if shape.level == "scene" else Generator(shape)

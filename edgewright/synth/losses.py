@@ -24,6 +24,10 @@ def generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def gradient_penalty(logits: Tensor, crops: Tensor) -> Tensor:
-    """E ||∇x D(x)||² / 2; `crops` must require gradients. R1 on real crops, R2 on generated ones."""
-    (gradient,) = torch.autograd.grad(logits.sum(), crops, create_graph=True)
+    """E ||∇x D(x)||² / 2; `crops` must require gradients. R1 on real crops, R2 on generated ones.
+
+    (N,) logits, or (N, P) of patches, whose mean is then D(x).
+    """
+    judged = logits.reshape(len(logits), -1).mean(dim=1)
+    (gradient,) = torch.autograd.grad(judged.sum(), crops, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean() / 2

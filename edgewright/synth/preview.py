@@ -9,7 +9,7 @@ import numpy as np
 from edgewright.runtime.boxes import Image
 from edgewright.synth.crops import Rgba
 
-_COLUMNS = 8
+PREVIEW_COLUMNS = 8
 _GAP_PX = 2
 _BACKDROP = 128
 
@@ -17,14 +17,19 @@ _BACKDROP = 128
 def preview_grid(pairs: Sequence[tuple[Sequence[Rgba], Sequence[Rgba]]], *, side_px: int) -> Image:
     """One row a class: eight real squares, then as many generated ones, each over gray by its opacity."""
     step = side_px + _GAP_PX
-    grid = np.full((len(pairs) * step + _GAP_PX, 2 * _COLUMNS * step + 4 * _GAP_PX, 3), 255, np.uint8)
+    grid = np.full((len(pairs) * step + _GAP_PX, 2 * PREVIEW_COLUMNS * step + 4 * _GAP_PX, 3), 255, np.uint8)
     for line, sides in enumerate(pairs):
         for half, crops in enumerate(sides):
-            for column, rgba in enumerate(crops[:_COLUMNS]):
-                x = _GAP_PX + (half * _COLUMNS + column) * step + half * 2 * _GAP_PX
+            for column, rgba in enumerate(crops[:PREVIEW_COLUMNS]):
+                x = _GAP_PX + (half * PREVIEW_COLUMNS + column) * step + half * 2 * _GAP_PX
                 y = _GAP_PX + line * step
                 grid[y : y + side_px, x : x + side_px] = over_gray(rgba)
     return grid
+
+
+def opaque(rgb: Image) -> Rgba:
+    """(H, W, 3) => (H, W, 4) uint8 without a transparent pixel."""
+    return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
 
 
 def over_gray(rgba: Rgba) -> Image:

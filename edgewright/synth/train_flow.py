@@ -23,7 +23,7 @@ from edgewright.synth.precision import Precision
 from edgewright.synth.training import Method, best_device, finite
 from edgewright.synth.unet import UNet
 
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-3
 EMA_DECAY = 0.995
 _BETAS = (0.9, 0.99)
 _WARM_UP_STEPS = 50

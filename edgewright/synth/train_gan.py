@@ -21,6 +21,7 @@ from edgewright.synth.ema import update_ema
 from edgewright.synth.losses import discriminator_loss, generator_loss, gradient_penalty
 from edgewright.synth.nets import Discriminator, Generator, NetShape
 from edgewright.synth.precision import Precision
+from edgewright.synth.scene_nets import PatchDiscriminator, SceneGenerator
 from edgewright.synth.training import Method, best_device, finite
 
 LEARNING_RATE = 2e-4
@@ -124,7 +125,11 @@ class Gan(Method):
         return finite(loss, step=step, next_step=_NEXT_STEP)
 
 
-def _players(shape: NetShape, *, recompute: bool) -> tuple[Generator, Discriminator]:
+def _players(
+    shape: NetShape, *, recompute: bool
+) -> tuple[Generator | SceneGenerator, Discriminator | PatchDiscriminator]:
+    if shape.level == "scene":
+        return SceneGenerator(shape, recompute=recompute), PatchDiscriminator(shape, recompute=recompute)
     return Generator(shape, recompute=recompute), Discriminator(shape, recompute=recompute)
 
 
