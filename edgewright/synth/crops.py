@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -27,6 +28,7 @@ from edgewright.runtime.boxes import Image
 from edgewright.synth.layouts import Rng
 from edgewright.synth.matte import MARGIN, Mask, matte_from_box, smooth
 from edgewright.synth.sources import cut_sides, side_px, wh_of, whole_labels
+from edgewright.synth.sprites import Pyramid, Rgba
 
 MIN_CROPS = 8
 MAX_PER_CLASS = 400
@@ -35,8 +37,6 @@ MAX_CROP_PX = 160
 _ENOUGH = 8
 _ALONE_SHARE = 0.1
 _NEAREST = 12
-Rgba = npt.NDArray[np.uint8]
-"""(H, W, 4) uint8: RGB and opacity."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,26 @@ class Crop:
     source: str
     masked: bool
 
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        return Pyramid(self.rgba)
+
 
 @dataclass(frozen=True)
 class CropBank:
     crops: tuple[Crop, ...]
 
     def of_class(self, class_id: int) -> list[Crop]:
-        return [crop for crop in self.crops if crop.class_id == class_id]
+        return self._by_class.get(class_id, [])
 
-    @property
+    @cached_property
     def class_ids(self) -> list[int]:
         """Classes that have a crop, ascending."""
-        return sorted({crop.class_id for crop in self.crops})
+        return sorted(self._by_class)
 
     def masked(self, class_id: int) -> bool:
         """Whether every crop of the class has a labeled mask."""
-        return all(crop.masked for crop in self.of_class(class_id))
+        return self._all_masked[class_id]
 
     def squares(self, side_px: int) -> npt.NDArray[np.uint8]:
         """(N, side, side, 4) uint8: every crop as a square, whatever its shape."""
@@ -81,10 +85,24 @@ class CropBank:
         known = self.of_class(class_id)
         if not known:
             raise InputError("no crop of this class", got=class_id)
-        log_sizes = np.log([crop.size_wh for crop in known])
-        distance = np.abs(log_sizes - np.log(size_wh)).sum(axis=1)
-        nearest = np.argsort(distance, kind="stable")[:_NEAREST]
-        return known[int(rng.choice(nearest))]
+        distance = np.abs(self._log_sizes[class_id] - np.log(size_wh)).sum(axis=1)
+        nearest = np.argpartition(distance, _NEAREST)[:_NEAREST] if len(known) > _NEAREST else range(len(known))
+        return known[int(nearest[int(rng.integers(len(nearest)))])]
+
+    @cached_property
+    def _by_class(self) -> dict[int, list[Crop]]:
+        found: dict[int, list[Crop]] = {}
+        for crop in self.crops:
+            found.setdefault(crop.class_id, []).append(crop)
+        return found
+
+    @cached_property
+    def _all_masked(self) -> dict[int, bool]:
+        return {class_id: all(crop.masked for crop in crops) for class_id, crops in self._by_class.items()}
+
+    @cached_property
+    def _log_sizes(self) -> dict[int, npt.NDArray[np.float64]]:
+        return {class_id: np.log([crop.size_wh for crop in crops]) for class_id, crops in self._by_class.items()}
 
     def save(self, path: Path) -> None:
         np.savez_compressed(

@@ -150,11 +150,22 @@ def sample_layout(
     model: LayoutModel, *, wh: tuple[int, int], rng: Rng, steering: Steering = UNSTEERED
 ) -> list[Planned]:
     """A new layout for a picture of `wh` px: every object has a part of at least MIN_BOX_PX in the frame."""
+    return plan_objects(model, draw_objects(model, rng=rng, steering=steering), wh=wh, rng=rng)
+
+
+def draw_objects(model: LayoutModel, *, rng: Rng, steering: Steering = UNSTEERED) -> list[LayoutObject]:
+    """Real objects that may stand together, before they are jittered: the part of `sample_layout` that costs little."""
     base = model.layouts[steering.draw_picture(len(model.layouts), rng)]
     kept = [item for item, draw in zip(base, rng.random(len(base)).tolist(), strict=True) if draw >= EXCHANGED_SHARE]
     drawn = [_draw_new(model, base, rng) for _ in range(int(rng.binomial(len(base), EXCHANGED_SHARE)))]
-    steered = [_steer(model, item, steering, rng) for item in kept + drawn]
-    planned = [_plan(model, item, wh=wh, rng=rng) for item in steered]
+    return [_steer(model, item, steering, rng) for item in kept + drawn]
+
+
+def plan_objects(
+    model: LayoutModel, objects: Sequence[LayoutObject], *, wh: tuple[int, int], rng: Rng
+) -> list[Planned]:
+    """Each object jittered and put into a frame of `wh` px; those with too small a part in it are left out."""
+    planned = [_plan(model, item, wh=wh, rng=rng) for item in objects]
     return [item for item in planned if min(_side_in_frame(item, wh)) >= MIN_BOX_PX]
 
 

@@ -1,0 +1,245 @@
+"""The compositor's pictures: real or generated objects, put into real backgrounds by the layout model.
+
+Decides what each picture shows; picture `i` depends on the generator, the dataset, the config, the seed and `i` alone,
+so the work can be cut anywhere: what is remembered between pictures (plates of sources, reductions of crops) is made
+from the same numbers whenever it is made. The method `copier` returns train images as they are: a control that every
+honest gate refuses, never a way to make data.
+
+    factory = PictureFactory(trained, dataset, config, seed=0)
+    picture = factory.make(17)
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Label, Row
+from edgewright.errors import InputError
+from edgewright.recipe import GenerateConfig
+from edgewright.synth.background import (
+    Plate,
+    SceneObject,
+    keep_some,
+    make_plate,
+    place_objects,
+    random_window,
+    whole_window,
+)
+from edgewright.synth.boxes import Corners, encode_part
+from edgewright.synth.composite import label_scene, paste, vary_light
+from edgewright.synth.generator import TrainedGenerator
+from edgewright.synth.layouts import LayoutObject, Planned, Rng, draw_objects, move, plan_objects
+from edgewright.synth.picture import Picture
+from edgewright.synth.sources import train_rows
+from edgewright.synth.sprites import Pyramid, Sprite
+from edgewright.synth.steering import HARD_SCORE, Steering, steer
+
+MAX_STRETCH = 2.0
+"""A generated crop is not enlarged more than this: beyond, it is a blur, and a real crop takes its place."""
+PLATE_BYTES = 256_000_000
+"""Memory that plates may take; those that were used longest ago are made again when they are needed."""
+_TRIES = 12
+
+
+class PictureFactory:
+    """Law: `make(i)` gives the same picture whatever was made before."""
+
+    def __init__(self, trained: TrainedGenerator, dataset: Dataset, config: GenerateConfig, *, seed: int) -> None:
+        self._trained = trained
+        self._config = config
+        self._seed = seed
+        self._rows = train_rows(dataset)
+        if not self._rows:
+            raise InputError("no train image to build on", expected=">= 1", got=0, where=dataset.ref.uri)
+        self._copied = np.random.default_rng([seed, 2]).permutation(len(self._rows))
+        self._plates = _Plates(dataset, self._rows, longer_px=config.image_px, seed=seed)
+        self._layout_steering, self._background_steering = _steerings(trained, self._rows, config)
+        moved = self._layout_steering.exchange_share
+        self._keep_share = config.keep_share * (1 - np.array(moved or [0.0] * len(trained.classes)))
+
+    def make(self, index: int) -> Picture:
+        if self._trained.method == "copier":
+            return self._copy(int(self._copied[index % len(self._rows)]))
+        return self._compose(np.random.default_rng([self._seed, 3, index]))
+
+    def _copy(self, position: int) -> Picture:
+        plate = self._plates.of(position)
+        window = whole_window(plate.wh, longer_px=self._config.image_px)
+        placed = [item for item in place_objects(plate, window) if item.px]
+        labels = tuple(_as_it_is(item, wh=window.to_wh) for item in placed)
+        return Picture(window.pixels(plate.picture), labels, (self._rows[position].id,), {"kept": len(labels)})
+
+    def _compose(self, rng: Rng) -> Picture:
+        position = self._background_steering.draw_picture(len(self._rows), rng)
+        plate = self._plates.of(position)
+        window = random_window(plate.wh, longer_px=self._config.image_px, rng=rng)
+        stays = keep_some(plate, keep_share=self._keep_share[plate.class_id], rng=rng)
+        image = window.pixels(plate.without(stays))
+        placed = [(item, here) for item, here in zip(place_objects(plate, window), stays, strict=True) if item.px]
+        kept, gone = [item for item, here in placed if here], [item for item, here in placed if not here]
+        planned = _refill(self._plan(kept, n_gone=len(gone), wh=window.to_wh, rng=rng), gone)
+        plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)
+        sprites = self._sprites(plans, rng)
+        pasted = [paste(image, sprite, plan, rng=rng) for sprite, plan in zip(sprites, plans, strict=True)]
+        labels = label_scene(kept, pasted, wh=window.to_wh, min_visible=self._config.min_visible)
+        n_real = sum(bool(sprite.source) for sprite in sprites)
+        return Picture(
+            image=vary_light(image, self._trained.photometry, rng=rng),
+            labels=tuple(labels),
+            parents=tuple(sorted({self._rows[position].id, *(sprite.source for sprite in sprites if sprite.source)})),
+            counts={
+                "kept": len(kept),
+                "pasted_real": n_real,
+                "pasted_generated": len(sprites) - n_real,
+                "no_place": len(planned) - len(plans),
+            },
+        )
+
+    def _plan(self, kept: Sequence[SceneObject], *, n_gone: int, wh: tuple[int, int], rng: Rng) -> list[Planned]:
+        wanted = draw_objects(self._trained.layouts, rng=rng, steering=self._layout_steering)
+        missing = self._still_missing(wanted, kept, n_gone=n_gone, rng=rng)
+        return plan_objects(self._trained.layouts, missing, wh=wh, rng=rng)
+
+    def _still_missing(
+        self, wanted: Sequence[LayoutObject], kept: Sequence[SceneObject], *, n_gone: int, rng: Rng
+    ) -> list[LayoutObject]:
+        """As many objects of a layout as were painted over, at least one, those that the kept ones lack first.
+
+        The picture then holds as many objects as its background did: the layout says which, not how many.
+        """
+        there = Counter(item.label.class_id for item in kept if not item.label.ignore)
+        known = set(self._trained.bank.class_ids)
+        missing: list[LayoutObject] = []
+        spare: list[LayoutObject] = []
+        for position in rng.permutation(len(wanted)).tolist():
+            item = wanted[position]
+            if item.class_id in known:
+                (spare if there[item.class_id] > 0 else missing).append(item)
+                there[item.class_id] -= 1
+        return (missing + spare)[: max(1, n_gone)]
+
+    def _find_places(
+        self, planned: Sequence[Planned], kept: Sequence[SceneObject], *, wh: tuple[int, int], rng: Rng
+    ) -> list[Planned]:
+        """Each object where it was planned, or elsewhere if that place is taken; left out after a dozen tries."""
+        taken = [item.xyxy for item in kept]
+        placed = []
+        for item in planned:
+            for _ in range(_TRIES):
+                if _is_free(item.xyxy, taken, max_overlap=self._config.max_overlap):
+                    placed.append(item)
+                    taken.append(item.xyxy)
+                    break
+                item = move(self._trained.layouts, item, wh=wh, rng=rng)
+        return placed
+
+    def _sprites(self, plans: Sequence[Planned], rng: Rng) -> list[Sprite]:
+        """A crop for each plan: from the network for about `generated_share` of them, else a real one of like size."""
+        sampler = self._trained.sampler
+        if sampler is None:
+            return [self._real(plan, rng) for plan in plans]
+        limit_px = MAX_STRETCH * sampler.side_px
+        chosen = rng.random(len(plans)) < self._config.generated_share
+        wanted = [bool(drawn) and max(_side_px(plan)) <= limit_px for plan, drawn in zip(plans, chosen, strict=True)]
+        ids = [plan.class_id for plan, here in zip(plans, wanted, strict=True) if here]
+        drawn = iter(sampler.sample(ids, rng))
+        bank = self._trained.bank
+        return [
+            Sprite(Pyramid(next(drawn)), plan.class_id, "", bank.masked(plan.class_id))
+            if here
+            else self._real(plan, rng)
+            for plan, here in zip(plans, wanted, strict=True)
+        ]
+
+    def _real(self, plan: Planned, rng: Rng) -> Sprite:
+        width, height = _side_px(plan)
+        longer = self._config.image_px
+        crop = self._trained.bank.choose(plan.class_id, size_wh=(width / longer, height / longer), rng=rng)
+        return Sprite(crop.pyramid, crop.class_id, crop.source, crop.masked)
+
+
+class _Plates:
+    """The plates of train images, made when they are asked for, PLATE_BYTES of them remembered."""
+
+    def __init__(self, dataset: Dataset, rows: Sequence[Row], *, longer_px: int, seed: int) -> None:
+        self._dataset = dataset
+        self._rows = rows
+        self._longer_px = longer_px
+        self._seed = seed
+        self._known: OrderedDict[int, Plate] = OrderedDict()
+        self._bytes = 0
+
+    def of(self, position: int) -> Plate:
+        if position not in self._known:
+            self._known[position] = plate = self._make(position)
+            self._bytes += plate.bytes
+            while self._bytes > PLATE_BYTES and len(self._known) > 1:
+                self._bytes -= self._known.popitem(last=False)[1].bytes
+        self._known.move_to_end(position)
+        return self._known[position]
+
+    def _make(self, position: int) -> Plate:
+        row = self._rows[position]
+        image = self._dataset.image(row)
+        return make_plate(image, row.labels, longer_px=self._longer_px, grain_seed=(self._seed, 4, position))
+
+
+def _steerings(trained: TrainedGenerator, rows: Sequence[Row], config: GenerateConfig) -> list[Steering]:
+    """For layouts and for backgrounds: by the same weights, each over its own pictures."""
+    model = trained.layouts
+    hard = {row.id: row.scores[HARD_SCORE] for row in rows if HARD_SCORE in row.scores}
+    return [
+        steer(
+            model.objects_by_class,
+            pictures,
+            class_balance=config.class_balance,
+            hard_share=config.hard_share,
+            hard=hard,
+        )
+        for pictures in (model.sources or [""] * len(model.layouts), [row.id for row in rows])
+    ]
+
+
+def _as_it_is(item: SceneObject, *, wh: tuple[int, int]) -> Label:
+    """The label of a copied object, moved with the picture."""
+    mask = encode_part(item.shape, item.corner_xy, wh=wh) if item.label.mask else ""
+    return replace(item.label, xyxy=item.xyxy, mask=mask, source="constructed")
+
+
+def _refill(planned: Sequence[Planned], gone: Sequence[SceneObject]) -> list[Planned]:
+    """Objects put where one of their class was painted over, as long as there are such places: paint is no picture."""
+    vacant = list(gone)
+    refilled = []
+    for item in planned:
+        at = next((index for index, place in enumerate(vacant) if place.label.class_id == item.class_id), None)
+        refilled.append(item if at is None else Planned(item.class_id, _centered(item, vacant.pop(at).xyxy)))
+    return refilled
+
+
+def _centered(item: Planned, place: Corners) -> Corners:
+    """The item's box around the center of a place."""
+    width, height = _side_px(item)
+    x, y = (place[0] + place[2]) / 2, (place[1] + place[3]) / 2
+    return (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+def _side_px(plan: Planned) -> tuple[float, float]:
+    x1, y1, x2, y2 = plan.xyxy
+    return (x2 - x1, y2 - y1)
+
+
+def _is_free(box: Corners, taken: Sequence[Corners], *, max_overlap: float) -> bool:
+    """Whether no box shares more than `max_overlap` of the smaller of the two with this one."""
+    x1, y1, x2, y2 = box
+    area = (x2 - x1) * (y2 - y1)
+    for left, top, right, bottom in taken:
+        if left < x2 and x1 < right and top < y2 and y1 < bottom:
+            shared = (min(x2, right) - max(x1, left)) * (min(y2, bottom) - max(y1, top))
+            if shared > max_overlap * max(min(area, (right - left) * (bottom - top)), 1.0):
+                return False
+    return True
