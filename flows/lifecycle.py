@@ -15,6 +15,7 @@ from tasks.gate_model import gate_model
 from tasks.generate import generate
 from tasks.ingest import ingest
 from tasks.label import label
+from tasks.measure_utility import measure_utility
 from tasks.quantize import quantize
 from tasks.release import release
 from tasks.settle import settle_data, settle_model
@@ -28,6 +29,7 @@ STAGES = (
     generate,
     train_labeler,
     label,
+    measure_utility,
     gate_data,
     train_detector,
     quantize,
@@ -45,7 +47,8 @@ def lifecycle(recipe: Recipe, source: str) -> None:
     synthetic = generate(recipe.generate, generator, real)
     labeler = train_labeler(recipe.train_labeler, real)
     labeled = label(recipe.label, labeler, synthetic)
-    gated = gate_data(recipe.gate_data, real, labeled)
+    utility = measure_utility(recipe.measure_utility, real, labeled)
+    gated = gate_data(recipe.gate_data, real, labeled, utility)
     training = settle_data(gated)
     detector = train_detector(recipe.train_detector, training)
     int8 = quantize(recipe.quantize, detector, real)

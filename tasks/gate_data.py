@@ -13,7 +13,9 @@ from tasks.stage import Work, stage
 
 
 @stage(pools=("gpu",))
-def gate_data(config: GateDataConfig, real: ArtifactRef, synthetic: ArtifactRef, *, work: Work) -> ArtifactRef:
+def gate_data(
+    config: GateDataConfig, real: ArtifactRef, synthetic: ArtifactRef, utility: ArtifactRef, *, work: Work
+) -> ArtifactRef:
     """Measure, decide, and admit the synthetic images only on a pass."""
     from edgewright.gates.data_gate import measure_data
 
@@ -28,6 +30,7 @@ def gate_data(config: GateDataConfig, real: ArtifactRef, synthetic: ArtifactRef,
         rows = admit(real_set, synthetic_set, verdict, writer=DatasetWriter(out, classes=real_set.classes))
         (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True))
         (out / "evidence.json").write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True))
+        (out / "utility.json").write_bytes(work.open(utility).path("utility.json").read_bytes())
         work.child.tag({"gate.gate_data": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
         work.child.log_json(verdict.to_json(), "verdict.json")
         metrics = {_metric(c.name): c.value for c in verdict.checks if c.value is not None}

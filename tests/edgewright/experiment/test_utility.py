@@ -1,0 +1,124 @@
+"""Paired trainings: fair, resumable, and honest where there is nothing to measure."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgewright.artifacts import Content, Record, open_store
+from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.rows import Label, Row
+from edgewright.experiment.utility import detector_config, measure_utility
+from edgewright.gates.utility import MIN_PAIRS, Pair, Scores, UtilityEvidence, mean_interval
+from edgewright.progress import silent
+from edgewright.recipe import MeasureUtilityConfig
+
+TINY = MeasureUtilityConfig(pairs=1, steps=4, epochs=2, batch=4, image_px=64, width=0.0625)
+
+
+def squares(store, *, split, origin="real", count):
+    """Pictures with a bright square each."""
+    rng = np.random.default_rng(count)
+    with store.workspace() as out:
+        writer = DatasetWriter(out, classes=("square",))
+        for index in range(count):
+            image = np.full((64, 64, 3), 100, np.uint8) + rng.integers(0, 9, (64, 64, 3), dtype=np.uint8)
+            x, y = (int(value) for value in rng.integers(0, 40, 2))
+            image[y : y + 20, x : x + 20] = 230
+            labels = (Label(0, 0, (float(x), float(y), x + 20.0, y + 20.0)),)
+            state = "human" if origin == "real" else "constructed"
+            where = split[index % len(split)]
+            row = Row(
+                f"{origin}-{index}", "", width=64, height=64, split=where, origin=origin, labels=labels, state=state
+            )
+            writer.add(row, encode_png(image))
+        writer.finish()
+        ref = store.publish(out, Content(kind="dataset_real", stage="test"), Record())
+    return Dataset.open(store, ref)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def measure(store, tmp_path):
+    def run(real, synthetic, config, **changes):
+        scratch = tmp_path / "scratch"
+        scratch.mkdir(exist_ok=True)
+        given = {"store": store, "scratch": scratch, "seed": 3, "threads": 1, "on_progress": silent, **changes}
+        return measure_utility(real, synthetic, config, **given)
+
+    return run
+
+
+def test_a_pair_differs_in_the_synthetic_pictures_alone(store, measure, tmp_path):
+    real = squares(store, split=("train", "train", "val"), count=9)
+    made = squares(store, split=("train",), origin="synthetic", count=4)
+    evidence = measure(real, made, TINY)
+    assert [(pair.seed, set(pair.real.by_class)) for pair in evidence.pairs] == [(3, {"square"})]
+    assert (evidence.n_real, evidence.n_synthetic, evidence.n_held_out, evidence.steps) == (6, 4, 3, 4)
+    assert evidence.gain is None  # one pair is no evidence
+    assert UtilityEvidence.from_json(evidence.to_json()) == evidence
+    # What was trained is not trained again: the scores stand in the scratch folder.
+    calls: list[str] = []
+    again = measure(real, made, TINY, on_progress=lambda done, total, text: calls.append(text))
+    assert again == evidence
+    assert calls == []
+
+
+def test_a_set_against_itself_gains_nothing(store, measure):
+    """Without synthetic rows both sides are the same training: the difference is exactly nothing."""
+    real = squares(store, split=("train", "train", "val"), count=9)
+    made = squares(store, split=("train",), origin="synthetic", count=4)
+    evidence = measure(real, made, TINY.model_copy(update={"real_share": 1.0}))
+    pair = evidence.pairs[0]
+    assert pair.real == pair.both
+
+
+@pytest.mark.parametrize(
+    ("pairs", "splits", "synthetic", "problem"),
+    [
+        (0, ("train", "val"), 4, "not measured"),
+        (1, ("train", "val"), 0, "no synthetic picture"),
+        (1, ("val",), 4, "to train on"),
+        (1, ("train",), 4, "to measure on"),
+    ],
+)
+def test_where_there_is_nothing_to_measure_it_says_so(store, measure, pairs, splits, synthetic, problem):
+    made = squares(store, split=("train",), origin="synthetic", count=synthetic)
+    evidence = measure(squares(store, split=splits, count=4), made, TINY.model_copy(update={"pairs": pairs}))
+    assert problem in evidence.problem
+    assert evidence.gain is None
+
+
+def test_both_sides_take_the_last_epoch():
+    config = detector_config(TINY)
+    assert (config.keep, config.steps, config.real_share) == ("last", 4, 0.5)
+
+
+def pairs(*deltas):
+    return tuple(
+        Pair(seed, Scores(0.5, 0.3, {"a": 0.3, "b": 0.1}), Scores(0.5, 0.3 + delta, {"a": 0.3 - delta}))
+        for seed, delta in enumerate(deltas)
+    )
+
+
+def test_the_interval_is_student_s():
+    """scipy.stats.t.interval(0.9, 2, mean, sd / sqrt(3)) of 1, 2 and 3 points."""
+    from scipy.stats import t
+
+    found = mean_interval([0.01, 0.02, 0.03])
+    assert (found.low, found.high) == pytest.approx(t.interval(0.9, 2, 0.02, 0.01 / 3**0.5), abs=1e-5)
+
+
+def test_classes_apart():
+    evidence = UtilityEvidence(pairs(0.01, 0.02, 0.03))
+    assert evidence.gain_of("a").mean == pytest.approx(-0.02)  # type: ignore[union-attr]
+    assert evidence.gain_of("b") is None  # not measured on both sides
+
+
+def test_fewer_pairs_than_needed_are_no_evidence():
+    assert UtilityEvidence(pairs(*[0.1] * (MIN_PAIRS - 1))).gain is None
+    assert replace(UtilityEvidence(), pairs=pairs(*[0.1] * MIN_PAIRS)).gain is not None
