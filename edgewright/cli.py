@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from edgewright.errors import EdgewrightError, InputError, MissingExtra, StageFailed, describe
-from edgewright.settings import Settings, configure_libraries, read_settings
+from edgewright.home import home_settings, home_store
+from edgewright.settings import Settings
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef, Store
@@ -102,20 +103,15 @@ def _application() -> typer.Typer:
     )
     for command in (run, runs, report, decide, ui, detect, export, gc):
         application.command()(command)
-    application.add_typer(_experiments(), name="experiment")
+    from edgewright.cli_groups import add_groups
+
+    add_groups(application)
     application.command(
         name="device",
         help="Forward to edgewright-device: init, update, run, status.",
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     )(_device)
     return application
-
-
-def _experiments() -> typer.Typer:
-    experiments = typer.Typer(help="Experiments on your own data.", no_args_is_help=True)
-    experiments.callback()(lambda: None)  # one command below it stays a command of its own
-    experiments.command(name="label-efficiency")(label_efficiency)
-    return experiments
 
 
 def run(
@@ -134,7 +130,7 @@ def run(
     resolved = resolve(recipe, overrides=set_)
     if not source and resolved.preset != "demo":
         raise InputError("--source is needed", expected="a folder, an archive, a video or s3://…", got="nothing")
-    settings = _settings()
+    settings = home_settings()
     from edgewright.console import Display, print_plan, print_summary
     from edgewright.launch import STAGE_NAMES, make_request, plan_run, run_pipeline
 
@@ -156,53 +152,9 @@ def run(
         print_summary(journal.state)
 
 
-def label_efficiency(
-    recipe: Annotated[str, typer.Argument(help="A preset or a YAML file: how pictures and detectors are made")],
-    source: Annotated[str, typer.Option(help="As for `run`")] = "",
-    project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
-    labels: Annotated[str, typer.Option(help="How many labeled photographs, comma-separated")] = "25,50",
-    draws: Annotated[str, typer.Option(help="Which random orders of the pool")] = "0,1,2",
-    seeds: Annotated[str, typer.Option(help="Seeds of the networks")] = "0",
-    arms: Annotated[str, typer.Option(help="Comma-separated; default: all")] = "",
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every detector")] = 400,
-    results: Annotated[Path, typer.Option(help="One JSON line a finished run; what stands there is skipped")] = Path(
-        "benchmarks/results/label_efficiency.jsonl"
-    ),
-    set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and make none")] = False,
-) -> None:
-    """How many labels does synthetic data save? Paired detectors from the same few photographs."""
-    from edgewright.experiment.plan import efficiency_config, runs_of
-    from edgewright.recipe import resolve
-
-    resolved = resolve(recipe, overrides=set_)
-    if not source and resolved.preset != "demo":
-        raise InputError("--source is needed", expected="a folder, an archive, a video or s3://…", got="nothing")
-    config = efficiency_config(labels=labels, draws=draws, seeds=seeds, arms=arms, steps=steps)
-    if dry_run:
-        for planned in runs_of(config):
-            print(planned.title)
-        return
-    settings = _settings()
-    from edgewright.console import Display
-    from edgewright.launch import run_experiment
-
-    with Display(stages=len(runs_of(config))) as display:
-        journal = run_experiment(
-            resolved,
-            config,
-            settings,
-            source=source or "simulated",
-            project=project or None,
-            results=results,
-            observer=display,
-        )
-    print(journal.state["report"])
-
-
 def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
     """List past runs, newest first."""
-    settings = _settings()
+    settings = home_settings()
     from edgewright.console import print_runs
     from tasks.journal import journals
 
@@ -215,7 +167,7 @@ def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
 
 def report(run: Annotated[str, typer.Argument(help="A run's id, or `latest`")]) -> None:
     """Write a run's report again and print its path."""
-    settings = _settings()
+    settings = home_settings()
     from edgewright.launch import reopen
     from tasks.journal import find_journal
     from tasks.report import write_report
@@ -233,7 +185,7 @@ def decide(
     """Answer a gate that asked a person; `real_only` continues the run at once."""
     import getpass
 
-    settings = _settings()
+    settings = home_settings()
     from edgewright.console import Display, print_summary
     from edgewright.launch import STAGE_NAMES, decide_run, request_of, run_pipeline
     from tasks.journal import find_journal
@@ -252,7 +204,7 @@ def ui(
     prefect_port: Annotated[int, typer.Option()] = 4200,
 ) -> None:
     """Serve MLflow and Prefect on this home until Ctrl-C."""
-    settings = _settings()
+    settings = home_settings()
     from tasks.interfaces import serve_interfaces
 
     serve_interfaces(
@@ -274,7 +226,7 @@ def detect(
     from edgewright.runtime.preprocess import read_image
     from edgewright.runtime.session import load_network, predictor
 
-    settings = _settings()
+    settings = home_settings()
     path, spec = _find_model(model, settings)
     predict = predictor(load_network(path, threads=settings.threads), spec, score_threshold=score or None)
     out.mkdir(parents=True, exist_ok=True)
@@ -301,8 +253,8 @@ def export(
     from edgewright.data.dataset import Dataset
     from edgewright.data.export import export_dataset
 
-    settings = _settings()
-    store = _store(settings)
+    settings = home_settings()
+    store = home_store(settings)
     ref = _find_dataset(dataset, store, settings)
     print(f"{export_dataset(Dataset.open(store, ref), out, layout=format_)} images in {out}")
 
@@ -312,12 +264,12 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
 ) -> None:
     """Remove artifacts that no kept run, registered model or release reaches."""
-    settings = _settings()
+    settings = home_settings()
     from tasks.journal import home_lock
     from tasks.sweep import plan_sweep, sweep
     from tasks.tracking import Tracker
 
-    store = _store(settings)
+    store = home_store(settings)
     with home_lock(settings.home):
         plan = plan_sweep(store, settings, Tracker(settings.mlflow_tracking_uri, settings.home), keep=keep)
         if not dry_run:
@@ -331,18 +283,6 @@ def _device(context: typer.Context) -> None:
     from edgewright.device.cli import main as device_main
 
     raise typer.Exit(device_main(context.args))
-
-
-def _settings() -> Settings:
-    settings = read_settings()
-    configure_libraries(settings)
-    return settings
-
-
-def _store(settings: Settings) -> Store:
-    from edgewright.artifacts import open_store
-
-    return open_store(settings.store, scratch=settings.scratch / "s3")
 
 
 def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
@@ -377,7 +317,7 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
         raise InputError("the run has no INT8 model", where=text)
     from edgewright.artifacts import ArtifactRef
 
-    artifact = _store(settings).open(ArtifactRef.from_json(refs["quantize"]))
+    artifact = home_store(settings).open(ArtifactRef.from_json(refs["quantize"]))
     return artifact.path("model.onnx"), ModelSpec.from_json(artifact.json("spec.json"))
 
 

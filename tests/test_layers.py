@@ -18,7 +18,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("edgewright", "flows", "tasks", "deployments")
 LIGHT = ("runtime", "simulate", "device", "errors.py", "progress.py")
 LIGHT_BASE = {"numpy", "PIL", "onnxruntime", "tuf", "securesystemslib", "edgewright"}
-OUTERMOST = {"edgewright.cli", "edgewright.launch", "edgewright.console"}
+OUTERMOST = {f"edgewright.{name}" for name in ("cli", "cli_groups", "launch", "console", "home")}
 HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")
 ENVIRONMENT = {
     "edgewright/settings.py": "the one reader",

@@ -1,0 +1,139 @@
+"""Commands in groups: experiments, the gate, reviews. Like `cli.py`, the outermost layer: words in, sentences out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edgewright.errors import InputError
+from edgewright.home import home_settings, home_store
+from edgewright.settings import Settings
+
+if TYPE_CHECKING:
+    from edgewright.artifacts import ArtifactRef
+    from edgewright.recipe import LabelConfig
+
+ReviewFormat = Literal["label-studio", "coco", "cvat"]
+
+
+def add_groups(application: typer.Typer) -> None:
+    """`edgewright experiment …`, `edgewright review …`."""
+    experiments = typer.Typer(help="Experiments on your own images.", no_args_is_help=True)
+    experiments.callback()(_nothing)
+    experiments.command(name="label-efficiency")(label_efficiency)
+    reviews = typer.Typer(help="A person looks at what the labeler doubts.", no_args_is_help=True)
+    reviews.command(name="export")(review_export)
+    reviews.command(name="import")(review_import)
+    application.add_typer(experiments, name="experiment")
+    application.add_typer(reviews, name="review")
+
+
+def _nothing() -> None:
+    """Experiments on your own images."""  # with a callback, a group of one command stays a group
+
+
+def label_efficiency(
+    recipe: Annotated[str, typer.Argument(help="A preset or a YAML file: how pictures and detectors are made")],
+    source: Annotated[str, typer.Option(help="As for `run`")] = "",
+    project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
+    labels: Annotated[str, typer.Option(help="How many labeled photographs, comma-separated")] = "25,50",
+    draws: Annotated[str, typer.Option(help="Which random orders of the pool")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Seeds of the networks")] = "0",
+    arms: Annotated[str, typer.Option(help="Comma-separated; default: all")] = "",
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every detector")] = 400,
+    results: Annotated[Path, typer.Option(help="One JSON line a finished run; what stands there is skipped")] = Path(
+        "benchmarks/results/label_efficiency.jsonl"
+    ),
+    set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and make none")] = False,
+) -> None:
+    """How many labels does synthetic data save? Paired detectors from the same few photographs."""
+    from edgewright.experiment.plan import efficiency_config, runs_of
+    from edgewright.recipe import resolve
+
+    resolved = resolve(recipe, overrides=set_)
+    if not source and resolved.preset != "demo":
+        raise InputError("--source is needed", expected="a folder, an archive, a video or s3://…", got="nothing")
+    config = efficiency_config(labels=labels, draws=draws, seeds=seeds, arms=arms, steps=steps)
+    if dry_run:
+        for planned in runs_of(config):
+            print(planned.title)
+        return
+    settings = home_settings()
+    from edgewright.console import Display
+    from edgewright.launch import run_experiment
+
+    with Display(stages=len(runs_of(config))) as display:
+        journal = run_experiment(
+            resolved,
+            config,
+            settings,
+            source=source or "simulated",
+            project=project or None,
+            results=results,
+            observer=display,
+        )
+    print(journal.state["report"])
+
+
+def _run_of(run: str, settings: Settings) -> tuple[dict[str, ArtifactRef], LabelConfig]:
+    """A run's artifacts by stage, and the `label` section it was made with."""
+    from edgewright.artifacts import ArtifactRef
+    from edgewright.recipe import LabelConfig
+    from tasks.journal import find_journal
+
+    state = find_journal(settings.runs, run).state
+    refs = {name: ArtifactRef.from_json(ref) for name, ref in state["refs"].items()}
+    return refs, LabelConfig.model_validate(state["recipe"]["label"])
+
+
+def review_export(
+    run: Annotated[str, typer.Argument(help="A run's id, or `latest`")],
+    to: Annotated[Path, typer.Option(help="A new folder")] = Path("review"),
+    format_: Annotated[ReviewFormat, typer.Option("--format")] = "label-studio",
+    part: Annotated[Literal["real", "synthetic"], typer.Option(help="Photographs, or synthetic pictures")] = "real",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many pictures, the most doubtful ones")] = 100,
+) -> None:
+    """Write the pictures that the labeler doubts, lowest confidence first, for an annotation tool."""
+    settings = home_settings()
+    from tasks.review import export_review_of_run
+
+    refs, config = _run_of(run, settings)
+    done = export_review_of_run(
+        home_store(settings),
+        refs,
+        part=part,
+        to=to,
+        format=format_,
+        limit=limit,
+        config=config,
+        threads=settings.threads,
+    )
+    print(f"{done.images} of {done.doubtful} doubtful pictures in {to}")
+
+
+def review_import(
+    run: Annotated[str, typer.Argument(help="The run that was exported")],
+    file: Annotated[Path, typer.Argument(help="What the annotation tool wrote")],
+    format_: Annotated[Literal["", "label-studio", "coco", "cvat"], typer.Option("--format")] = "",
+    part: Annotated[Literal["real", "synthetic"], typer.Option()] = "real",
+    person: Annotated[str, typer.Option(help="Who reviewed, where the file does not say")] = "",
+) -> None:
+    """Take corrected labels back as a new data set; print its digest."""
+    settings = home_settings()
+    from tasks.review import import_review_of_run
+
+    refs, config = _run_of(run, settings)
+    ref, report = import_review_of_run(
+        home_store(settings),
+        refs,
+        file,
+        part=part,
+        format=format_,
+        person=person,
+        config=config,
+        threads=settings.threads,
+    )
+    print(f"{report.reviewed} pictures reviewed by {', '.join(report.persons)}: {ref.sha256}")

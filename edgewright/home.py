@@ -1,0 +1,24 @@
+"""Where a command works: the home's settings and its store. Part of the outermost layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgewright.settings import Settings, configure_libraries, read_settings
+
+if TYPE_CHECKING:
+    from edgewright.artifacts import Store
+
+
+def home_settings() -> Settings:
+    """The environment, read once a command; the libraries are told before they are imported."""
+    settings = read_settings()
+    configure_libraries(settings)
+    return settings
+
+
+def home_store(settings: Settings) -> Store:
+    """The store, opened; imported here, because a device has none."""
+    from edgewright.artifacts import open_store
+
+    return open_store(settings.store, scratch=settings.scratch / "s3")
