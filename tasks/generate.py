@@ -27,6 +27,7 @@ def generate(config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRe
             writer=writer,
             seed=work.seed,
             threads=work.threads,
+            scratch=work.scratch,
             on_progress=work.on_progress,
         )
         writer.finish()

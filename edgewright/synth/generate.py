@@ -1,31 +1,46 @@
 """Synthetic images with labels by construction, from a generator and the train images it was learnt from.
 
-Decides what each picture shows; picture `i` depends on the generator, the dataset, the config, the seed and `i` alone,
-so the work can be cut anywhere. Refuses a dataset with another class list. The method `copier` returns train images
-as they are: a control that every honest gate refuses, never a way to make data.
+Decides how the work is cut: into shards that this process and its helpers make without overlap, and that stay in the
+scratch folder until the work is done, so that an interruption loses at most one a process. Picture `i` depends on the
+generator, the dataset, the config, the seed and `i` alone, so the result is the same bytes however many processes made
+it. Networks are asked in one thread, because their results may depend on how many there are. Refuses a dataset with
+another class list.
 
-    report = generate(artifact, dataset, config, writer=writer, seed=0, threads=2, on_progress=silent)
+    report = generate(artifact, dataset, config, writer=writer, seed=0, threads=2, scratch=scratch, on_progress=silent)
 """
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from edgewright.artifacts import Artifact
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rows import Row
+from edgewright.data.rows import Row, count_by_class
 from edgewright.progress import OnProgress
 from edgewright.recipe import GenerateConfig
 from edgewright.synth.compositor import PictureFactory
 from edgewright.synth.generator import TrainedGenerator, open_generator
+from edgewright.synth.helpers import Helpers, describe_job
+from edgewright.synth.layout_distance import MIN_PICTURES, layout_of, measure_layouts
 from edgewright.synth.picture import Picture
+from edgewright.synth.shards import MakeShard, OnPicture, Shard, ShardFolder, ShardPlan, make_shards
+from edgewright.synth.sources import train_rows
 
 GROUP = "synthetic"
-_REPORT_EVERY = 8
+HELP_AFTER_S = 10.0
+"""Helpers are started where the first shard says that the rest would take longer than this: they need some seconds."""
+_LAYOUT_ROUNDS = 20
+_REPORT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,10 @@ class GenerateReport:
 
     Attributes:
         no_place: planned objects left out because every place tried was taken.
+        helpers: processes that were started beside this one; `helpers_failed` of them ended in an error.
+        layout_distance: by statistic, of the objects that count to the real ones (`layout_distance.py`).
+        layout_baseline_q95: the same of real ones to real ones.
+        layout_pictures: pictures on each side of these comparisons; 0 where there were too few.
     """
 
     images: int
@@ -43,6 +62,11 @@ class GenerateReport:
     pasted_generated: int
     ignored: int
     no_place: int
+    helpers: int
+    helpers_failed: int
+    layout_distance: dict[str, float]
+    layout_baseline_q95: dict[str, float]
+    layout_pictures: int
 
 
 def generate(
@@ -54,31 +78,34 @@ def generate(
     seed: int,
     threads: int,
     on_progress: OnProgress,
+    scratch: Path | None = None,
+    help_after_s: float = HELP_AFTER_S,
 ) -> GenerateReport:
-    """Add `config.images` synthetic rows to the writer. Raises InputError where the class lists differ."""
-    torch.set_num_threads(threads)
+    """Add `config.images` synthetic rows to the writer.
+
+    Args:
+        threads: how many processes may work at once, this one included.
+        scratch: where finished shards survive an interruption; a temporary folder by default. It must belong to this
+            code: shards of other inputs are told apart, shards of other code are not.
+        help_after_s: the remaining work, in seconds of one process, that is worth starting helpers for.
+
+    Raises:
+        InputError: the class lists differ, or there is no train image.
+        ArtifactCorrupt: a shard in the scratch folder is damaged.
+    """
+    torch.set_num_threads(1)
     trained = open_generator(generator, solver=config.solver, sampler_steps=config.sampler_steps)
     dataset.check_classes(trained.classes)
+    job = describe_job(generator, dataset, config, seed=seed)
     factory = make_factory(trained, dataset, config, seed=seed)
-    counts: Counter[str] = Counter()
-    classes: Counter[str] = Counter()
-    for index in range(config.images):
-        picture = factory.make(index)
-        writer.add(_row(index, picture), encode_png(picture.image))
-        counts.update(picture.counts)
-        counts["ignored"] += sum(label.ignore for label in picture.labels)
-        classes.update(dataset.classes[label.class_id] for label in picture.labels if not label.ignore)
-        if (index + 1) % _REPORT_EVERY == 0 or index + 1 == config.images:
-            on_progress(index + 1, config.images, "synthetic images")
-    return GenerateReport(
-        images=config.images,
-        objects_by_class={name: classes[name] for name in dataset.classes},
-        kept=counts["kept"],
-        pasted_real=counts["pasted_real"],
-        pasted_generated=counts["pasted_generated"],
-        ignored=counts["ignored"],
-        no_place=counts["no_place"],
-    )
+    with _folder(scratch) as root:
+        folder = ShardFolder(root / job.name, ShardPlan(config.images, config.shard_images))
+        with Helpers(folder.path, job, at_most=threads - 1) as helpers:
+            watch = _Watch(folder, helpers, on_progress, help_after_s=help_after_s)
+            make_shards(folder, shard_maker(factory), on_picture=watch)
+            helped = (helpers.started, helpers.failed)
+        rows, counts = _collect(folder, writer)
+    return _report(rows, counts, dataset, seed=seed, helped=helped)
 
 
 class Factory(Protocol):
@@ -94,6 +121,93 @@ def make_factory(trained: TrainedGenerator, dataset: Dataset, config: GenerateCo
 
         return SceneFactory(trained, dataset, config, seed=seed)
     return PictureFactory(trained, dataset, config, seed=seed)
+
+
+def shard_maker(factory: Factory) -> MakeShard:
+    """How a process makes a shard: the same in all of them."""
+
+    def make(indexes: range, on_picture: OnPicture) -> Shard:
+        rows, payloads, counts = [], [], Counter[str]()
+        for done, index in enumerate(indexes, start=1):
+            picture = factory.make(index)
+            rows.append(_row(index, picture))
+            payloads.append(encode_png(picture.image))
+            counts.update(picture.counts)
+            on_picture(done)
+        return Shard(tuple(rows), tuple(payloads), counts)
+
+    return make
+
+
+class _Watch:
+    """Reports progress, and starts helpers once it is known that they are worth it."""
+
+    def __init__(self, folder: ShardFolder, helpers: Helpers, on_progress: OnProgress, *, help_after_s: float) -> None:
+        self._folder = folder
+        self._helpers = helpers
+        self._on_progress = on_progress
+        self._help_after_s = help_after_s
+        self._began = self._reported = time.monotonic()
+        self._own = 0
+
+    def __call__(self, in_work: int) -> None:
+        self._own += in_work > 0
+        now = time.monotonic()
+        if in_work and now - self._reported < _REPORT_EVERY_S:
+            return
+        self._reported = now
+        plan, left = self._folder.plan, self._folder.unfinished()
+        missing = sum(len(plan.indexes(number)) for number in left)
+        self._on_progress(plan.images - missing + in_work * bool(left), plan.images, "synthetic images")
+        if not in_work and self._own:
+            remaining_s = missing * (now - self._began) / self._own
+            self._helpers.start(len(left) - 1 if remaining_s > self._help_after_s else 0)
+
+
+@contextmanager
+def _folder(scratch: Path | None) -> Iterator[Path]:
+    if scratch is not None:
+        yield scratch
+        return
+    with tempfile.TemporaryDirectory(prefix="edgewright-shards-") as temporary:
+        yield Path(temporary)
+
+
+def _collect(folder: ShardFolder, writer: DatasetWriter) -> tuple[list[Row], Counter[str]]:
+    """Move every shard into the dataset, in order; their rows and the sums of their counts."""
+    rows: list[Row] = []
+    counts: Counter[str] = Counter()
+    for number in range(len(folder.plan)):
+        shard = folder.read(number)
+        for row, payload in zip(shard.rows, shard.payloads, strict=True):
+            writer.add(row, payload)
+        rows += shard.rows
+        counts.update(shard.counts)
+    return rows, counts
+
+
+def _report(
+    rows: list[Row], counts: Counter[str], dataset: Dataset, *, seed: int, helped: tuple[int, int]
+) -> GenerateReport:
+    real = [layout_of(row) for row in train_rows(dataset)]
+    enough = len(real) >= MIN_PICTURES and rows
+    rng = np.random.default_rng([seed, 5])
+    made = [layout_of(row) for row in rows]
+    distances = measure_layouts(made, real, rounds=_LAYOUT_ROUNDS, rng=rng) if enough else ()
+    return GenerateReport(
+        images=len(rows),
+        objects_by_class=dict(zip(dataset.classes, count_by_class(rows, len(dataset.classes)), strict=True)),
+        kept=counts["kept"],
+        pasted_real=counts["pasted_real"],
+        pasted_generated=counts["pasted_generated"],
+        ignored=sum(label.ignore for row in rows for label in row.labels),
+        no_place=counts["no_place"],
+        helpers=helped[0],
+        helpers_failed=helped[1],
+        layout_distance={item.name: item.value for item in distances},
+        layout_baseline_q95={item.name: item.baseline_q95 for item in distances},
+        layout_pictures=min((item.n for item in distances), default=0),
+    )
 
 
 def _row(index: int, picture: Picture) -> Row:
