@@ -188,6 +188,7 @@ class _Annotator:
         scores = {
             **row.scores,
             "agreement": agreement.mean_iou,
+            "judged": float(len(agreement.judged)),
             "missed": float(agreement.count(Decision.MISSED)),
             "phantom": float(len(agreement.phantoms)),
         }

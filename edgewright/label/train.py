@@ -30,7 +30,7 @@ from edgewright.artifacts import canonical_json
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row, count_by_class
 from edgewright.errors import InputError
-from edgewright.label.audit import AUDIT_FILE, Suspect, find_suspects
+from edgewright.label.audit import find_suspects
 from edgewright.label.batches import load_examples
 from edgewright.label.evidence import EVIDENCE_FILE, Evidence
 from edgewright.label.fit import Fit, OnStep, Trainer
@@ -38,6 +38,7 @@ from edgewright.label.folds import assign_folds
 from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec, torch_threads
 from edgewright.label.preview import draw_preview
 from edgewright.label.score import ClassScore, HeldOut, calibrate, gather_evidence, look_at, score_classes
+from edgewright.label.suspects import AUDIT_FILE, Suspect
 from edgewright.progress import OnProgress
 from edgewright.recipe import TrainLabelerConfig
 

@@ -11,10 +11,10 @@ import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from xml.parsers import expat
 
 from edgewright.data.dataset import Dataset
 from edgewright.data.formats.annotation import MAX_LABEL_BYTES, Annotation, Labels, RawBox, class_list, pair_by_name
+from edgewright.data.formats.safe_xml import parse_xml
 from edgewright.data.rows import SPLITS, Row
 from edgewright.data.sources import Source, Unusable
 
@@ -43,8 +43,7 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
 
 def parse(payload: bytes) -> Annotation:
     """One XML file. Raises Unusable where it is not an annotation."""
-    _refuse_doctype(payload)
-    root = ET.fromstring(payload)  # noqa: S314 - no DOCTYPE, so no entities
+    root = parse_xml(payload)
     if root.tag != "annotation":
         raise Unusable("not a VOC annotation", expected="<annotation>", got=f"<{root.tag[:40]}>")
     wh = (_whole(root, "size/width"), _whole(root, "size/height"))
@@ -67,20 +66,6 @@ def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None
             tree = ET.ElementTree(_document(name, row, dataset.classes))
             ET.indent(tree)
             tree.write(out / "Annotations" / f"{PurePosixPath(name).stem}.xml", encoding="utf-8")
-
-
-def _refuse_doctype(payload: bytes) -> None:
-    """Expat itself reads the document first, in whatever encoding, and stops at a DOCTYPE."""
-    parser = expat.ParserCreate()
-
-    def refuse(*_: object) -> None:
-        raise Unusable("a DOCTYPE, which could define entities, is not read")
-
-    parser.StartDoctypeDeclHandler = refuse
-    try:
-        parser.Parse(payload, True)
-    except (expat.ExpatError, ValueError, LookupError) as error:
-        raise Unusable("not XML", got=error) from error
 
 
 def _box(node: ET.Element) -> RawBox:

@@ -5,8 +5,9 @@ import pytest
 
 from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt
-from edgewright.label.audit import Suspect, find_suspects
+from edgewright.label.audit import find_suspects
 from edgewright.label.score import Sighting
+from edgewright.label.suspects import Suspect
 from edgewright.runtime.boxes import Boxes
 
 A, B = (0.0, 0.0, 10.0, 10.0), (20.0, 20.0, 30.0, 30.0)
