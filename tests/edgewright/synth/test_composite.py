@@ -7,21 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewright.data.rle import decode_mask
+from edgewright.data.rle import decode_mask, encode_mask
 from edgewright.data.rows import Label
 from edgewright.synth.background import (
+    Plate,
     SceneObject,
-    box_mask,
     keep_some,
-    paint_over,
+    make_plate,
     place_labels,
+    place_objects,
     random_window,
     whole_window,
 )
-from edgewright.synth.composite import Photometry, Sprite, label_scene, paste, tight_box, vary_light
+from edgewright.synth.boxes import tight_box
+from edgewright.synth.composite import Photometry, label_scene, paste, vary_light
 from edgewright.synth.fill import fill_smooth
 from edgewright.synth.layouts import Planned
 from edgewright.synth.matte import ellipse, matte_from_box
+from edgewright.synth.sprites import Pyramid, Sprite
 
 FRAME = (80, 60)
 
@@ -36,12 +39,15 @@ def disk_sprite(*, masked: bool = False) -> Sprite:
     rgba[:, :, :3] = 120
     place = np.pad(ellipse(40, 40), 8)
     rgba[place] = (200, 30, 30, 255)
-    return Sprite(rgba, 1, "a.png", masked)
+    return Sprite(Pyramid(rgba), 1, "a.png", masked)
 
 
-def scene_object(xyxy: tuple[float, float, float, float], *, ignore: bool = False) -> SceneObject:
-    mask, full_px = box_mask(xyxy, wh=FRAME)
-    return SceneObject(Label(0, 0, xyxy, ignore=ignore), mask, full_px)
+def scene_object(xyxy: tuple[float, float, float, float]) -> SceneObject:
+    return place_labels(gray(), [Label(0, 0, xyxy)], whole_window(FRAME, longer_px=80))[0]
+
+
+def plate_of(image: np.ndarray, labels: list[Label]) -> Plate:
+    return make_plate(image, labels, longer_px=80, grain_seed=(0,))
 
 
 @pytest.mark.parametrize(
@@ -54,10 +60,11 @@ def scene_object(xyxy: tuple[float, float, float, float], *, ignore: bool = Fals
     ],
 )
 def test_the_box_is_tight_around_what_is_in_the_frame(planned: tuple[float, ...], expected: tuple[int, ...]) -> None:
-    _, item = paste(gray(), disk_sprite(), Planned(1, planned), rng=np.random.default_rng(0))  # type: ignore[arg-type]
-    box = tight_box(item.mask)
-    assert box is not None
-    assert box == pytest.approx(expected, abs=3 if planned[0] == 60 else 0)  # a corner of an ellipse is not its box
+    item = paste(gray(), disk_sprite(), Planned(1, planned), rng=np.random.default_rng(0))  # type: ignore[arg-type]
+    assert tight_box(item.in_frame(FRAME)) == item.xyxy
+    assert item.xyxy == pytest.approx(
+        expected, abs=3 if planned[0] == 60 else 0
+    )  # a corner of an ellipse is not its box
 
 
 @given(seed=st.integers(0, 10_000), masked=st.booleans())
@@ -67,9 +74,8 @@ def test_boxes_are_tight_around_the_visible_masks(seed: int, masked: bool) -> No
     image, pasted = gray(), []
     for _ in range(4):
         x, y, w, h = rng.uniform(-10, 60), rng.uniform(-10, 40), rng.uniform(8, 40), rng.uniform(8, 40)
-        image, item = paste(image, disk_sprite(masked=masked), Planned(1, (x, y, x + w, y + h)), rng=rng)
-        pasted.append(item)
-    labels = label_scene([], pasted, min_visible=0.3)
+        pasted.append(paste(image, disk_sprite(masked=masked), Planned(1, (x, y, x + w, y + h)), rng=rng))
+    labels = label_scene([], pasted, wh=FRAME, min_visible=0.3)
     masks = [decode_mask(label.mask, shape=(FRAME[1], FRAME[0])) for label in labels]
     assert all(tight_box(mask) == label.xyxy for mask, label in zip(masks, labels, strict=True))
     assert sum(mask.astype(int) for mask in masks).max(initial=0) <= 1, "no pixel belongs to two objects"
@@ -77,10 +83,9 @@ def test_boxes_are_tight_around_the_visible_masks(seed: int, masked: bool) -> No
 
 
 def test_the_picture_changes_inside_the_crop_alone() -> None:
-    before = gray()
-    after, _ = paste(before, disk_sprite(), Planned(1, (20, 15, 40, 35)), rng=np.random.default_rng(3))
-    changed = np.argwhere((before != after).any(axis=2))
-    assert (before == 120).all(), "the picture passed in stays as it is"
+    after = gray()
+    paste(after, disk_sprite(), Planned(1, (20, 15, 40, 35)), rng=np.random.default_rng(3))
+    changed = np.argwhere((gray() != after).any(axis=2))
     assert tuple(after[25, 30]) == pytest.approx((200, 30, 30), abs=12)
     assert changed.min(axis=0) == pytest.approx((15, 20), abs=4)
     assert changed.max(axis=0) == pytest.approx((35, 40), abs=4)
@@ -88,8 +93,9 @@ def test_the_picture_changes_inside_the_crop_alone() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_pasted_rim_takes_the_light_of_its_place(seed: int) -> None:
-    bright, _ = paste(gray(150), disk_sprite(), Planned(1, (20, 15, 50, 45)), rng=np.random.default_rng(seed))
-    same, _ = paste(gray(120), disk_sprite(), Planned(1, (20, 15, 50, 45)), rng=np.random.default_rng(seed))
+    bright, same = gray(150), gray(120)
+    for image in (bright, same):
+        paste(image, disk_sprite(), Planned(1, (20, 15, 50, 45)), rng=np.random.default_rng(seed))
     assert bright[30, 35, 1] > same[30, 35, 1] + 10
 
 
@@ -104,10 +110,9 @@ def test_a_pasted_rim_takes_the_light_of_its_place(seed: int) -> None:
 )
 def test_what_a_pasted_object_does_to_a_kept_one(cover: tuple[int, int, int, int], outcome: str) -> None:
     kept = scene_object((10, 10, 30, 30))
-    mask = np.zeros((FRAME[1], FRAME[0]), np.bool_)
-    mask[cover[1] : cover[3], cover[0] : cover[2]] = True
-    over = SceneObject(Label(0, 1, cover, source="constructed"), mask, int(mask.sum()))
-    labels = label_scene([kept], [over], min_visible=0.3)
+    shape = np.ones((cover[3] - cover[1], cover[2] - cover[0]), np.bool_)
+    over = SceneObject(Label(0, 1, cover, source="constructed"), cover, shape, cover[:2], shape.size)
+    labels = label_scene([kept], [over], wh=FRAME, min_visible=0.3)
     found = [label for label in labels if label.class_id == 0]
     if outcome == "gone":
         assert not found or (found[0].ignore and found[0].xyxy[0] >= 28)
@@ -120,30 +125,44 @@ def test_what_a_pasted_object_does_to_a_kept_one(cover: tuple[int, int, int, int
 
 
 def test_an_ignored_object_stays_ignored_and_in_the_picture() -> None:
-    objects = [scene_object((10, 10, 20, 20), ignore=True), scene_object((40, 30, 60, 50))]
-    kept, gone = keep_some(objects, keep_share=0.0, rng=np.random.default_rng(0))
-    assert (kept, gone) == (objects[:1], objects[1:])
-    assert label_scene(kept, [], min_visible=0.3)[0].ignore
+    labels = [Label(0, 0, (10, 10, 20, 20), ignore=True), Label(1, 0, (40, 30, 60, 50))]
+    plate = plate_of(gray(), labels)
+    assert keep_some(plate, keep_share=0.0, rng=np.random.default_rng(0)).tolist() == [True, False]
+    assert label_scene(plate.objects[:1], [], wh=FRAME, min_visible=0.3)[0].ignore
 
 
 def test_what_touches_a_kept_object_is_kept() -> None:
-    chain = [scene_object((x, 10, x + 20, 30), ignore=x == 5) for x in (5, 20, 35)]
-    kept, gone = keep_some(chain, keep_share=0.0, rng=np.random.default_rng(0))
-    assert len(kept) == 3 and gone == []
+    plate = plate_of(gray(), [Label(x, 0, (x, 10, x + 20, 30), ignore=x == 5) for x in (5, 20, 35, 60)])
+    assert keep_some(plate, keep_share=0.0, rng=np.random.default_rng(0)).tolist() == [True, True, True, False]
+
+
+def test_each_object_stays_as_often_as_its_own_share_says() -> None:
+    plate = plate_of(gray(), [Label(0, 0, (5, 5, 15, 15)), Label(1, 1, (40, 30, 60, 50))])
+    draws = [keep_some(plate, keep_share=np.array([0.9, 0.2]), rng=np.random.default_rng(seed)) for seed in range(400)]
+    assert np.mean(draws, axis=0) == pytest.approx([0.9, 0.2], abs=0.06)
 
 
 def test_painting_over_removes_the_object_and_leaves_the_rest() -> None:
     rng = np.random.default_rng(0)
     image = np.clip(gray() + rng.normal(0, 3, gray().shape), 0, 255).astype(np.uint8)
-    gone, kept = scene_object((30, 20, 50, 40)), scene_object((52, 20, 70, 40))
+    labels = [Label(0, 0, (30, 20, 50, 40)), Label(1, 0, (52, 20, 70, 40))]
+    kept = plate_of(image, labels).objects[1].in_frame(FRAME)
     image[20:40, 30:50] = (200, 0, 0)
-    image[kept.mask] = (0, 200, 0)
-    painted = paint_over(image, [gone], [kept], rng=rng)
-    assert (painted[kept.mask] == (0, 200, 0)).all(), "what stays keeps every pixel"
+    image[kept] = (0, 200, 0)
+    plate = plate_of(image, labels)
+    painted = plate.without(np.array([False, True]))
+    assert (plate.picture == image).all(), "the plate itself stays as it is"
+    assert (painted[kept] == (0, 200, 0)).all(), "what stays keeps every pixel"
     assert (painted[:, :25] == image[:, :25]).all() and (painted[:15] == image[:15]).all()
     inside = painted[20:40, 30:50].astype(float)
     assert inside.mean(axis=(0, 1)) == pytest.approx((120, 120, 120), abs=4), "neither red nor the neighbor's green"
     assert 1 < inside.std() < 6, "grain, neither a flat patch nor an outline"
+
+
+@pytest.mark.parametrize("box", [(0, 0, 80, 60), (0, 0, 79, 59)])
+def test_a_picture_that_is_one_object_is_not_painted_black(box: tuple[int, int, int, int]) -> None:
+    painted = plate_of(gray(), [Label(0, 0, box)]).without(np.array([False]))
+    assert painted.mean() == pytest.approx(120, abs=2)
 
 
 def test_smooth_fill_keeps_what_is_known_and_interpolates_a_ramp() -> None:
@@ -185,13 +204,46 @@ def test_windows_move_boxes_as_they_move_pixels(seed: int) -> None:
     (item,) = place_labels(image, [Label(0, 0, (50, 40, 110, 80))], window)
     seen = tight_box(window.pixels(image)[:, :, 0] > 127)
     assert seen is not None
-    assert item.label.xyxy == pytest.approx(seen, abs=1.01)
+    assert item.xyxy == pytest.approx(seen, abs=1.01)
 
 
 def test_a_whole_window_scales_and_nothing_else() -> None:
     window = whole_window((160, 120), longer_px=80)
     assert window.to_wh == (80, 60)
-    assert window.box((10, 20, 30, 40)) == (5, 10, 15, 20)
+    assert window.boxes(np.array([[10.0, 20, 30, 40]])).tolist() == [[5, 10, 15, 20]]
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_windows_move_masks_as_they_move_pixels(seed: int) -> None:
+    """From a plate of a third of the size, too: the mask agrees with the pixels where they are not half of each."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((120, 160), np.bool_)
+    x, y, w, h = (
+        int(rng.integers(0, 100)),
+        int(rng.integers(0, 70)),
+        int(rng.integers(20, 60)),
+        int(rng.integers(20, 50)),
+    )
+    mask[y : y + h, x : x + w] = ellipse(w, h)
+    image = np.repeat(mask[:, :, None].astype(np.uint8) * 255, 3, axis=2)
+    label = Label(0, 0, (x, y, x + w, y + h), mask=encode_mask(mask))
+    plate = make_plate(image, [label], longer_px=int(rng.choice([34, 70, 160])), grain_seed=(0,))
+    window = random_window(plate.wh, longer_px=int(rng.integers(64, 160)), rng=rng)
+    (item,) = place_labels(image, [label], whole_window((160, 120), longer_px=160))
+    assert (item.in_frame((160, 120)) == mask).all(), "nothing happens to a mask at its own size"
+    seen = window.pixels(plate.picture)[:, :, 0].astype(int)
+    (placed,) = place_objects(plate, window)
+    found = placed.in_frame(window.to_wh)
+    assert (found[seen > 150]).all() and not found[seen < 100].any()
+
+
+def test_a_plate_is_small_and_its_boxes_are_where_its_pixels_are() -> None:
+    image = gray().repeat(10, axis=0).repeat(10, axis=1)
+    image[100:300, 200:500] = 255
+    plate = make_plate(image, [Label(0, 0, (200, 100, 500, 300))], longer_px=64, grain_seed=(0,))
+    assert plate.picture.shape == (75, 100, 3)
+    assert plate.xyxy[0] == pytest.approx(tight_box(plate.picture[:, :, 0] == 255), abs=0.51)
 
 
 def test_light_varies_within_bounds_and_not_at_all_where_real_pictures_do_not() -> None:
