@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from edgewright.progress import OnProgress
 from edgewright.recipe import TrainGeneratorConfig
 from edgewright.synth.composite import Photometry
 from edgewright.synth.crops import CropBank, build_bank
+from edgewright.synth.inpainting import InpaintSampler, PipelineSpec, describe_pipeline, open_pipeline
 from edgewright.synth.layouts import LayoutModel, fit_layouts
 from edgewright.synth.learning import (
     Learnt,
@@ -123,7 +125,8 @@ def train_generator(
             seed=seed,
             on_progress=on_progress,
         )
-    _write_description(dataset, rows, bank, config, out=out)
+    pipeline = asdict(describe_pipeline(config)) if config.method == "diffusers" else None
+    _write_description(dataset, rows, bank, config, pipeline=pipeline, out=out)
     rng = np.random.default_rng([seed, 1])
     pairs = _tile_pairs(tiles, bank, learnt, rng) if tiles and learnt else _crop_pairs(bank, learnt, config, rng)
     (out / "preview.png").write_bytes(encode_png(preview_grid(pairs, side_px=config.side_px)))
@@ -159,6 +162,9 @@ def open_generator(artifact: Artifact, *, solver: str = "heun", sampler_steps: i
             sampler=None,
             scenes=None,
         )
+        if trained.method == "diffusers":
+            spec = PipelineSpec(**described["pipeline"])
+            return replace(trained, sampler=InpaintSampler(open_pipeline(spec), bank, trained.classes, spec))
         if not is_learnt(trained.method):
             return trained
         network, class_ids = open_network(artifact, described), tuple(int(value) for value in described["class_ids"])
@@ -180,7 +186,13 @@ def measure_light(dataset: Dataset, rows: Sequence[Row]) -> Photometry:
 
 
 def _write_description(
-    dataset: Dataset, rows: Sequence[Row], bank: CropBank, config: TrainGeneratorConfig, *, out: Path
+    dataset: Dataset,
+    rows: Sequence[Row],
+    bank: CropBank,
+    config: TrainGeneratorConfig,
+    *,
+    pipeline: dict[str, Any] | None,
+    out: Path,
 ) -> None:
     description = {
         "method": config.method,
@@ -189,6 +201,7 @@ def _write_description(
         "class_ids": bank.class_ids,
         "scene_px": config.scene_px,
         "network": asdict(shape_of(config, n_classes=len(bank.class_ids))),
+        "pipeline": pipeline,
         "photometry": asdict(measure_light(dataset, rows)),
         "dataset": dataset.ref.sha256,
         "files": {path.name: sha256_file(path) for path in sorted(out.iterdir())},
