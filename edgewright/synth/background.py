@@ -57,7 +57,7 @@ class SceneObject:
     corner_xy: tuple[int, int]
     full_px: int
 
-    @property
+    @cached_property
     def px(self) -> int:
         """How many of its pixels are in the frame."""
         return int(np.count_nonzero(self.shape))
@@ -154,6 +154,11 @@ class Plate:
         return np.array([label.class_id for label in self.labels], np.int64)
 
     @cached_property
+    def ignored(self) -> npt.NDArray[np.bool_]:
+        """(N,)"""
+        return np.array([label.ignore for label in self.labels], np.bool_)
+
+    @cached_property
     def objects(self) -> list[SceneObject]:
         """Where the objects are in the plate itself."""
         height, width = self.picture.shape[:2]
@@ -246,9 +251,10 @@ def keep_some(plate: Plate, *, keep_share: float | Floats, rng: Rng) -> npt.NDAr
     Args:
         keep_share: of all objects, or (N,) of each.
     """
-    ignored = np.array([label.ignore for label in plate.labels], np.bool_)
-    chosen = ignored | (rng.random(len(plate.labels)) < keep_share)
-    stays: npt.NDArray[np.bool_] = np.isin(plate.groups, plate.groups[chosen])
+    chosen = plate.ignored | (rng.random(len(plate.labels)) < keep_share)
+    held = np.zeros(len(plate.labels), np.bool_)
+    held[plate.groups[chosen]] = True
+    stays: npt.NDArray[np.bool_] = held[plate.groups]
     return stays
 
 
@@ -263,17 +269,18 @@ def place_objects(plate: Plate, window: Window) -> list[SceneObject]:
     """Every object of the plate in the window, in order; those outside have no pixel."""
     moved = window.boxes(plate.xyxy)
     inside, _ = frame_boxes(moved, wh=window.to_wh, min_px=0)
-    whole = np.rint(moved).astype(np.int64).tolist()
+    corners = np.rint(moved).astype(np.int64).tolist()
     placed = []
-    for label, patch, box, (x1, y1, x2, y2) in zip(plate.labels, plate.patches, inside.tolist(), whole, strict=True):
+    for label, patch, box, (x1, y1, x2, y2) in zip(plate.labels, plate.patches, inside.tolist(), corners, strict=True):
         if patch is None:
             shape, corner = oval(max(x2 - x1, 1), max(y2 - y1, 1)), (x1, y1)
             full_px = _oval_px(*shape.shape)
         else:
             shape, corner = window.patch(*patch)
             full_px = int(np.count_nonzero(shape))
-        part, corner = cut_to_frame(shape, corner, wh=window.to_wh)
-        placed.append(SceneObject(label, tuple(box), part, corner, full_px))
+        if x1 < 0 or y1 < 0 or x2 > window.to_wh[0] or y2 > window.to_wh[1] or patch is not None:
+            shape, corner = cut_to_frame(shape, corner, wh=window.to_wh)
+        placed.append(SceneObject(label, tuple(box), shape, corner, full_px))
     return placed
 
 

@@ -10,7 +10,6 @@ twelve objects. Masks stand as parts: the pixels of one object and the corner th
 
 from __future__ import annotations
 
-import itertools
 from functools import lru_cache
 from typing import TypeVar
 
@@ -56,12 +55,18 @@ def encode_part(part: Mask, corner_xy: tuple[int, int], *, wh: tuple[int, int]) 
 
     The runs of each row begin and end at changes along it; a run that goes on in the next row is one run.
     """
-    padded = np.zeros((part.shape[0], part.shape[1] + 2), np.int8)
+    width = part.shape[1] + 2
+    padded = np.zeros((part.shape[0], width), np.bool_)
     padded[:, 1:-1] = part
-    row, column = np.diff(padded, axis=1).nonzero()
-    edges = (row + corner_xy[1]) * wh[0] + column + corner_xy[0]
-    ends = [0, *edges.tolist(), wh[0] * wh[1]]
-    return " ".join(map(str, _joined([after - before for before, after in itertools.pairwise(ends)])))
+    flat = padded.ravel()
+    at = (flat[1:] != flat[:-1]).nonzero()[0]
+    row = at // width
+    edges = at + row * (wh[0] - width) + corner_xy[1] * wh[0] + corner_xy[0]
+    ends = np.concatenate([[0], edges, [wh[0] * wh[1]]])
+    runs: list[int] = (ends[1:] - ends[:-1]).tolist()
+    if part.shape[1] == wh[0]:
+        runs = _joined(runs)
+    return " ".join(map(str, runs if runs[-1] or len(runs) == 1 else runs[:-1]))
 
 
 @lru_cache(maxsize=4096)
@@ -84,7 +89,7 @@ def cut_to_frame(
 
 
 def _joined(runs: list[int]) -> list[int]:
-    """Without runs of no pixels between two of one kind; the first run, of zeros, may be empty, and the last is not."""
+    """Without empty runs between two of one kind; the first, of zeros, and the last may be empty."""
     joined = runs[:1]
     index = 1
     while index < len(runs):
@@ -94,4 +99,4 @@ def _joined(runs: list[int]) -> list[int]:
         else:
             joined.append(runs[index])
             index += 1
-    return joined if joined[-1] or len(joined) == 1 else joined[:-1]
+    return joined

@@ -15,24 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image as PillowImage
-from PIL import ImageFilter
 
 from edgewright.data.rows import Label
 from edgewright.runtime.boxes import FloatArray, Image
 from edgewright.synth.background import SceneObject
-from edgewright.synth.boxes import cut_to_frame, encode_part, oval, overlaps, tight_box
+from edgewright.synth.boxes import cut_to_frame, encode_part, overlaps, tight_box
 from edgewright.synth.fill import Mask
 from edgewright.synth.layouts import Planned, Rng
-from edgewright.synth.matte import MARGIN
 from edgewright.synth.membrane import membrane
 from edgewright.synth.sources import MIN_BOX_PX
-from edgewright.synth.sprites import Sprite
+from edgewright.synth.sprites import BLENDS, Fit, Fitted, Sprite, fit
 
-BLENDS = ("hard", "feather", "membrane")
 _MAX_LIGHT_SHIFT = 30.0
 _MAX_MEMBRANE = 12.0
-_RIM_OPACITY = 0.05
 _LEVELS = np.arange(256, dtype=np.float32)
 
 
@@ -44,22 +39,24 @@ class Photometry:
     contrast_sd: float
 
 
-def paste(image: Image, sprite: Sprite, plan: Planned, *, rng: Rng) -> SceneObject:
-    """Draw a sprite into the planned box of a picture, in place; the object that it is."""
+def paste(image: Image, sprite: Sprite, plan: Planned, *, rng: Rng, fit: Fit = fit) -> SceneObject:
+    """Draw a sprite into the planned box of a picture, in place; the object that it is.
+
+    Args:
+        fit: how the sprite comes to its size; one that remembers what it did is faster and gives the same.
+    """
     x1, y1, x2, y2 = (round(value) for value in plan.xyxy)
     box_wh = (max(x2 - x1, 1), max(y2 - y1, 1))
-    margin = (int(box_wh[0] * MARGIN), int(box_wh[1] * MARGIN))
     mirrored, strength, blend = rng.random(3).tolist()
-    rgba = sprite.fitted(box_wh=box_wh, margin_wh=margin)
-    rgba = rgba[:, ::-1] if mirrored < 0.5 else rgba
-    corner = (x1 - margin[0], y1 - margin[1])
-    frame_wh = (image.shape[1], image.shape[0])
-    shape, at = (rgba[:, :, 3] > 127, corner) if sprite.masked else (oval(*box_wh), (x1, y1))
-    part, part_corner = cut_to_frame(shape, at, wh=frame_wh)
-    _blend(image, rgba, corner, blend=BLENDS[int(blend * len(BLENDS))], strength=(1 + strength) / 2)
+    fitted = fit(sprite, box_wh)
+    step = -1 if mirrored < 0.5 else 1
+    corner = (x1 - fitted.margin_wh[0], y1 - fitted.margin_wh[1])
+    _blend(image, fitted, corner, step=step, blend=BLENDS[int(blend * len(BLENDS))], strength=(1 + strength) / 2)
+    at = (corner[0] + fitted.shape_xy[0], corner[1] + fitted.shape_xy[1])  # a shape has equal margins on both sides
+    part, part_corner = cut_to_frame(fitted.shape[:, ::step], at, wh=(image.shape[1], image.shape[0]))
     label = Label(0, sprite.class_id, (0.0, 0.0, 0.0, 0.0), source="constructed")
     box = tight_box(part, part_corner) or label.xyxy
-    return SceneObject(label, box, part, part_corner, int(np.count_nonzero(shape)))
+    return SceneObject(label, box, part, part_corner, int(np.count_nonzero(fitted.shape)))
 
 
 def label_scene(
@@ -90,7 +87,7 @@ def vary_light(image: Image, photometry: Photometry, *, rng: Rng) -> Image:
     gain, contrast = np.exp(np.clip(draws, -0.15, 0.15)).tolist()
     mean = gain * float(image.mean())
     level = _to_uint8((_LEVELS * np.float32(gain) - np.float32(mean)) * np.float32(contrast) + np.float32(mean))
-    return level[image]
+    return level.take(image)
 
 
 def _covered(items: Sequence[SceneObject], n_kept: int) -> list[bool]:
@@ -105,13 +102,13 @@ def _covered(items: Sequence[SceneObject], n_kept: int) -> list[bool]:
 def _label(
     item: SceneObject, seen: Mask, *, instance_id: int, wh: tuple[int, int], min_visible: float, pasted: bool
 ) -> list[Label]:
-    """The label of what can be seen of an object, or none."""
-    seen_px = int(np.count_nonzero(seen))
-    changed = pasted or seen_px < item.full_px
-    box = tight_box(seen, item.corner_xy) if changed else item.xyxy
+    """The label of what can be seen of an object, or none. A box that was given stays as it is where all is seen."""
+    given = item.label
+    seen_px = item.px if seen is item.shape else int(np.count_nonzero(seen))
+    whole = seen_px == (item.px if pasted else item.full_px)
+    box = item.xyxy if whole else tight_box(seen, item.corner_xy)
     if box is None or min(box[2] - box[0], box[3] - box[1]) < MIN_BOX_PX:
         return []
-    given = item.label
     mask = encode_part(seen, item.corner_xy, wh=wh) if pasted or given.mask else ""
     ignore = given.ignore or seen_px < min_visible * item.full_px
     return [
@@ -119,32 +116,25 @@ def _label(
     ]
 
 
-def _blend(image: Image, rgba: Image, corner_xy: tuple[int, int], *, blend: str, strength: float) -> None:
-    """The crop over the picture; `strength` is how far its light follows that of the place, in [0, 1]."""
-    part, (left, top) = cut_to_frame(rgba, corner_xy, wh=(image.shape[1], image.shape[0]))
-    height, width = part.shape[:2]
+def _blend(image: Image, fitted: Fitted, corner_xy: tuple[int, int], *, step: int, blend: str, strength: float) -> None:
+    """The crop over the picture; `strength` is how far its light follows that of the place, in [0, 1].
+
+    Args:
+        step: -1 mirrors the crop, 1 does not.
+    """
+    wh = (image.shape[1], image.shape[0])
+    rgb, (left, top) = cut_to_frame(fitted.rgb[:, ::step], corner_xy, wh=wh)
+    alpha, rim = (cut_to_frame(part[:, ::step], corner_xy, wh=wh)[0] for part in fitted.opacity(blend))
+    height, width = rim.shape
     if not height or not width:
         return
     under = image[top : top + height, left : left + width]
     place = under.astype(np.float32)
-    alpha = _opacity(part[:, :, 3], blend)
-    crop = part[:, :, :3].astype(np.float32)
-    crop += np.float32(strength) * _light_shift(place - crop, alpha < _RIM_OPACITY, blend)
-    crop -= place
-    crop *= alpha[:, :, None]
-    crop += place
-    under[:] = _to_uint8(crop)
-
-
-def _opacity(alpha: Image, blend: str) -> FloatArray:
-    """(H, W) uint8 opacity => float32 [0, 1]: steep for `hard`, blurred for `feather`, as it is for `membrane`."""
-    if blend == "hard":
-        return np.clip((alpha.astype(np.float32) - 64) / 128, 0, 1)
-    if blend == "feather":
-        radius = max(0.6, min(alpha.shape) / 40)
-        picture = PillowImage.fromarray(np.ascontiguousarray(alpha)).filter(ImageFilter.GaussianBlur(radius))
-        return np.asarray(picture, np.float32) / np.float32(255)
-    return alpha / np.float32(255)
+    over = rgb - place
+    over += np.float32(strength) * _light_shift(-over, rim, blend)
+    over *= alpha[:, :, None]
+    over += place
+    under[:] = _to_uint8(over)
 
 
 def _light_shift(difference: FloatArray, rim: Mask, blend: str) -> FloatArray:

@@ -11,7 +11,7 @@ honest gate refuses, never a way to make data.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -35,15 +35,18 @@ from edgewright.synth.composite import label_scene, paste, vary_light
 from edgewright.synth.generator import TrainedGenerator
 from edgewright.synth.layouts import LayoutObject, Planned, Rng, draw_objects, move, plan_objects
 from edgewright.synth.picture import Picture
+from edgewright.synth.remember import Remembered
 from edgewright.synth.sources import train_rows
-from edgewright.synth.sprites import Pyramid, Sprite
+from edgewright.synth.sprites import Fitted, Pyramid, Sprite, fit
 from edgewright.synth.steering import HARD_SCORE, Steering, steer
 
 MAX_STRETCH = 2.0
 """A generated crop is not enlarged more than this: beyond, it is a blur, and a real crop takes its place."""
 PLATE_BYTES = 256_000_000
-"""Memory that plates may take; those that were used longest ago are made again when they are needed."""
+FITTED_BYTES = 96_000_000
+"""Memory for plates of sources, and for crops at sizes they were wanted at."""
 _TRIES = 12
+Pair = tuple[int, int]
 
 
 class PictureFactory:
@@ -57,7 +60,9 @@ class PictureFactory:
         if not self._rows:
             raise InputError("no train image to build on", expected=">= 1", got=0, where=dataset.ref.uri)
         self._copied = np.random.default_rng([seed, 2]).permutation(len(self._rows))
-        self._plates = _Plates(dataset, self._rows, longer_px=config.image_px, seed=seed)
+        self._dataset = dataset
+        self._plates = Remembered[int, Plate](limit_bytes=PLATE_BYTES, size_of=lambda plate: plate.bytes)
+        self._fitted = Remembered[tuple[int, Pair], Fitted](limit_bytes=FITTED_BYTES, size_of=lambda made: made.bytes)
         self._layout_steering, self._background_steering = _steerings(trained, self._rows, config)
         moved = self._layout_steering.exchange_share
         self._keep_share = config.keep_share * (1 - np.array(moved or [0.0] * len(trained.classes)))
@@ -68,7 +73,7 @@ class PictureFactory:
         return self._compose(np.random.default_rng([self._seed, 3, index]))
 
     def _copy(self, position: int) -> Picture:
-        plate = self._plates.of(position)
+        plate = self._plate(position)
         window = whole_window(plate.wh, longer_px=self._config.image_px)
         placed = [item for item in place_objects(plate, window) if item.px]
         labels = tuple(_as_it_is(item, wh=window.to_wh) for item in placed)
@@ -76,7 +81,7 @@ class PictureFactory:
 
     def _compose(self, rng: Rng) -> Picture:
         position = self._background_steering.draw_picture(len(self._rows), rng)
-        plate = self._plates.of(position)
+        plate = self._plate(position)
         window = random_window(plate.wh, longer_px=self._config.image_px, rng=rng)
         stays = keep_some(plate, keep_share=self._keep_share[plate.class_id], rng=rng)
         image = window.pixels(plate.without(stays))
@@ -85,7 +90,9 @@ class PictureFactory:
         planned = _refill(self._plan(kept, n_gone=len(gone), wh=window.to_wh, rng=rng), gone)
         plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)
         sprites = self._sprites(plans, rng)
-        pasted = [paste(image, sprite, plan, rng=rng) for sprite, plan in zip(sprites, plans, strict=True)]
+        pasted = [
+            paste(image, sprite, plan, rng=rng, fit=self._fit) for sprite, plan in zip(sprites, plans, strict=True)
+        ]
         labels = label_scene(kept, pasted, wh=window.to_wh, min_visible=self._config.min_visible)
         n_real = sum(bool(sprite.source) for sprite in sprites)
         return Picture(
@@ -99,6 +106,19 @@ class PictureFactory:
                 "no_place": len(planned) - len(plans),
             },
         )
+
+    def _plate(self, position: int) -> Plate:
+        return self._plates.of(position, lambda: self._make_plate(position))
+
+    def _make_plate(self, position: int) -> Plate:
+        row = self._rows[position]
+        image, grain_seed = self._dataset.image(row), (self._seed, 4, position)
+        return make_plate(image, row.labels, longer_px=self._config.image_px, grain_seed=grain_seed)
+
+    def _fit(self, sprite: Sprite, box_wh: Pair) -> Fitted:
+        if not sprite.source:  # a generated crop is never seen again
+            return fit(sprite, box_wh)
+        return self._fitted.of((id(sprite.pyramid), box_wh), lambda: fit(sprite, box_wh))
 
     def _plan(self, kept: Sequence[SceneObject], *, n_gone: int, wh: tuple[int, int], rng: Rng) -> list[Planned]:
         wanted = draw_objects(self._trained.layouts, rng=rng, steering=self._layout_steering)
@@ -157,36 +177,10 @@ class PictureFactory:
         ]
 
     def _real(self, plan: Planned, rng: Rng) -> Sprite:
-        width, height = _side_px(plan)
+        width, height = (max(round(side), 1) for side in _side_px(plan))
         longer = self._config.image_px
         crop = self._trained.bank.choose(plan.class_id, size_wh=(width / longer, height / longer), rng=rng)
         return Sprite(crop.pyramid, crop.class_id, crop.source, crop.masked)
-
-
-class _Plates:
-    """The plates of train images, made when they are asked for, PLATE_BYTES of them remembered."""
-
-    def __init__(self, dataset: Dataset, rows: Sequence[Row], *, longer_px: int, seed: int) -> None:
-        self._dataset = dataset
-        self._rows = rows
-        self._longer_px = longer_px
-        self._seed = seed
-        self._known: OrderedDict[int, Plate] = OrderedDict()
-        self._bytes = 0
-
-    def of(self, position: int) -> Plate:
-        if position not in self._known:
-            self._known[position] = plate = self._make(position)
-            self._bytes += plate.bytes
-            while self._bytes > PLATE_BYTES and len(self._known) > 1:
-                self._bytes -= self._known.popitem(last=False)[1].bytes
-        self._known.move_to_end(position)
-        return self._known[position]
-
-    def _make(self, position: int) -> Plate:
-        row = self._rows[position]
-        image = self._dataset.image(row)
-        return make_plate(image, row.labels, longer_px=self._longer_px, grain_seed=(self._seed, 4, position))
 
 
 def _steerings(trained: TrainedGenerator, rows: Sequence[Row], config: GenerateConfig) -> list[Steering]:

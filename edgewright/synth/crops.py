@@ -85,9 +85,19 @@ class CropBank:
         known = self.of_class(class_id)
         if not known:
             raise InputError("no crop of this class", got=class_id)
-        distance = np.abs(self._log_sizes[class_id] - np.log(size_wh)).sum(axis=1)
-        nearest = np.argpartition(distance, _NEAREST)[:_NEAREST] if len(known) > _NEAREST else range(len(known))
-        return known[int(nearest[int(rng.integers(len(nearest)))])]
+        nearest = self._nearest(class_id, size_wh)
+        return known[nearest[int(rng.integers(len(nearest)))]]
+
+    def _nearest(self, class_id: int, size_wh: tuple[float, float]) -> list[int]:
+        """Positions in the class of the crops that are nearest; remembered, because boxes of whole px repeat."""
+        if (class_id, size_wh) not in self._found:
+            distance = np.abs(self._log_sizes[class_id] - np.log(size_wh)).sum(axis=1)
+            self._found[class_id, size_wh] = np.argsort(distance, kind="stable")[:_NEAREST].tolist()
+        return self._found[class_id, size_wh]
+
+    @cached_property
+    def _found(self) -> dict[tuple[int, tuple[float, float]], list[int]]:
+        return {}
 
     @cached_property
     def _by_class(self) -> dict[int, list[Crop]]:
