@@ -15,7 +15,7 @@ import math
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,10 +25,13 @@ from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from edgewright.data.dataset import encode_png
-from edgewright.data.formats.annotation import Annotation, RawBox
+from edgewright.data.formats.annotation import Annotation, RawBox, RunLengths
 from edgewright.data.phash import perceptual_hash
+from edgewright.data.polygons import Points, fill_polygons, is_box
+from edgewright.data.rle import Mask, decode_coco, encode_mask
 from edgewright.data.rows import Label
 from edgewright.data.sources import Unusable
+from edgewright.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _KEPT_FORMATS = ("JPEG", "MPO", "PNG")
@@ -45,6 +48,15 @@ _DECODER_ERRORS = (
     zlib.error,
 )  # what Pillow's decoders raise on files that lie
 MIN_INSIDE_SHARE = 0.5
+MAX_VERTICES = 20_000
+"""Of one object: more is no outline that a person or a tool has drawn."""
+_UPRIGHT: Mapping[int, Callable[[Mask], Mask]] = {
+    5: lambda mask: mask.T,
+    6: lambda mask: np.rot90(mask, -1),
+    7: lambda mask: mask[::-1, ::-1].T,
+    8: np.rot90,
+}
+"""EXIF orientation => what turns the picture as encoded upright (see `turn_upright`)."""
 Xyxy = tuple[float, float, float, float]
 
 
@@ -109,8 +121,13 @@ def check_boxes(annotation: Annotation, picture: Picture, *, classes: tuple[str,
         if reason:
             refused.append((index, reason))
             continue
+        try:
+            mask = _mask(box, picture, relative=annotation.relative, turned=turned)
+        except Unusable as error:
+            refused.append((index, str(error)))
+            continue
         clipped += not np.allclose(inside, xyxy, atol=1e-3)
-        labels.append(Label(len(labels), class_ids[box.name], inside, ignore=box.ignore))
+        labels.append(Label(len(labels), class_ids[box.name], inside, mask=mask, ignore=box.ignore))
     return CheckedBoxes(tuple(labels), tuple(refused), clipped)
 
 
@@ -125,6 +142,45 @@ def turn_upright(xyxy: Xyxy, orientation: int, *, raw_wh: tuple[int, int]) -> Xy
         8: (y1, w - x2, y2, w - x1),
     }
     return turns.get(orientation, xyxy)
+
+
+def _mask(box: RawBox, picture: Picture, *, relative: bool, turned: bool) -> str:
+    """The object's pixels as run lengths over the upright picture; empty where the file gives none.
+
+    A polygon that is nothing but an upright box says no more than the box does. Raises Unusable.
+    """
+    shape = (picture.wh[1], picture.wh[0])
+    if box.runs is not None:
+        return _runs_mask(box.runs, picture, turned=turned)
+    if sum(map(len, box.polygons)) > 2 * MAX_VERTICES:
+        raise Unusable("a polygon with too many corners", expected=f"<= {MAX_VERTICES}")
+    scale = picture.wh if relative else (1, 1)
+    polygons = [np.array(part, dtype=np.float64).reshape(-1, 2) * scale for part in box.polygons if len(part) >= 6]
+    if not all(np.isfinite(points).all() for points in polygons):
+        raise Unusable("a corner of a polygon is not a finite number")
+    if not polygons or (len(polygons) == 1 and is_box(polygons[0])):
+        return ""
+    if turned:
+        polygons = [_turn_points(points, picture) for points in polygons]
+    return fill_polygons(polygons, shape=shape).encode(shape=shape)
+
+
+def _runs_mask(runs: RunLengths, picture: Picture, *, turned: bool) -> str:
+    wh = picture.raw_wh if turned else picture.wh
+    if runs.shape != (wh[1], wh[0]):
+        raise Unusable("a mask of another size", expected=f"{wh[1]}x{wh[0]}", got=f"{runs.shape[0]}x{runs.shape[1]}")
+    try:
+        mask = decode_coco(runs.counts, shape=runs.shape)
+    except InputError as error:
+        raise Unusable(str(error)) from error
+    if turned:
+        mask = _UPRIGHT[picture.orientation](mask)
+    return encode_mask(mask) if mask.any() else ""
+
+
+def _turn_points(points: Points, picture: Picture) -> Points:
+    turned = [turn_upright((x, y, x, y), picture.orientation, raw_wh=picture.raw_wh)[:2] for x, y in points.tolist()]
+    return np.array(turned, dtype=np.float64)
 
 
 def _check_header(wh: tuple[int, int], max_pixels: int) -> None:

@@ -25,6 +25,14 @@ _ROLE_FOLDERS = frozenset({"images", "jpegimages", "labels", "annotations"})
 
 
 @dataclass(frozen=True)
+class RunLengths:
+    """COCO's run lengths: `counts` as text or numbers, over a picture of `shape` (H, W)."""
+
+    counts: str | tuple[int, ...]
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class RawBox:
     """One box as its file says it, not yet checked against the picture.
 
@@ -33,12 +41,16 @@ class RawBox:
         xyxy: px of the annotation's frame, or shares of the picture (see `Annotation.relative`).
         ignore: a crowd or a difficult object: neither trained on nor counted.
         reason: why the reader could not read it; empty where it could.
+        polygons: x, y, x, y… of each part, in the frame of the corners; the object is their union.
+        runs: the object's pixels instead.
     """
 
     name: str
     xyxy: tuple[float, float, float, float]
     ignore: bool = False
     reason: str = ""
+    polygons: tuple[tuple[float, ...], ...] = ()
+    runs: RunLengths | None = None
 
 
 @dataclass(frozen=True)

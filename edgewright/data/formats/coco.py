@@ -2,8 +2,9 @@
 
 Decides: classes are the categories in order of their id, over all files by name; `iscrowd` is an ignore region; an
 image that is listed without annotations is a background picture. A file name is looked up beside its JSON file, then as
-it stands, then by its last part where that is the only one. Refuses an image that two files annotate. Masks are
-not read.
+it stands, then by its last part where that is the only one. `segmentation` is read as a mask, be it polygons or run
+lengths (plain or compressed), and written as plain run lengths, which lose nothing. Refuses an image that two files
+annotate.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.formats.annotation import Annotation, Labels, RawBox, class_list
+from edgewright.data.formats.annotation import Annotation, Labels, RawBox, RunLengths, class_list
+from edgewright.data.rle import decode_mask, encode_coco
 from edgewright.data.rows import SPLITS, Row
 from edgewright.data.sources import Source, Unusable
 from edgewright.errors import SourceError
@@ -134,7 +136,32 @@ def _box(item: Mapping[str, Any], categories: Mapping[int, str]) -> RawBox:
         x, y, w, h = (float(value) for value in item["bbox"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return RawBox(name, (math.nan,) * 4, ignore, reason="bbox is not four numbers")
-    return RawBox(name, (x, y, x + w, y + h), ignore)
+    shape = item.get("segmentation")
+    try:
+        polygons, runs = _polygons(shape), _run_lengths(shape)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return RawBox(name, (math.nan,) * 4, ignore, reason="segmentation is neither polygons nor run lengths")
+    return RawBox(name, (x, y, x + w, y + h), ignore, polygons=polygons, runs=runs)
+
+
+def _polygons(shape: object) -> tuple[tuple[float, ...], ...]:
+    """`[[x, y, x, y…], …]`, or one polygon that is not wrapped in a list."""
+    if not isinstance(shape, list) or not shape:
+        return ()
+    parts = shape if isinstance(shape[0], list) else [shape]
+    polygons = tuple(tuple(float(value) for value in part) for part in parts)
+    if any(len(part) % 2 for part in polygons):
+        raise ValueError("a polygon with half a corner")
+    return polygons
+
+
+def _run_lengths(shape: object) -> RunLengths | None:
+    """`{"counts": text or numbers, "size": [h, w]}`."""
+    if not isinstance(shape, dict):
+        return None
+    height, width = (int(value) for value in shape["size"])
+    counts = shape["counts"]
+    return RunLengths(counts if isinstance(counts, str) else tuple(int(run) for run in counts), (height, width))
 
 
 def _size(item: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -147,14 +174,16 @@ def _instances(classes: tuple[str, ...], listed: Sequence[tuple[str, Row]]) -> d
     for image_id, (_, row) in enumerate(listed, 1):
         for label in row.labels:
             x1, y1, x2, y2 = label.xyxy
+            mask = decode_mask(label.mask, shape=(row.height or 0, row.width or 0)) if label.mask else None
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
                     "category_id": label.class_id + 1,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
+                    "area": (x2 - x1) * (y2 - y1) if mask is None else int(mask.sum()),
                     "iscrowd": int(label.ignore),
+                    "segmentation": [] if mask is None else {"counts": encode_coco(mask), "size": list(mask.shape)},
                 }
             )
     return {

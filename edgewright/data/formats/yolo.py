@@ -1,8 +1,9 @@
 """YOLO: one text file an image, `labels/x.txt` for `images/x.jpg` (or beside it), a line a box: class x y w h.
 
 Decides: class names come from a YAML file with `names`, else `classes.txt` or `obj.names`, else the recipe; polygon
-lines are read as the box around them; an empty label file is a background picture. A class id out of range and a line
-that is neither are refused one by one, with their line.
+lines are read as masks with the box around them; an empty label file is a background picture. A class id out of range
+and a line that is neither are refused one by one, with their line. Written are polygons where every label of a picture
+has a mask, else boxes: a reader takes a file for one or the other.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from edgewright.data.formats.annotation import (
     pair_by_name,
     read_yaml,
 )
-from edgewright.data.rows import SPLITS, Row
+from edgewright.data.polygons import outline_of
+from edgewright.data.rle import decode_mask
+from edgewright.data.rows import SPLITS, Label, Row
 from edgewright.data.sources import Source, Unusable
 from edgewright.errors import SourceError
 
@@ -89,14 +92,26 @@ def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None
 
 
 def _lines(row: Row) -> list[str]:
-    wh = np.array([row.width, row.height], dtype=np.float64)
-    lines = []
-    for label in row.labels:
-        if not label.ignore:
-            corners = np.array(label.xyxy).reshape(2, 2) / wh
-            numbers = [*corners.mean(axis=0), *(corners[1] - corners[0])]
-            lines.append(f"{label.class_id} " + " ".join(f"{number:.8f}" for number in numbers) + "\n")
-    return lines
+    counting = [label for label in row.labels if not label.ignore]
+    numbers_of = _polygon if counting and all(label.mask for label in counting) else _center_box
+    return [
+        f"{label.class_id} " + " ".join(f"{number:.8f}" for number in numbers_of(label, row)) + "\n"
+        for label in counting
+    ]
+
+
+def _center_box(label: Label, row: Row) -> list[float]:
+    """x y w h, shares of the picture."""
+    corners = np.array(label.xyxy).reshape(2, 2) / (row.width or 1, row.height or 1)
+    return [*corners.mean(axis=0).tolist(), *(corners[1] - corners[0]).tolist()]
+
+
+def _polygon(label: Label, row: Row) -> list[float]:
+    """x y x y…, shares of the picture; parts and holes hang together by lines of no width."""
+    width, height = row.width or 1, row.height or 1
+    points = outline_of(decode_mask(label.mask, shape=(height, width))) / (width, height)
+    numbers: list[float] = points.reshape(-1).tolist()
+    return numbers
 
 
 def _box(words: Sequence[str], names: Sequence[str]) -> RawBox:
@@ -113,7 +128,7 @@ def _box(words: Sequence[str], names: Sequence[str]) -> RawBox:
         return RawBox(names[class_id], (x - w / 2, y - h / 2, x + w / 2, y + h / 2))
     if len(numbers) >= 6 and len(numbers) % 2 == 0:
         xs, ys = numbers[::2], numbers[1::2]
-        return RawBox(names[class_id], (min(xs), min(ys), max(xs), max(ys)))
+        return RawBox(names[class_id], (min(xs), min(ys), max(xs), max(ys)), polygons=(tuple(numbers),))
     return RawBox(names[class_id], _NOWHERE, reason=f"a line of neither 5 numbers nor a polygon: {line!r}")
 
 
