@@ -2,7 +2,8 @@
 
 Decides which size a scene has (that of a random real train picture, at the size the network learnt objects at), which
 shape its objects have (a real labeled mask of the class, else the box's ellipse), and what is seen of them: small ones
-lie over large ones, as in training. Refuses to paint at another size than was learnt.
+lie over large ones, as in training. Objects overlap as the layout model has them overlap. Refuses to paint at another
+size than was learnt.
 
     picture = SceneFactory(trained, dataset, config, seed=0).make(3)
 """
@@ -27,6 +28,7 @@ from edgewright.synth.matte import MARGIN
 from edgewright.synth.painting import Painter
 from edgewright.synth.picture import Picture
 from edgewright.synth.sources import train_rows, wh_of
+from edgewright.synth.steering import HARD_SCORE, steer
 from edgewright.synth.tiles import by_depth, draw_layout
 
 _HALF = 127
@@ -43,17 +45,26 @@ class SceneFactory:
         self._painter = _painter(trained, config)
         self._config = config
         self._seed = seed
-        self._sizes_wh = [wh_of(row) for row in train_rows(dataset)]
-        if not self._sizes_wh:
+        rows = train_rows(dataset)
+        if not rows:
             raise InputError("no train image to take a size from", expected=">= 1", got=0, where=dataset.ref.uri)
+        self._sizes_wh = [wh_of(row) for row in rows]
+        self._steering = steer(
+            trained.layouts.objects_by_class,
+            trained.layouts.sources or [""] * len(trained.layouts.layouts),
+            class_balance=config.class_balance,
+            hard_share=config.hard_share,
+            hard={row.id: row.scores[HARD_SCORE] for row in rows if HARD_SCORE in row.scores},
+        )
 
     def make(self, index: int) -> Picture:
         rng = np.random.default_rng([self._seed, 4, index])
         like_wh = self._sizes_wh[int(rng.integers(len(self._sizes_wh)))]
         wh = scaled_wh(like_wh, longer_px=self._config.image_px)
-        planned = [item for item in self._plan(wh, rng) if item.class_id in self._painter.class_ids]
-        objects = by_depth([place(item, self._trained.bank, wh=wh, rng=rng) for item in planned])
         class_ids = self._painter.class_ids
+        planned = sample_layout(self._trained.layouts, wh=wh, rng=rng, steering=self._steering)
+        known = [item for item in planned if item.class_id in class_ids]
+        objects = by_depth([place(item, self._trained.bank, wh=wh, rng=rng) for item in known])
         layout = draw_layout(objects, class_ids=class_ids, wh=wh)
         labels = label_scene([], objects, wh=wh, min_visible=self._config.min_visible)
         return Picture(
@@ -62,9 +73,6 @@ class SceneFactory:
             parents=(),
             counts={"kept": 0, "pasted_real": 0, "pasted_generated": len(objects), "no_place": 0},
         )
-
-    def _plan(self, wh: tuple[int, int], rng: Rng) -> list[Planned]:
-        return sample_layout(self._trained.layouts, wh=wh, rng=rng)
 
 
 def place(item: Planned, bank: CropBank, *, wh: tuple[int, int], rng: Rng) -> SceneObject:
