@@ -132,8 +132,7 @@ def train_detector(
     spec = ModelSpec(dataset.classes, config.image_px, "dense", SCORE_THRESHOLD, IOU_THRESHOLD)
     if not _is_finished(folders, epochs=config.epochs):
         settings = _settings(config, model=graph_or_weights, folders=folders, seed=seed)
-        real_from = round(config.epochs * config.synthetic_until)
-        _run(settings, rows=rows, spec=spec, folders=folders, threads=threads, real_from=real_from, on_epoch=on_epoch)
+        _run(settings, config, rows=rows, spec=spec, folders=folders, threads=threads, on_epoch=on_epoch)
         folders.finished.touch()
     n_synthetic = sum(row.origin == "synthetic" for row in rows["train"])
     counts = {"n_train": len(rows["train"]), "n_val": len(rows["val"]), "n_synthetic": n_synthetic}
@@ -206,6 +205,7 @@ def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, see
     """Ultralytics' settings, by its names."""
     import torch
 
+    cuda = torch.cuda.is_available()
     return {
         "model": str(folders.last) if folders.last.is_file() else model,
         "resume": str(folders.last) if folders.last.is_file() else False,
@@ -229,9 +229,9 @@ def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, see
         "warmup_bias_lr": 0.0,
         "seed": seed,
         "deterministic": True,
-        "device": "0" if torch.cuda.is_available() else "cpu",
+        "device": "0" if cuda else "cpu",
         "workers": 0,
-        "amp": False,  # its check downloads weights
+        "amp": "bf16" if config.precision == "bf16" and cuda else False,  # True would check by downloading weights
         "plots": False,
         "verbose": False,
     }
@@ -239,15 +239,20 @@ def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, see
 
 def _run(
     settings: dict[str, Any],
+    config: TrainDetectorConfig,
     *,
     rows: dict[str, list[Any]],
     spec: ModelSpec,
     folders: _Folders,
     threads: int,
-    real_from: int,
     on_epoch: Callable[[EpochReport], None],
 ) -> None:
-    from edgewright.detect.trainer import Trainer, set_threads, show_photographs_alone  # torch: only where it starts
+    from edgewright.detect.trainer import (  # torch: only where it starts
+        Trainer,
+        set_threads,
+        show_photographs_alone,
+        use_bf16_on_cpu,
+    )
 
     images = folders.files / "images"
     data = {
@@ -260,8 +265,10 @@ def _run(
     validation = [(images / "val" / f"{index:08d}.png", row) for index, row in enumerate(rows["val"])]
     trainer = Trainer(settings, data=data, spec=spec, validation=validation)
     trainer.add_callback("on_train_start", lambda _: set_threads(threads))
-    real = read_list(folders.files / REAL_LIST)
-    trainer.add_callback("on_train_epoch_start", lambda trainer: show_photographs_alone(trainer, real, since=real_from))
+    if config.precision == "bf16":
+        trainer.add_callback("on_train_start", lambda trainer: use_bf16_on_cpu(trainer))
+    real, since = read_list(folders.files / REAL_LIST), round(config.epochs * config.synthetic_until)
+    trainer.add_callback("on_train_epoch_start", lambda trainer: show_photographs_alone(trainer, real, since=since))
     trainer.add_callback("on_fit_epoch_end", lambda trainer: on_epoch(_epoch_report(trainer)))
     trainer.train()
 

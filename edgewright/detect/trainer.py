@@ -106,6 +106,25 @@ def show_photographs_alone(trainer: Any, files: list[str], *, since: int) -> Non
     trainer.train_loader.reset()
 
 
+def use_bf16_on_cpu(trainer: Any) -> None:
+    """Convolutions of the trained module in bfloat16, where the library would refuse to (it knows CUDA alone).
+
+    Hooks on the module itself: its averaged copy, which is validated and saved, was made before and stays in float32.
+    """
+    if trainer.device.type != "cpu":
+        return
+    context = torch.autocast("cpu", dtype=torch.bfloat16)
+
+    def enter(*_: Any) -> None:
+        context.__enter__()
+
+    def leave(*_: Any) -> None:
+        context.__exit__(None, None, None)
+
+    trainer.model.register_forward_pre_hook(enter)
+    trainer.model.register_forward_hook(leave, always_call=True)
+
+
 def _label_file(image_file: str) -> str:
     return str(open_ultralytics("data.utils").img2label_paths([image_file])[0])
 

@@ -98,3 +98,18 @@ def test_photographs_alone_are_shown_after_a_while(make_squares, tmp_path):
     assert report.n_synthetic == 4
     assert history[0] == again[0]
     assert history[0] != mixed[0]
+
+
+def test_bfloat16_trains_and_publishes_float32(make_squares, tmp_path):
+    """Other arithmetic gives other losses; what is saved is the averaged float32 copy, which loads as ever."""
+    from edgewright.detect.network import load_module
+
+    photographs = make_squares(train_real=6)
+    _, _, fp32 = train(photographs, tmp_path / "a", epochs=1)
+    _, _, bf16 = train(photographs, tmp_path / "b", epochs=1, precision="bf16")
+    assert fp32[0] != bf16[0]
+    assert fp32[0]["train/box_loss"] == pytest.approx(bf16[0]["train/box_loss"], rel=0.05)
+    module, _ = load_module(lambda name: tmp_path / "b" / "out" / name)
+    assert {str(value.dtype) for value in module.state_dict().values() if value.is_floating_point()} == {
+        "torch.float32"
+    }
