@@ -7,9 +7,12 @@ import json
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.gates.data_gate import decide_data
+from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.recipe import GateDataConfig
 from tasks.stage import Work, stage
+
+UTILITY_FILE = "utility.json"
 
 
 @stage(pools=("gpu",))
@@ -23,7 +26,13 @@ def gate_data(
     real_set, synthetic_set = Dataset.open(store, real), Dataset.open(store, synthetic)
     synthetic_set.check_classes(real_set.classes)
     evidence = measure_data(
-        real_set, synthetic_set, config, seed=work.seed, threads=work.threads, on_progress=work.on_progress
+        real_set,
+        synthetic_set,
+        config,
+        seed=work.seed,
+        threads=work.threads,
+        on_progress=work.on_progress,
+        utility=UtilityEvidence.from_json(work.open(utility).json(UTILITY_FILE)),
     )
     verdict = decide_data(evidence, config)
     with store.workspace() as out:

@@ -1,7 +1,7 @@
 """Bad generators on purpose. A gate that has not refused the copier is not a gate.
 
-Decides what the gate must be able to refuse; each control is a pure function on (H, W, 3) uint8 pictures, and names
-the check that must catch it. Used by the gate's self-test and its benchmark, never by a run.
+Decides what the gate must be able to refuse; each control is a pure function on labeled (H, W, 3) uint8 pictures, and
+names the check that must catch it. Used by the gate's self-test, never by a run.
 
 >>> picture = np.zeros((8, 8, 3), np.uint8); picture[4, 4] = 90
 >>> int(blurred(picture)[3, 3, 0])
@@ -11,16 +11,39 @@ the check that must catch it. Used by the gate's self-test and its benchmark, ne
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgewright.data.rows import Label
+from edgewright.gates.features import fit_space, random_extractor
+from edgewright.gates.metrics import Features, pairwise_distances
+from edgewright.gates.tiles import squared
 from edgewright.runtime.boxes import Image
+from edgewright.synth.fill import remove
+
+MODE_SEED = 1000
+"""Of the random network in whose space modes are found: none that a gate looks through."""
+_MODE_PX = 96
+_MODE_DIMENSIONS = 8
+_RESTARTS, _STEPS = 8, 30
+_MARGIN = 0.12
+"""How far beyond its box an object is painted over, as a share of the box's side."""
 
 
-def copied(train: Sequence[Image], *, count: int, rng: np.random.Generator) -> list[Image]:
-    """Training pictures drawn with replacement, half of them mirrored. Caught by the copy test."""
-    picked = rng.integers(len(train), size=count)
-    return [train[i][:, ::-1] if index % 2 else train[i] for index, i in enumerate(picked)]
+@dataclass(frozen=True)
+class Scene:
+    """A picture, its labels in px of it, and which photograph it comes from."""
+
+    image: Image
+    labels: tuple[Label, ...]
+    source: str = ""
+
+
+def copied(train: Sequence[Scene], *, count: int, rng: np.random.Generator) -> list[Scene]:
+    """Training pictures in random order, over and over, half of them mirrored. Caught by the copy test."""
+    order = np.concatenate([rng.permutation(len(train)) for _ in range(-(-count // len(train)))])[:count]
+    return [_mirrored(train[i]) if index % 2 else train[i] for index, i in enumerate(order)]
 
 
 def blurred(image: Image) -> Image:
@@ -36,7 +59,65 @@ def noisy(image: Image, *, sd: float, rng: np.random.Generator) -> Image:
     return np.clip(np.rint(image + rng.normal(0.0, sd, size=image.shape)), 0, 255).astype(np.uint8)
 
 
-def darker_half(images: Sequence[Image]) -> list[Image]:
-    """The half with the lower mean: half of the modes, where light is a mode. Caught by the coverage."""
-    order = np.argsort([float(image.mean()) for image in images], kind="stable")
-    return [images[i] for i in np.sort(order[: len(images) // 2])]
+def one_mode(scenes: Sequence[Scene], *, at_least: int, rng: np.random.Generator) -> list[Scene]:
+    """One of the two modes of the scenes: the smaller, unless fewer than `at_least`. Caught by the coverage.
+
+    Modes are the clusters of 2-means in the space of a random network (whole pictures, MODE_SEED).
+    """
+    squares = np.stack([squared(scene.image, side_px=_MODE_PX) for scene in scenes])
+    raw = random_extractor(seed=MODE_SEED)(squares)
+    mode = two_means(fit_space(raw, dimensions=_MODE_DIMENSIONS).project(raw), rng=rng)
+    sizes = np.bincount(mode, minlength=2)
+    kept = int(sizes.argmin()) if sizes.min() >= at_least else int(sizes.argmax())
+    return [scene for scene, own in zip(scenes, mode, strict=True) if own == kept]
+
+
+def shuffled_labels(scenes: Sequence[Scene], *, rng: np.random.Generator) -> list[Scene]:
+    """Every picture with the labels of another one. Caught by the labels."""
+    order = rng.permutation(len(scenes))
+    giver = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
+    return [replace(scene, labels=_moved(scenes[giver[i]], scene)) for i, scene in enumerate(scenes)]
+
+
+def background_only(scene: Scene, *, rng: np.random.Generator) -> Scene:
+    """Every object painted over, and still claimed. Caught by the labels."""
+    height, width = scene.image.shape[:2]
+    hole = np.zeros((height, width), dtype=bool)
+    for label in scene.labels:
+        x1, y1, x2, y2 = label.xyxy
+        dx, dy = _MARGIN * (x2 - x1), _MARGIN * (y2 - y1)
+        top, left = max(0, int(y1 - dy)), max(0, int(x1 - dx))
+        hole[top : int(np.ceil(y2 + dy)), left : int(np.ceil(x2 + dx))] = True
+    return replace(scene, image=remove(scene.image, hole, others=np.zeros_like(hole), rng=rng))
+
+
+def two_means(points: Features, *, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """(N, d) => (N,) cluster 0 or 1 of Lloyd's algorithm, the best of _RESTARTS."""
+    found, cost = np.zeros(len(points), dtype=np.int64), np.inf
+    for _ in range(_RESTARTS):
+        centers = points[rng.permutation(len(points))[:2]]
+        for _ in range(_STEPS):
+            own = pairwise_distances(points, centers).argmin(axis=1)
+            centers = np.stack([points[own == j].mean(axis=0) if (own == j).any() else centers[j] for j in (0, 1)])
+        apart = pairwise_distances(points, centers)
+        if np.square(apart.min(axis=1)).sum() < cost:
+            found, cost = apart.argmin(axis=1), float(np.square(apart.min(axis=1)).sum())
+    return found
+
+
+def _mirrored(scene: Scene) -> Scene:
+    width = scene.image.shape[1]
+    labels = [
+        replace(label, xyxy=(width - label.xyxy[2], label.xyxy[1], width - label.xyxy[0], label.xyxy[3]), mask="")
+        for label in scene.labels
+    ]
+    return Scene(np.ascontiguousarray(scene.image[:, ::-1]), tuple(labels), scene.source)
+
+
+def _moved(giver: Scene, taker: Scene) -> tuple[Label, ...]:
+    """The giver's labels, stretched to the taker's size."""
+    sy, sx = (mine / theirs for mine, theirs in zip(taker.image.shape[:2], giver.image.shape[:2], strict=True))
+    return tuple(
+        replace(label, xyxy=(label.xyxy[0] * sx, label.xyxy[1] * sy, label.xyxy[2] * sx, label.xyxy[3] * sy), mask="")
+        for label in giver.labels
+    )

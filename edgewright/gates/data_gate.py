@@ -6,17 +6,21 @@ compares (S, H) with (T, H) at the same number of pictures and one scale (`tiles
 before the run:
 
     distance    Fréchet distance ratio, KID excess       the sets' means, spreads and shapes
-    coverage    coverage ratio                           is every kind of real picture there
+    coverage    coverage ratio, by tiles and by pictures is every kind of real picture there
     fidelity    precision ratio, density ratio           is every synthetic picture like some real one
     detail      spectrum excess, dB                      blur and noise, which the feature networks do not see
     copy        picture and object copies (`copying.py`) training pictures over again
+    layout      counts, classes, sizes, places, overlaps are objects where and as many as in real pictures
+    labels      agreement, errors, pictures left out     do the labels say what is there (`claims.py`)
+    utility     gain of a detector in paired runs        measured by a stage of its own, or reported as not measured
     recall      reported only: a perfect generator's recall is far below 1 and says little (arXiv 2505.22450)
 
 A check passes where its estimate meets the threshold *and* the worse end of its interval (95 %, one-sided) does not
 reach past a limit `interval_slack` beyond it. With 40 held-out pictures the bound on a Fréchet ratio is half as large
 again as the ratio: held to the threshold itself it would refuse real pictures; ignored, it would admit guesses. An
 interval past the limit is undecided, and undecided is not admitted, like too few pictures, pictures all alike, or
-numbers that are not finite. Not checked here: labels (`label` does that) and usefulness for the detector.
+numbers that are not finite. Beside these stands the literal rule `fid_recall` (`rules.py`). Thresholds and their
+sources: `thresholds.py`.
 
     evidence = measure_data(real, synthetic, config, seed=0, threads=2, on_progress=silent)
     verdict = decide_data(evidence, config)
@@ -25,20 +29,25 @@ numbers that are not finite. Not checked here: labels (`label` does that) and us
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
+from edgewright.gates.claims import measure_claimed_layouts, measure_labels
 from edgewright.gates.copying import measure_copying
-from edgewright.gates.evidence import DataEvidence
-from edgewright.gates.features import FeatureExtractor, embedding_digest, fit_space, random_extractor
+from edgewright.gates.evidence import NOT_MEASURED, DataEvidence, Measurement, NearPair
+from edgewright.gates.extractors import open_extractors
+from edgewright.gates.features import FeatureExtractor, embedding_digest, fit_space
 from edgewright.gates.likeness import Rounds, TileFeatures, measure_likeness
 from edgewright.gates.look import Everything, Sets, look_at_all, problem_of
+from edgewright.gates.modes import PICTURE_DIMENSIONS, measure_modes
+from edgewright.gates.rules import checks_of
 from edgewright.gates.spectrum import measure_spectrum, radial_spectrum_db
 from edgewright.gates.tiles import RESIZE_PATH, Scale, Tiles
-from edgewright.gates.verdict import Check, Outcome, Verdict, combine, compare
+from edgewright.gates.utility import UtilityEvidence
+from edgewright.gates.verdict import Outcome, Verdict, combine
 from edgewright.progress import OnProgress
 from edgewright.recipe import GateDataConfig
 
@@ -48,9 +57,19 @@ _DECISIONS = {"real_only": "real_only", "fail": "end", "ask": "ask"}
 
 
 def measure_data(
-    real: Dataset, synthetic: Dataset, config: GateDataConfig, *, seed: int, threads: int, on_progress: OnProgress
+    real: Dataset,
+    synthetic: Dataset,
+    config: GateDataConfig,
+    *,
+    seed: int,
+    threads: int,
+    on_progress: OnProgress,
+    utility: UtilityEvidence = NOT_MEASURED,
 ) -> DataEvidence:
     """Everything `decide_data` needs. Deterministic: same pictures, config, seed and threads, same evidence.
+
+    Args:
+        utility: what paired detector runs said; passed through.
 
     Raises:
         InputError: the two class lists differ, or a picture cannot be decoded.
@@ -58,90 +77,30 @@ def measure_data(
     """
     synthetic.check_classes(real.classes)
     sets = Sets.of(real, synthetic, config, rng=np.random.default_rng([seed, 0]))
-    evidence = DataEvidence(len(sets.train), len(sets.held_out), len(sets.synthetic), seed=seed)
+    evidence = DataEvidence(len(sets.train), len(sets.held_out), len(sets.synthetic), seed=seed, utility=utility)
     problem = problem_of(sets, config)
     if problem:
         return replace(evidence, problem=problem)
+    _use_threads(threads)
     scale = Scale.of(sets.synthetic)
     looked = look_at_all(sets, real, synthetic, config, scale=scale, seed=seed, on_progress=on_progress)
-    extractors = [random_extractor(seed=number) for number in range(config.feature_seeds)]
-    evidence = replace(
-        evidence,
-        n_matched=sets.n_matched,
-        scale_px=scale.common_px,
-        tile_px=config.feature_px,
-        tiles_per_image=config.tiles_per_image,
-        neighbors=config.neighbors,
-        bootstraps=config.bootstraps,
-        dimensions=DIMENSIONS,
-        feature_kind=config.features,
-        embedding_digest=embedding_digest(extractors),
-        resize_path=RESIZE_PATH,
-    )
     try:
-        return _measure(evidence, looked, extractors, config, threads=threads, on_progress=on_progress)
+        extractors = open_extractors(config, looked.train.tiles, seed=seed, on_progress=on_progress)
+        evidence = _described(evidence, config, extractors, n_matched=sets.n_matched, scale=scale)
+        claims = _measure_claims(synthetic, sets, config, seed=seed)
+        seen, nearest = _measure_pictures(evidence, looked, extractors, config, on_progress=on_progress)
     except InputError as error:
         return replace(evidence, problem=str(error))
+    return replace(evidence, measurements=(*seen, *claims), nearest=nearest)
 
 
 def decide_data(evidence: DataEvidence, config: GateDataConfig) -> Verdict:
     """Pure. `decision`: `admitted`, or what `config.on_refuse` says: `real_only`, `end` (for `fail`) or `ask`."""
-    checks = _checks(evidence, config)
+    checks = checks_of(evidence, config)
     outcome = combine(checks)
     decision = "admitted" if outcome is Outcome.PASS else _DECISIONS[config.on_refuse]
     verdict = Verdict(GATE, outcome, tuple(checks), "", decision)
     return replace(verdict, sentence=_sentence(verdict, evidence))
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """One check: a measurement and the recipe field that holds its threshold; `""` for a number that is only
-    reported."""
-
-    measurement: str
-    comparison: str
-    field: str
-
-
-_RULES = (
-    _Rule("picture_copy_share", "<=", "max_copy_share"),
-    _Rule("object_copy_share", "<=", "max_object_copy_share"),
-    _Rule("object_distance_ratio", ">=", "min_copy_distance_ratio"),
-    _Rule("fd_ratio", "<=", "max_fd_ratio"),
-    _Rule("kid_excess", "<=", "max_kid_excess"),
-    _Rule("coverage_ratio", ">=", "min_coverage_ratio"),
-    _Rule("precision_ratio", ">=", "min_precision_ratio"),
-    _Rule("density_ratio", ">=", "min_density_ratio"),
-    _Rule("spectrum_excess_db", "<=", "max_spectrum_excess_db"),
-    _Rule("recall_ratio", ">=", ""),
-    _Rule("picture_distance_ratio", ">=", ""),
-)
-
-
-def _checks(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
-    if not evidence.problem:
-        return [_check(rule, evidence, config) for rule in _RULES]
-    n = min(evidence.n_train, evidence.n_held_out, evidence.n_synthetic)
-    check = compare("evidence", None, n=n, set_at="gate_data.min_images", at_least=float(config.min_images))
-    return [replace(check, sentence=f"the synthetic images could not be judged: {evidence.problem}")]
-
-
-def _check(rule: _Rule, evidence: DataEvidence, config: GateDataConfig) -> Check:
-    found = evidence.measurement(rule.measurement)
-    threshold = float(getattr(config, rule.field)) if rule.field else None
-    return compare(
-        rule.measurement.replace("_db", ", dB").replace("_", " "),
-        found.value,
-        n=found.n,
-        low=found.low,
-        high=found.high,
-        at_least=threshold if rule.comparison == ">=" else None,
-        at_most=threshold if rule.comparison == "<=" else None,
-        slack=config.interval_slack,
-        min_n=config.min_images,
-        set_at=f"gate_data.{rule.field}" if rule.field else "",
-        decides=bool(rule.field),
-    )
 
 
 def _sentence(verdict: Verdict, evidence: DataEvidence) -> str:
@@ -152,33 +111,76 @@ def _sentence(verdict: Verdict, evidence: DataEvidence) -> str:
     return f"{what}: {word}. {verdict.reasons[0]}"
 
 
-def _measure(
+def _described(
+    evidence: DataEvidence,
+    config: GateDataConfig,
+    extractors: Sequence[FeatureExtractor],
+    *,
+    n_matched: int,
+    scale: Scale,
+) -> DataEvidence:
+    return replace(
+        evidence,
+        n_matched=n_matched,
+        scale_px=scale.common_px,
+        tile_px=config.feature_px,
+        tiles_per_image=config.tiles_per_image,
+        neighbors=config.neighbors,
+        bootstraps=config.bootstraps,
+        dimensions=DIMENSIONS,
+        feature_kind=config.features,
+        embedding_digest=embedding_digest(extractors),
+        resize_path=RESIZE_PATH,
+    )
+
+
+def _measure_claims(synthetic: Dataset, sets: Sets, config: GateDataConfig, *, seed: int) -> list[Measurement]:
+    """Layouts of what would be trained on; labels of everything that the labeler judged."""
+    judged = [row for row in synthetic.rows if row.origin == "synthetic"]
+    real = (*sets.train, *sets.held_out)
+    layouts = measure_claimed_layouts(
+        sets.synthetic, real, rounds=config.bootstraps, rng=np.random.default_rng([seed, 4])
+    )
+    return layouts + measure_labels(judged, rounds=config.bootstraps, rng=np.random.default_rng([seed, 5]))
+
+
+def _measure_pictures(
     evidence: DataEvidence,
     looked: Everything,
     extractors: Sequence[FeatureExtractor],
     config: GateDataConfig,
     *,
-    threads: int,
     on_progress: OnProgress,
-) -> DataEvidence:
-    n, t = looked.n_matched, config.tiles_per_image
+) -> tuple[list[Measurement], tuple[NearPair, ...]]:
+    n, t, seed = looked.n_matched, config.tiles_per_image, evidence.seed
     tiles = (
         looked.synthetic.first_tiles(n, tiles_per_image=t),
         looked.train.first_tiles(n, tiles_per_image=t),
         looked.held_out.tiles,
     )
-    rng = np.random.default_rng([evidence.seed, 2])
+    rng = np.random.default_rng([seed, 2])
     rounds = Rounds.draw(n_matched=n, n_held_out=evidence.n_held_out, rounds=config.bootstraps, rng=rng)
     stated_n = min(n, evidence.n_held_out)
-    total = len(extractors) + 1
+    total = len(extractors) + 2
     likeness = measure_likeness(
-        _embed(tiles, extractors, threads=threads),
+        [_project(space, dimensions=DIMENSIONS) for space in _embed(tiles, extractors)],
         rounds,
         tiles_per_image=t,
         k=config.neighbors,
         n=stated_n,
         on_space=lambda done: on_progress(done, total, "feature spaces compared"),
     )
+    squares = (looked.synthetic.pictures[:n], looked.train.pictures[:n], looked.held_out.pictures)
+    whole = _embed(squares, extractors)
+    modes = measure_modes(
+        [_project(space, dimensions=PICTURE_DIMENSIONS) for space in whole],
+        whole,
+        rounds,
+        k=config.neighbors,
+        n=stated_n,
+        rng=np.random.default_rng([seed, 6]),
+    )
+    on_progress(total - 1, total, "whole pictures compared")
     synthetic, train, held_out = (radial_spectrum_db(some) for some in tiles)
     spectrum = measure_spectrum(synthetic, train, held_out, rounds, tiles_per_image=t, n=stated_n)
     copying, nearest = measure_copying(
@@ -187,22 +189,24 @@ def _measure(
         looked.held_out.prints,
         copy_radius=config.copy_radius,
         rounds=config.bootstraps,
-        rng=np.random.default_rng([evidence.seed, 3]),
+        rng=np.random.default_rng([seed, 3]),
     )
     on_progress(total, total, "copy test done")
-    return replace(evidence, measurements=(*likeness, spectrum, *copying), nearest=nearest)
+    return [*likeness, *modes, spectrum, *copying], nearest
 
 
-def _embed(
-    tiles: tuple[Tiles, Tiles, Tiles], extractors: Sequence[FeatureExtractor], *, threads: int
-) -> list[TileFeatures]:
-    """Every space is fitted to the real training tiles alone."""
+def _use_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    embedded = []
-    for extractor in extractors:
-        synthetic, train, held_out = (extractor(some) for some in tiles)
-        space = fit_space(train, dimensions=DIMENSIONS)
-        embedded.append(TileFeatures(space.project(synthetic), space.project(train), space.project(held_out)))
-    return embedded
+
+
+def _embed(sets: tuple[Tiles, Tiles, Tiles], extractors: Sequence[FeatureExtractor]) -> list[TileFeatures]:
+    """Raw features of S, T and H, a space an extractor."""
+    return [TileFeatures(*(extractor(some) for some in sets)) for extractor in extractors]
+
+
+def _project(raw: TileFeatures, *, dimensions: int) -> TileFeatures:
+    """Every space is fitted to the real training pictures alone."""
+    space = fit_space(raw.train, dimensions=dimensions)
+    return TileFeatures(space.project(raw.synthetic), space.project(raw.train), space.project(raw.held_out))

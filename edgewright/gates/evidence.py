@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgewright.gates.utility import UtilityEvidence
+
+NOT_MEASURED = UtilityEvidence(problem="not measured")
 _DIGITS = 6
 
 
@@ -63,6 +66,7 @@ class DataEvidence:
         dimensions: width of the feature vectors.
         embedding_digest: of all feature spaces; equal digests make two verdicts comparable.
         nearest: the most copy-like pairs of whole pictures, nearest first.
+        utility: what paired detector runs said, or why there were none.
         problem: why nothing could be measured; empty where it could.
     """
 
@@ -82,6 +86,7 @@ class DataEvidence:
     resize_path: str = ""
     measurements: tuple[Measurement, ...] = ()
     nearest: tuple[NearPair, ...] = ()
+    utility: UtilityEvidence = NOT_MEASURED
     problem: str = ""
 
     def measurement(self, name: str) -> Measurement:
@@ -95,7 +100,10 @@ class DataEvidence:
     def from_json(cls, value: dict[str, Any]) -> DataEvidence:
         measurements = tuple(Measurement(**{**one, "by_seed": tuple(one["by_seed"])}) for one in value["measurements"])
         nearest = tuple(NearPair(**pair) for pair in value["nearest"])
-        return cls(**{**value, "measurements": measurements, "nearest": nearest})
+        read = {**value, "measurements": measurements, "nearest": nearest}
+        if "utility" in value:  # evidence of older runs has none
+            read["utility"] = UtilityEvidence.from_json(value["utility"])
+        return cls(**read)
 
 
 def rounded(value: float | None) -> float | None:

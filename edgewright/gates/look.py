@@ -18,11 +18,12 @@ import numpy as np
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
 from edgewright.gates.copying import OBJECT_PRINT_PX, PICTURE_PRINT_PX, Prints
-from edgewright.gates.tiles import Scale, Tiles, centered_corners, cut_tiles, random_corners, thumbnail
+from edgewright.gates.tiles import Scale, Tiles, centered_corners, cut_tiles, random_corners, squared, thumbnail
 from edgewright.progress import OnProgress
 from edgewright.recipe import GateDataConfig
 from edgewright.runtime.boxes import Boxes, Image
 
+PICTURE_TILES = 1.5
 _MAX_OBJECTS = 16
 _REPORT_EVERY = 16
 
@@ -66,9 +67,11 @@ def problem_of(sets: Sets, config: GateDataConfig) -> str:
 
 @dataclass(frozen=True)
 class Looked:
-    """What is kept of one set's pictures: tiles (`tiles_per_image` in a row for each) and prints."""
+    """What is kept of one set's pictures: tiles (`tiles_per_image` in a row for each), the pictures themselves reduced
+    to squares of `PICTURE_TILES` tile sides, and prints."""
 
     tiles: Tiles
+    pictures: Tiles
     prints: Prints
 
     @classmethod
@@ -80,7 +83,8 @@ class Looked:
             objects=np.concatenate([picture.object_prints for picture in pictures]),
             picture_of_object=np.concatenate(owners).astype(np.int64),
         )
-        return cls(np.concatenate([picture.tiles for picture in pictures]), prints)
+        tiles = np.concatenate([picture.tiles for picture in pictures])
+        return cls(tiles, np.stack([picture.square for picture in pictures]), prints)
 
     def first_tiles(self, pictures: int, *, tiles_per_image: int) -> Tiles:
         return self.tiles[: pictures * tiles_per_image]
@@ -129,6 +133,7 @@ def look_at_all(
 @dataclass(frozen=True)
 class _Picture:
     tiles: Tiles
+    square: Image
     print: Image
     object_prints: Tiles
 
@@ -151,6 +156,7 @@ def _look_at(
     prints = [thumbnail(tile, side_px=OBJECT_PRINT_PX) for tile in around]
     return _Picture(
         tiles=cut_tiles(small, anywhere, tile_px=tile_px),
+        square=squared(small, side_px=round(PICTURE_TILES * tile_px)),
         print=thumbnail(small, side_px=PICTURE_PRINT_PX),
         object_prints=np.array(prints, dtype=np.uint8).reshape(-1, OBJECT_PRINT_PX, OBJECT_PRINT_PX, 3),
     )

@@ -58,6 +58,11 @@ def thumbnail(image: Image, *, side_px: int) -> Image:
     return np.asarray(PillowImage.fromarray(image).resize((side_px, side_px), PillowImage.Resampling.BOX))
 
 
+def squared(image: Image, *, side_px: int) -> Image:
+    """(side, side, 3) uint8: the whole picture, aspect given up, bilinear and antialiased."""
+    return np.asarray(PillowImage.fromarray(image).resize((side_px, side_px), PillowImage.Resampling.BILINEAR))
+
+
 def random_corners(image: Image, *, tile_px: int, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """`(x, y)` top left corners, uniform over the places where a whole tile fits; 0 along a side that is too short."""
     height, width = image.shape[:2]

@@ -1,0 +1,176 @@
+"""Whole pictures in feature space: is every kind of real picture there, and the literal figures FID and recall.
+
+Decides what tiles cannot show. A tile of a dark and of a bright scene may look alike, and k-nearest-neighbor balls
+around few tiles reach across modes; a picture's own descriptor tells scenes apart. Coverage is taken with as many
+synthetic as held-out pictures: the more fakes there are, the more balls they hit by chance (Naeem et al. 2020, arXiv
+2002.09797, figure 4). S, T and H as in `likeness.py`.
+
+    measurements = measure_modes(spaces, raw, rounds, k=5, n=40, rng=rng)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgewright.gates.clipped import authenticity, clipped_coverage, clipped_density, realism
+from edgewright.gates.evidence import Measurement, measured
+from edgewright.gates.likeness import Rounds, TileFeatures
+from edgewright.gates.metrics import (
+    Features,
+    frechet_distance,
+    neighbor_radii,
+    neighbor_scores,
+    pairwise_distances,
+)
+from edgewright.gates.resample import Indices, halves, ratio_interval, shift_interval
+
+PICTURE_DIMENSIONS = 8
+RECALL_NEIGHBORS = 3
+"""k of the improved recall in its paper (Kynkäänniemi et al. 2019, arXiv 1904.06991)."""
+_DRAWS = 8
+_REPORTED = ("clipped_coverage", "clipped_density", "realism", "authenticity")
+_Values = npt.NDArray[np.float64]
+
+
+def measure_modes(
+    spaces: Sequence[TileFeatures],
+    raw: Sequence[TileFeatures],
+    rounds: Rounds,
+    *,
+    k: int,
+    n: int,
+    rng: np.random.Generator,
+) -> list[Measurement]:
+    """`picture_coverage_ratio`, then `clipped_coverage clipped_density realism authenticity` with the same number of
+    real T beside them, then `fid recall`.
+
+    Args:
+        spaces: one row a picture in the projected spaces, S and T of equal length.
+        raw: the same before projection, as the literal FID wants them.
+        n: pictures stated with the ratio.
+    """
+    found = [_coverage(spaces, rounds, k=k, n=n, rng=rng)]
+    found += [_reported(name, spaces, rounds, k=k) for name in _REPORTED]
+    return found + _literal(raw, rng=rng)
+
+
+def picture_coverage(fake: Features, real: Features, *, m: int, k: int, rng: np.random.Generator) -> float:
+    """Mean coverage of `m` real pictures by `m` fake ones, over _DRAWS random choices of each."""
+    within, across = pairwise_distances(real, real), pairwise_distances(real, fake)
+    values = []
+    for _ in range(_DRAWS):
+        mine, theirs = np.sort(rng.permutation(len(fake))[:m]), np.sort(rng.permutation(len(real))[:m])
+        radii = neighbor_radii(within[np.ix_(theirs, theirs)], k=k)
+        values.append((across[np.ix_(theirs, mine)] <= radii[:, None]).any(axis=1).mean())
+    return float(np.mean(values))
+
+
+def _coverage(
+    spaces: Sequence[TileFeatures], rounds: Rounds, *, k: int, n: int, rng: np.random.Generator
+) -> Measurement:
+    values = np.array([_coverage_rounds(space, rounds, k=k, rng=rng) for space in spaces])  # (spaces, 1 + rounds, 2)
+    ratios = values[..., 0] / np.where(values[..., 1] > 0, values[..., 1], np.nan)
+    middle = np.median(ratios, axis=0)
+    return measured(
+        "picture_coverage_ratio",
+        float(middle[0]),
+        interval=ratio_interval(float(middle[0]), middle[1:]),
+        n=n,
+        baseline=float(np.median(values[:, 0, 1])),
+        by_seed=ratios[:, 0].tolist(),
+    )
+
+
+def _coverage_rounds(space: TileFeatures, rounds: Rounds, *, k: int, rng: np.random.Generator) -> _Values:
+    """(1 + rounds, 2): coverage of H by S and by T, of all pictures and of each round's halves."""
+    drawn = [(space.synthetic, space.train, space.held_out)]
+    for synthetic, train, held_out in zip(rounds.synthetic, rounds.train, rounds.held_out, strict=True):
+        drawn.append((space.synthetic[synthetic], space.train[train], space.held_out[held_out]))
+    pairs = []
+    for synthetic, train, held_out in drawn:
+        m = min(len(synthetic), len(train), len(held_out))
+        pairs.append([picture_coverage(fake, held_out, m=m, k=k, rng=rng) for fake in (synthetic, train)])
+    return np.array(pairs)
+
+
+@dataclass(frozen=True)
+class _Distances:
+    """All that one reported number of one fake set needs, cut for each round."""
+
+    real_real: _Values
+    real_fake: _Values
+    train_train: _Values
+    train_fake: _Values
+
+    def cut(self, real: Indices, fake: Indices) -> _Distances:
+        return _Distances(
+            self.real_real[np.ix_(real, real)],
+            self.real_fake[np.ix_(real, fake)],
+            self.train_train,
+            self.train_fake[:, fake],
+        )
+
+
+def _reported(name: str, spaces: Sequence[TileFeatures], rounds: Rounds, *, k: int) -> Measurement:
+    """One number of (S, H), beside it the same of (T, H); authenticity is of (S, T), beside it of (H, T)."""
+    statistic: dict[str, Callable[[_Distances], float]] = {
+        "clipped_coverage": lambda d: clipped_coverage(d.real_real, d.real_fake, k=k),
+        "clipped_density": lambda d: clipped_density(d.real_real, d.real_fake, k=k),
+        "realism": lambda d: float(np.median(realism(d.real_real, d.real_fake, k=k))),
+        "authenticity": lambda d: authenticity(d.train_train, d.train_fake),
+    }
+    of = statistic[name]
+    values, drawn, usual = [], [], []
+    for space in spaces:
+        within, own = pairwise_distances(space.held_out, space.held_out), pairwise_distances(space.train, space.train)
+        mine = _Distances(
+            within,
+            pairwise_distances(space.held_out, space.synthetic),
+            own,
+            pairwise_distances(space.train, space.synthetic),
+        )
+        beside = _Distances(
+            within,
+            pairwise_distances(space.held_out, space.train),
+            own,
+            pairwise_distances(space.train, space.held_out),
+        )
+        values.append(of(mine))
+        usual.append(of(beside))
+        drawn.append([of(mine.cut(real, fake)) for real, fake in zip(rounds.held_out, rounds.synthetic, strict=True)])
+    value = float(np.median(values))
+    interval = shift_interval(value, np.median(np.array(drawn), axis=0))
+    size = min(len(spaces[0].synthetic), len(spaces[0].held_out))
+    return measured(name, value, interval=interval, n=size, baseline=float(np.median(usual)), by_seed=values)
+
+
+def _literal(raw: Sequence[TileFeatures], *, rng: np.random.Generator) -> list[Measurement]:
+    """FID and recall of S against H in the first declared space, as their papers define them: no ratio, no
+    projection."""
+    space = raw[0]
+    n = min(len(space.synthetic), len(space.held_out))
+    fid = frechet_distance(space.synthetic, space.held_out)
+    usual = frechet_distance(space.train, space.held_out)
+    spread = [_half_fid(space, rng=rng) for _ in range(_DRAWS)]
+    distances = [
+        pairwise_distances(space.held_out, space.held_out),
+        pairwise_distances(space.synthetic, space.synthetic),
+        pairwise_distances(space.held_out, space.synthetic),
+    ]
+    k = min(RECALL_NEIGHBORS, n - 1)
+    recall = neighbor_scores(distances[0], distances[1], distances[2], k=k).recall
+    half = 1.645 * float(np.sqrt(max(recall * (1 - recall), 0.0) / n))
+    return [
+        measured("fid", fid, interval=shift_interval(fid, np.array(spread)), n=n, baseline=usual),
+        measured("recall", recall, interval=(max(0.0, recall - half), min(1.0, recall + half)), n=n, baseline=0.0),
+    ]
+
+
+def _half_fid(space: TileFeatures, *, rng: np.random.Generator) -> float:
+    fake = halves(len(space.synthetic), rounds=1, rng=rng)[0]
+    real = halves(len(space.held_out), rounds=1, rng=rng)[0]
+    return frechet_distance(space.synthetic[fake], space.held_out[real])
