@@ -57,7 +57,7 @@ class SceneObject:
     corner_xy: tuple[int, int]
     full_px: int
 
-    @cached_property
+    @property
     def px(self) -> int:
         """How many of its pixels are in the frame."""
         return int(np.count_nonzero(self.shape))
@@ -98,7 +98,7 @@ class Window:
 
     def boxes(self, xyxy: Floats) -> Floats:
         """(N, 4) corners in px of the new picture, beyond its frame where the window cuts the box."""
-        moved = (xyxy - np.tile(self.corner_xy, 2)) * np.tile(self.scale_xy, 2)
+        moved: Floats = (xyxy - np.array(self.corner_xy * 2)) * np.array(self.scale_xy * 2)
         if self.mirrored:
             moved[:, [0, 2]] = self.to_wh[0] - moved[:, [2, 0]]
         return moved

@@ -43,7 +43,7 @@ def overlaps(ours: Floats, others: Floats) -> Mask:
 
 def tight_box(mask: Mask, corner_xy: tuple[int, int] = (0, 0)) -> Corners | None:
     """The smallest box that holds every pixel of a mask whose corner lies at `corner_xy` px; None for an empty mask."""
-    xs, ys = mask.any(axis=0).nonzero()[0], mask.any(axis=1).nonzero()[0]
+    xs, ys = np.logical_or.reduce(mask, axis=0).nonzero()[0], np.logical_or.reduce(mask, axis=1).nonzero()[0]
     if not len(xs):
         return None
     x, y = corner_xy

@@ -19,7 +19,7 @@ import numpy as np
 from edgewright.data.rows import Label
 from edgewright.runtime.boxes import FloatArray, Image
 from edgewright.synth.background import SceneObject
-from edgewright.synth.boxes import cut_to_frame, encode_part, overlaps, tight_box
+from edgewright.synth.boxes import cut_to_frame, encode_part, tight_box
 from edgewright.synth.fill import Mask
 from edgewright.synth.layouts import Planned, Rng
 from edgewright.synth.membrane import membrane
@@ -55,7 +55,10 @@ def paste(image: Image, sprite: Sprite, plan: Planned, *, rng: Rng, fit: Fit = f
     at = (corner[0] + fitted.shape_xy[0], corner[1] + fitted.shape_xy[1])  # a shape has equal margins on both sides
     part, part_corner = cut_to_frame(fitted.shape[:, ::step], at, wh=(image.shape[1], image.shape[0]))
     label = Label(0, sprite.class_id, (0.0, 0.0, 0.0, 0.0), source="constructed")
-    box = tight_box(part, part_corner) or label.xyxy
+    if part.shape == fitted.shape.shape and not sprite.masked:  # an ellipse touches all sides of its box
+        box = (float(x1), float(y1), float(x1 + box_wh[0]), float(y1 + box_wh[1]))
+    else:
+        box = tight_box(part, part_corner) or label.xyxy
     return SceneObject(label, box, part, part_corner, int(np.count_nonzero(fitted.shape)))
 
 
@@ -91,12 +94,15 @@ def vary_light(image: Image, photometry: Photometry, *, rng: Rng) -> Image:
 
 
 def _covered(items: Sequence[SceneObject], n_kept: int) -> list[bool]:
-    """Whether a pasted object that lies above an item reaches into its box. All pasted ones lie above all kept ones."""
-    parts = np.array([[*item.corner_xy, *item.shape.shape[::-1]] for item in items], np.float64)
-    boxes = np.concatenate([parts[:, :2], parts[:, :2] + parts[:, 2:]], axis=1)
-    above = np.arange(n_kept, len(items))[None] > np.arange(len(items))[:, None]
-    found: list[bool] = (overlaps(boxes, boxes[n_kept:]) & above).any(axis=1).tolist()
-    return found
+    """Whether a pasted object above an item reaches into its part. All pasted ones lie above all kept ones."""
+    spans = [(*item.corner_xy, item.shape.shape[1], item.shape.shape[0]) for item in items]
+    return [
+        any(
+            x < left + width and left < x + w and y < top + height and top < y + h
+            for left, top, width, height in spans[max(index + 1, n_kept) :]
+        )
+        for index, (x, y, w, h) in enumerate(spans)
+    ]
 
 
 def _label(
@@ -147,10 +153,12 @@ def _light_shift(difference: FloatArray, rim: Mask, blend: str) -> FloatArray:
         return np.zeros(3, np.float32)
     usual: FloatArray = np.partition(values, len(values) // 2, axis=0)[len(values) // 2]
     light = membrane(difference, rim, usual=usual, limit=_MAX_MEMBRANE) if blend == "membrane" else usual
-    return np.clip(light, -_MAX_LIGHT_SHIFT, _MAX_LIGHT_SHIFT)
+    bounded: FloatArray = np.minimum(np.maximum(light, -_MAX_LIGHT_SHIFT), _MAX_LIGHT_SHIFT)
+    return bounded
 
 
 def _to_uint8(pixels: FloatArray) -> Image:
     """Rounded and cut to [0, 255]; the floats passed in are used up."""
     np.rint(pixels, out=pixels)
-    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
+    np.minimum(np.maximum(pixels, 0, out=pixels), 255, out=pixels)  # as np.clip, which takes twice as long to call
+    return pixels.astype(np.uint8)

@@ -85,7 +85,8 @@ class PictureFactory:
         window = random_window(plate.wh, longer_px=self._config.image_px, rng=rng)
         stays = keep_some(plate, keep_share=self._keep_share[plate.class_id], rng=rng)
         image = window.pixels(plate.without(stays))
-        placed = [(item, here) for item, here in zip(place_objects(plate, window), stays, strict=True) if item.px]
+        placed = [(item, here) for item, here in zip(place_objects(plate, window), stays, strict=True)]
+        placed = [(item, here) for item, here in placed if item.shape.size]
         kept, gone = [item for item, here in placed if here], [item for item, here in placed if not here]
         planned = _refill(self._plan(kept, n_gone=len(gone), wh=window.to_wh, rng=rng), gone)
         plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)

@@ -29,6 +29,7 @@ from edgewright.synth.steering import Steering
 EXCHANGED_SHARE = 0.15
 """Share of a layout's objects left out; as many in the mean are drawn anew, so counts vary around the real ones."""
 UNSTEERED = Steering()
+_UNCUT = (False, False, False, False)
 Rng = np.random.Generator
 Pair = tuple[float, float]
 
@@ -50,7 +51,7 @@ class LayoutObject:
 
     @property
     def whole(self) -> bool:
-        return not any(self.cut)
+        return True not in self.cut
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def move(model: LayoutModel, item: Planned, *, wh: tuple[int, int], rng: Rng) ->
     place = known[int(rng.integers(len(known)))]
     x1, y1, x2, y2 = item.xyxy
     longer = max(wh)
-    there = replace(place, size_wh=((x2 - x1) / longer, (y2 - y1) / longer), cut=(False,) * 4)
+    there = LayoutObject(item.class_id, place.center_xy, ((x2 - x1) / longer, (y2 - y1) / longer), _UNCUT)
     return _plan(model, there, wh=wh, rng=rng, size_jitter=0.0)
 
 
@@ -233,18 +234,17 @@ def _plan(
     model: LayoutModel, item: LayoutObject, *, wh: tuple[int, int], rng: Rng, size_jitter: float = 1.0
 ) -> Planned:
     """Jitter one object and put it into a frame of `wh` px."""
-    normal = rng.standard_normal(4).tolist()
-    offset_xy = [draw * sd for draw, sd in zip(normal[:2], model.position_sd[item.class_id], strict=True)]
-    size, aspect = (draw * sd * size_jitter for draw, sd in zip(normal[2:], model.size_sd[item.class_id], strict=True))
+    x, y, size, aspect = rng.standard_normal(4).tolist()
+    (sd_x, sd_y), (sd_size, sd_aspect) = model.position_sd[item.class_id], model.size_sd[item.class_id]
+    size, aspect = size * sd_size * size_jitter, aspect * sd_aspect * size_jitter
+    center_px = ((item.center_xy[0] + x * sd_x) * wh[0], (item.center_xy[1] + y * sd_y) * wh[1])
     longer = max(wh)
     seen_px = (item.size_wh[0] * longer * math.exp(size + aspect), item.size_wh[1] * longer * math.exp(size - aspect))
     full_px = seen_px if item.whole else _uncut_px(model, item, seen_px=seen_px, longer_px=longer, rng=rng)
-    spans = []
-    for axis in (0, 1):
-        center_px = (item.center_xy[axis] + offset_xy[axis]) * wh[axis]
-        cut = (item.cut[axis], item.cut[axis + 2])
-        spans.append(_span(center_px, seen_px=seen_px[axis], full_px=full_px[axis], frame_px=wh[axis], cut=cut))
-    (x1, x2), (y1, y2) = spans
+    (x1, x2), (y1, y2) = (
+        _span(center_px[axis], seen_px[axis], full_px[axis], frame_px=wh[axis], cut=item.cut[axis::2])
+        for axis in (0, 1)
+    )
     return Planned(item.class_id, (x1, y1, x2, y2))
 
 
@@ -255,7 +255,7 @@ def _uncut_px(model: LayoutModel, item: LayoutObject, *, seen_px: Pair, longer_p
     return (max(seen_px[0], whole[0] * longer_px), max(seen_px[1], whole[1] * longer_px))
 
 
-def _span(center_px: float, *, seen_px: float, full_px: float, frame_px: int, cut: tuple[bool, bool]) -> Pair:
+def _span(center_px: float, seen_px: float, full_px: float, *, frame_px: int, cut: tuple[bool, ...]) -> Pair:
     """Where one side of a box begins and ends, px: inside the frame, or beyond it on the side that cuts it."""
     if cut == (True, False):
         return (seen_px - full_px, seen_px)

@@ -20,6 +20,7 @@ from edgewright.synth.fill import Mask
 
 _SECTORS = 16
 _GRID = 16
+_BANDS = np.arange(3)
 _MAX_RADIUS = 0.85
 """On the rim itself the integral is one sector's value alone: beyond this radius it is taken at it."""
 
@@ -34,9 +35,10 @@ def membrane(difference: FloatArray, rim: Mask, *, usual: FloatArray, limit: flo
     """
     height, width = rim.shape
     sector = _sectors(height, width)[rim]
-    beyond = np.clip(difference[rim] - usual, -limit, limit)
+    beyond = np.minimum(np.maximum(difference[rim] - usual, -limit), limit)
     count = np.maximum(np.bincount(sector, minlength=_SECTORS), 1)
-    sums = np.stack([np.bincount(sector, beyond[:, band], _SECTORS) for band in range(3)], axis=1)
+    cell = (sector[:, None] * 3 + _BANDS).ravel()
+    sums = np.bincount(cell, beyond.ravel(), _SECTORS * 3).reshape(_SECTORS, 3)
     grid = _poisson() @ (sums / count[:, None]).astype(np.float32)
     columns = (_stretch(height) @ grid.reshape(_GRID, _GRID * 3)).reshape(height, _GRID, 3)
     smooth: FloatArray = usual + np.matmul(_stretch(width), columns)
