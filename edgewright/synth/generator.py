@@ -39,7 +39,7 @@ from edgewright.synth.learning import (
     tile_batches,
 )
 from edgewright.synth.nets import to_pixels
-from edgewright.synth.painting import Painter
+from edgewright.synth.painting import Painter, scene_painter
 from edgewright.synth.preview import PREVIEW_COLUMNS, opaque, preview_grid
 from edgewright.synth.samplers import CropSampler, Rgba, crop_sampler
 from edgewright.synth.sources import train_rows
@@ -169,7 +169,9 @@ def open_generator(artifact: Artifact, *, solver: str = "heun", sampler_steps: i
             return trained
         network, class_ids = open_network(artifact, described), tuple(int(value) for value in described["class_ids"])
         if trained.level == "scene":
-            painter = Painter(network, class_ids, int(described["scene_px"]), solver, sampler_steps)
+            painter = scene_painter(
+                network, class_ids, scene_px=int(described["scene_px"]), solver=solver, steps=sampler_steps
+            )
             return replace(trained, scenes=painter)
         return replace(trained, sampler=crop_sampler(network, class_ids, solver=solver, steps=sampler_steps))
     except (KeyError, TypeError) as error:
@@ -224,7 +226,7 @@ def _crop_pairs(bank: CropBank, learnt: Learnt | None, config: TrainGeneratorCon
 def _tile_pairs(tiles: TileBatches, bank: CropBank, learnt: Learnt, rng: Rng) -> list[Pair]:
     """Rows of real tiles, and what is painted from the very same layouts."""
     draw = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    painter = Painter(learnt.network, tuple(bank.class_ids), scene_px=0)
+    painter = scene_painter(learnt.network, tuple(bank.class_ids), scene_px=tiles.side_px)
     pairs = []
     for _ in bank.class_ids:
         batch = tiles.draw(PREVIEW_COLUMNS, draw)

@@ -23,8 +23,9 @@ from PIL import Image as PillowImage
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.errors import InputError, MissingExtra
 from edgewright.recipe import TrainGeneratorConfig
-from edgewright.synth.crops import Crop, CropBank, Rgba, resize_rgba
+from edgewright.synth.crops import Crop, CropBank, resize_rgba
 from edgewright.synth.matte import MARGIN, ellipse, matte_from_box
+from edgewright.synth.samplers import Rgba
 from edgewright.synth.training import best_device
 
 _WHERE = "train_generator.pipeline"

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgewright.synth.flow import integrate
@@ -55,6 +55,13 @@ class Painter:
         shape = (len(layout), network.shape.image_channels, *layout.shape[2:])
         noise = draw_normal(shape, rng, layout.device)
         return integrate(lambda x, t: network(x, t, layout), noise, steps=self.steps, solver=self.solver)
+
+
+def scene_painter(
+    network: nn.Module, class_ids: tuple[int, ...], *, scene_px: int, solver: str = "heun", steps: int = 4
+) -> Painter:
+    """The painter of a network that was learnt at the scene level."""
+    return Painter(cast(SceneGenerator | UNet, network), class_ids, scene_px, solver, steps)
 
 
 def padded(layout: Tensor, multiple: int) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgewright.runtime.boxes import Image
-from edgewright.synth.crops import Rgba
+from edgewright.synth.samplers import Rgba
 
 PREVIEW_COLUMNS = 8
 _GAP_PX = 2

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
@@ -81,11 +80,11 @@ def read_scenes(dataset: Dataset, rows: Sequence[Row], *, class_ids: Sequence[in
 
 
 class TileBatches:
-    """Square tiles of scenes, mirrored half of the time; smaller scenes are extended by their edge."""
+    """Square tiles of `side_px`, mirrored half of the time; smaller scenes are extended by their edge."""
 
     def __init__(self, scenes: Sequence[Scene], *, side_px: int, n_classes: int, device: torch.device) -> None:
         self._scenes = [_at_least(scene, side_px) for scene in scenes]
-        self._side_px = side_px
+        self.side_px = side_px
         self._n_classes = n_classes
         self._device = device
         self._places = [
@@ -110,7 +109,7 @@ class TileBatches:
         scene = self._scenes[number]
         height, width = scene.layout.classes.shape
         left, top = (self._start(length, at, part) for length, at, part in ((width, x, across), (height, y, down)))
-        part = np.s_[top : top + self._side_px, left : left + self._side_px]
+        part = np.s_[top : top + self.side_px, left : left + self.side_px]
         planes = Layout(scene.layout.classes[part], scene.layout.edges[part]).planes(self._n_classes)
         image = scene.image[part]
         if mirrored < 0.5:
@@ -119,9 +118,9 @@ class TileBatches:
 
     def _start(self, length_px: int, center_px: int | None, part: float) -> int:
         """Where a tile begins: anywhere, or so that a center lies in it."""
-        low, high = 0, length_px - self._side_px
+        low, high = 0, length_px - self.side_px
         if center_px is not None:
-            low, high = max(low, min(high, center_px - self._side_px + 1)), max(low, min(high, center_px))
+            low, high = max(low, min(high, center_px - self.side_px + 1)), max(low, min(high, center_px))
         return low + int(part * (high - low + 1))
 
 
@@ -146,8 +145,3 @@ def _at_least(scene: Scene, side_px: int) -> Scene:
     missing = ((0, max(0, side_px - height)), (0, max(0, side_px - width)))
     layout = Layout(np.pad(scene.layout.classes, missing, mode="edge"), np.pad(scene.layout.edges, missing))
     return Scene(np.pad(scene.image, (*missing, (0, 0)), mode="edge"), layout, scene.centers_xy)
-
-
-def to_planes(layout: Layout, *, n_classes: int, device: torch.device) -> Tensor:
-    """(1, n_classes + 1, H, W) float32 on a device, as a network reads it."""
-    return torch.from_numpy(layout.planes(n_classes))[None].to(device)

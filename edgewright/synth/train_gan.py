@@ -47,9 +47,9 @@ class Gan(Method):
         self._precision = Precision.on(config.precision, device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator, self.discriminator = (
-                network.to(device) for network in _players(shape, recompute=config.gradient_checkpointing)
-            )
+            generator, discriminator = _players(shape, recompute=config.gradient_checkpointing)
+        self.generator = generator.to(device)
+        self.discriminator = discriminator.to(device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         rate = config.learning_rate or LEARNING_RATE
         self._g_optimizer = _adam(self.generator, rate)
