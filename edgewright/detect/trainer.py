@@ -107,9 +107,10 @@ def show_photographs_alone(trainer: Any, files: list[str], *, since: int) -> Non
 
 
 def use_bf16_on_cpu(trainer: Any) -> None:
-    """Convolutions of the trained module in bfloat16, where the library would refuse to (it knows CUDA alone).
+    """Layers of the trained module in bfloat16, where the library would refuse to (it knows CUDA alone).
 
-    Hooks on the module itself: its averaged copy, which is validated and saved, was made before and stays in float32.
+    Hooks on the module's own layers: its averaged copy, which is validated and saved, was made before and stays in
+    float32. So does the loss: bfloat16 would place a box to half a pixel.
     """
     if trainer.device.type != "cpu":
         return
@@ -118,11 +119,22 @@ def use_bf16_on_cpu(trainer: Any) -> None:
     def enter(*_: Any) -> None:
         context.__enter__()
 
-    def leave(*_: Any) -> None:
+    def leave(_module: Any, _inputs: Any, output: Any) -> Any:
         context.__exit__(None, None, None)
+        return _as_float32(output)
 
-    trainer.model.register_forward_pre_hook(enter)
-    trainer.model.register_forward_hook(leave, always_call=True)
+    layers = trainer.model.model
+    layers[0].register_forward_pre_hook(enter)
+    layers[-1].register_forward_hook(leave)
+
+
+def _as_float32(output: Any) -> Any:
+    """Every tensor of a head's nested output in float32."""
+    if isinstance(output, torch.Tensor):
+        return output.float()
+    if isinstance(output, dict):
+        return {name: _as_float32(value) for name, value in output.items()}
+    return type(output)(_as_float32(value) for value in output) if isinstance(output, list | tuple) else output
 
 
 def _label_file(image_file: str) -> str:
