@@ -143,6 +143,9 @@ class TrainLabelerConfig(Section):
     suspect_score: float = Field(
         0.8, ge=0, le=1, description="A labeler this sure that disagrees with a person's label makes the label suspect"
     )
+    teacher: str = Field(
+        "", description="Weights file of a YOLO-World, YOLOE or YOLO detector that shall label too, once it is examined"
+    )
     checkpoint_every: int = Field(100, ge=1)
 
 
@@ -163,6 +166,9 @@ class LabelConfig(Section):
     )
     pseudo_min_found: int = Field(
         10, ge=1, description="Held-out objects below which nothing is known of a precision: the class gets no label"
+    )
+    teacher_min_recall: float = Field(
+        0.5, ge=0, le=1, description="Share of people's objects a teacher must find at that precision, class by class"
     )
     pseudo_ignore_score: float = Field(
         0.3, ge=0, le=1, description="Less certain objects down to this score become ignore regions"
@@ -311,6 +317,7 @@ PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = 
     "train_generator.steps":        (600,  1500,   20000,       60000),
     "train_generator.batch":        (32,   32,     128,         256),
     "train_generator.width":        (32,   32,     64,          64),
+    "train_generator.scene_px":     (192,  320,    640,         640),
     "generate.images":              (160,  240,    4000,        50000),
     "generate.image_px":            (192,  320,    640,         640),
     "train_labeler.steps":          (250,  600,    5000,        10000),

@@ -1,4 +1,4 @@
-"""Train the generator: a layout model fitted to the real boxes, and a GAN for object crops."""
+"""Train the generator: a layout model fitted to the real boxes, and a network for object crops or whole scenes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.stage import Work, stage
 
 @stage(pools=("gpu",))
 def train_generator(config: TrainGeneratorConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
-    """Fit the layout model and train the crop generator on the real training images only."""
+    """Fit the layout model and train the network on the real training images only."""
     from edgewright.synth.generator import train_generator as train
 
     real = Dataset.open(work.session.store, dataset)

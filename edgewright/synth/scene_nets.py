@@ -61,6 +61,7 @@ class SceneGenerator(nn.Module):
     def forward(self, latent: Tensor, layout: Tensor) -> Tensor:
         coarse, fine = self._noise_shapes(layout)
         places, grain = latent.split([math.prod(coarse), math.prod(fine)], dim=1)
+        places = places * (layout.shape[1] / self.shape.latent) ** 0.5  # together as loud as the layout, or it drowns
         x = self.start(torch.cat([places.unflatten(1, coarse), shrunk(layout, coarse[1:])], dim=1))
         x = run_block(self.blocks[0], x, shrunk(layout, x.shape[2:]), recompute=self.recompute)
         for widen, block in zip(self.widen, list(self.blocks)[1:], strict=True):
