@@ -1,6 +1,6 @@
 """What a synthetic set claims: its layouts against real ones, and its labels against what the labeler saw.
 
-Decides which rows count. Layouts: of the pictures that training would see, against those of all real T and H. Labels:
+Decides which rows count. Layouts: as claimed, of the pictures that training would see, against those of all real T and H. Labels:
 the scores that the labeler left on every picture it judged; a picture that it left out counts for `left_out_share`
 alone. A set that no labeler judged gives measurements without a value, which are never a pass. Reads no pixel.
 
@@ -10,6 +10,7 @@ alone. A set that no labeler judged gives measurements without a value, which ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ LAYOUT_STATISTICS = (
     "position_y",
     "overlap",
 )
+_TAKEN_OUT = ("dropped", "review")
+"""Sources of labels that `label.annotate` made ignored regions of."""
 _SPREAD_ROUNDS = 12
 _ROUNDS_EACH = 6
 _Floats = npt.NDArray[np.float64]
@@ -40,7 +43,7 @@ def measure_claimed_layouts(
 
     Raises InputError for fewer than four real pictures.
     """
-    made = [layout_of(row) for row in synthetic]
+    made = [layout_of(_as_claimed(row)) for row in synthetic]
     known = [layout_of(row) for row in real if row.state != "unlabeled"]
     whole = measure_layouts(made, known, rounds=rounds, rng=rng)
     spread = []
@@ -76,6 +79,12 @@ def measure_labels(rows: Sequence[Row], *, rounds: int, rng: np.random.Generator
         _of("label_error_share", lambda some: _share(errors[some]), len(kept), rounds=rounds, rng=rng),
         _of("left_out_share", lambda some: float(left_out[some].mean()), len(judged), rounds=rounds, rng=rng),
     ]
+
+
+def _as_claimed(row: Row) -> Row:
+    """With the objects that the labeler took out of training: the layout is the generator's doing, not the labeler's."""
+    labels = [replace(label, ignore=False) if label.source in _TAKEN_OUT else label for label in row.labels]
+    return replace(row, labels=tuple(labels))
 
 
 def _ratio(found: LayoutDistance) -> float:

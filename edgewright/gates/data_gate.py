@@ -78,20 +78,26 @@ def measure_data(
     synthetic.check_classes(real.classes)
     sets = Sets.of(real, synthetic, config, rng=np.random.default_rng([seed, 0]))
     evidence = DataEvidence(len(sets.train), len(sets.held_out), len(sets.synthetic), seed=seed, utility=utility)
+    labels = _measure_labels(synthetic, config, seed=seed)
     problem = problem_of(sets, config)
     if problem:
-        return replace(evidence, problem=problem)
+        return replace(evidence, problem=problem, measurements=labels)
     _use_threads(threads)
     scale = Scale.of(sets.synthetic)
     looked = look_at_all(sets, real, synthetic, config, scale=scale, seed=seed, on_progress=on_progress)
     try:
         extractors = open_extractors(config, looked.train.tiles, seed=seed, on_progress=on_progress)
         evidence = _described(evidence, config, extractors, n_matched=sets.n_matched, scale=scale)
-        claims = _measure_claims(synthetic, sets, config, seed=seed)
+        layouts = measure_claimed_layouts(
+            sets.synthetic,
+            (*sets.train, *sets.held_out),
+            rounds=config.bootstraps,
+            rng=np.random.default_rng([seed, 4]),
+        )
         seen, nearest = _measure_pictures(evidence, looked, extractors, config, on_progress=on_progress)
     except InputError as error:
-        return replace(evidence, problem=str(error))
-    return replace(evidence, measurements=(*seen, *claims), nearest=nearest)
+        return replace(evidence, problem=str(error), measurements=labels)
+    return replace(evidence, measurements=(*seen, *layouts, *labels), nearest=nearest)
 
 
 def decide_data(evidence: DataEvidence, config: GateDataConfig) -> Verdict:
@@ -134,14 +140,10 @@ def _described(
     )
 
 
-def _measure_claims(synthetic: Dataset, sets: Sets, config: GateDataConfig, *, seed: int) -> list[Measurement]:
-    """Layouts of what would be trained on; labels of everything that the labeler judged."""
+def _measure_labels(synthetic: Dataset, config: GateDataConfig, *, seed: int) -> tuple[Measurement, ...]:
+    """Of all that the labeler judged: where it left everything out, that is all there is to say."""
     judged = [row for row in synthetic.rows if row.origin == "synthetic"]
-    real = (*sets.train, *sets.held_out)
-    layouts = measure_claimed_layouts(
-        sets.synthetic, real, rounds=config.bootstraps, rng=np.random.default_rng([seed, 4])
-    )
-    return layouts + measure_labels(judged, rounds=config.bootstraps, rng=np.random.default_rng([seed, 5]))
+    return tuple(measure_labels(judged, rounds=config.bootstraps, rng=np.random.default_rng([seed, 5])))
 
 
 def _measure_pictures(

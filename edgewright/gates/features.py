@@ -1,6 +1,6 @@
 """Feature spaces in which the data gate compares pictures.
 
-Decides what a feature vector is. The one kind so far, `random`, is a small convolutional network with random weights:
+Decides what a feature vector is. The default kind, `random`, is a small convolutional network with random weights:
 Naeem et al. 2020 (arXiv 2002.09797) recommend it for pictures unlike ImageNet, it needs no download, and its weights
 come from a seed by numpy, so that the space is the same everywhere. Several seeds are several spaces; the gate takes
 the median. Random networks see texture, color and layout; they hardly see blur and noise, which is why `spectrum.py`
@@ -64,10 +64,7 @@ class RandomNetwork:
         return state.hexdigest()
 
     def __call__(self, tiles: Tiles) -> Features:
-        if tiles.ndim != 4 or tiles.shape[3] != 3 or tiles.dtype != np.uint8:
-            raise InputError(
-                "not a stack of pictures", expected="(N, S, S, 3) uint8", got=f"{tiles.shape} {tiles.dtype}"
-            )
+        require_tiles(tiles)
         batches = [self._pooled(tiles[start : start + _BATCH]) for start in range(0, len(tiles), _BATCH)]
         width = 2 * sum(_CHANNELS[1:])
         return np.concatenate(batches) if batches else np.empty((0, width))
@@ -95,6 +92,12 @@ def random_extractor(*, seed: int) -> RandomNetwork:
         deviation = np.sqrt(2.0 / (fan_in * _KERNEL_PX**2))
         layers.append(rng.normal(0.0, deviation, size=(fan_out, fan_in, _KERNEL_PX, _KERNEL_PX)).astype(np.float32))
     return RandomNetwork(tuple(layers))
+
+
+def require_tiles(tiles: Tiles) -> None:
+    """Raises InputError for anything but (N, S, S, 3) uint8."""
+    if tiles.ndim != 4 or tiles.shape[3] != 3 or tiles.dtype != np.uint8:
+        raise InputError("not a stack of pictures", expected="(N, S, S, 3) uint8", got=f"{tiles.shape} {tiles.dtype}")
 
 
 def embedding_digest(extractors: Sequence[FeatureExtractor]) -> str:

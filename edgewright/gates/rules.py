@@ -56,7 +56,8 @@ _RULES = (
 def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
     """Both rule sets; the one that the recipe did not choose is reported only."""
     if evidence.problem:
-        return [_problem(evidence, config)]
+        measured = [rule for rule in _RULES if evidence.measurement(rule.measurement).value is not None]
+        return [*(_check(rule, evidence, config) for rule in measured), _problem(evidence, config)]
     default = [*(_check(rule, evidence, config) for rule in _RULES), utility_check(evidence.utility, config)]
     literal = _fid_recall(evidence)
     if config.rule == "fid_recall":
