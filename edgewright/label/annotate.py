@@ -28,7 +28,8 @@ from edgewright.errors import ArtifactCorrupt
 from edgewright.label.agreement import Agreement, Decision, Judgment, compare
 from edgewright.label.evidence import EVIDENCE_FILE, Evidence
 from edgewright.label.net import Labeler, LabelerSpec, torch_threads
-from edgewright.label.pseudo import PseudoLabeler
+from edgewright.label.pseudo import PseudoLabeler, Seer
+from edgewright.label.teacher import Examined
 from edgewright.progress import OnProgress
 from edgewright.recipe import LabelConfig
 from edgewright.runtime.boxes import Boxes
@@ -60,6 +61,8 @@ class AnnotateReport:
         pseudo_labeled_images, pseudo_labels: unlabeled photographs and what was found on them.
         pseudo_ignored: objects on them that are too uncertain to be labels: ignore regions.
         pseudo_thresholds: class name => the score from which its pseudo-labels count; None: none of them does.
+        taught: classes whose pseudo-labels are the teacher's.
+        teacher_refused: class name => why the teacher's labels of it do not count.
         total, per_class: decisions.
     """
 
@@ -70,6 +73,8 @@ class AnnotateReport:
     pseudo_labels: int
     pseudo_ignored: int
     pseudo_thresholds: dict[str, float | None]
+    taught: tuple[str, ...]
+    teacher_refused: dict[str, str]
     total: Tally
     per_class: dict[str, Tally]
 
@@ -153,6 +158,19 @@ def _relabel(label: Label, judgment: Judgment, *, seen: Boxes, model: str) -> La
     return replace(label, ignore=True, confidence=confidence, source=source, model=model)
 
 
+def _open_pseudo_labeler(artifact: Artifact, labeler: Labeler, dataset: Dataset, config: LabelConfig) -> PseudoLabeler:
+    """The teacher is opened only where there is something for it to label."""
+    evidence = Evidence.from_json(artifact.json(EVIDENCE_FILE))
+    own = Seer(labeler, evidence, labeler.spec.learnt, "labeler", artifact.ref.sha256)
+    examined = Examined.of(artifact)
+    wanted = any(row.state == "unlabeled" for row in dataset.select(split="train"))
+    if examined is None or not wanted:
+        return PseudoLabeler(own, None, config, classes=dataset.classes)
+    opened = examined.open(dataset.classes)
+    teacher = Seer(opened, examined.evidence, opened.learnt, "teacher", examined.sha256)
+    return PseudoLabeler(own, teacher, config, classes=dataset.classes)
+
+
 class _Annotator:
     """Goes through the rows and remembers what was decided."""
 
@@ -160,8 +178,7 @@ class _Annotator:
         self.labeler, self.model = Labeler.open(artifact), artifact.ref.sha256
         self.dataset, self.config = dataset, config
         dataset.check_classes(self.labeler.spec.classes)
-        evidence = Evidence.from_json(artifact.json(EVIDENCE_FILE))
-        self.pseudo = PseudoLabeler(self.labeler, evidence, config, model=self.model)
+        self.pseudo = _open_pseudo_labeler(artifact, self.labeler, dataset, config)
         self.verdicts: list[_Verdict] = []
         self.left_out: list[str] = []
         self.pseudo_labeled: list[Row] = []
@@ -209,6 +226,8 @@ class _Annotator:
             pseudo_labels=sum(len(row.boxes) for row in self.pseudo_labeled),
             pseudo_ignored=sum(len(row.ignored) for row in self.pseudo_labeled),
             pseudo_thresholds=self.pseudo.thresholds,
+            taught=self.pseudo.taught,
+            teacher_refused=self.pseudo.refused,
             total=_tally(self.verdicts, None),
             per_class={name: _tally(self.verdicts, index) for index, name in enumerate(self.dataset.classes)},
         )

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from edgewright.data.rows import Label, Row
 from edgewright.label.suspects import Suspect, Suspicion
 
-DOUBTFUL_SOURCES = ("review", "corrected", "dropped", "phantom", "labeler")
-"""Sources of labels that a labeler has proposed, changed or refused."""
+DOUBTFUL_SOURCES = ("review", "corrected", "dropped", "phantom", "labeler", "teacher")
+"""Sources of labels that a labeler or a teacher has proposed, changed or refused."""
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ class _Taker:
         drawn = [self._label(box, row, answer) for box in answer.boxes]
         match = match_greedily(_boxes(drawn).iou(_boxes(proposed)), min_iou=SAME_OBJECT_IOU)
         labels = [
-            self._joined(label, proposed[at] if at >= 0 else None) for label, at in zip(drawn, match, strict=True)
+            self._joined(label, proposed[int(at)] if at >= 0 else None) for label, at in zip(drawn, match, strict=True)
         ]
         self._counts["removed"] += len(proposed) - int((match >= 0).sum())
         signed = [replace(label, person=person, reviewed_at=answer.reviewed_at) for label in labels]

@@ -37,8 +37,9 @@ from edgewright.label.fit import Fit, OnStep, Trainer
 from edgewright.label.folds import assign_folds
 from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec, torch_threads
 from edgewright.label.preview import draw_preview
-from edgewright.label.score import ClassScore, HeldOut, calibrate, gather_evidence, look_at, score_classes
+from edgewright.label.score import ClassScore, HeldOut, Sighting, calibrate, gather_evidence, look_at, score_classes
 from edgewright.label.suspects import AUDIT_FILE, Suspect
+from edgewright.label.teacher import TEACHER_FILE, Examined, Teacher
 from edgewright.progress import OnProgress
 from edgewright.recipe import TrainLabelerConfig
 
@@ -60,6 +61,7 @@ class LabelerReport:
         out_of_fold: by class, on `train`, each photograph by a net that had not seen it; empty with one fold.
         val: by class, the published labeler on `val`.
         suspects: labels of people that a labeler doubts which had not seen them (`audit.json`).
+        teacher: by class, all boxes of the examined teacher, faint ones too, on `train` and `val`; empty without one.
         mask_fallbacks: boxes in which GrabCut found nothing usable.
         final_loss: of the last step.
         continued_from: steps that earlier runs, cut short, had done already.
@@ -76,6 +78,7 @@ class LabelerReport:
     out_of_fold: dict[str, ClassScore]
     val: dict[str, ClassScore]
     suspects: int
+    teacher: dict[str, ClassScore]
     mask_fallbacks: int
     final_loss: float
     continued_from: int
@@ -102,6 +105,7 @@ def train_labeler(
     train_rows, val_rows = (trusted_rows(dataset, split) for split in ("train", "val"))
     _require_labels(train_rows, config, where=dataset.ref.uri)
     with torch_threads(threads):
+        teacher = _examine(config.teacher, dataset, [*train_rows, *val_rows], out=out)
         work = _Training(dataset, train_rows, config, scratch=scratch, seed=seed, on_progress=on_progress)
         parts = work.fit_folds()
         judged = _judge(work.fit_all(), parts, dataset=dataset, val_rows=val_rows, config=config)
@@ -125,6 +129,7 @@ def train_labeler(
         out_of_fold=judged.out_of_fold,
         val=judged.val,
         suspects=len(judged.suspects),
+        teacher=teacher,
         mask_fallbacks=work.examples.fallbacks,
         final_loss=work.fits[-1].history[-1][1],
         continued_from=sum(fit.continued_from for fit in work.fits),
@@ -132,6 +137,17 @@ def train_labeler(
     )
     _write(out, judged, work.fits, report)
     return report
+
+
+def _examine(teacher: str, dataset: Dataset, rows: Sequence[Row], *, out: Path) -> dict[str, ClassScore]:
+    """What a teacher sees on people's photographs, all new to it, into `out`; nothing where none is named."""
+    if not teacher:
+        return {}
+    opened = Teacher.open(Path(teacher), classes=dataset.classes)
+    sightings = [Sighting(row, opened.see(dataset.image(row)), opened.learnt) for row in rows]
+    evidence = gather_evidence(sightings, dataset.classes, source="teacher")
+    (out / TEACHER_FILE).write_bytes(Examined(teacher, opened.sha256, evidence).to_bytes())
+    return score_classes([], sightings, dataset.classes)
 
 
 def trusted_rows(dataset: Dataset, split: str) -> list[Row]:
