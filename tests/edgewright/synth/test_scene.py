@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from edgewright.artifacts import Artifact, Content, LocalStore, Record, Store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rle import decode_mask, encode_mask
-from edgewright.data.rows import Label, Row
+from edgewright.artifacts import Artifact
+from edgewright.data.dataset import Dataset
+from edgewright.data.rle import decode_mask
+from edgewright.data.rows import Label
 from edgewright.errors import InputError, RecipeError
-from edgewright.progress import OnProgress, silent
 from edgewright.recipe import GenerateConfig, TrainGeneratorConfig, resolve
 from edgewright.synth.background import SceneObject
-from edgewright.synth.generator import TrainedGenerator, open_generator, train_generator
+from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.learning import tile_batches
 from edgewright.synth.nets import SIDES_PX, NetShape
 from edgewright.synth.painting import Painter, padded
@@ -27,59 +27,14 @@ from edgewright.synth.tiles import TileBatches, by_depth, draw_layout, read_scen
 from edgewright.synth.unet import UNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-CLASSES = ("red", "blue", "never")
-SMALL = {"level": "scene", "side_px": 32, "scene_px": 64, "steps": 6, "batch": 4, "width": 8, "latent": 8}
+TOY = {"level": "scene", "side_px": 32, "scene_px": 64}
+Fit = Callable[..., Artifact]
 METHODS = ("gan", "diffusion")
 
 
-def picture(index: int, *, masked: bool) -> tuple[np.ndarray, tuple[Label, ...]]:
-    """An 80 x 60 gray picture with two red rectangles and a blue one, apart from each other."""
-    rng = np.random.default_rng(index)
-    image = np.clip(rng.normal(120, 4, (60, 80, 3)), 0, 255).astype(np.uint8)
-    labels = []
-    for number, (class_id, x, y) in enumerate([(0, 4, 4), (0, 50, 32), (1, 25, 34)]):
-        x, y, w, h = x + int(rng.integers(0, 5)), y + int(rng.integers(0, 5)), int(rng.integers(14, 18)), 14
-        mask = np.zeros((60, 80), np.bool_)
-        mask[y : y + h, x : x + w] = True
-        image[mask] = (220, 40, 40) if class_id == 0 else (40, 40, 220)
-        labels.append(Label(number, class_id, (x, y, x + w, y + h), mask=encode_mask(mask) if masked else ""))
-    return image, tuple(labels)
-
-
-def real_dataset(store: Store, *, masked: bool = True) -> Dataset:
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=CLASSES)
-        for index in range(8):
-            image, labels = picture(index, masked=masked)
-            row = Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human")
-            writer.add(row, encode_png(image))
-        writer.finish()
-        return Dataset.open(store, store.publish(work, Content("dataset_real", "ingest"), Record()))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return LocalStore(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def dataset(store: Store) -> Dataset:
-    return real_dataset(store)
-
-
-def fit(
-    store: Store, dataset: Dataset, *, scratch: Path | None = None, on_progress: OnProgress = silent, **changes: object
-) -> Artifact:
-    config = TrainGeneratorConfig.model_validate({**SMALL, **changes})
-    with store.workspace() as work, store.workspace() as spare:
-        folder = scratch or spare
-        train_generator(dataset, config, out=work, scratch=folder, seed=0, threads=1, on_progress=on_progress)
-        return store.open(store.publish(work, Content("generator", "train_generator"), Record()))
-
-
 @pytest.fixture(scope="module", params=METHODS)
-def untrained(request: pytest.FixtureRequest, store: Store, dataset: Dataset) -> TrainedGenerator:
-    return open_generator(fit(store, dataset, method=request.param))
+def untrained(request: pytest.FixtureRequest, fit: Fit, dataset: Dataset) -> TrainedGenerator:
+    return open_generator(fit(dataset, **TOY, method=request.param))
 
 
 def block(class_id: int, x: int, y: int, w: int, h: int) -> SceneObject:
@@ -113,9 +68,9 @@ def test_tiles_show_the_objects_that_their_layout_says(dataset: Dataset) -> None
     assert (again.images == batch.images).all() and (again.condition == batch.condition).all()
 
 
-def test_a_scene_smaller_than_a_tile_is_extended(dataset: Dataset, store: Store) -> None:
-    config = TrainGeneratorConfig.model_validate({**SMALL, "side_px": 64})
-    bank = open_generator(fit(store, dataset, method="gan")).bank
+def test_a_scene_smaller_than_a_tile_is_extended(fit: Fit, dataset: Dataset) -> None:
+    config = TrainGeneratorConfig.model_validate({**TOY, "side_px": 64})
+    bank = open_generator(fit(dataset, **TOY, method="gan")).bank
     batch = tile_batches(dataset, train_rows(dataset), bank, config).draw(2, torch.Generator().manual_seed(0))
     assert batch.images.shape[2:] == (64, 64)
 
@@ -187,10 +142,9 @@ def test_labels_are_the_tight_boxes_of_visible_masks(untrained: TrainedGenerator
     assert np.median(filled) > 0.9, "shapes are those of the real masks, which are rectangles"
 
 
-def test_without_masks_objects_are_ellipses(store: Store) -> None:
-    bare = real_dataset(store, masked=False)
-    trained = open_generator(fit(store, bare, method="gan", steps=1))
-    label = SceneFactory(trained, bare, GenerateConfig(image_px=64, keep_share=0), seed=0).make(0).labels[0]
+def test_without_masks_objects_are_ellipses(fit: Fit, bare_dataset: Dataset) -> None:
+    trained = open_generator(fit(bare_dataset, **TOY, method="gan", steps=1))
+    label = SceneFactory(trained, bare_dataset, GenerateConfig(image_px=64, keep_share=0), seed=0).make(0).labels[0]
     area = (label.xyxy[2] - label.xyxy[0]) * (label.xyxy[3] - label.xyxy[1])
     assert decode_mask(label.mask, shape=(48, 64)).sum() == pytest.approx(np.pi / 4 * area, rel=0.15)
 
@@ -206,10 +160,8 @@ def test_scenes_need_a_network_that_is_learnt() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_interrupted_training_gives_the_same_artifact(
-    store: Store, dataset: Dataset, tmp_path: Path, method: str
-) -> None:
-    whole = fit(store, dataset, method=method, steps=12, checkpoint_every=5)
+def test_interrupted_training_gives_the_same_artifact(fit: Fit, dataset: Dataset, tmp_path: Path, method: str) -> None:
+    whole = fit(dataset, **TOY, method=method, steps=12, checkpoint_every=5)
 
     class Killed(Exception):
         pass
@@ -219,24 +171,24 @@ def test_interrupted_training_gives_the_same_artifact(
             raise Killed
 
     with pytest.raises(Killed):
-        fit(store, dataset, method=method, steps=12, checkpoint_every=5, scratch=tmp_path, on_progress=die)
+        fit(dataset, **TOY, method=method, steps=12, checkpoint_every=5, scratch=tmp_path, on_progress=die)
     assert list(tmp_path.glob("*.pt"))
-    resumed = fit(store, dataset, method=method, steps=12, checkpoint_every=5, scratch=tmp_path)
+    resumed = fit(dataset, **TOY, method=method, steps=12, checkpoint_every=5, scratch=tmp_path)
     assert resumed.ref.sha256 == whole.ref.sha256
 
 
 @pytest.mark.parametrize("changes", [{"scene_px": 80}, {"side_px": 48}])
-def test_size_fields_change_what_is_learnt(store: Store, dataset: Dataset, changes: dict[str, object]) -> None:
+def test_size_fields_change_what_is_learnt(fit: Fit, dataset: Dataset, changes: dict[str, object]) -> None:
     weights = [
-        fit(store, dataset, method="diffusion", **change).path("diffusion.safetensors").read_bytes()
+        fit(dataset, method="diffusion", **{**TOY, **change}).path("diffusion.safetensors").read_bytes()
         for change in ({}, changes)
     ]
     assert weights[0] != weights[1]
 
 
 @pytest.mark.parametrize(("method", "steps"), [("gan", 90), ("diffusion", 80)])
-def test_objects_are_painted_where_the_labels_are(store: Store, dataset: Dataset, method: str, steps: int) -> None:
-    trained = open_generator(fit(store, dataset, method=method, steps=steps, batch=8, ema_decay=0.9))
+def test_objects_are_painted_where_the_labels_are(fit: Fit, dataset: Dataset, method: str, steps: int) -> None:
+    trained = open_generator(fit(dataset, **TOY, method=method, steps=steps, batch=8, ema_decay=0.9))
     factory = SceneFactory(trained, dataset, GenerateConfig(image_px=64), seed=0)
     redness: dict[int, list[float]] = {0: [], 1: []}
     for index in range(8):
