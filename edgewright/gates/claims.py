@@ -1,8 +1,9 @@
 """What a synthetic set claims: its layouts against real ones, and its labels against what the labeler saw.
 
-Decides which rows count. Layouts: as claimed, of the pictures that training would see, against those of all real T and H. Labels:
-the scores that the labeler left on every picture it judged; a picture that it left out counts for `left_out_share`
-alone. A set that no labeler judged gives measurements without a value, which are never a pass. Reads no pixel.
+Decides which rows count. Layouts: as claimed, of the pictures that training would see, against those of all real T
+and H. Labels: the scores that the labeler left on every picture it judged; a picture that it left out counts for
+`left_out_share` alone. A set that no labeler judged gives measurements without a value, which are never a pass.
+Reads no pixel.
 
     measurements = [*measure_claimed_layouts(synthetic, real, rounds=100, rng=rng), *measure_labels(rows, …)]
 """
@@ -82,7 +83,7 @@ def measure_labels(rows: Sequence[Row], *, rounds: int, rng: np.random.Generator
 
 
 def _as_claimed(row: Row) -> Row:
-    """With the objects that the labeler took out of training: the layout is the generator's doing, not the labeler's."""
+    """With the objects that the labeler took out of training: the layout is what was generated."""
     labels = [replace(label, ignore=False) if label.source in _TAKEN_OUT else label for label in row.labels]
     return replace(row, labels=tuple(labels))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.ingest import ingest
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.gates.controls import blurred, darker_half, noisy
+from edgewright.gates.claims import LAYOUT_STATISTICS
+from edgewright.gates.controls import Scene, blurred, noisy, one_mode
 from edgewright.gates.data_gate import decide_data, measure_data
 from edgewright.gates.evidence import DataEvidence, Measurement
+from edgewright.gates.thresholds import THRESHOLDS, threshold_table
+from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.progress import silent
 from edgewright.recipe import GateDataConfig, IngestConfig
@@ -27,10 +30,8 @@ from edgewright.runtime.boxes import Image
 CONFIG = GateDataConfig(feature_seeds=2, feature_px=32, tiles_per_image=3, bootstraps=20)
 
 
-@dataclass(frozen=True)
-class Scene:
-    image: Image
-    labels: tuple[Label, ...]
+AGREED = {"agreement": 0.8, "judged": 4.0, "missed": 0.0, "phantom": 0.0}
+"""What a labeler writes on a picture whose labels it finds right."""
 
 
 def scene(rng: np.random.Generator, *, source: str = "human") -> Scene:
@@ -60,14 +61,26 @@ Publish = Callable[..., Dataset]
 def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
     store = LocalStore(tmp_path_factory.mktemp("store"))
 
-    def publish(parts: dict[str, Sequence[Scene]], *, origin: str, classes: tuple[str, ...] = ("disc",)) -> Dataset:
+    def publish(
+        parts: dict[str, Sequence[Scene]],
+        *,
+        origin: str,
+        classes: tuple[str, ...] = ("disc",),
+        scores: dict[str, float] = AGREED,
+        left_out: int = 0,
+    ) -> Dataset:
         with store.workspace() as work:
             writer = DatasetWriter(work, classes=classes)
             for split, members in parts.items():
                 for index, member in enumerate(members):
                     height, width = member.image.shape[:2]
                     row = Row(f"{split}{index:03d}.png", "", width=width, height=height, split=split, origin=origin)
-                    writer.add(replace(row, labels=member.labels, state="human"), encode_png(member.image))
+                    seen = scores if origin == "synthetic" else {}
+                    row = replace(row, labels=member.labels, state="human", scores=seen)
+                    if index < left_out:
+                        writer.quarantine(replace(row, sha256="0", quarantine="labeler disagrees"))
+                    else:
+                        writer.add(row, encode_png(member.image))
             writer.finish()
             ref = store.publish(work, Content(kind=f"dataset_{origin}", stage="test"), Record())
         return Dataset.open(store, ref)
@@ -108,7 +121,7 @@ def test_fresh_pictures_are_admitted(real: Dataset, publish: Publish) -> None:
     verdict = decide_data(evidence, CONFIG)
     assert (verdict.outcome, verdict.decision) == (Outcome.PASS, "admitted"), verdict.reasons
     assert (evidence.n_train, evidence.n_held_out, evidence.n_synthetic, evidence.n_matched) == (60, 40, 60, 60)
-    assert all(check.n >= 12 and check.low is not None for check in verdict.checks)
+    assert all(check.n >= 12 and check.low is not None for check in verdict.checks if check.decides)
     assert DataEvidence.from_json(json.loads(json.dumps(evidence.to_json()))) == evidence
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
     assert all(done <= total for done, total, _ in reports)
@@ -142,10 +155,70 @@ def test_bad_controls_are_refused_by_the_check_that_must(
     assert "refused" in verdict.sentence
 
 
-def test_half_the_modes_dropped_is_refused_by_the_coverage(real: Dataset, publish: Publish) -> None:
-    kept = darker_half([member.image for member in scenes(120, seed=4)])
-    synthetic = publish({"train": [Scene(image, FRESH[0].labels) for image in kept]}, origin="synthetic")
-    assert outcomes(judged(real, synthetic))["coverage ratio"] is Outcome.REFUSE
+def test_half_the_modes_dropped_is_refused_by_the_coverage_of_pictures(real: Dataset, publish: Publish) -> None:
+    """One of the two lamps."""
+    kept = one_mode(scenes(120, seed=4, source="constructed"), at_least=12, rng=np.random.default_rng(0))
+    verdict = judged(real, publish({"train": kept}, origin="synthetic"))
+    assert outcomes(verdict)["picture coverage ratio"] is Outcome.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("scores", "left_out", "check"),
+    [
+        ({**AGREED, "agreement": 0.3}, 0, "label agreement"),
+        ({**AGREED, "missed": 2.0, "phantom": 1.0}, 0, "label error share"),
+        (AGREED, 30, "left out share"),
+        (AGREED, 60, "left out share"),  # nothing is left to look at, and that is a refusal
+    ],
+)
+def test_labels_that_the_labeler_does_not_find_are_refused(
+    real: Dataset, publish: Publish, scores: dict[str, float], left_out: int, check: str
+) -> None:
+    verdict = judged(real, publish({"train": FRESH}, origin="synthetic", scores=scores, left_out=left_out))
+    assert (verdict.outcome, outcomes(verdict)[check]) == (Outcome.REFUSE, Outcome.REFUSE)
+
+
+def test_a_set_that_no_labeler_judged_is_not_admitted(real: Dataset, publish: Publish) -> None:
+    verdict = judged(real, publish({"train": FRESH}, origin="synthetic", scores={}))
+    assert (verdict.outcome, verdict.reasons[0]) == (
+        Outcome.NOT_EVALUABLE,
+        "label agreement: could not be measured (n = 0)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        (lambda labels: labels[:1], "layout objects ratio"),
+        (lambda labels: (), "layout objects ratio"),
+        (lambda labels: tuple(replace(x, xyxy=_grown(x.xyxy, 2.0)) for x in labels), "layout log size ratio"),
+        (lambda labels: tuple(replace(x, xyxy=_shifted(x.xyxy)) for x in labels), "layout position x ratio"),
+    ],
+)
+def test_layouts_unlike_real_ones_are_refused(
+    real: Dataset, publish: Publish, change: Callable[[tuple[Label, ...]], tuple[Label, ...]], check: str
+) -> None:
+    control = [replace(member, labels=change(member.labels)) for member in FRESH]
+    verdict = judged(real, publish({"train": control}, origin="synthetic"))
+    assert (verdict.outcome, outcomes(verdict)[check]) == (Outcome.REFUSE, Outcome.REFUSE)
+
+
+def _grown(xyxy: tuple[float, ...], factor: float) -> tuple[float, float, float, float]:
+    x, y, half = (xyxy[0] + xyxy[2]) / 2, (xyxy[1] + xyxy[3]) / 2, factor * (xyxy[2] - xyxy[0]) / 2
+    return (x - half, y - half, x + half, y + half)
+
+
+def _shifted(xyxy: tuple[float, ...]) -> tuple[float, float, float, float]:
+    return (xyxy[0] + 30, xyxy[1], xyxy[2] + 30, xyxy[3])
+
+
+def test_objects_that_the_labeler_dropped_still_belong_to_the_layout(real: Dataset, publish: Publish) -> None:
+    dropped = [replace(m, labels=tuple(replace(x, ignore=True, source="dropped") for x in m.labels)) for m in FRESH]
+    found = [
+        measure_data(real, publish({"train": some}, origin="synthetic"), CONFIG, seed=0, threads=1, on_progress=silent)
+        for some in (FRESH, dropped)
+    ]
+    assert found[0].measurement("layout_objects_ratio") == found[1].measurement("layout_objects_ratio")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +227,6 @@ def test_half_the_modes_dropped_is_refused_by_the_coverage(real: Dataset, publis
         ({"train": FRESH[:11]}, "11 synthetic images, 12 are needed"),
         ({"train": []}, "0 synthetic images"),
         ({"train": [FRESH[0]] * 20}, "all 20 synthetic images are the same picture"),
-        ({"train": [replace(s, labels=()) for s in FRESH]}, "object copy share: could not be measured"),  # no objects
     ],
 )
 def test_what_cannot_be_judged_is_never_admitted(
@@ -208,6 +280,13 @@ GOOD = {
     "precision_ratio": (1.0, 0.95, 1.05),
     "density_ratio": (0.95, 0.85, 1.05),
     "spectrum_excess_db": (-0.5, -1.0, 0.5),
+    "picture_coverage_ratio": (0.99, 0.95, 1.03),
+    **{f"layout_{name}_ratio": (0.7, 0.5, 0.9) for name in LAYOUT_STATISTICS},
+    "label_agreement": (0.7, 0.65, 0.75),
+    "label_error_share": (0.1, 0.05, 0.15),
+    "left_out_share": (0.1, 0.05, 0.15),
+    "fid": (12.0, 10.0, 14.0),
+    "recall": (0.9, 0.88, 0.92),
     "recall_ratio": (0.5, 0.4, 0.6),
     "picture_distance_ratio": (0.7, 0.6, 0.8),
 }
@@ -254,6 +333,13 @@ def test_decisions(changes: dict[str, Any], outcome: Outcome, on_refuse: str, de
         {"min_coverage_ratio": 0.99},
         {"min_precision_ratio": 1.1},
         {"min_density_ratio": 0.99},
+        {"min_picture_coverage_ratio": 1.0},
+        {"max_layout_ratio": 0.6},
+        {"min_label_agreement": 0.8},
+        {"max_label_error_share": 0.05},
+        {"max_left_out_share": 0.05},
+        {"require_utility": True},
+        {"rule": "fid_recall"},
         {"max_copy_share": 0.0, "interval_slack": 0.0},
         {"max_object_copy_share": 0.01},
         {"min_copy_distance_ratio": 1.01},
@@ -264,6 +350,74 @@ def test_decisions(changes: dict[str, Any], outcome: Outcome, on_refuse: str, de
 )
 def test_every_threshold_changes_the_verdict(change: dict[str, Any]) -> None:
     assert decide_data(evidence_of(), GateDataConfig().model_copy(update=change)).outcome is not Outcome.PASS
+
+
+def _utility(*gains: float) -> UtilityEvidence:
+    real = Scores(0.5, 0.3, {"disc": 0.3})
+    pairs = [Pair(i, real, Scores(0.5, 0.3 + gain, {"disc": 0.3 + gain})) for i, gain in enumerate(gains)]
+    return UtilityEvidence(pairs=tuple(pairs), steps=10, n_real=10, n_synthetic=10, n_held_out=10)
+
+
+@pytest.mark.parametrize(
+    ("utility", "require", "outcome", "said"),
+    [
+        (_utility(0.02, 0.025, 0.03), False, Outcome.PASS, "useful"),
+        (_utility(0.001, -0.001, 0.0), False, Outcome.PASS, "neutral"),
+        (_utility(0.05, -0.05, 0.0), False, Outcome.REFUSE, "harmful or unproven"),
+        (_utility(-0.02, -0.025, -0.03), False, Outcome.REFUSE, "harmful or unproven"),
+        (UtilityEvidence(problem="not measured"), False, Outcome.PASS, "not measured"),  # reported
+        (UtilityEvidence(problem="not measured"), True, Outcome.NOT_EVALUABLE, "not measured"),
+        (_utility(0.02, 0.03), True, Outcome.NOT_EVALUABLE, "2 pairs of runs are too few"),
+    ],
+)
+def test_usefulness_decides_by_its_lower_bound(
+    utility: UtilityEvidence, require: bool, outcome: Outcome, said: str
+) -> None:
+    config = GateDataConfig(require_utility=require)
+    verdict = decide_data(replace(evidence_of(), utility=utility), config)
+    assert verdict.outcome is outcome
+    assert any(said in check.sentence for check in verdict.checks if check.name.startswith("utility"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "changes", "outcome"),
+    [
+        ("inception", 3000, {}, Outcome.PASS),
+        ("inception", 3000, {"coverage_ratio": (0.1, 0.0, 0.2)}, Outcome.PASS),  # the other rule set only reports
+        ("inception", 3000, {"fid": (31.0, 29.0, 33.0)}, Outcome.REFUSE),
+        ("inception", 3000, {"fid": (29.0, 27.0, 31.0)}, Outcome.NOT_EVALUABLE),
+        ("inception", 3000, {"recall": (0.06, 0.05, 0.07)}, Outcome.REFUSE),  # the copier
+        ("inception", 2047, {}, Outcome.NOT_EVALUABLE),
+        ("random", 3000, {}, Outcome.NOT_EVALUABLE),
+        ("random", 3000, {"fid": (99.0, 90.0, 110.0)}, Outcome.NOT_EVALUABLE),
+    ],
+)
+def test_the_literal_rule_decides_where_it_is_chosen(
+    kind: str, n: int, changes: dict[str, Any], outcome: Outcome
+) -> None:
+    evidence = evidence_of(**changes)
+    found = tuple(replace(one, n=n) for one in evidence.measurements)
+    evidence = replace(evidence, measurements=found, feature_kind=kind)
+    assert decide_data(evidence, GateDataConfig(rule="fid_recall")).outcome is outcome
+    reported = decide_data(evidence, GateDataConfig())
+    literal = [check for check in reported.checks if check.name.startswith("fid_recall")]
+    assert [check.decides for check in literal] == [False, False]
+    assert all(check.value is not None for check in literal)
+
+
+def test_evidence_of_older_runs_is_still_read() -> None:
+    old = evidence_of().to_json()
+    del old["utility"]
+    assert DataEvidence.from_json(old) == evidence_of()
+
+
+def test_the_recipes_defaults_are_the_thresholds_of_the_table() -> None:
+    defaults = GateDataConfig()
+    fields = [each for each in THRESHOLDS if not each.field.startswith("fid_recall")]
+    assert {each.field: getattr(defaults, each.field) for each in fields} == {each.field: each.value for each in fields}
+    checked = {check.set_at.removeprefix("gate_data.") for check in decide_data(evidence_of(), defaults).checks}
+    assert checked - {"", "rule"} <= {each.field for each in fields}
+    assert all(f"`{each.field}`" in threshold_table() and each.source for each in THRESHOLDS)
 
 
 def test_nothing_measured_is_not_evaluable() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgewright.data.rows import Row
 from edgewright.errors import InputError
-from edgewright.gates.controls import blurred, darker_half, noisy
+from edgewright.gates.controls import blurred, noisy
 from edgewright.gates.features import embedding_digest, fit_space, random_extractor
 from edgewright.gates.resample import halves, ratio_interval, shift_interval, tile_rows
 from edgewright.gates.spectrum import radial_spectrum_db, spectrum_gap_db
@@ -128,8 +128,3 @@ def test_intervals_hold_the_estimate() -> None:
     low, high = shift_interval(-1.0, rounds)
     assert -1.6 <= low < -1.0 < high <= -0.4
     assert ratio_interval(0.0, np.zeros(5)) == (0.0, 0.0)  # nothing is covered in any round
-
-
-def test_the_darker_half_is_half() -> None:
-    shades = [np.full((2, 2, 3), value, np.uint8) for value in (9, 1, 8, 2, 7)]
-    assert [int(image[0, 0, 0]) for image in darker_half(shades)] == [1, 2]
