@@ -132,7 +132,10 @@ class TrainLabelerConfig(Section):
     batch: int = Field(16, ge=2)
     width: int = Field(16, ge=8, multiple_of=8)
     learning_rate: float = Field(4e-3, gt=0)
-    mask_from_box: Literal["ellipse", "box", "grabcut"] = Field("ellipse", description="Where labels have no masks")
+    mask_from_box: Literal["ellipse", "box", "grabcut", "sam"] = Field(
+        "ellipse", description="Where labels have no masks"
+    )
+    sam_weights: str = Field("", description="Weights file of a Segment Anything model, for mask_from_box: sam")
     folds: int = Field(
         2,
         ge=1,

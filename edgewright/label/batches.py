@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.label.masks import Shape, rasterize
-from edgewright.label.outlines import Outlined, outline
+from edgewright.label.outlines import Outliner
 from edgewright.runtime.preprocess import letterbox
 
 ZOOM = (0.75, 1.5)
@@ -34,7 +34,7 @@ class Examples:
     Attributes:
         images: (N, 3, S, S) uint8 RGB.
         targets: (N, 3, S, S) uint8: class map, core, counts (see `masks.Target`).
-        fallbacks: labels whose ellipse had to do where GrabCut found nothing.
+        fallbacks: labels whose ellipse had to do where no mask was found.
     """
 
     images: Tensor
@@ -60,7 +60,9 @@ class Batch:
     counts: Tensor
 
 
-def load_examples(dataset: Dataset, rows: Sequence[Row], *, image_px: int, shape: Shape) -> Examples:
+def load_examples(
+    dataset: Dataset, rows: Sequence[Row], *, image_px: int, shape: Shape, outliner: Outliner
+) -> Examples:
     images = np.empty((len(rows), 3, image_px, image_px), dtype=np.uint8)
     targets = np.empty_like(images)
     fallbacks = 0
@@ -68,7 +70,7 @@ def load_examples(dataset: Dataset, rows: Sequence[Row], *, image_px: int, shape
         image = dataset.image(row)
         tensor, geometry = letterbox(image, size_px=image_px)
         images[index] = (tensor[0] * 255).round()
-        outlined = outline(image, row.labels) if shape == "grabcut" else Outlined(row.labels, 0)
+        outlined = outliner(image, row.labels)
         target = rasterize(outlined.labels, geometry=geometry, size_px=image_px, shape=shape)
         targets[index] = np.stack([target.class_map, target.core, target.counts])
         fallbacks += outlined.fallbacks

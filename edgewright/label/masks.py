@@ -29,8 +29,8 @@ from edgewright.runtime.preprocess import Letterbox
 CORE_RADIUS = 0.5
 """Share of an object's radius. Larger cores of overlapping cells meet; smaller ones leave tiny objects one pixel."""
 
-Shape = Literal["ellipse", "box", "grabcut"]
-"""What stands in for a mask. GrabCut's masks are found beforehand (`outlines.py`); where it fails, the ellipse."""
+Shape = Literal["ellipse", "box", "grabcut", "sam"]
+"""What stands in for a mask. Masks of GrabCut and SAM are found beforehand (`outlines.py`); else the ellipse."""
 
 
 @dataclass(frozen=True)

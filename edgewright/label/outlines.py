@@ -10,7 +10,7 @@ drew tightly. Then the ellipse stands in. A label that has a mask keeps it; igno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from edgewright.data.rle import Mask, encode_window
 from edgewright.data.rows import Label
-from edgewright.runtime.boxes import Image
+from edgewright.runtime.boxes import Boxes, Image
 
 MIN_AREA_OF_ELLIPSE = 0.3
 """Below this share of the ellipse's area GrabCut has collapsed onto a highlight or an edge."""
@@ -41,6 +41,15 @@ class Outlined:
     fallbacks: int
 
 
+Outliner = Callable[[Image, Sequence[Label]], Outlined]
+"""(picture, its labels in px) => the labels with masks."""
+
+
+def leave_boxes(_: Image, labels: Sequence[Label]) -> Outlined:
+    """No masks: a box's ellipse, or all of it, is drawn where it is needed (`masks.py`)."""
+    return Outlined(tuple(labels), 0)
+
+
 def outline(image: Image, labels: Sequence[Label]) -> Outlined:
     """Labels in px of `image`, each with its mask where one could be found. Pure."""
     outlined: list[Label] = []
@@ -53,6 +62,16 @@ def outline(image: Image, labels: Sequence[Label]) -> Outlined:
         fallbacks += not mask
         outlined.append(replace(label, mask=mask))
     return Outlined(tuple(outlined), fallbacks)
+
+
+def fills_box(mask: Mask, xyxy: Sequence[float]) -> bool:
+    """Whether a mask, px of the picture, is that of an object that a person drew this box around."""
+    x1, y1, x2, y2 = xyxy
+    y, x = np.nonzero(mask)
+    if len(x) < MIN_AREA_OF_ELLIPSE * np.pi / 4 * (x2 - x1) * (y2 - y1) or not len(x):
+        return False
+    own = Boxes.of([[x.min(), y.min(), x.max() + 1, y.max() + 1]], class_id=[0])
+    return float(own.iou(Boxes.of([xyxy], class_id=[0]))[0, 0]) >= MIN_BOX_IOU
 
 
 def cut_out(image: Image, *, inner_xyxy: tuple[int, int, int, int]) -> Mask | None:
@@ -68,7 +87,7 @@ def cut_out(image: Image, *, inner_xyxy: tuple[int, int, int, int]) -> Mask | No
     except cv2.error:
         return None  # one of the two kinds has run out of pixels between two rounds
     mask: Mask = (found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD)
-    return mask if _plausible(mask, probable, inner_xyxy) else None
+    return mask if fills_box(mask, inner_xyxy) else None
 
 
 def _mask_of(image: Image, label: Label) -> str:
@@ -102,11 +121,3 @@ def _beginning(shape: tuple[int, ...], xyxy: tuple[int, int, int, int]) -> npt.N
     radius = np.hypot((x - (x1 + x2) / 2) / max((x2 - x1) / 2, 0.5), (y - (y1 + y2) / 2) / max((y2 - y1) / 2, 0.5))
     begin[y1:y2, x1:x2] = np.where(radius <= 1, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
     return begin
-
-
-def _plausible(mask: Mask, ellipse_pixels: int, xyxy: tuple[int, int, int, int]) -> bool:
-    if np.count_nonzero(mask) < MIN_AREA_OF_ELLIPSE * ellipse_pixels:
-        return False
-    y, x = np.nonzero(mask)  # within the box: outside of it is background for good
-    found = (int(np.ptp(x)) + 1) * (int(np.ptp(y)) + 1)
-    return found >= MIN_BOX_IOU * (xyxy[2] - xyxy[0]) * (xyxy[3] - xyxy[1])

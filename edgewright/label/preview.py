@@ -18,7 +18,7 @@ from edgewright.data.rows import Row
 from edgewright.label.instances import MIN_CORE
 from edgewright.label.masks import Shape, rasterize
 from edgewright.label.net import Labeler
-from edgewright.label.outlines import outline
+from edgewright.label.outlines import Outliner
 from edgewright.runtime.boxes import Boxes, Image, IntArray
 from edgewright.runtime.preprocess import letterbox
 
@@ -31,20 +31,21 @@ _COLORS = np.array(
 """Okabe and Ito (2008): distinct for the color-blind; repeats after seven classes."""
 
 
-def draw_preview(path: Path, labeler: Labeler, *, dataset: Dataset, rows: Sequence[Row], shape: Shape) -> None:
+def draw_preview(
+    path: Path, labeler: Labeler, *, dataset: Dataset, rows: Sequence[Row], shape: Shape, outliner: Outliner
+) -> None:
     """The first `ROWS` of the rows with the most labels (by id where equal)."""
     shown = sorted(rows, key=lambda row: (-len(row.labels), row.id))[:ROWS]
-    strips = [_strip(labeler, dataset.image(row), row=row, shape=shape) for row in shown]
+    strips = [_strip(labeler, dataset.image(row), row=row, shape=shape, outliner=outliner) for row in shown]
     sheet = np.concatenate(strips or [np.full((_SHOWN_PX, _SHOWN_PX, 3), 255, dtype=np.uint8)])
     PillowImage.fromarray(sheet).save(path, "PNG")
 
 
-def _strip(labeler: Labeler, image: Image, *, row: Row, shape: Shape) -> Image:
+def _strip(labeler: Labeler, image: Image, *, row: Row, shape: Shape, outliner: Outliner) -> Image:
     size_px = labeler.spec.image_px
     tensor, geometry = letterbox(image, size_px=size_px)
     plain = (tensor[0].transpose(1, 2, 0) * 255).round().astype(np.uint8)
-    labels = outline(image, row.labels).labels if shape == "grabcut" else row.labels
-    target = rasterize(labels, geometry=geometry, size_px=size_px, shape=shape)
+    target = rasterize(outliner(image, row.labels).labels, geometry=geometry, size_px=size_px, shape=shape)
     sight = labeler.look(image)
     truth = _panel(_tint(plain, target.class_map.astype(np.int64), core=target.core), geometry.to_input(row.boxes))
     guess = _panel(

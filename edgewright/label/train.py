@@ -36,7 +36,9 @@ from edgewright.label.evidence import EVIDENCE_FILE, Evidence
 from edgewright.label.fit import Fit, OnStep, Trainer
 from edgewright.label.folds import assign_folds
 from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec, torch_threads
+from edgewright.label.outlines import Outliner, leave_boxes, outline
 from edgewright.label.preview import draw_preview
+from edgewright.label.sam import open_sam
 from edgewright.label.score import ClassScore, HeldOut, Sighting, calibrate, gather_evidence, look_at, score_classes
 from edgewright.label.suspects import AUDIT_FILE, Suspect
 from edgewright.label.teacher import TEACHER_FILE, Examined, Teacher
@@ -62,7 +64,7 @@ class LabelerReport:
         val: by class, the published labeler on `val`.
         suspects: labels of people that a labeler doubts which had not seen them (`audit.json`).
         teacher: by class, all boxes of the examined teacher, faint ones too, on `train` and `val`; empty without one.
-        mask_fallbacks: boxes in which GrabCut found nothing usable.
+        mask_fallbacks: boxes in which GrabCut or SAM found nothing usable.
         final_loss: of the last step.
         continued_from: steps that earlier runs, cut short, had done already.
     """
@@ -106,15 +108,21 @@ def train_labeler(
     _require_labels(train_rows, config, where=dataset.ref.uri)
     with torch_threads(threads):
         teacher = _examine(config.teacher, dataset, [*train_rows, *val_rows], out=out)
-        work = _Training(dataset, train_rows, config, scratch=scratch, seed=seed, on_progress=on_progress)
+        outliner = outliner_of(config)
+        work = _Training(
+            dataset, train_rows, config, outliner=outliner, scratch=scratch, seed=seed, on_progress=on_progress
+        )
         parts = work.fit_folds()
-        judged = _judge(work.fit_all(), parts, dataset=dataset, val_rows=val_rows, config=config)
+        val = load_examples(dataset, val_rows, image_px=config.image_px, shape=config.mask_from_box, outliner=outliner)
+        labeler = work.fit_all()
+        judged = _judge(HeldOut(labeler, tuple(val_rows), val), parts, dataset=dataset, config=config)
         draw_preview(
             out / PREVIEW_FILE,
             judged.labeler,
             dataset=dataset,
             rows=val_rows or train_rows,
             shape=config.mask_from_box,
+            outliner=outliner,
         )
     learnt = zip(dataset.classes, judged.labeler.spec.learnt, strict=True)
     report = LabelerReport(
@@ -164,6 +172,13 @@ def trusted_rows(dataset: Dataset, split: str) -> list[Row]:
     return [row for row in dataset.select(split=split) if row.state in TRUSTED_STATES]
 
 
+def outliner_of(config: TrainLabelerConfig) -> Outliner:
+    """What finds masks in boxes. Raises InputError where SAM is asked for and its weights are not there."""
+    if config.mask_from_box == "sam":
+        return open_sam(Path(config.sam_weights))
+    return outline if config.mask_from_box == "grabcut" else leave_boxes
+
+
 def _require_labels(rows: Sequence[Row], config: TrainLabelerConfig, *, where: str) -> None:
     if len(rows) < config.min_images:
         raise InputError(
@@ -186,13 +201,16 @@ class _Training:
         rows: Sequence[Row],
         config: TrainLabelerConfig,
         *,
+        outliner: Outliner,
         scratch: Path,
         seed: int,
         on_progress: OnProgress,
     ) -> None:
         self.dataset, self.rows, self.config = dataset, rows, config
         self.scratch, self.seed, self.on_progress = scratch, seed, on_progress
-        self.examples = load_examples(dataset, rows, image_px=config.image_px, shape=config.mask_from_box)
+        self.examples = load_examples(
+            dataset, rows, image_px=config.image_px, shape=config.mask_from_box, outliner=outliner
+        )
         self.fold_of = assign_folds(rows, folds=config.folds, n_classes=len(dataset.classes), seed=seed)
         self.folds = 1 + max(self.fold_of)
         self.fits: list[Fit] = []
@@ -248,17 +266,9 @@ class _Judged:
     suspects: tuple[Suspect, ...]
 
 
-def _judge(
-    labeler: Labeler,
-    parts: Sequence[HeldOut],
-    *,
-    dataset: Dataset,
-    val_rows: Sequence[Row],
-    config: TrainLabelerConfig,
-) -> _Judged:
-    """Calibrate on what was left out of the folds, or on `val` where there are none."""
-    examples = load_examples(dataset, val_rows, image_px=config.image_px, shape=config.mask_from_box)
-    val = [HeldOut(labeler, tuple(val_rows), examples)]
+def _judge(on_val: HeldOut, parts: Sequence[HeldOut], *, dataset: Dataset, config: TrainLabelerConfig) -> _Judged:
+    """Calibrate the published labeler on what was left out of the folds, or on `val` where there are none."""
+    val = [on_val]
     temperature = calibrate(parts or val)
     held_out, val = ([_warmed(part, temperature) for part in some] for some in (parts, val))
     val_sights, sights = look_at(val, dataset), look_at(held_out, dataset)
