@@ -132,16 +132,7 @@ def train_generator(
     (out / "preview.png").write_bytes(encode_png(preview_grid(pairs, side_px=config.side_px)))
     history = learnt.history if learnt else ()
     (out / "history.json").write_bytes(canonical_json([point.to_json() for point in history]))
-    counts = {name: len(bank.of_class(class_id)) for class_id, name in enumerate(dataset.classes)}
-    return GeneratorReport(
-        method=config.method,
-        images=len(rows),
-        crops_by_class=counts,
-        not_generated=tuple(name for name, count in counts.items() if not count),
-        steps=config.steps if learnt else 0,
-        resumed_from=learnt.resumed_from if learnt else 0,
-        history=history,
-    )
+    return _report(dataset, rows, bank, config, learnt)
 
 
 def open_generator(artifact: Artifact, *, solver: str = "heun", sampler_steps: int = 4) -> TrainedGenerator:
@@ -185,6 +176,21 @@ def measure_light(dataset: Dataset, rows: Sequence[Row]) -> Photometry:
     mean = np.log([max(float(image.mean()), 1.0) for image in pixels])
     contrast = np.log([max(float(image.std()), 1.0) for image in pixels])
     return Photometry(gain_sd=float(mean.std()), contrast_sd=float(contrast.std()))
+
+
+def _report(
+    dataset: Dataset, rows: Sequence[Row], bank: CropBank, config: TrainGeneratorConfig, learnt: Learnt | None
+) -> GeneratorReport:
+    counts = {name: len(bank.of_class(class_id)) for class_id, name in enumerate(dataset.classes)}
+    return GeneratorReport(
+        method=config.method,
+        images=len(rows),
+        crops_by_class=counts,
+        not_generated=tuple(name for name, count in counts.items() if not count),
+        steps=config.steps if learnt else 0,
+        resumed_from=learnt.resumed_from if learnt else 0,
+        history=learnt.history if learnt else (),
+    )
 
 
 def _write_description(

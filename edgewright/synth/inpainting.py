@@ -50,7 +50,8 @@ class PipelineSpec:
 
 
 def describe_pipeline(config: TrainGeneratorConfig) -> PipelineSpec:
-    """Raises InputError where the folder holds no pipeline in safetensors."""
+    """Raises InputError where the folder holds no pipeline in safetensors, MissingExtra without the library."""
+    _library()
     fingerprint = "" if config.pipeline_download else fingerprint_of(Path(config.pipeline))
     return PipelineSpec(
         folder=config.pipeline,

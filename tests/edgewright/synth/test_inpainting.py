@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import numpy as np
 import pytest
 import torch
 
+from edgewright.artifacts import Artifact
+from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError, MissingExtra, RecipeError
 from edgewright.recipe import TrainGeneratorConfig, resolve
 from edgewright.synth.crops import Crop, CropBank
+from edgewright.synth.generator import open_generator
 from edgewright.synth.inpainting import (
     InpaintSampler,
     PipelineSpec,
@@ -62,7 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
     )  # fmt: skip
     pipeline = StableDiffusionInpaintPipeline(
-        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
+        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipeline.save_pretrained(root / "saved", safe_serialization=True)
@@ -125,6 +130,17 @@ def test_a_folder_that_is_no_pipeline_is_named(tmp_path: Path) -> None:
     (tmp_path / "some.safetensors").write_bytes(b"")
     with pytest.raises(InputError, match=f"cannot be opened.*{tmp_path}.*model_index.json"):
         open_pipeline(describe_pipeline(config(tmp_path)))
+
+
+@installed
+def test_the_artifact_of_a_pipeline_opens_it_again(
+    folder: Path, fit: Callable[..., Artifact], bare_dataset: Dataset
+) -> None:
+    artifact = fit(bare_dataset, method="diffusers", pipeline=str(folder), pipeline_steps=2, side_px=48)
+    opened = open_generator(artifact).sampler
+    assert isinstance(opened, InpaintSampler)
+    assert opened.spec.steps == 2
+    assert opened.sample([1], np.random.default_rng(0))[0].shape == (48, 48, 4)
 
 
 def test_pickled_weights_are_no_weights(tmp_path: Path) -> None:
