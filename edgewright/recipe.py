@@ -216,7 +216,7 @@ class GateDataConfig(Section):
     max_layout_ratio: float = Field(
         1.5, gt=0, description="Distance of counts, classes, sizes, places in units of real against real's 95 %"
     )
-    min_label_agreement: float = Field(0.5, ge=0, le=1, description="Median IoU of labels and labeler, by picture")
+    min_label_agreement: float = Field(0.4, ge=0, le=1, description="Median IoU of labels and labeler, by picture")
     max_label_error_share: float = Field(0.4, ge=0, le=1, description="Missed and phantom objects among all known")
     max_left_out_share: float = Field(0.4, ge=0, le=1, description="Share of pictures the labeler left out")
     min_utility_gain: float = Field(
