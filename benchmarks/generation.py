@@ -1,71 +1,165 @@
-"""How fast synthetic data is made, each number next to a baseline measured in the same run.
+"""How fast labeled pictures are composed on a CPU, each number next to a baseline measured in the same run.
 
-    python benchmarks/generation.py
+    python benchmarks/generation.py                     # about a minute
+    python benchmarks/generation.py --images 4000 --sides 64
 
-Compositor: pictures a second, against the copier (decode, resize, encode and nothing else). GAN: crops a second out of
-the averaged network, and training steps a second with penalties every 4th step against none.
+Labels: boxes out of layouts, against the labeler's look at a picture (its network has random weights: speed alone).
+Compositor: pictures with their labels, not encoded, in one process and in two at once, against decoding, resizing and
+encoding of real ones (`copier`). Written: pictures encoded and in the dataset's shards, against encoding alone.
+Rates of the compositor are of CPU seconds, which other work on the machine disturbs least. Networks on a GPU:
+`gpu_generation.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+import torch
 
-from edgewright.artifacts import Artifact, Content, LocalStore, Record, Store
+from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
+from edgewright.label.graph import UNet
+from edgewright.label.net import Labeler, LabelerSpec
 from edgewright.progress import silent
 from edgewright.recipe import GenerateConfig, TrainGeneratorConfig
+from edgewright.synth.boxes import frame_boxes
+from edgewright.synth.compositor import PictureFactory
 from edgewright.synth.generate import generate
 from edgewright.synth.generator import open_generator, train_generator
+from edgewright.synth.sources import MIN_BOX_PX
 
-_SIDE_PX = 320
-Made = TypeVar("Made")
+OBJECTS = 10
+_WARM_UP = 300
+"""Pictures before the clock starts: plates and sprites are made on first use, 40 sources take about that long."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the measurements start from: a store, a dataset in it, and generators by method."""
+
+    store: LocalStore
+    dataset: Dataset
+    compositor: Artifact
+    copier: Artifact
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--images", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument(
+        "--images", type=int, default=2000, help="pictures a measurement at 64 px; fewer at larger ones"
+    )
+    parser.add_argument("--sides", type=int, nargs="+", default=[64, 192], help="longer sides, px")
+    parser.add_argument("--alone", nargs=4, metavar=("STORE", "GENERATOR", "DATASET", "PX"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.alone:
+        return report_alone(*options.alone, images=options.images)
     with tempfile.TemporaryDirectory() as folder:
-        store = LocalStore(Path(folder))
-        for line in measure(store, threads=options.threads, images=options.images, steps=options.steps):
-            sys.stdout.write(line + "\n")
+        made = prepare(LocalStore(Path(folder)))
+        sys.stdout.write(f"{OBJECTS} objects a picture, 40 sources of 640 x 480 px, one torch thread a process\n")
+        sys.stdout.write(labels_line(made.dataset) + "\n")
+        for side_px in options.sides:
+            for line in measure(made, side_px=side_px, images=max(100, options.images * 64**2 // side_px**2)):
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+    return None
 
 
-def measure(store: Store, *, threads: int, images: int, steps: int) -> list[str]:
-    dataset = scenes(store, count=40)
-    lazy, rare = TrainGeneratorConfig(steps=steps), TrainGeneratorConfig(steps=steps, r1_gamma=0.0)
-    gan, lazy_s = timed(lambda: trained(store, dataset, lazy, threads=threads))
-    _, rare_s = timed(lambda: trained(store, dataset, rare, threads=threads))
-    copier = trained(store, dataset, TrainGeneratorConfig(method="copier"), threads=threads)
-    _, gan_s = timed(lambda: pictures(store, gan, dataset, images=images, threads=threads))
-    _, copier_s = timed(lambda: pictures(store, copier, dataset, images=images, threads=threads))
-    sampler = open_generator(gan).sampler
-    if sampler is None:
-        raise SystemExit("the generator has no network")
-    rng = np.random.default_rng(0)
-    _, sample_s = timed(lambda: [sampler.sample([0] * 64, rng) for _ in range(20)])
-    _, single_s = timed(lambda: [sampler.sample([0], rng) for _ in range(200)])
+def measure(made: Made, *, side_px: int, images: int) -> list[str]:
+    """The lines of one picture size."""
+    one = sum(together(made, side_px=side_px, images=images, processes=1))
+    two = sum(together(made, side_px=side_px, images=images, processes=2))
+    copied = rate_of(factory_of(made, made.copier, side_px), images=images // 4, warm_up=40)
+    written, encoded, peak_mb = write_rate(made, side_px=side_px, images=images // 2)
     return [
-        f"threads {threads}, pictures of {_SIDE_PX} px, crops of {lazy.side_px} px",
-        ratio("compositor, pictures/s", images / gan_s, "copier", images / copier_s),
-        ratio("GAN, crops/s in batches of 64", 1280 / sample_s, "one at a time", 200 / single_s),
-        ratio("GAN training, steps/s", steps / lazy_s, "without R1 and R2", steps / rare_s),
+        ratio(f"compositor {side_px} px, one process, pictures/s", one, "copier", copied),
+        ratio(f"compositor {side_px} px, two processes, pictures/s", two, "one process", one),
+        ratio(f"written to shards {side_px} px, one process, pictures/s", written, "PNG encoding alone", encoded),
+        f"  peak memory {peak_mb:.0f} MB",
     ]
 
 
+def labels_line(dataset: Dataset) -> str:
+    """Boxes of 10,000 layouts of twelve objects; the labeler looks at real pictures one after the other."""
+    corners = np.random.default_rng(0).uniform(-10, 64, (10_000, 12, 4))
+    boxes_s = min(timed(lambda: frame_boxes(corners, wh=(64, 48), min_px=MIN_BOX_PX)) for _ in range(5))
+    spec = LabelerSpec(dataset.classes, (True, True), 128, 16, 1.0)
+    labeler = Labeler(spec, UNet(n_classes=len(dataset.classes), width=16).eval())
+    images = [dataset.image(row) for row in dataset.rows[:20]]
+    look_s = timed(lambda: [labeler.see(image) for image in images])
+    return ratio("labels by construction, us a sample", boxes_s / 10_000 * 1e6, "labeler", look_s / len(images) * 1e6)
+
+
+def together(made: Made, *, side_px: int, images: int, processes: int) -> list[float]:
+    """Pictures a CPU second of each of some processes that work at the same time."""
+    refs = [made.compositor.ref.sha256, made.dataset.ref.sha256]
+    command = [sys.executable, __file__, "--images", str(images), "--alone", made.store.uri, *refs, str(side_px)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+    found = [process.communicate()[0] for process in running]
+    if any(process.returncode for process in running):
+        raise SystemExit("a measuring process failed")
+    return [float(text) for text in found]
+
+
+def report_alone(store_uri: str, generator: str, dataset: str, side_px: str, *, images: int) -> None:
+    """Print the rate of this process, in pictures a CPU second."""
+    store = LocalStore(Path(store_uri.removeprefix("file://")))
+    opened = Dataset.open(store, store.ref(dataset, "dataset_real"))
+    artifact = store.open(ArtifactRef.from_json(store.ref(generator, "generator").to_json()))
+    config = GenerateConfig(images=images, image_px=int(side_px))
+    factory = PictureFactory(open_generator(artifact), opened, config, seed=0)
+    sys.stdout.write(f"{rate_of(factory, images=images, warm_up=_WARM_UP)}\n")
+
+
+def factory_of(made: Made, generator: Artifact, side_px: int) -> PictureFactory:
+    config = GenerateConfig(images=1, image_px=side_px)
+    return PictureFactory(open_generator(generator), made.dataset, config, seed=0)
+
+
+def rate_of(factory: PictureFactory, *, images: int, warm_up: int) -> float:
+    """Pictures a CPU second after the warm-up."""
+    for index in range(warm_up):
+        factory.make(index)
+    start = time.process_time()
+    for index in range(warm_up, warm_up + images):
+        factory.make(index)
+    return images / (time.process_time() - start)
+
+
+def write_rate(made: Made, *, side_px: int, images: int) -> tuple[float, float, float]:
+    """Pictures a second through `generate`, with all it does once; through the encoder alone; and peak memory, MB."""
+    config = GenerateConfig(images=images, image_px=side_px)
+    with made.store.workspace() as work:
+        writer = DatasetWriter(work, classes=made.dataset.classes)
+
+        def write() -> None:
+            generate(made.compositor, made.dataset, config, writer=writer, seed=0, threads=1, on_progress=silent)
+            writer.finish()
+
+        written_s = timed(write)
+    factory = factory_of(made, made.compositor, side_px)
+    pictures = [factory.make(index).image for index in range(100)]
+    encoded_s = timed(lambda: [encode_png(picture) for picture in pictures])
+    return images / written_s, 100 / encoded_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def prepare(store: LocalStore) -> Made:
+    dataset = scenes(store, count=40)
+    return Made(store, dataset, *(trained(store, dataset, method) for method in ("compositor", "copier")))
+
+
 def scenes(store: Store, *, count: int) -> Dataset:
-    """Pictures of eight colored ellipses on a noisy gray ground."""
+    """Pictures of OBJECTS colored ellipses on a noisy gray ground."""
     with store.workspace() as work:
         writer = DatasetWriter(work, classes=("red", "blue"))
         for index in range(count):
@@ -80,36 +174,33 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, tuple[Label, ...]]:
     image = np.clip(rng.normal(130, 5, (480, 640, 3)), 0, 255).astype(np.uint8)
     labels = []
     rows, columns = np.mgrid[:480, :640]
-    for number in range(8):
-        x, y, w, h = rng.integers(50, 590), rng.integers(50, 430), rng.integers(40, 90), rng.integers(40, 90)
+    cells = rng.permutation(20)[:OBJECTS]
+    for number, cell in enumerate(cells.tolist()):
+        x, y = cell % 5 * 115 + int(rng.integers(80, 110)), cell // 5 * 110 + int(rng.integers(60, 90))
+        w, h = rng.integers(50, 110, 2).tolist()
         inside = ((columns - x) / w * 2) ** 2 + ((rows - y) / h * 2) ** 2 <= 1
         image[inside] = (190, 50, 50) if number % 2 else (50, 50, 190)
-        labels.append(Label(number, 1 - number % 2, (x - w / 2, y - h / 2, x + w / 2, y + h / 2)))
+        box = (max(x - w / 2, 0), max(y - h / 2, 0), min(x + w / 2, 640), min(y + h / 2, 480))
+        labels.append(Label(number, 1 - number % 2, box))
     return image, tuple(labels)
 
 
-def trained(store: Store, dataset: Dataset, config: TrainGeneratorConfig, *, threads: int) -> Artifact:
+def trained(store: Store, dataset: Dataset, method: str) -> Artifact:
+    config = TrainGeneratorConfig.model_validate({"method": method})
     with store.workspace() as work, store.workspace() as scratch:
-        train_generator(dataset, config, out=work, scratch=scratch, seed=0, threads=threads, on_progress=silent)
+        train_generator(dataset, config, out=work, scratch=scratch, seed=0, threads=1, on_progress=silent)
         return store.open(store.publish(work, Content("generator", "train_generator"), Record()))
 
 
-def pictures(store: Store, generator: Artifact, dataset: Dataset, *, images: int, threads: int) -> None:
-    config = GenerateConfig(images=images, image_px=_SIDE_PX)
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=dataset.classes)
-        generate(generator, dataset, config, writer=writer, seed=0, threads=threads, on_progress=silent)
-        writer.finish()
-
-
-def timed(work: Callable[[], Made]) -> tuple[Made, float]:
-    start = time.perf_counter()
-    made = work()
-    return made, time.perf_counter() - start
+def timed(work: Callable[[], object]) -> float:
+    """CPU seconds of this process."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def ratio(what: str, rate: float, baseline: str, baseline_rate: float) -> str:
-    return f"{what}: {rate:.1f} ({baseline}: {baseline_rate:.1f}; ratio {rate / baseline_rate:.2f})"
+    return f"{what}: {rate:.4g} ({baseline}: {baseline_rate:.4g}; ratio {rate / baseline_rate:.3g})"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Law: `rows_from_table(rows_to_table(rows)) == rows`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -149,7 +149,10 @@ SCHEMA = pa.schema(
 
 
 def rows_to_table(rows: Sequence[Row]) -> pa.Table:
-    records = [{**asdict(row), "scores": sorted(row.scores.items())} for row in rows]
+    records = [
+        {**vars(row), "labels": [vars(label) for label in row.labels], "scores": sorted(row.scores.items())}
+        for row in rows
+    ]
     return pa.Table.from_pylist(records, schema=SCHEMA)
 
 

@@ -93,12 +93,11 @@ def generate(
         InputError: the class lists differ, or there is no train image.
         ArtifactCorrupt: a shard in the scratch folder is damaged.
     """
-    torch.set_num_threads(1)
     trained = open_generator(generator, solver=config.solver, sampler_steps=config.sampler_steps)
     dataset.check_classes(trained.classes)
     job = describe_job(generator, dataset, config, seed=seed)
     factory = make_factory(trained, dataset, config, seed=seed)
-    with _folder(scratch) as root:
+    with _folder(scratch) as root, _one_torch_thread():
         folder = ShardFolder(root / job.name, ShardPlan(config.images, config.shard_images))
         with Helpers(folder.path, job, at_most=threads - 1) as helpers:
             watch = _Watch(folder, helpers, on_progress, help_after_s=help_after_s)
@@ -162,6 +161,16 @@ class _Watch:
         if not in_work and self._own:
             remaining_s = missing * (now - self._began) / self._own
             self._helpers.start(len(left) - 1 if remaining_s > self._help_after_s else 0)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
