@@ -65,7 +65,7 @@ def label_efficiency(
     from edgewright.console import Display
     from edgewright.launch import run_experiment
 
-    with Display(stages=len(runs_of(config))) as display:
+    with Display(stages=0) as display:
         journal = run_experiment(
             resolved,
             config,

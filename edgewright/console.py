@@ -19,7 +19,11 @@ _QUIET_S = 15.0
 
 
 class Display:
-    """Shows stage, pool, progress and time left; a context manager that leaves the terminal as it was."""
+    """Shows stage, pool, progress and time left; a context manager that leaves the terminal as it was.
+
+    Args:
+        stages: how many there will be; 0 where that is not known.
+    """
 
     def __init__(self, *, stages: int) -> None:
         self._console = Console(stderr=True)
@@ -55,7 +59,8 @@ class Display:
         if self._bars:
             self._bar = self._bars.add_task("", total=None, stage=name, pool=pool)
         else:
-            self._line(f"[{self._count}/{self._stages}] {name} ({pool})")
+            of = f"/{self._stages}" if self._stages else ""
+            self._line(f"[{self._count}{of}] {name} ({pool})")
 
     def stage_progress(self, name: str, done: int, total: int, what: str) -> None:
         if self._bars and self._bar is not None:

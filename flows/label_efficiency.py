@@ -22,7 +22,7 @@ from edgewright.experiment.plan import (
 from edgewright.recipe import MeasureUtilityConfig, Recipe
 from tasks.assemble import assemble
 from tasks.evaluate import evaluate
-from tasks.experiment import Findings, conclude, open_runs, record, ref_of, running
+from tasks.experiment import Findings, can_train, conclude, open_runs, record, ref_of, running
 from tasks.gate_data import gate_data
 from tasks.generate import generate
 from tasks.ingest import ingest
@@ -59,16 +59,17 @@ def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef
     if arm.extra == "pseudo":
         unlabeled = subset(drawn.model_copy(update={"rest": "unlabeled"}), real)
         extra = label(resolved.label, train_labeler(resolved.train_labeler, own), unlabeled)
-    training = assemble(AssembleConfig(photographs=arm.photographs, extra=arm.extra), own, extra)
-    detector = train_detector(detector_of(resolved, config), training)
-    measured = evaluate(EvaluateConfig(), detector, real)
+    training = ref_of(assemble(AssembleConfig(photographs=arm.photographs, extra=arm.extra), own, extra))
+    measured = None
+    if can_train(training):
+        measured = evaluate(EvaluateConfig(), train_detector(detector_of(resolved, config), training), real)
     return Findings(
         recipe=recipe,
         config=config,
         run=run,
         real=real,
-        training=ref_of(training),
-        evaluation=ref_of(measured),
+        training=training,
+        evaluation=ref_of(measured) if measured else None,
         extra=ref_of(extra),
         gated=ref_of(gated) if gated else None,
         reference=ref_of(reference) if reference else None,

@@ -26,6 +26,7 @@ from tasks.code import library_versions
 from tasks.numbers import numbers_of
 from tasks.session import Session, current_session, session_open
 
+_NOTHING_FOUND: dict[str, Any] = {"map50": 0.0, "map50_95": 0.0, "ap50_95": {}, "n_images": 0}
 CURVE, PAGE = "label_efficiency.png", "report.html"
 
 
@@ -37,14 +38,19 @@ def ref_of(value: Any) -> ArtifactRef:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one run of the experiment made. `gated` judged on the arm's own images, `reference` on the pool's others."""
+    """What one run of the experiment made.
+
+    Attributes:
+        evaluation: None where nothing was left to train on: no detector, nothing found.
+        gated: judged on the arm's own images. reference: on the pool's others.
+    """
 
     recipe: Recipe
     config: EfficiencyConfig
     run: Run
     real: ArtifactRef
     training: ArtifactRef
-    evaluation: ArtifactRef
+    evaluation: ArtifactRef | None
     extra: ArtifactRef
     gated: ArtifactRef | None
     reference: ArtifactRef | None
@@ -62,6 +68,12 @@ def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, resul
         )
     keys = {result.key for result in known}
     return [run for run in runs_of(config) if _key(recipe, config, run, real) not in keys]
+
+
+def can_train(training: ArtifactRef) -> bool:
+    """Whether a training set holds an object at all: the labeler may have left every synthetic picture out."""
+    rows = Dataset.open(_session().store, training).select(split="train", labeled=True)
+    return any(len(row.boxes) for row in rows)
 
 
 @contextmanager
@@ -110,7 +122,7 @@ def conclude(real: ArtifactRef, results: str) -> Path:
 
 def _result(findings: Findings, session: Session) -> Result:
     run, store = findings.run, session.store
-    measured = store.open(findings.evaluation).json("evaluation.json")
+    measured = store.open(findings.evaluation).json("evaluation.json") if findings.evaluation else _NOTHING_FOUND
     counts = store.manifest(findings.training.sha256).record.facts
     gate = _verdict(session, findings.gated)
     reference = _verdict(session, findings.reference)
@@ -127,7 +139,7 @@ def _result(findings: Findings, session: Session) -> Result:
         image_px=findings.recipe.train_detector.image_px,
         n_photographs=counts["photographs"],
         n_extra=counts["extra"],
-        n_test=measured["n_images"],
+        n_test=measured["n_images"] or _count_test(findings, session),
         map50=measured["map50"] or 0.0,
         map50_95=measured["map50_95"] or 0.0,
         by_class=measured["ap50_95"],
@@ -140,8 +152,13 @@ def _result(findings: Findings, session: Session) -> Result:
             "gate_sentence": gate.get("sentence", ""),
             "reference_sentence": reference.get("sentence", ""),
             "left_out": _left_out(session, findings.extra),
+            "problem": "" if findings.evaluation else "nothing was left to train on",
         },
     )
+
+
+def _count_test(findings: Findings, session: Session) -> int:
+    return len(Dataset.open(session.store, findings.real).select(split="test", origin="real", labeled=True))
 
 
 def _verdict(session: Session, ref: ArtifactRef | None) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""The label-efficiency experiment at toy size, by the command a person types: cut off, continued, concluded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = (
+    "ingest.photographs=90",
+    "train_labeler.steps=40",
+    "train_labeler.image_px=96",
+    "generate.images=12",
+    "generate.image_px=160",
+    "gate_data.bootstraps=20",
+    "train_detector.image_px=96",
+    "train_detector.batch=8",
+)
+
+
+def words(results: Path, *more: str) -> list[str]:
+    given = ["experiment", "label-efficiency", "demo", "--labels", "24", "--draws", "0", "--steps", "20"]
+    given += ["--arms", "real,compositor,all_real", "--results", str(results), *more]
+    return given + [word for setting in SETTINGS for word in ("--set", setting)]
+
+
+def lines(results: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+
+
+def test_killed_continued_and_never_made_again(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    home, results = tmp_path / "home", tmp_path / "results.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-m", "edgewright.cli", *words(results)],
+        env={**os.environ, "EDGEWRIGHT_HOME": str(home)},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as killed:
+        deadline = time.monotonic() + 400
+        while not lines(results) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        os.killpg(killed.pid, signal.SIGKILL)
+    first = lines(results)
+    assert [line["arm"] for line in first] == ["real"]
+
+    done = command(*words(results), home=home)
+    made = lines(results)
+    assert made[0] == first[0]  # as it was
+    assert [line["arm"] for line in made] == ["real", "compositor", "all_real"]
+    assert "real, n = 24" not in done.stderr
+    by_arm = {str(line["arm"]): line for line in made}
+    assert by_arm["real"]["n_photographs"] == by_arm["compositor"]["n_photographs"] == 24
+    assert int(str(by_arm["all_real"]["n_photographs"])) > 24
+    assert by_arm["compositor"]["gate"] == "not_evaluable"  # six held-out images are too few for a verdict
+
+    page = Path(done.stdout.strip().splitlines()[-1])
+    assert page.name == "report.html"
+    assert (page.parent / "label_efficiency.png").read_bytes().startswith(b"\x89PNG")
+    assert "Labels saved" in page.read_text()
+
+    again = command(*words(results), home=home)
+    assert len(lines(results)) == 3
+    assert "train_detector" not in again.stderr
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("edgewright/demo")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    children = [run for run in runs if run.data.tags.get("edgewright.arm")]
+    assert sorted(run.data.tags["edgewright.arm"] for run in children) == ["all_real", "compositor", "real"]
+
+
+def test_the_plan_alone(command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    planned = command(*words(tmp_path / "r.jsonl", "--dry-run"), home=tmp_path).stdout.splitlines()
+    assert planned[0] == "real, n = 24, draw 0, seed 0"
+    assert planned[-1] == "all_real, n = all, draw 0, seed 0"
+    assert not (tmp_path / "r.jsonl").exists()
