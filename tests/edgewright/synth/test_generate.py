@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,13 +41,17 @@ def picture(index: int, *, masked: bool) -> tuple[np.ndarray, tuple[Label, ...]]
     return image, tuple(labels)
 
 
-def real_dataset(store: Store, *, images: int = 8, masked: bool = False) -> Dataset:
+def real_dataset(
+    store: Store, *, images: int = 8, masked: bool = False, hard: Mapping[str, float] | None = None
+) -> Dataset:
     """`images` train pictures and two test pictures that are all white, with an unlabeled one."""
     with store.workspace() as work:
         writer = DatasetWriter(work, classes=CLASSES)
         for index in range(images):
             image, labels = picture(index, masked=masked)
-            writer.add(Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human"), encode_png(image))
+            row = Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human")
+            wanted = (hard or {}).get(row.id)
+            writer.add(row if wanted is None else replace(row, scores={"hard": wanted}), encode_png(image))
         white = encode_png(np.full((60, 80, 3), 255, np.uint8))
         for split in ("test", "val"):
             label = (Label(0, 0, (10.0, 10.0, 40.0, 40.0)),)
@@ -172,7 +177,10 @@ def test_keeping_nothing_keeps_nothing_and_keeping_all_keeps_all(store: Store, d
     assert everything.kept == 18
 
 
-@pytest.mark.parametrize("change", [{"max_overlap": 0.0}, {"min_visible": 1.0}, {"image_px": 80}])
+@pytest.mark.parametrize(
+    "change",
+    [{"max_overlap": 0.0}, {"min_visible": 1.0}, {"image_px": 80}, {"class_balance": 1.0}, {"hard_share": 1.0}],
+)
 def test_every_field_changes_the_pictures_or_their_labels(
     store: Store, dataset: Dataset, gan: Artifact, change: dict[str, object]
 ) -> None:
@@ -180,6 +188,31 @@ def test_every_field_changes_the_pictures_or_their_labels(
     plain, _ = make_images(store, gan, dataset, replace_config(**crowded))
     changed, _ = make_images(store, gan, dataset, replace_config(**{**crowded, **change}))
     assert changed.ref != plain.ref
+
+
+def test_class_balance_shows_in_the_pictures(store: Store, dataset: Dataset, gan: Artifact) -> None:
+    """Two plates and a ring stand in each real picture."""
+    _, plain = make_images(store, gan, dataset, replace_config(images=60, keep_share=0.5))
+    _, even = make_images(store, gan, dataset, replace_config(images=60, keep_share=0.5, class_balance=1.0))
+    rings = [report.objects_by_class["ring"] / sum(report.objects_by_class.values()) for report in (plain, even)]
+    assert rings[1] > rings[0] + 0.05
+    assert even.objects_by_class["never"] == 0
+
+
+def test_hard_pictures_are_built_on_more_often(store: Store, gan: Artifact) -> None:
+    scored = real_dataset(store, hard={"3.png": 100.0})
+    plain, _ = make_images(store, gan, scored, replace_config(images=30))
+    hard, _ = make_images(store, gan, scored, replace_config(images=30, hard_share=1.0, keep_share=1.0))
+    counts = [sum("3.png" in row.parents for row in made.rows) for made in (plain, hard)]
+    assert counts[1] > 24 > counts[0]
+
+
+def test_the_report_says_how_far_the_layouts_are_from_real_ones(store: Store, dataset: Dataset, gan: Artifact) -> None:
+    _, report = make_images(store, gan, dataset, replace_config(images=8))
+    assert set(report.layout_distance) == set(report.layout_baseline_q95) >= {"class_frequency", "log_size", "overlap"}
+    assert report.layout_pictures == 4, "half of the eight real ones"
+    _, none = make_images(store, gan, dataset, replace_config(images=0))
+    assert (none.layout_distance, none.layout_pictures, none.images) == ({}, 0, 0)
 
 
 def test_the_copier_returns_the_training_pictures(store: Store, dataset: Dataset) -> None:
