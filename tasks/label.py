@@ -1,4 +1,4 @@
-"""Label: the labeler annotates the synthetic images independently; agreement decides keep, drop or review."""
+"""Label: the labeler annotates the synthetic images independently; agreement decides keep, correct, drop or review."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.stage import Work, stage
 
 @stage(pools=("gpu", "fpga"))
 def label(config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
-    """Compare constructed labels with what the segmentation network sees, instance by instance."""
+    """Compare constructed labels with what the segmentation network sees; label photographs that nobody labeled."""
     from edgewright.label.annotate import annotate
 
     synthetic = Dataset.open(work.session.store, dataset)

@@ -12,7 +12,7 @@ from tasks.stage import Work, stage
 
 @stage(pools=("gpu",))
 def train_labeler(config: TrainLabelerConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
-    """Train on the real training images and calibrate on val."""
+    """Train on the real training images, calibrate and audit on what each fold leaves out; examine the teacher."""
     from edgewright.label.train import train_labeler as train
 
     real = Dataset.open(work.session.store, dataset)

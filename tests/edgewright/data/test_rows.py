@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.data.rows import ORIGINS, SPLITS, STATES, Label, Row, count_by_class, labels_of, rows_from_table
+from edgewright.data.rows import (
+    _LABEL,
+    ORIGINS,
+    SCHEMA,
+    SPLITS,
+    STATES,
+    Label,
+    Row,
+    count_by_class,
+    labels_of,
+    rows_from_table,
+)
 from edgewright.data.rows import rows_to_table as to_table
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -21,6 +33,8 @@ labels = st.builds(
     source=text,
     model=text,
     person=text,
+    reviewed_at=text,
+    replaced_xyxy=st.just(()) | st.tuples(numbers, numbers, numbers, numbers),
 )
 rows = st.builds(
     Row,
@@ -63,3 +77,15 @@ def test_boxes_become_labels_in_order() -> None:
         (0, 2, "model", "m1"),
         (1, 0, "model", "m1"),
     ]
+
+
+def test_an_index_of_before_reviews_is_still_read() -> None:
+    """Label columns that a release did not have yet are filled with their defaults."""
+    row = Row(id="a", sha256="", labels=(Label(0, 2, (0.0, 0.0, 4.0, 4.0), person="ann"),))
+    record = to_table([row]).to_pylist()[0]
+    for label in record["labels"]:
+        del label["reviewed_at"], label["replaced_xyxy"]
+    record["scores"] = list(record["scores"])
+    old_label = pa.struct([field for field in _LABEL if field.name not in ("reviewed_at", "replaced_xyxy")])
+    schema = SCHEMA.set(SCHEMA.get_field_index("labels"), pa.field("labels", pa.list_(old_label)))
+    assert rows_from_table(pa.Table.from_pylist([record], schema=schema)) == [row]

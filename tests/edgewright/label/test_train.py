@@ -157,11 +157,11 @@ def test_without_val_rows_the_folds_calibrate(publish, scene, tmp_path):
 
 def test_a_wrong_label_is_a_suspect(photographs, publish, scene, tmp_path):
     """One disk is called a bar: the nets that have not seen it say so."""
-    pairs = [scene(seed, split="train") for seed in range(24)]
+    pairs = [scene(seed, split="train") for seed in range(20)]
     row, payload = pairs[3]
     wrong = replace(row.labels[0], class_id=1 - row.labels[0].class_id)
     pairs[3] = (replace(row, labels=(wrong, *row.labels[1:])), payload)
-    config = TrainLabelerConfig(image_px=64, steps=100, batch=8, width=8, learning_rate=5e-3, suspect_score=0.7)
+    config = TrainLabelerConfig(image_px=64, steps=60, batch=8, width=8, learning_rate=1e-2, suspect_score=0.7)
     report = train(publish(pairs), config, tmp_path)
     suspects = json.loads((tmp_path / "audit.json").read_text())
     assert report.suspects == len(suspects) < 12
