@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgewright.errors import InputError
+from edgewright.errors import GateEnded, InputError
 from edgewright.home import home_settings, home_store
 from edgewright.settings import Settings
 
@@ -19,19 +21,23 @@ ReviewFormat = Literal["label-studio", "coco", "cvat"]
 
 
 def add_groups(application: typer.Typer) -> None:
-    """`edgewright experiment …`, `edgewright review …`."""
+    """`edgewright experiment …`, `edgewright gate …`, `edgewright review …`."""
     experiments = typer.Typer(help="Experiments on your own images.", no_args_is_help=True)
     experiments.callback()(_nothing)
     experiments.command(name="label-efficiency")(label_efficiency)
+    gates = typer.Typer(help="The data gate itself.", no_args_is_help=True)
+    gates.callback()(_nothing)
+    gates.command(name="self-test")(gate_self_test)
     reviews = typer.Typer(help="A person looks at what the labeler doubts.", no_args_is_help=True)
     reviews.command(name="export")(review_export)
     reviews.command(name="import")(review_import)
     application.add_typer(experiments, name="experiment")
+    application.add_typer(gates, name="gate")
     application.add_typer(reviews, name="review")
 
 
 def _nothing() -> None:
-    """Experiments on your own images."""  # with a callback, a group of one command stays a group
+    """With a callback, a group of one command stays a group."""
 
 
 def label_efficiency(
@@ -76,6 +82,42 @@ def label_efficiency(
             observer=display,
         )
     print(journal.state["report"])
+
+
+def gate_self_test(
+    source: Annotated[str, typer.Argument(help="Labeled photographs; default: the simulated camera")] = "",
+    recipe: Annotated[str, typer.Option(help="A preset or a YAML file; default: demo, or laptop for a source")] = "",
+    set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object last")] = False,
+) -> None:
+    """Does the data gate admit real pictures and refuse each bad control by the check that must? Exit code 3 if not."""
+    from edgewright.recipe import resolve
+
+    resolved = resolve(recipe or ("laptop" if source else "demo"), overrides=set_)
+    settings = home_settings()
+    from edgewright.console import Display, print_self_test
+    from tasks.self_test import self_test_of
+
+    path = Path(source).expanduser() if source else None
+    settings.scratch.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="self-test-", dir=settings.scratch) as folder, Display(stages=0) as display:
+        display.stage_started("self-test", "control")
+
+        def on_progress(done: int, total: int, what: str) -> None:
+            display.stage_progress("self-test", done, total, what)
+
+        report = self_test_of(path, resolved, folder=Path(folder), threads=settings.threads, on_progress=on_progress)
+    print_self_test(report.table())
+    if json_:
+        print(json.dumps(report.to_json(), indent=1, sort_keys=True))
+    if not report.passed:
+        wrong = [result.name for result in report.results if not result.right]
+        raise GateEnded(
+            "the gate did not judge every control as it must",
+            got=", ".join(wrong),
+            where=f"gate_data on {report.n_train} + {report.n_held_out} + {report.n_fresh} photographs",
+            next_step="do not rely on it for these photographs; more of them make it sharper",
+        )
 
 
 def _run_of(run: str, settings: Settings) -> tuple[dict[str, ArtifactRef], LabelConfig]:

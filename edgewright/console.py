@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -138,6 +139,16 @@ def print_plan(plan: list[dict[str, Any]], *, project: str, source: str) -> None
         config = " ".join(f"{name}={value}" for name, value in row["config"].items())
         table.add_row(row["name"], row["pool"], row["router"], row["state"], config)
     console.print(table)
+
+
+def print_self_test(rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """Controls, what was expected of the gate, what it said, and whether that is right; on stdout."""
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("control", "expected", "the gate", ""):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def print_runs(states: list[dict[str, Any]]) -> None:
