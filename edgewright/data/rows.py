@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -180,5 +181,6 @@ def _row(record: dict[str, object]) -> Row:
 
 def _label(record: dict[str, object]) -> Label:
     """Columns that an older index lacks have their defaults."""
-    corners = {name: tuple(record.get(name, ())) for name in ("xyxy", "replaced_xyxy")}  # type: ignore[call-overload]
-    return Label(**{**record, **corners})  # type: ignore[arg-type]
+    values: dict[str, Any] = dict(record)
+    corners = {name: tuple(values.get(name) or ()) for name in ("xyxy", "replaced_xyxy")}
+    return Label(**{**values, **corners})

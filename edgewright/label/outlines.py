@@ -31,6 +31,7 @@ _MAX_SIDE_PX = 96
 _MIN_PIXELS = 16
 """In the ellipse, and around the box; the five color clusters of each cannot be told apart with fewer."""
 _ROUNDS = 3
+_NO_RECTANGLE = (0, 0, 1, 1)  # not read where the search begins with a mask
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def cut_out(image: Image, *, inner_xyxy: tuple[int, int, int, int]) -> Mask | No
     cv2.setRNGSeed(0)  # its clusters begin at random places: the same picture gives the same mask
     models = np.zeros((1, 65)), np.zeros((1, 65))
     try:
-        found, *_ = cv2.grabCut(image, begin, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+        found, *_ = cv2.grabCut(image, begin, _NO_RECTANGLE, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
     except cv2.error:
         return None  # one of the two kinds has run out of pixels between two rounds
     mask: Mask = (found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD)
@@ -102,7 +103,7 @@ def _mask_of(image: Image, label: Label) -> str:
     small_wh = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
     small = cv2.resize(window, small_wh, interpolation=cv2.INTER_AREA) if scale < 1 else np.ascontiguousarray(window)
     inner = ((x1 - left) * scale, (y1 - top) * scale, (x2 - left) * scale, (y2 - top) * scale)
-    mask = cut_out(small, inner_xyxy=_whole(inner, small_wh))
+    mask = cut_out(np.asarray(small, dtype=np.uint8), inner_xyxy=_whole(inner, small_wh))
     if mask is None:
         return ""
     whole = cv2.resize(mask.astype(np.uint8), (right - left, bottom - top), interpolation=cv2.INTER_NEAREST) > 0

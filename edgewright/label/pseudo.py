@@ -70,8 +70,10 @@ class _Share:
 def believe(evidence: Evidence, name: str, config: LabelConfig) -> Belief:
     """Pure. A class without evidence is never believed."""
     of = evidence.by_class.get(name)
-    threshold = of and of.threshold(precision=config.pseudo_precision, min_found=config.pseudo_min_found)
-    if of is None or threshold is None or not of.labels:
+    if of is None or not of.labels:
+        return Belief(None, 0.0)
+    threshold = of.threshold(precision=config.pseudo_precision, min_found=config.pseudo_min_found)
+    if threshold is None:
         return Belief(None, 0.0)
     hits = sum(hit for score, hit in zip(of.scores, of.hits, strict=True) if score >= threshold)
     return Belief(threshold, hits / of.labels)

@@ -65,7 +65,8 @@ def _config(classes: Sequence[str]) -> bytes:
     for index, name in enumerate(classes):
         ET.SubElement(labels, "Label", value=name, background=_COLORS[index % len(_COLORS)])
     ET.indent(view)
-    return ET.tostring(view, encoding="utf-8")
+    config: bytes = ET.tostring(view, encoding="utf-8")
+    return config
 
 
 def _task(folder: str, task: ReviewTask, classes: Sequence[str]) -> dict[str, Any]:
