@@ -110,18 +110,13 @@ class Window:
             start = (corner_xy[axis] + _PATCH_BORDER - self.corner_xy[axis]) * self.scale_xy[axis]
             low.append(int(np.floor(start)))
             high.append(int(np.ceil(start + (side - 2 * _PATCH_BORDER) * self.scale_xy[axis])))
-        region = [
-            (value / self.scale_xy[axis] + self.corner_xy[axis] - corner_xy[axis])
-            for value, axis in ((low[0], 0), (low[1], 1), (high[0], 0), (high[1], 1))
-        ]
-        region = [
-            max(0.0, region[0]),
-            max(0.0, region[1]),
-            min(patch.shape[1], region[2]),
-            min(patch.shape[0], region[3]),
-        ]
+        left, top, right, bottom = (
+            value / self.scale_xy[axis] + self.corner_xy[axis] - corner_xy[axis]
+            for axis, value in ((0, low[0]), (1, low[1]), (0, high[0]), (1, high[1]))
+        )
+        region = (max(left, 0.0), max(top, 0.0), min(right, float(patch.shape[1])), min(bottom, float(patch.shape[0])))
         size = (high[0] - low[0], high[1] - low[1])
-        picture = PillowImage.fromarray(patch).resize(size, PillowImage.Resampling.BILINEAR, box=tuple(region))
+        picture = PillowImage.fromarray(patch).resize(size, PillowImage.Resampling.BILINEAR, box=region)
         found = np.asarray(picture) > 127
         return (found[:, ::-1], (self.to_wh[0] - high[0], low[1])) if self.mirrored else (found, (low[0], low[1]))
 
@@ -220,7 +215,7 @@ def make_plate(image: Image, labels: Sequence[Label], *, longer_px: int, grain_s
     """A source (H, W, 3) uint8 and its labels at the working size of pictures whose longer side is `longer_px`."""
     height, width = image.shape[:2]
     factor = max(1, int(max(width, height) / (_WORKING_SCALE * longer_px)))
-    picture = np.asarray(PillowImage.fromarray(image).reduce(factor)) if factor > 1 else image
+    picture = _reduced(image, factor) if factor > 1 else image
     xyxy = np.array([label.xyxy for label in labels], np.float64).reshape(-1, 4) / factor
     masks = [decode_mask(label.mask, shape=(height, width)) if label.mask else None for label in labels]
     patches = tuple(None if mask is None or not mask.any() else _patch(mask, factor) for mask in masks)
@@ -289,9 +284,20 @@ def _oval_px(height_px: int, width_px: int) -> int:
     return int(np.count_nonzero(oval(width_px, height_px)))
 
 
+def _reduced(image: Image, factor: int) -> Image:
+    """Smaller by a whole factor, edges repeated up to a multiple of it.
+
+    Lanczos, because the mean of blocks costs sharpness that the window's own resampling cannot bring back.
+    """
+    height, width = image.shape[:2]
+    full = np.pad(image, ((0, -height % factor), (0, -width % factor), (0, 0)), mode="edge")
+    size = (full.shape[1] // factor, full.shape[0] // factor)
+    return np.asarray(PillowImage.fromarray(full).resize(size, PillowImage.Resampling.LANCZOS))
+
+
 def _patch(mask: Mask, factor: int) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """A mask's surroundings, reduced to shares of covered pixels in [0, 255], and the corner in px of the plate."""
-    ys, xs = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
+    ys, xs = np.logical_or.reduce(mask, axis=1).nonzero()[0], np.logical_or.reduce(mask, axis=0).nonzero()[0]
     x, y = int(xs[0]) // factor, int(ys[0]) // factor
     width, height = int(xs[-1]) // factor - x + 1, int(ys[-1]) // factor - y + 1
     part = mask[y * factor : (y + height) * factor, x * factor : (x + width) * factor]

@@ -29,7 +29,7 @@ def frame_boxes(xyxy: Floats, *, wh: tuple[int, int], min_px: float) -> tuple[Fl
     boxes = np.empty_like(xyxy)
     np.clip(xyxy[..., 0::2], 0, wh[0], out=boxes[..., 0::2])
     np.clip(xyxy[..., 1::2], 0, wh[1], out=boxes[..., 1::2])
-    seen: Mask = (boxes[..., 2] - boxes[..., 0] >= min_px) & (boxes[..., 3] - boxes[..., 1] >= min_px)
+    seen: Mask = np.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]) >= min_px
     return boxes, seen
 
 

@@ -130,7 +130,9 @@ def _blend(image: Image, fitted: Fitted, corner_xy: tuple[int, int], *, step: in
     """
     wh = (image.shape[1], image.shape[0])
     rgb, (left, top) = cut_to_frame(fitted.rgb[:, ::step], corner_xy, wh=wh)
-    alpha, rim = (cut_to_frame(part[:, ::step], corner_xy, wh=wh)[0] for part in fitted.opacity(blend))
+    whole_alpha, whole_rim = fitted.opacity(blend)
+    alpha, _ = cut_to_frame(whole_alpha[:, ::step], corner_xy, wh=wh)
+    rim, _ = cut_to_frame(whole_rim[:, ::step], corner_xy, wh=wh)
     height, width = rim.shape
     if not height or not width:
         return

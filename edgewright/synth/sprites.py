@@ -44,7 +44,8 @@ class Pyramid:
         width, height = self._levels[0].size
         ratio = min((region[2] - region[0]) * width / size_wh[0], (region[3] - region[1]) * height / size_wh[1])
         picture = self._level(int(np.log2(ratio)) if ratio >= 2 else 0)
-        box = tuple(share * side for share, side in zip(region, picture.size * 2, strict=True))
+        width, height = picture.size
+        box = (region[0] * width, region[1] * height, region[2] * width, region[3] * height)
         found = picture.resize(size_wh, PillowImage.Resampling.BILINEAR, box=box)
         return np.frombuffer(found.tobytes(), np.uint8).reshape(size_wh[1], size_wh[0], 4)
 
@@ -126,4 +127,4 @@ def _opacity(alpha: npt.NDArray[np.uint8], blend: str) -> FloatArray:
         radius = max(0.6, min(alpha.shape) / 40)
         picture = PillowImage.fromarray(alpha).filter(ImageFilter.GaussianBlur(radius))
         return np.asarray(picture, np.float32) / np.float32(255)
-    return alpha / np.float32(255)
+    return alpha.astype(np.float32) / np.float32(255)
