@@ -1,6 +1,6 @@
 """Labels by construction: what a layout alone says about boxes and masks, for many scenes at once.
 
-Decides nothing a picture could tell. `frame_boxes` takes any number of layouts in one call, about 0.3 µs a layout of
+Decides nothing a picture could tell. `frame_boxes` takes any number of layouts in one call, well under 1 µs a layout of
 twelve objects. Masks stand as parts: the pixels of one object and the corner they begin at, never a whole frame.
 
 >>> boxes, seen = frame_boxes(np.array([[-5.0, 2, 15, 12], [90, 90, 99, 99]]), wh=(64, 48), min_px=4)
@@ -29,8 +29,8 @@ def frame_boxes(xyxy: Floats, *, wh: tuple[int, int], min_px: float) -> tuple[Fl
     boxes = np.empty_like(xyxy)
     np.clip(xyxy[..., 0::2], 0, wh[0], out=boxes[..., 0::2])
     np.clip(xyxy[..., 1::2], 0, wh[1], out=boxes[..., 1::2])
-    seen: Mask = np.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]) >= min_px
-    return boxes, seen
+    shorter = np.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
+    return boxes, np.asarray(shorter >= min_px)
 
 
 def overlaps(ours: Floats, others: Floats) -> Mask:
