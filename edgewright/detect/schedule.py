@@ -23,13 +23,11 @@ STRONG = {
     "degrees": 10.0,
     "translate": 0.2,
     "scale": 0.7,
-    "shear": 3.0,
     "hsv_h": 0.03,
     "hsv_s": 0.9,
     "hsv_v": 0.6,
-    "mixup": 0.15,
 }
-"""`augmentation: strong`, by ultralytics' names: about twice the library's defaults, and mixup (arXiv 1710.09412)."""
+"""`augmentation: strong`, by ultralytics' names: up to twice the library's defaults, and rotation, which has none."""
 
 
 def shown(ids: Sequence[str], synthetic: Sequence[bool], config: TrainDetectorConfig, *, seed: int) -> list[int]:
