@@ -79,4 +79,4 @@ def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef
 def _synthetic(recipe: Recipe, arm: Arm, own: ArtifactRef) -> ArtifactRef:
     """Pictures made from the arm's own photographs, examined by a labeler that saw nothing else either."""
     made = generate(recipe.generate, train_generator(recipe.train_generator, own), own)
-    return label(recipe.label, train_labeler(recipe.train_labeler, own), made) if arm.checked else made
+    return ref_of(label(recipe.label, train_labeler(recipe.train_labeler, own), made) if arm.checked else made)

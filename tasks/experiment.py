@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.artifacts.store import write_atomically

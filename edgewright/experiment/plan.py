@@ -136,7 +136,7 @@ def settings_digest(recipe: Recipe, config: EfficiencyConfig, arm: str) -> str:
     An arm without synthetic pictures does not depend on how they are made.
     """
     resolved = arm_recipe(recipe, arm)
-    sections = ("train_detector",) if arm_named(arm).extra == "none" else _LEARNING
+    sections: tuple[str, ...] = ("train_detector",) if arm_named(arm).extra == "none" else _LEARNING
     if arm_named(arm).extra == "pseudo":
         sections = ("train_labeler", "label", "train_detector")
     values = {name: getattr(resolved, name).model_dump(mode="json") for name in sections}

@@ -22,8 +22,8 @@ from edgewright.gates.tiles import squared
 from edgewright.runtime.boxes import Image
 from edgewright.synth.fill import remove
 
-MODE_SEED = 1000
-"""Of the random network in whose space modes are found: none that a gate looks through."""
+MODE_SEEDS = (1000, 1001, 1002, 1003)
+"""Of the random networks in whose joint space modes are found: none that a gate looks through."""
 _MODE_PX = 96
 _MODE_DIMENSIONS = 8
 _RESTARTS, _STEPS = 8, 30
@@ -62,10 +62,10 @@ def noisy(image: Image, *, sd: float, rng: np.random.Generator) -> Image:
 def one_mode(scenes: Sequence[Scene], *, at_least: int, rng: np.random.Generator) -> list[Scene]:
     """One of the two modes of the scenes: the smaller, unless fewer than `at_least`. Caught by the coverage.
 
-    Modes are the clusters of 2-means in the space of a random network (whole pictures, MODE_SEED).
+    Modes are the clusters of 2-means in the joint space of the random networks of MODE_SEEDS, of whole pictures.
     """
     squares = np.stack([squared(scene.image, side_px=_MODE_PX) for scene in scenes])
-    raw = random_extractor(seed=MODE_SEED)(squares)
+    raw = np.concatenate([random_extractor(seed=seed)(squares) for seed in MODE_SEEDS], axis=1)
     mode = two_means(fit_space(raw, dimensions=_MODE_DIMENSIONS).project(raw), rng=rng)
     sizes = np.bincount(mode, minlength=2)
     kept = int(sizes.argmin()) if sizes.min() >= at_least else int(sizes.argmax())

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from edgewright.errors import InputError, MissingExtra
-from edgewright.gates.features import Features, require_tiles
+from edgewright.gates.features import require_tiles
+from edgewright.gates.metrics import Features
 from edgewright.gates.tiles import Tiles
 from edgewright.gates.weights import read_weights
 

@@ -35,7 +35,7 @@ def frechet_distance(a: Features, b: Features) -> float:
     symmetric, so no NaN and no imaginary part, also for n < D. Laws: symmetric; 0 for equal sets; blind to the order
     of rows.
     """
-    _require_sets(a, b, at_least=2)
+    require_sets(a, b, at_least=2)
     root_a, root_b = _covariance_root(a), _covariance_root(b)
     shift = float(np.square(a.mean(axis=0) - b.mean(axis=0)).sum())
     spread = float(np.square(root_a).sum() + np.square(root_b).sum())
@@ -45,7 +45,7 @@ def frechet_distance(a: Features, b: Features) -> float:
 
 def polynomial_kernel(a: Features, b: Features) -> Matrix:
     """`(x·y / D + 1)³` (Bińkowski et al. 2018, arXiv 1801.01401, section 4)."""
-    _require_sets(a, b, at_least=1)
+    require_sets(a, b, at_least=1)
     return np.asarray((a @ b.T / a.shape[1] + 1.0) ** 3)
 
 
@@ -70,13 +70,13 @@ def kernel_distance(a: Features, b: Features) -> float:
 
 def pairwise_distances(a: Features, b: Features) -> Matrix:
     """Euclidean distances, (N, M); a chunk of rows at a time, so that no third matrix of this size is held."""
-    _require_sets(a, b, at_least=1)
+    require_sets(a, b, at_least=1)
     return np.concatenate([block for _, block in _distance_blocks(a, b)])
 
 
 def nearest_distances(a: Features, b: Features) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """For each row of `a`: the distance to its nearest row of `b`, and which row that is."""
-    _require_sets(a, b, at_least=1)
+    require_sets(a, b, at_least=1)
     index = np.concatenate([block.argmin(axis=1) for _, block in _distance_blocks(a, b)])
     return np.linalg.norm(a - b[index], axis=1), index.astype(np.int64)
 
@@ -139,7 +139,7 @@ def _distance_blocks(a: Features, b: Features) -> Iterator[tuple[int, Matrix]]:
         yield start, np.sqrt(np.maximum(squared, 0.0))
 
 
-def _require_sets(a: Features, b: Features, *, at_least: int) -> None:
+def require_sets(a: Features, b: Features, *, at_least: int) -> None:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not a.shape[1]:
         raise InputError("two feature sets of unequal width", expected="(N, D) and (M, D)", got=f"{a.shape}, {b.shape}")
     if min(len(a), len(b)) < at_least:

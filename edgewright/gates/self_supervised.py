@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgewright.errors import InputError
-from edgewright.gates.features import Features, require_tiles
+from edgewright.gates.features import require_tiles
+from edgewright.gates.metrics import Features
 from edgewright.gates.tiles import Tiles
 
 if TYPE_CHECKING:

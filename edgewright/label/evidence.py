@@ -44,6 +44,11 @@ class ClassEvidence:
     def recall(self) -> float | None:
         return sum(self.hits) / self.labels if self.labels else None
 
+    def precision_from(self, score: float) -> float:
+        """Of everything found at and above a score; 0 where that is nothing."""
+        hits = [hit for own, hit in zip(self.scores, self.hits, strict=True) if own >= score]
+        return float(np.mean(hits)) if hits else 0.0
+
     def threshold(self, *, precision: float, min_found: int) -> float | None:
         """The lowest score whose precision, over all found at and above it, is as asked; None where there is none.
 

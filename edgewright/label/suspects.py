@@ -27,7 +27,7 @@ class Suspect:
         image: the row's id.
         instance_id: of the doubted label; -1 for an overlooked object.
         class_id, xyxy: what the labeler sees, px of the photograph; the label itself where it sees nothing.
-        doubt: how sure the labeler is, in [0, 1]; the class's recall where it sees nothing.
+        doubt: how sure the labeler is, in [0, 1], and at most as sure as it is good on held-out photographs.
     """
 
     image: str

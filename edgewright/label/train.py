@@ -274,13 +274,13 @@ def _judge(on_val: HeldOut, parts: Sequence[HeldOut], *, dataset: Dataset, confi
     val_sights, sights = look_at(val, dataset), look_at(held_out, dataset)
     classes = dataset.classes
     evidence = gather_evidence(sights or val_sights, classes, source="out_of_fold" if parts else "val")
-    recall = {index: evidence.by_class[name].recall for index, name in enumerate(classes)}
+    trust = [evidence.by_class[name] for name in classes]
     return _Judged(
         labeler=val[0].labeler,
         evidence=evidence,
         out_of_fold=score_classes(held_out, sights, classes) if parts else {},
         val=score_classes(val, val_sights, classes),
-        suspects=find_suspects([*sights, *val_sights], recall=recall, min_doubt=config.suspect_score),
+        suspects=find_suspects([*sights, *val_sights], trust=trust, min_doubt=config.suspect_score),
     )
 
 

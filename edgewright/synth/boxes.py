@@ -37,8 +37,7 @@ def overlaps(ours: Floats, others: Floats) -> Mask:
     """(N, 4), (M, 4) => (N, M) bool: whether two boxes share any area."""
     one, other = ours[:, None], others[None]
     apart = np.maximum(one[..., :2], other[..., :2]) >= np.minimum(one[..., 2:], other[..., 2:])
-    shared: Mask = ~apart.any(axis=2)
-    return shared
+    return np.asarray(~apart.any(axis=2))
 
 
 def tight_box(mask: Mask, corner_xy: tuple[int, int] = (0, 0)) -> Corners | None:

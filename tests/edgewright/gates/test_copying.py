@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edgewright.gates.controls import blurred, copied, noisy
+from edgewright.gates.controls import Scene, blurred, copied, noisy
 from edgewright.gates.copying import Prints, measure_copying, nearest_prints
 from edgewright.gates.evidence import Measurement
 from edgewright.gates.tiles import Tiles
@@ -53,7 +53,8 @@ def relit(image: Image) -> Image:
 )
 def test_disguised_copies(disguise: Callable[[Image], Image], share: float) -> None:
     train = scenes(40, seed=0)
-    synthetic = np.stack([disguise(image) for image in copied(list(train), count=30, rng=np.random.default_rng(2))])
+    copies = copied([Scene(image, ()) for image in train], count=30, rng=np.random.default_rng(2))
+    synthetic = np.stack([disguise(copy.image) for copy in copies])
     found = measure(prints(synthetic), prints(train, name="t"), prints(scenes(20, seed=1)))
     assert found["picture_copy_share"].value == share
 

@@ -60,6 +60,17 @@ def test_where_it_finds_nothing_the_ellipse_stands_in(xyxy):
     assert (outlined.fallbacks, outlined.labels[0].mask) == (1, "")
 
 
+def test_neighbors_that_look_alike_are_no_background():
+    image, inside = picture(lambda x, y: np.minimum(np.hypot(x - 25, y - 30), np.hypot(x - 56, y - 30)) < 14)
+    one, other = Label(0, 0, (11.0, 16.0, 39.0, 44.0)), Label(1, 0, (42.0, 16.0, 70.0, 44.0))
+    outlined = outline(image, [one, other])
+    assert outlined.fallbacks == 0
+    both = decode_mask(outlined.labels[0].mask, shape=inside.shape) | decode_mask(
+        outlined.labels[1].mask, shape=inside.shape
+    )
+    assert iou(both, inside) > 0.9
+
+
 def test_a_mask_that_does_not_fill_its_box_is_worth_nothing():
     """Only a small part of the box differs from what lies around it."""
     image, _ = picture(lambda x, y: np.hypot(x - 40, y - 30) < 4)
