@@ -6,7 +6,7 @@ import json
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.gates.utility import Gain, UtilityEvidence
+from edgewright.gates.utility import UtilityEvidence
 from edgewright.recipe import MeasureUtilityConfig
 from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
@@ -33,11 +33,15 @@ def measure_utility(
         on_progress=work.on_progress,
     )
     with store.workspace() as out:
-        (out / UTILITY_FILE).write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True))
+        (out / UTILITY_FILE).write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True, allow_nan=False))
         work.child.log_json(evidence.to_json(), UTILITY_FILE)
         return work.publish(out, kind="utility_evidence", metrics=_numbers(evidence))
 
 
 def _numbers(evidence: UtilityEvidence) -> dict[str, float]:
-    found = evidence.gain or Gain(0.0, 0.0, 0.0, 0)
-    return numbers_of(found, prefix="utility/") if found.n else {"utility/n": 0.0}
+    if evidence.gain is None:
+        return {"utility/n": 0.0}
+    found = numbers_of(evidence.gain, prefix="utility/")
+    for name, gain in evidence.gain_by_class.items():
+        found |= numbers_of(gain, prefix=f"utility/{name}/")
+    return found

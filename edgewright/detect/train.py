@@ -120,13 +120,14 @@ def train_detector(
 
     Raises:
         InputError: nothing to train on, an unknown model, weights that are not there.
+        StageFailed: a loss or a weight is not finite.
     """
     open_ultralytics()
     rows = training_rows(dataset, with_val=config.keep == "best")
     folders = _Folders(scratch)
     _keep_if_same_plan(folders, _plan(dataset, config, seed=seed))
     write_training_files(dataset, rows, folder=folders.files, image_px=config.image_px)
-    made = [row.origin == "synthetic" for row in rows["train"]]
+    made = [row.origin == "synthetic" or row.state == "model" for row in rows["train"]]  # labeled by no person
     write_lists(folders.files, shown([row.id for row in rows["train"]], made, config, seed=seed), synthetic=made)
     graph_or_weights = _starting_point(config, n_classes=len(dataset.classes), folder=scratch)
     spec = ModelSpec(dataset.classes, config.image_px, "dense", SCORE_THRESHOLD, IOU_THRESHOLD)
@@ -249,6 +250,7 @@ def _run(
 ) -> None:
     from edgewright.detect.trainer import (  # torch: only where it starts
         Trainer,
+        require_finite,
         set_threads,
         show_photographs_alone,
         use_bf16_on_cpu,
@@ -269,6 +271,7 @@ def _run(
         trainer.add_callback("on_train_start", lambda trainer: use_bf16_on_cpu(trainer))
     real, since = read_list(folders.files / REAL_LIST), round(config.epochs * config.synthetic_until)
     trainer.add_callback("on_train_epoch_start", lambda trainer: show_photographs_alone(trainer, real, since=since))
+    trainer.add_callback("on_train_epoch_end", require_finite)
     trainer.add_callback("on_fit_epoch_end", lambda trainer: on_epoch(_epoch_report(trainer)))
     trainer.train()
 

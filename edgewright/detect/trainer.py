@@ -20,6 +20,7 @@ from edgewright.data.rows import Row
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.library import open_ultralytics
 from edgewright.detect.network import as_network, layout_of, prefer_end_to_end
+from edgewright.errors import StageFailed
 from edgewright.runtime.preprocess import read_image
 from edgewright.runtime.session import ModelSpec, predictor
 
@@ -86,6 +87,21 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
             image = read_image(path)
             scale = max(image.shape[:2]) / max(row.width or 1, row.height or 1)
             yield Sample(image, row.boxes.transform(scale=scale), row.ignored.transform(scale=scale))
+
+
+def require_finite(trainer: Any) -> None:
+    """After an epoch's steps, before anything of it is validated or saved: raises StageFailed for a loss or a weight
+    that is not finite. The library would go on from the last checkpoint, and write zeros where a number is missing."""
+    broken = [name for name, value in trainer.tloss.items() if not math.isfinite(float(value))]
+    if not broken and not all(torch.isfinite(weight).all() for weight in trainer.model.parameters()):
+        broken = ["the weights"]
+    if broken:
+        raise StageFailed(
+            "training diverged: not a finite number",
+            got=", ".join(broken),
+            where=f"epoch {trainer.epoch + 1} of {trainer.epochs}",
+            next_step="lower train_detector.learning_rate, or use precision=fp32",
+        )
 
 
 def show_photographs_alone(trainer: Any, files: list[str], *, since: int) -> None:

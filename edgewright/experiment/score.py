@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,5 +44,13 @@ def score_detector(
 
 
 def scores_of(found: Evaluation) -> Scores:
-    """The numbers that pairs of runs are compared by. A class that was not there has no number."""
-    return Scores(found.map50 or 0.0, found.map50_95 or 0.0, dict(found.ap50_95))
+    """The numbers that pairs of runs are compared by. What was not measured or is not finite has none: never 0."""
+    return Scores(
+        _finite(found.map50),
+        _finite(found.map50_95),
+        {name: value for name, value in found.ap50_95.items() if math.isfinite(value)},
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -58,6 +58,7 @@ def measure_utility(
         n_real=len(sets["real"].usable),
         n_synthetic=len(sets["both"].usable) - len(sets["real"].usable),
         n_held_out=len(_held_out(real)),
+        problem=next((pair.problem for pair in pairs if pair.problem), ""),
     )
 
 

@@ -58,7 +58,8 @@ def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
     if evidence.problem:
         measured = [rule for rule in _RULES if evidence.measurement(rule.measurement).value is not None]
         return [*(_check(rule, evidence, config) for rule in measured), _problem(evidence, config)]
-    default = [*(_check(rule, evidence, config) for rule in _RULES), utility_check(evidence.utility, config)]
+    utility = [utility_check(evidence.utility, config), *class_gain_checks(evidence.utility)]
+    default = [*(_check(rule, evidence, config) for rule in _RULES), *utility]
     literal = _fid_recall(evidence)
     if config.rule == "fid_recall":
         return [*literal, *(replace(check, decides=False) for check in default)]
@@ -68,20 +69,32 @@ def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
 def utility_check(utility: UtilityEvidence, config: GateDataConfig) -> Check:
     """The lower bound of the gain decides: above 0 useful, above `min_utility_gain` neutral, else refused.
 
-    Not measured: reported only, and not evaluable where the recipe requires it.
+    Not measured: reported only, and not evaluable where the recipe requires it. Measured by detectors of which one has
+    no finite mAP, or finds nothing on photographs alone: not evaluable, whether it was required or not.
     """
     set_at, name = "gate_data.min_utility_gain", "utility, mAP50-95"
     gain = utility.gain
     if gain is None:
-        reason = utility.problem or f"{len(utility.pairs)} pairs of runs are too few"
-        check = compare(name, None, n=len(utility.pairs), set_at=set_at, decides=config.require_utility)
-        return replace(check, sentence=f"{name}: not measured ({reason})")
+        broken = any(pair.problem for pair in utility.pairs)
+        check = compare(name, None, n=len(utility.pairs), set_at=set_at, decides=config.require_utility or broken)
+        return replace(check, sentence=f"{name}: {'no evidence' if broken else 'not measured'} ({utility.why_none})")
     check = compare(
         name, gain.low, n=gain.n, set_at=set_at, low=gain.low, high=gain.high, at_least=config.min_utility_gain
     )
     word = "useful" if gain.low > 0 else "neutral" if check.outcome is Outcome.PASS else "harmful or unproven"
     sentence = f"{name}: {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] in {gain.n} pairs of runs: {word}"
     return replace(check, value=gain.mean, sentence=sentence)
+
+
+def class_gain_checks(utility: UtilityEvidence) -> list[Check]:
+    """Usefulness class by class, reported only: a rare class of a small `val` has no gain that could decide."""
+    found = []
+    for name, gain in utility.gain_by_class.items():
+        title = f"utility of {name}, AP50-95"
+        check = compare(title, gain.mean, n=gain.n, set_at="", low=gain.low, high=gain.high, decides=False)
+        sentence = f"{title}: {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] in {gain.n} pairs of runs"
+        found.append(replace(check, sentence=sentence))
+    return found
 
 
 def _problem(evidence: DataEvidence, config: GateDataConfig) -> Check:

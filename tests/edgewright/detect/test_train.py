@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import torch
 from edgewright.detect.graphs import find_graph, slim_graph, write_graph
 from edgewright.detect.network import build_module, load_float_network
 from edgewright.detect.train import read_history, train_detector
-from edgewright.errors import ArtifactCorrupt, InputError
+from edgewright.errors import ArtifactCorrupt, InputError, StageFailed
 from edgewright.recipe import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec, predictor
 
@@ -61,6 +63,40 @@ def test_it_is_silent(squares, tmp_path, capfd):
     train(squares, tmp_path, epochs=1)
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight", "said"),
+    [
+        (1.0, 0.5, ""),
+        (float("nan"), 0.5, "cls_loss"),
+        (float("inf"), 0.5, "cls_loss"),
+        (1.0, float("nan"), "the weights"),  # the last step of an epoch: no loss shows it
+    ],
+)
+def test_a_training_that_diverges_ends(loss, weight, said):
+    """Before anything of the epoch is validated or saved."""
+    from edgewright.detect.trainer import require_finite
+
+    module = torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        module.bias.fill_(weight)
+    losses = {"box_loss": torch.tensor(1.0), "cls_loss": torch.tensor(loss)}
+    trainer = SimpleNamespace(tloss=losses, model=module, epoch=2, epochs=9)
+    expected = pytest.raises(StageFailed, match=rf"diverged.*got {said}, in epoch 3 of 9") if said else nullcontext()
+    with expected:
+        require_finite(trainer)
+
+
+def test_a_network_of_numbers_that_are_none_is_not_trained_on(squares, tmp_path):
+    """The hook hangs where the library would go on: weights of infinity give losses that are no numbers."""
+    module = build_module(slim_graph(width=0.05, n_classes=2), n_classes=2)
+    with torch.no_grad():
+        next(module.parameters()).fill_(float("inf"))
+    torch.save({"model": module, "train_args": {}}, tmp_path / "own.pt")
+    with pytest.raises(StageFailed, match="diverged"):
+        train(squares, tmp_path, model=str(tmp_path / "own.pt"))
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_same_inputs_and_seed_give_the_same_bytes(trained, squares, tmp_path):

@@ -1,5 +1,6 @@
 """Paired trainings: fair, resumable, and honest where there is nothing to measure."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from edgewright.artifacts import Content, Record, open_store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
+from edgewright.detect.evaluate import Evaluation
+from edgewright.experiment.score import scores_of
 from edgewright.experiment.utility import detector_config, measure_utility
 from edgewright.gates.utility import MIN_PAIRS, Pair, Scores, UtilityEvidence, mean_interval
 from edgewright.progress import silent
@@ -60,6 +63,7 @@ def test_a_pair_differs_in_the_synthetic_pictures_alone(store, measure, tmp_path
     assert [(pair.seed, set(pair.real.by_class)) for pair in evidence.pairs] == [(3, {"square"})]
     assert (evidence.n_real, evidence.n_synthetic, evidence.n_held_out, evidence.steps) == (6, 4, 3, 4)
     assert evidence.gain is None  # one pair is no evidence
+    assert evidence.problem == evidence.pairs[0].problem
     assert UtilityEvidence.from_json(evidence.to_json()) == evidence
     # What was trained is not trained again: the scores stand in the scratch folder.
     calls: list[str] = []
@@ -115,8 +119,35 @@ def test_the_interval_is_student_s():
 
 def test_classes_apart():
     evidence = UtilityEvidence(pairs(0.01, 0.02, 0.03))
-    assert evidence.gain_of("a").mean == pytest.approx(-0.02)  # type: ignore[union-attr]
-    assert evidence.gain_of("b") is None  # not measured on both sides
+    assert evidence.gain_by_class["a"].mean == pytest.approx(-0.02)
+    assert set(evidence.gain_by_class) == {"a"}  # b was not measured on both sides
+    written = json.loads(json.dumps(evidence.to_json(), allow_nan=False))
+    assert written["gain_by_class"]["a"]["n"] == 3
+    assert written["gain"]["mean"] == pytest.approx(0.02)
+    assert UtilityEvidence.from_json(written) == evidence
+
+
+NOTHING_FOUND = Pair(1, Scores(0.0, 0.0, {"a": 0.0}), Scores(0.0, 0.0, {"a": 0.0}))
+
+
+@pytest.mark.parametrize(
+    ("odd", "problem"),
+    [
+        (NOTHING_FOUND, "seed 1 finds nothing"),
+        (replace(NOTHING_FOUND, both=Scores(0.4, 0.2, {"a": 0.2})), "seed 1 finds nothing"),  # a huge gain over nothing
+        (Pair(1, Scores(0.5, 0.3, {}), Scores(None, None, {})), "no finite mAP"),
+        (Pair(1, Scores(0.5, float("nan"), {}), Scores(0.5, 0.3, {})), "no finite mAP"),
+    ],
+)
+def test_a_pair_that_says_nothing_is_no_evidence(odd, problem):
+    evidence = UtilityEvidence((*pairs(0.01, 0.02, 0.03), odd))
+    assert problem in evidence.why_none
+    assert (evidence.gain, evidence.gain_by_class) == (None, {})
+
+
+def test_what_was_not_measured_is_never_zero():
+    found = Evaluation(3, None, float("nan"), {}, {"a": float("nan"), "b": 0.2}, {}, (), ())
+    assert scores_of(found) == Scores(None, None, {"b": 0.2})
 
 
 def test_fewer_pairs_than_needed_are_no_evidence():

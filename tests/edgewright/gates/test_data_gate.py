@@ -358,6 +358,20 @@ def _utility(*gains: float) -> UtilityEvidence:
     return UtilityEvidence(pairs=tuple(pairs), steps=10, n_real=10, n_synthetic=10, n_held_out=10)
 
 
+_NOTHING = Scores(0.0, 0.0, {"disc": 0.0})
+DEAD = UtilityEvidence(tuple(Pair(seed, _NOTHING, _NOTHING) for seed in range(3)), steps=1)
+"""Detectors that find nothing: a difference of exactly nothing, with an interval of no width."""
+UNMEASURED = UtilityEvidence(
+    tuple(replace(pair, both=Scores(None, None, {})) for pair in _utility(0.1, 0.1, 0.1).pairs)
+)
+
+
+def test_usefulness_is_told_class_by_class() -> None:
+    verdict = decide_data(replace(evidence_of(), utility=_utility(0.02, 0.025, 0.03)), GateDataConfig())
+    (check,) = (check for check in verdict.checks if check.name == "utility of disc, AP50-95")
+    assert (check.value, check.n, check.decides) == (pytest.approx(0.025), 3, False)
+
+
 @pytest.mark.parametrize(
     ("utility", "require", "outcome", "said"),
     [
@@ -368,6 +382,9 @@ def _utility(*gains: float) -> UtilityEvidence:
         (UtilityEvidence(problem="not measured"), False, Outcome.PASS, "not measured"),  # reported
         (UtilityEvidence(problem="not measured"), True, Outcome.NOT_EVALUABLE, "not measured"),
         (_utility(0.02, 0.03), True, Outcome.NOT_EVALUABLE, "2 pairs of runs are too few"),
+        (DEAD, False, Outcome.NOT_EVALUABLE, "finds nothing when trained on photographs alone"),
+        (DEAD, True, Outcome.NOT_EVALUABLE, "finds nothing when trained on photographs alone"),
+        (UNMEASURED, False, Outcome.NOT_EVALUABLE, "no finite mAP"),
     ],
 )
 def test_usefulness_decides_by_its_lower_bound(
