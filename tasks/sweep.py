@@ -1,8 +1,9 @@
 """`edgewright gc`: which artifacts nothing needs any more.
 
-Decides reachability: from the kept runs, every registered model, every release that was published and a live run,
-through the inputs of each artifact and the shards a dataset points at. Refuses to guess: an artifact whose manifest
-cannot be read is kept, and so is whatever appeared since the sweep began.
+Decides reachability: from the kept runs, every registered model, every release that was published, every review that a
+person has answered (it belongs to no run, and nothing can make it again) and a live run, through the inputs of each
+artifact and the shards a dataset points at. Refuses to guess: an artifact whose manifest cannot be read is kept, and so
+is whatever appeared since the sweep began.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def plan_sweep(store: Store, settings: Settings, tracker: Tracker, *, keep: int)
     everything = journals(settings.runs)
     kept = everything[:keep] + [run for run in everything[keep:] if _still_needed(run)]
     roots = {ref["sha256"] for run in kept for ref in run.state["refs"].values()}
-    roots |= tracker.registered_digests() | _released(store, known)
+    roots |= tracker.registered_digests() | {digest for digest in known if _stays(store, digest)}
     reached = _reach(store, roots)
     doomed = [digest for digest in known if digest not in reached]
     dropped = [run.run_id for run in everything if run.run_id not in {kept_run.run_id for kept_run in kept}]
@@ -53,8 +54,13 @@ def _still_needed(run: Journal) -> bool:
     return run.state["status"] in ("running", "waiting", "interrupted")
 
 
-def _released(store: Store, digests: Iterable[str]) -> set[str]:
-    return {digest for digest in digests if store.manifest(digest).content.kind == "release"}
+def _stays(store: Store, digest: str) -> bool:
+    """Releases, people's answers, and what cannot be read: whatever the runs are."""
+    try:
+        content = store.manifest(digest).content
+    except ArtifactCorrupt:
+        return True
+    return content.kind == "release" or (content.stage == "review" and "answers" in content.inputs)
 
 
 def _reach(store: Store, roots: Iterable[str]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactMissing, InputError
 from edgewright.label.train import train_labeler
 from edgewright.recipe import LabelConfig, TrainLabelerConfig
+from edgewright.settings import read_settings
 from tasks.review import export_review_of_run, import_review_of_run
+from tasks.sweep import plan_sweep, sweep
+from tasks.tracking import Tracker
 
 Run = tuple[LocalStore, dict[str, ArtifactRef]]
 SIDE_PX = 48
@@ -33,16 +37,21 @@ def photograph(number: int) -> tuple[Row, bytes]:
     return (replace(row, state="unlabeled") if number % 3 == 0 else replace(row, labels=labels)), encode_png(image)
 
 
+def publish_photographs(store: LocalStore, *, numbers: Sequence[int]) -> ArtifactRef:
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=("square",))
+        for number in numbers:
+            writer.add(*photograph(number))
+        writer.finish()
+        (work / "origin.json").write_text('{"simulated": true}')
+        return store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A store with the first stages of a run."""
     store = LocalStore(tmp_path_factory.mktemp("store"))
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("square",))
-        for number in range(15):
-            writer.add(*photograph(number))
-        writer.finish()
-        real = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
+    real = publish_photographs(store, numbers=range(15))
     config = TrainLabelerConfig(image_px=48, steps=20, batch=4, width=8, folds=2, suspect_score=0.0)
     with store.workspace() as work:
         train_labeler(
@@ -95,3 +104,26 @@ def test_a_run_that_has_not_come_so_far(run: Run, tmp_path: Path) -> None:
         export_review_of_run(store, {"ingest": refs["ingest"]}, to=tmp_path / "out", format="coco", limit=1)
     with pytest.raises(InputError, match="no such part"):
         export_review_of_run(store, refs, part="other", to=tmp_path / "out", format="coco", limit=1)
+
+
+def test_a_persons_answers_survive_the_sweep_and_what_was_proposed_does_not(tmp_path: Path) -> None:
+    settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path)})
+    store = LocalStore(tmp_path / "store")
+    real = publish_photographs(store, numbers=range(3))
+    answers = {"dataset": real.sha256, "answers": "0" * 64}
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=("square",))
+        for row in Dataset.open(store, real).rows:
+            writer.link(row, Dataset.open(store, real))
+        writer.finish()
+        reviewed = store.publish(work, Content(kind="dataset_real", stage="review", inputs=answers), Record())
+    with store.workspace() as work:
+        (work / "proposals").write_text("the labeler can say it again")
+        inputs = {"dataset": real.sha256, "labeler": "1" * 64}
+        proposed = store.publish(work, Content(kind="dataset_labeled", stage="review", inputs=inputs), Record())
+    tracker = Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
+    plan = plan_sweep(store, settings, tracker, keep=0)
+    assert plan.artifacts == (proposed.sha256,)
+    sweep(store, settings, plan)
+    dataset = Dataset.open(store, reviewed)
+    assert dataset.image(dataset.rows[0]).shape == (SIDE_PX, SIDE_PX, 3)
