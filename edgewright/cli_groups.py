@@ -49,6 +49,9 @@ def label_efficiency(
     seeds: Annotated[str, typer.Option(help="Seeds of the networks")] = "0",
     arms: Annotated[str, typer.Option(help="Comma-separated; default: all")] = "",
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every detector")] = 400,
+    epochs: Annotated[int, typer.Option(min=1, help="Parts the steps are cut into")] = 20,
+    real_share: Annotated[float, typer.Option(help="Share of photographs among what a mixed arm shows")] = 0.5,
+    held_out_share: Annotated[float, typer.Option(help="Share of the labeled photographs for the gate alone")] = 0.25,
     results: Annotated[Path, typer.Option(help="One JSON line a finished run; what stands there is skipped")] = Path(
         "benchmarks/results/label_efficiency.jsonl"
     ),
@@ -56,13 +59,15 @@ def label_efficiency(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and make none")] = False,
 ) -> None:
     """How many labels does synthetic data save? Paired detectors from the same few photographs."""
-    from edgewright.experiment.plan import efficiency_config, runs_of
+    from edgewright.experiment.plan import check_overrides, efficiency_config, runs_of
     from edgewright.recipe import resolve
 
+    check_overrides(set_)
     resolved = resolve(recipe, overrides=set_)
     if not source and resolved.preset != "demo":
         raise InputError("--source is needed", expected="a folder, an archive, a video or s3://…", got="nothing")
-    config = efficiency_config(labels=labels, draws=draws, seeds=seeds, arms=arms, steps=steps)
+    shares = {"real_share": real_share, "held_out_share": held_out_share}
+    config = efficiency_config(labels=labels, draws=draws, seeds=seeds, arms=arms, steps=steps, epochs=epochs, **shares)
     if dry_run:
         for planned in runs_of(config):
             print(planned.title)

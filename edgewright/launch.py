@@ -183,7 +183,7 @@ def run_experiment(
             plan=plan,
         )
         session = _session(request, settings, journal, observer or Silent())
-        status = "failed"
+        status, problem = "failed", ""
         try:
             server.wait()
             _run_experiment_flow(session, recipe, config, request.source, str(results.resolve()), server.api_url)
@@ -191,8 +191,11 @@ def run_experiment(
         except KeyboardInterrupt:
             status = "interrupted"
             raise
+        except EdgewrightError as error:
+            problem = str(error)
+            raise
         finally:
-            journal.update(status=status)
+            journal.update(status=status, error=problem)
             session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status == "finished")
         return journal
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from prefect import flow
 
 from edgewright.artifacts import ArtifactRef
+from edgewright.errors import EdgewrightError
 from edgewright.experiment.arms import Arm, arm_named, arm_recipe
 from edgewright.experiment.plan import (
     AssembleConfig,
@@ -22,7 +23,7 @@ from edgewright.experiment.plan import (
 from edgewright.recipe import MeasureUtilityConfig, Recipe
 from tasks.assemble import assemble
 from tasks.evaluate import evaluate
-from tasks.experiment import Findings, can_train, conclude, open_runs, record, ref_of, running
+from tasks.experiment import Findings, can_train, conclude, open_runs, record, ref_of, report_failures, running
 from tasks.gate_data import gate_data
 from tasks.generate import generate
 from tasks.ingest import ingest
@@ -36,12 +37,22 @@ from tasks.train_labeler import train_labeler
 
 @flow(name="label_efficiency", persist_result=False, log_prints=False)
 def label_efficiency(recipe: Recipe, config: EfficiencyConfig, source: str, results: str) -> None:
-    """Make every run that is not in the results file yet, then conclude from all that are."""
+    """Make every run that is not in the results file yet, then conclude from all that are.
+
+    A run that fails does not keep the others from being made; what failed is raised at the end.
+    """
     real = ref_of(ingest(recipe.ingest, source))
+    failed: dict[str, EdgewrightError] = {}
     for run in open_runs(recipe, config, real, results):
-        with running(run):
-            record(_learn(recipe, config, run, real), results)
-    conclude(real, results)
+        try:
+            with running(run):
+                record(_learn(recipe, config, run, real), results)
+        except EdgewrightError as error:
+            failed[run.title] = error
+    try:
+        conclude(recipe, config, real, results)
+    finally:
+        report_failures(failed)
 
 
 def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef) -> Findings:

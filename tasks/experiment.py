@@ -7,7 +7,7 @@ experiment's parent; the conclusion is a picture and a page.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,11 @@ from prefect.client.schemas.objects import State
 from edgewright.artifacts import ArtifactRef
 from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
-from edgewright.errors import InputError, StageFailed
-from edgewright.experiment.plan import EfficiencyConfig, Run, run_key, runs_of, settings_digest
-from edgewright.experiment.results import Result, append_result, of_project, read_results
+from edgewright.errors import EdgewrightError, InputError, StageFailed
+from edgewright.experiment.arms import ARMS
+from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_identity, runs_of, settings_digest
+from edgewright.experiment.results import Result, append_result, of_settings, read_results
+from edgewright.experiment.subset import pool_rows
 from edgewright.recipe import Recipe
 from tasks.code import library_versions
 from tasks.numbers import numbers_of
@@ -56,8 +58,19 @@ class Findings:
     reference: ArtifactRef | None
 
 
-def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, results: str) -> list[Run]:
-    """The runs that have no line yet, in order. Raises InputError where a line cannot be read: nothing is lost."""
+def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, results: str) -> Iterator[Run]:
+    """The runs that have no line yet, in order; the file is read before each, because another process may write to it.
+
+    Raises:
+        InputError: a line cannot be read; nothing is lost. RecipeError: a run of the plan could not be made.
+    """
+    check_recipe(recipe, config, pool=len(pool_rows(Dataset.open(_session().store, real))))
+    for run in runs_of(config):
+        if run_identity(recipe, config, run, dataset=real.sha256) not in {one.key for one in _known(results)}:
+            yield run
+
+
+def _known(results: str) -> list[Result]:
     known, unread = read_results(Path(results))
     if unread:
         raise InputError(
@@ -66,8 +79,7 @@ def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, resul
             where=results,
             next_step="repair or remove those lines; every whole line is kept",
         )
-    keys = {result.key for result in known}
-    return [run for run in runs_of(config) if _key(recipe, config, run, real) not in keys]
+    return known
 
 
 def can_train(training: ArtifactRef) -> bool:
@@ -87,6 +99,17 @@ def running(run: Run) -> Iterator[None]:
     session.observer.stage_finished(run.title, time.monotonic() - began, cached=False)
 
 
+def report_failures(failed: Mapping[str, EdgewrightError]) -> None:
+    """Raises StageFailed naming the runs (title => error) that could not be made; none is fine."""
+    if failed:
+        first = next(iter(failed.values()))
+        raise StageFailed(
+            f"{len(failed)} of the experiment's runs failed; the others are made and concluded from",
+            got="; ".join(f"{title}: {error}" for title, error in failed.items()),
+            next_step="the same command tries these again, and these alone",
+        ) from first
+
+
 def record(findings: Findings, results: str) -> Result:
     """Append the run's line and log it."""
     session = _session()
@@ -100,14 +123,15 @@ def record(findings: Findings, results: str) -> Result:
     return result
 
 
-def conclude(real: ArtifactRef, results: str) -> Path:
-    """Draw the curve and write the page from every line of this data set; both go to the MLflow parent too."""
+def conclude(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, results: str) -> Path:
+    """Draw the curve and write the page from every line of this data set and these settings; MLflow gets both too."""
     from edgewright.experiment.analysis import analyze
     from edgewright.experiment.chart import draw_curve
     from edgewright.report.experiment import render_experiment
 
     session = _session()
-    found = of_project(read_results(Path(results))[0], dataset=real.sha256)
+    settings = {arm: settings_digest(recipe, config, arm) for arm in ARMS}
+    found = of_settings(_known(results), dataset=real.sha256, settings=settings)
     analysis = analyze(found)
     folder = session.journal.path.parent
     picture = draw_curve(analysis, title=session.link.project)
@@ -127,7 +151,7 @@ def _result(findings: Findings, session: Session) -> Result:
     gate = _verdict(session, findings.gated)
     reference = _verdict(session, findings.reference)
     return Result(
-        key=_key(findings.recipe, findings.config, run, findings.real),
+        key=run_identity(findings.recipe, findings.config, run, dataset=findings.real.sha256),
         project=session.link.project,
         dataset=findings.real.sha256,
         settings=settings_digest(findings.recipe, findings.config, run.arm),
@@ -175,10 +199,6 @@ def _measurements(session: Session, ref: ArtifactRef | None) -> dict[str, float]
 
 def _left_out(session: Session, extra: ArtifactRef) -> int:
     return len(Dataset.open(session.store, extra).quarantined)
-
-
-def _key(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef) -> str:
-    return run_key(run, dataset=real.sha256, settings=settings_digest(recipe, config, run.arm))
 
 
 def _session() -> Session:

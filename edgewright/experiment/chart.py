@@ -31,7 +31,7 @@ def draw_curve(analysis: Analysis, *, title: str) -> bytes:
             [point.labels * shift for point in points],
             [point.map50_95 for point in points],
             yerr=[[_length(point, side) for point in points] for side in ("low", "high")],
-            label=f"{ARMS[arm].title} ({min(p.runs for p in points)}–{max(p.runs for p in points)} runs)",
+            label=_title(arm, points),
             color=_COLORS[place % len(_COLORS)],
             marker=_MARKERS[place % len(_MARKERS)],
             linewidth=1.6,
@@ -49,6 +49,11 @@ def draw_curve(analysis: Analysis, *, title: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _title(arm: str, points: list[Point]) -> str:
+    fewest, most = min(point.runs for point in points), max(point.runs for point in points)
+    return f"{ARMS[arm].title} ({fewest if fewest == most else f'{fewest}–{most}'} runs)"
 
 
 def _length(point: Point, side: str) -> float:

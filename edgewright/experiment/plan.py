@@ -1,8 +1,9 @@
 """Which runs the label-efficiency experiment consists of, and how a finished one is recognized.
 
 Decides the identity of a run: what it learns from (data set, arm, n, draw), its seed, and every setting that bears on
-its result. A run that stands in the results file under this identity is not made again. Refuses fewer than MIN_LABELS
-images, and a plan without the arm that all others are compared with.
+its result. A run that stands in the results file under this identity is not made again, and only runs of equal
+settings are compared. Refuses fewer than MIN_LABELS images, a plan without the arm that all others are compared with, a
+draw or a seed that is named twice, and steps that the epochs do not divide.
 
 >>> [run.arm for run in runs_of(EfficiencyConfig(labels=(25,), draws=(0,), arms=("real", "gan")))]
 ['real', 'gan']
@@ -10,18 +11,22 @@ images, and a plan without the arm that all others are compared with.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from edgewright.artifacts import canonical_json, sha256_bytes
+from edgewright.detect.schedule import augmentation_settings
 from edgewright.errors import RecipeError
 from edgewright.experiment.arms import ARMS, BASELINE, arm_named, arm_recipe
 from edgewright.recipe import Recipe, Section, TrainDetectorConfig
 
 MIN_LABELS = 8
-_LEARNING = ("train_generator", "generate", "train_labeler", "label", "gate_data", "train_detector")
+_MAKING = ("train_generator", "generate", "train_labeler", "label", "gate_data")
+FIXED = ("steps", "epochs", "real_share", "keep")
+"""Of the detector: the experiment sets them, equal for every arm."""
 
 
 class EfficiencyConfig(Section):
@@ -45,17 +50,29 @@ class EfficiencyConfig(Section):
             raise ValueError(f"the arm {BASELINE!r} is what all others are compared with; name it too")
         if not self.labels or min(self.labels) < MIN_LABELS:
             raise ValueError(f"at least {MIN_LABELS} labeled images are needed, got {self.labels}")
+        for name in ("labels", "draws", "seeds", "arms"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name}: at least one, and each once, got {values}")
+        if min(*self.draws, *self.seeds, 0) < 0:
+            raise ValueError(f"draws and seeds are 0 or more, got {self.draws}, {self.seeds}")
+        if self.steps % self.epochs:
+            raise ValueError(f"the epochs must divide the steps, got {self.steps} steps in {self.epochs} epochs")
         return self
 
 
-def efficiency_config(*, labels: str, draws: str, seeds: str, arms: str, steps: int) -> EfficiencyConfig:
-    """From comma-separated words; no arms means all. Raises RecipeError: which word is wrong."""
+def efficiency_config(*, labels: str, draws: str, seeds: str, arms: str, **numbers: float) -> EfficiencyConfig:
+    """From comma-separated words; no arms means all. Raises RecipeError: which word is wrong.
+
+    Args:
+        numbers: the other fields.
+    """
     values = {
         "labels": _numbers(labels),
         "draws": _numbers(draws),
         "seeds": _numbers(seeds),
         "arms": tuple(filter(None, (word.strip() for word in arms.split(",")))) or tuple(ARMS),
-        "steps": steps,
+        **numbers,
     }
     try:
         return EfficiencyConfig.model_validate(values)
@@ -130,20 +147,70 @@ def detector_of(recipe: Recipe, config: EfficiencyConfig) -> TrainDetectorConfig
     return recipe.train_detector.model_copy(update=changes)
 
 
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Raises RecipeError where `--set` names what the experiment sets itself."""
+    for word in overrides:
+        name = word.partition("=")[0].strip()
+        if name in [f"train_detector.{field}" for field in FIXED]:
+            raise RecipeError(
+                "the experiment sets this itself",
+                expected="--steps, --epochs or --real-share; the last epoch is kept",
+                got=word,
+            )
+
+
+def check_recipe(recipe: Recipe, config: EfficiencyConfig, *, pool: int) -> None:
+    """Raises RecipeError where a run of the plan could not be made, before the first one is.
+
+    Args:
+        pool: how many labeled photographs there are besides the test photographs.
+    """
+    if max(config.labels) > pool:
+        raise RecipeError(
+            "fewer labeled photographs than asked for",
+            expected=f">= {max(config.labels)} besides the test photographs",
+            got=pool,
+            next_step="name fewer labels, or raise ingest.train_share",
+        )
+    learning = [name for name in config.arms if arm_named(name).extra != "none"]
+    needed, own = recipe.train_labeler.min_images, learnt_from(min(config.labels), config.held_out_share)
+    if learning and own < needed:
+        raise RecipeError(
+            "too few labeled photographs for a labeler",
+            expected=f">= {needed} (train_labeler.min_images)",
+            got=f"{own}, after the gate's share of {min(config.labels)}, in the arms {', '.join(learning)}",
+            next_step="more labels, a smaller --held-out-share, or fewer arms",
+        )
+
+
+def learnt_from(labels: int, held_out_share: float) -> int:
+    """How many of the labeled photographs the gate does not hold out, where each is a group of its own."""
+    return labels - labels // hold_out_every(held_out_share)
+
+
+def hold_out_every(share: float) -> int:
+    """Every k-th is held out."""
+    return max(2, round(1 / share))
+
+
 def settings_digest(recipe: Recipe, config: EfficiencyConfig, arm: str) -> str:
     """12 hex digits over everything that bears on an arm's result and is not in the run itself.
 
-    An arm without synthetic pictures does not depend on how they are made.
+    An arm without other pictures does not depend on how they are made; what the experiment sets is not the recipe's.
     """
-    resolved = arm_recipe(recipe, arm)
-    sections: tuple[str, ...] = ("train_detector",) if arm_named(arm).extra == "none" else _LEARNING
-    if arm_named(arm).extra == "pseudo":
-        sections = ("train_labeler", "label", "train_detector")
+    resolved, extra = arm_recipe(recipe, arm), arm_named(arm).extra
+    detector = detector_of(resolved, config)
+    sections = {"none": (), "pseudo": ("train_labeler", "label")}.get(extra, _MAKING)
     values = {name: getattr(resolved, name).model_dump(mode="json") for name in sections}
-    shared = config.model_dump(mode="json", include={"steps", "epochs", "real_share", "held_out_share"})
-    if arm_named(arm).extra == "none":
-        shared = {name: shared[name] for name in ("steps", "epochs")}
+    values["train_detector"] = detector.model_dump(mode="json", exclude={"real_share"} if extra == "none" else None)
+    values["augmentation"] = augmentation_settings(detector)
+    shared = {"held_out_share": config.held_out_share} if extra != "none" else {}
     return sha256_bytes(canonical_json([values, shared]))[:12]
+
+
+def run_identity(recipe: Recipe, config: EfficiencyConfig, run: Run, *, dataset: str) -> str:
+    """The key of a run of this plan on a data set (its digest)."""
+    return run_key(run, dataset=dataset, settings=settings_digest(recipe, config, run.arm))
 
 
 def run_key(run: Run, *, dataset: str, settings: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def read_results(path: Path) -> tuple[list[Result], list[str]]:
         return [], []
     results: dict[str, Result] = {}
     unread = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(_read(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -100,12 +100,23 @@ def read_results(path: Path) -> tuple[list[Result], list[str]]:
     return list(results.values()), unread
 
 
-def of_project(results: Sequence[Result], *, dataset: str) -> list[Result]:
-    """Those of one data set. Raises InputError where there are none: nothing can be concluded from nothing."""
-    found = [result for result in results if result.dataset == dataset]
+def of_settings(results: Sequence[Result], *, dataset: str, settings: Mapping[str, str]) -> list[Result]:
+    """Those of one data set whose arm had these settings (arm => digest): no others can be compared.
+
+    Raises:
+        InputError: there are none, and nothing can be concluded from nothing.
+    """
+    found = [one for one in results if one.dataset == dataset and settings.get(one.arm) == one.settings]
     if not found:
-        raise InputError("no finished run of this data set", got=dataset[:12], next_step="run the experiment first")
+        raise InputError("no finished run of this data set and these settings", got=dataset[:12])
     return found
+
+
+def _read(path: Path) -> str:
+    """Never half a line that another process is writing."""
+    with path.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        return stream.read().decode(errors="replace")
 
 
 def _ends_whole(path: Path) -> bool:

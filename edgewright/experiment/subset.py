@@ -2,7 +2,8 @@
 
 Decides which ones: a seeded order of the pool (`train` and `val`), the first n of it; every k-th of them is `val`, for
 the gate alone, the others are `train`. Subsets of one order are nested in both parts. Photographs of one group never
-stand apart. `test` is never handed out. Refuses more labels than the pool has.
+stand on two sides: where n cuts a group, its other photographs are left out. `test` is never handed out. Refuses more
+labels than the pool has.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Row
 from edgewright.errors import InputError
-from edgewright.experiment.plan import AssembleConfig, SubsetConfig
+from edgewright.experiment.plan import AssembleConfig, SubsetConfig, hold_out_every
 
 
 def pool_rows(dataset: Dataset) -> list[Row]:
@@ -44,12 +45,13 @@ def subset_rows(dataset: Dataset, config: SubsetConfig) -> list[Row]:
             where=dataset.ref.uri,
             next_step="ask for fewer labels, or lower the share of test images (ingest.train_share, ingest.val_share)",
         )
-    labeled = list(_split(ordered[:n], every=max(2, round(1 / config.held_out_share))))
+    labeled = list(_split(ordered[:n], every=hold_out_every(config.held_out_share)))
+    seen = {row.group or row.id for row in labeled}
+    rest = [row for row in ordered[n:] if (row.group or row.id) not in seen]
     if config.rest == "unlabeled":
-        return labeled + [replace(row, labels=(), state="unlabeled", split="train") for row in ordered[n:]]
+        return labeled + [replace(row, labels=(), state="unlabeled", split="train") for row in rest]
     if config.rest == "held_out":
-        train = [replace(row, split="train") for row in labeled]
-        return train + [replace(row, split="val") for row in ordered[n:]]
+        return [replace(row, split="train") for row in labeled] + [replace(row, split="val") for row in rest]
     return labeled
 
 

@@ -9,11 +9,11 @@ import base64
 from collections.abc import Sequence
 from importlib.resources import files
 
-import numpy as np
-
-from edgewright.experiment.analysis import GATED, Analysis, Correlation, Point, Saved
+from edgewright.experiment.analysis import GATED, Analysis, Correlation, PairedGain, Point
 from edgewright.experiment.arms import ARMS
 from edgewright.experiment.results import Result
+from edgewright.experiment.saved import Bound, Labels, Saved
+from edgewright.gates.utility import Gain
 from edgewright.report.markup import Child, Markup, join, raw, tag
 
 _DASH = "–"
@@ -27,7 +27,7 @@ def render_experiment(analysis: Analysis, results: Sequence[Result], curve_png: 
     body = (
         _section("Curve", _how(results), picture),
         _section("Arms", "Means over draws; one-sided 95 % either way.", _points(analysis.points)),
-        _section("Gain over photographs alone", "Same photographs and seed; points of mAP50-95.", _gains(analysis)),
+        _section("Gain over photographs alone", _gain_note(), _gains(analysis.gains)),
         _section("Labels saved", _saved_note(), _saved(analysis.saved)),
         _section("What the gate knew", _gate_note(), _gates(results), _correlations(analysis.correlations)),
     )
@@ -51,12 +51,24 @@ def headline(analysis: Analysis) -> str:
     if not made:
         return "No arm with synthetic pictures can be compared yet."
     fewest = min(one.labels for one in made)
-    best = max((one for one in made if one.labels == fewest), key=lambda one: one.ratio)
-    word = "at least " if best.beyond else ""
+    best = max((one for one in made if one.labels == fewest), key=lambda one: (_ORDER[one.ratio.bound], one.ratio.n))
     return (
-        f"{best.labels} labeled photographs {ARMS[best.arm].title} do what {word}{best.needed:.0f} photographs alone "
-        f"do: {best.ratio:.2f} × [{best.low:.2f}, {best.high:.2f}]."
+        f"{best.labels} labeled photographs {ARMS[best.arm].title} do what {_WORDS[best.needed.bound]}"
+        f"{best.needed.n:.0f} photographs alone do: {_ratio(best)}."
     )
+
+
+_ORDER = {Bound.AT_MOST: 0, Bound.NONE: 1, Bound.AT_LEAST: 2}
+_WORDS = {Bound.AT_MOST: "at most ", Bound.NONE: "", Bound.AT_LEAST: "at least "}
+
+
+def _ratio(saved: Saved) -> str:
+    ends = "" if saved.low is None or saved.high is None else f" [{_bounded(saved.low)}, {_bounded(saved.high)}]"
+    return f"{_bounded(saved.ratio)} ×{ends}"
+
+
+def _bounded(labels: Labels, digits: int = 2) -> str:
+    return f"{labels.bound} {labels.n:.{digits}f}".strip()
 
 
 def _section(name: str, note: str, *children: Child) -> Markup:
@@ -74,8 +86,8 @@ def _how(results: Sequence[Result]) -> str:
 
 def _saved_note() -> str:
     return (
-        "Isotonic in log n, inverted; interval by bootstrap over draws. A ratio marked ≥ lies beyond the most labels "
-        "that the reference was given."
+        "Isotonic in log n, inverted; interval by bootstrap over draws, from three draws on. What is marked ≥ lies "
+        "beyond the most labels that the reference was given, what is marked ≤ below the fewest: a bound is known alone."
     )
 
 
@@ -106,41 +118,49 @@ def _points(points: Sequence[Point]) -> Markup:
     rows = [
         (
             f"{_title(one.arm)}, n = {one.labels}",
-            f"{one.map50_95:.3f}"
-            + ("" if one.low is None or one.high is None else f" [{one.low:.3f}, {one.high:.3f}]"),
+            f"{one.map50_95:.3f}{_interval(one)}",
             f"{one.map50:.3f}",
-            str(one.runs),
+            f"{one.draws}",
+            f"{one.runs}",
         )
         for one in ranked
     ]
-    return _table(("Arm", "mAP50-95", "mAP50", "runs"), rows)
+    return _table(("Arm", "mAP50-95", "mAP50", "draws", "runs"), rows)
 
 
 def _interval(point: Point) -> str:
     return "" if point.low is None or point.high is None else f" [{point.low:.3f}, {point.high:.3f}]"
 
 
-def _gains(analysis: Analysis) -> Markup:
+def _gain_note() -> str:
+    return "Same photographs and seed, same optimizer steps; points of mAP50-95, mean and interval over draws."
+
+
+def _gains(gains: Sequence[PairedGain]) -> Markup:
+    classes = sorted({name for one in gains for name in one.by_class})
     rows = [
-        (f"{_title(arm)}, n = {labels}", f"{100 * float(np.mean(gains)):+.1f}", _each(gains))
-        for arm, by_labels in analysis.gains.items()
-        for labels, gains in sorted(by_labels.items())
+        (
+            f"{_title(one.arm)}, n = {one.labels}",
+            f"{_hundredths(one.mean)}" + ("" if one.interval is None else _between(one.interval)),
+            " ".join(map(_hundredths, one.pairs)),
+            *(_hundredths(one.by_class[name]) if name in one.by_class else _DASH for name in classes),
+        )
+        for one in gains
     ]
-    return _table(("Arm", "mean", "each pair"), rows)
+    return _table(("Arm", "mean", "each draw", *classes), rows)
 
 
-def _each(gains: Sequence[float]) -> str:
-    return " ".join(f"{100 * gain:+.1f}" for gain in gains)
+def _between(gain: Gain) -> str:
+    return f" [{_hundredths(gain.low)}, {_hundredths(gain.high)}]"
+
+
+def _hundredths(value: float) -> str:
+    return f"{100 * value:+.1f}"
 
 
 def _saved(saved: Sequence[Saved]) -> Markup:
     rows = [
-        (
-            f"{_title(one.arm)}, n = {one.labels}",
-            ARMS[one.reference].title,
-            f"{'≥ ' if one.beyond else ''}{one.needed:.0f}",
-            f"{'≥ ' if one.beyond else ''}{one.ratio:.2f} [{one.low:.2f}, {one.high:.2f}]",
-        )
+        (f"{_title(one.arm)}, n = {one.labels}", ARMS[one.reference].title, _bounded(one.needed, digits=0), _ratio(one))
         for one in saved
     ]
     return _table(("Arm", "against", "labels needed", "ratio"), rows)

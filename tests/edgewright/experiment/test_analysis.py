@@ -3,41 +3,10 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from edgewright.experiment.analysis import GATED, analyze, correlate, gated, labels_needed
+from edgewright.experiment.analysis import GATED, analyze, correlate, gated
+from edgewright.experiment.saved import Bound
 from edgewright.report.experiment import headline, render_experiment
-
-CURVE = {10: 0.1, 20: 0.2, 40: 0.3}
-
-
-@pytest.mark.parametrize(
-    ("reached", "needed", "beyond"),
-    [
-        (0.1, 10, False),  # the first point
-        (0.05, 10, False),  # below it: that many at most
-        (0.2, 20, False),
-        (0.25, 20 * math.sqrt(2), False),  # half way in log n
-        (0.3, 40, False),
-        (0.31, 40, True),  # more than the most labels give
-    ],
-)
-def test_labels_needed(reached, needed, beyond):
-    found = labels_needed(CURVE, reached=reached)
-    assert found == (pytest.approx(needed), beyond)
-
-
-def test_a_dent_in_the_curve_is_ironed_out():
-    """At 20 labels it went worse than at 10: isotonic regression gives both their mean."""
-    assert labels_needed({10: 0.2, 20: 0.1, 40: 0.3}, reached=0.15)[0] == 10
-    assert 20 < labels_needed({10: 0.2, 20: 0.1, 40: 0.3}, reached=0.2)[0] < 40
-
-
-@given(st.dictionaries(st.integers(8, 500), st.floats(0, 1), min_size=2), st.floats(0, 1), st.floats(0, 1))
-def test_a_higher_score_never_needs_fewer_labels(curve, a, b):
-    low, high = sorted((a, b))
-    assert labels_needed(curve, reached=low)[0] <= labels_needed(curve, reached=high)[0] + 1e-6
 
 
 def test_points_have_means_and_intervals(photographs):
@@ -53,23 +22,56 @@ def test_one_run_has_no_interval(runs, photographs):
     assert (point.low, point.high) == (None, None)
 
 
+def test_seeds_of_one_draw_count_once(runs):
+    """Two draws of two seeds each: as many points for Student's t as draws, not as runs."""
+    scores = {0: (0.2, 0.4), 1: (0.5, 0.7)}
+    made = [
+        one for seed in (0, 1) for one in runs("real", {25: tuple(scores[draw][seed] for draw in (0, 1))}, seed=seed)
+    ]
+    point = analyze(made, rounds=5).points[0]
+    assert (point.draws, point.runs, point.map50_95) == (2, 4, pytest.approx(0.45))
+    assert point.low == pytest.approx(0.45 - 6.314 * math.sqrt(0.045) / math.sqrt(2), abs=1e-3)
+
+
+def saved_of(found, arm, reference="real"):
+    return next(one for one in found.saved if (one.arm, one.reference) == (arm, reference))
+
+
 def test_labels_saved_of_an_arm_that_doubles_them(runs, photographs):
     made = runs("compositor", {25: (0.30, 0.32, 0.34)}, gate="pass")
-    saved = next(one for one in analyze([*photographs, *made], rounds=200).saved if one.arm == "compositor")
-    assert (saved.needed, saved.ratio, saved.beyond) == (pytest.approx(50), pytest.approx(2), False)
-    assert saved.low < 2 < saved.high
+    saved = saved_of(analyze([*photographs, *made], rounds=200), "compositor")
+    assert (saved.needed.n, saved.ratio.n, saved.ratio.bound) == (pytest.approx(50), pytest.approx(2), Bound.NONE)
+    assert (saved.low.n, saved.high.n) == pytest.approx((2, 2))  # draw by draw, the arm does what 50 do
 
 
 def test_beyond_the_curve_it_is_a_lower_bound(runs, photographs):
     made = runs("gan", {25: (0.9, 0.9, 0.9)}, gate="pass")
-    saved = next(one for one in analyze([*photographs, *made], rounds=20).saved if one.arm == "gan")
-    assert (saved.needed, saved.beyond) == (100, True)
+    saved = saved_of(analyze([*photographs, *made], rounds=20), "gan")
+    assert (saved.needed.n, saved.needed.bound, saved.low.bound) == (100, Bound.AT_LEAST, Bound.AT_LEAST)
+
+
+def test_harm_is_an_upper_bound_and_not_a_draw(runs, photographs):
+    made = runs("gan", {25: (0.05, 0.05, 0.05)}, gate="pass")
+    found = analyze([*photographs, *made], rounds=20)
+    assert saved_of(found, "gan").ratio.bound is Bound.AT_MOST
+    assert saved_of(found, "gan").high.bound is Bound.AT_MOST
+    assert "at most 25" in headline(found)
+
+
+def test_the_compositor_is_a_reference_by_its_own_runs_alone(runs, photographs, result):
+    whole = result("all", arm="all_real", labels=None, n_photographs=190, map50_95=0.3)
+    composed = runs("compositor", {25: (0.3, 0.3, 0.3), 50: (0.5, 0.5, 0.5)}, gate="pass")
+    made = runs("gan", {25: (0.4, 0.4, 0.4)}, gate="pass")
+    saved = saved_of(analyze([*photographs, whole, *composed, *made], rounds=20), "gan", "compositor")
+    assert saved.needed.n == pytest.approx(25 * math.sqrt(2))
 
 
 def test_gains_pair_the_same_draw(runs, photographs):
-    made = runs("gan", {25: (0.25, 0.22, 0.23)}, gate="pass")
-    gains = analyze([*photographs, *made], rounds=20).gains["gan"][25]
-    assert gains == pytest.approx([0.05, 0.0, -0.01])
+    made = runs("gan", {25: (0.25, 0.22, 0.23)}, gate="pass", by_class={"a": 0.35})
+    gain = next(one for one in analyze([*photographs, *made], rounds=20).gains if one.arm == "gan")
+    assert (gain.labels, gain.pairs) == (25, pytest.approx((0.05, 0.0, -0.01)))
+    assert gain.interval.low < gain.mean < gain.interval.high
+    assert gain.by_class == {"a": pytest.approx(0.10)}
 
 
 def test_a_refused_set_gives_what_photographs_alone_give(runs, photographs):
@@ -87,28 +89,39 @@ def test_a_refused_set_without_its_pair_is_left_out(runs):
     assert gated(runs("gan", {25: (0.5,)}, gate="refuse")) == []
 
 
-def test_a_metric_that_foretells_the_gain_is_found(result):
-    bases = ((25, 0.2), (50, 0.3), (100, 0.4))
-    made = [
-        result(
-            f"gan-{n}-{draw}",
-            arm="gan",
-            labels=n,
-            draw=draw,
-            map50_95=base + gain,
-            gate="pass",
-            reference={"good": gain, "same": 1.0},
+def judged(result, gains, reference):
+    """n => draw => gain; the runs of an arm and the photographs' alone."""
+    base = {25: 0.2, 50: 0.3, 100: 0.4}
+    return [
+        one
+        for n, by_draw in gains.items()
+        for draw, gain in enumerate(by_draw)
+        for one in (
+            result(f"r{n}{draw}", labels=n, draw=draw, map50_95=base[n]),
+            result(
+                f"g{n}{draw}",
+                arm="gan",
+                labels=n,
+                draw=draw,
+                map50_95=base[n] + gain,
+                gate="pass",
+                reference=reference(n, gain),
+            ),
         )
-        for n, base in bases
-        for draw, gain in enumerate((0.01 * n / 25, 0.03 + n / 5000, 0.05 + n / 4000))
     ]
-    real = [
-        result(f"r{n}{d}", labels=n, draw=d, map50_95=base)
-        for n, base in ((25, 0.2), (50, 0.3), (100, 0.4))
-        for d in range(3)
-    ]
-    found = correlate([*real, *made])
+
+
+GAINS = {25: (0.05, 0.06, 0.08), 50: (0.03, 0.05, 0.04), 100: (0.01, 0.0, 0.02)}
+
+
+def test_a_metric_that_foretells_the_gain_is_found(result):
+    found = correlate(judged(result, GAINS, lambda _, gain: {"good": 3 * gain + 1, "same": 1.0}))
     assert [(one.metric, one.rho, one.n) for one in found] == [("good", pytest.approx(1.0), 9)]  # "same" never varies
+
+
+def test_a_metric_that_only_knows_n_foretells_nothing(result):
+    """Over all n it falls with the gain; at each n it is the same."""
+    assert correlate(judged(result, GAINS, lambda n, _: {"labels": float(n)})) == []
 
 
 def test_too_few_sets_say_nothing(runs, photographs):
@@ -121,7 +134,7 @@ def test_the_page_says_the_answer_first(result, runs, photographs):
     everything = [*photographs, *made, result("all", arm="all_real", labels=None, n_photographs=190, map50_95=0.5)]
     analysis = analyze(everything, rounds=50)
     page = render_experiment(analysis, everything, b"png", project="<cells>")
-    assert "do: 2.00 × [" in headline(analysis)
+    assert headline(analysis).endswith("do what 50 photographs alone do: 2.00 × [2.00, 2.00].")
     assert "<cells>" not in page
     assert "n = 190" in page
     assert "refuse" in page

@@ -8,6 +8,8 @@ from edgewright.experiment.arms import ARMS, BASELINE, arm_named, arm_recipe
 from edgewright.experiment.plan import (
     EfficiencyConfig,
     Run,
+    check_overrides,
+    check_recipe,
     detector_of,
     efficiency_config,
     run_key,
@@ -71,6 +73,49 @@ def test_a_setting_makes_new_runs_where_it_bears_on_the_result(changes, same):
     assert equal == same
 
 
+def test_what_the_experiment_sets_itself_is_no_setting_of_the_recipe():
+    config, own = EfficiencyConfig(), {"steps": 7, "epochs": 7, "real_share": 0.9, "keep": "best"}
+    other = RECIPE.model_copy(update={"train_detector": RECIPE.train_detector.model_copy(update=own)})
+    assert all(settings_digest(RECIPE, config, name) == settings_digest(other, config, name) for name in ARMS)
+    for word in (f"train_detector.{name}={value}" for name, value in own.items()):
+        with pytest.raises(RecipeError, match="itself"):
+            check_overrides([word])
+    check_overrides(["train_detector.batch=8", "generate.images=7"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"steps": 200}, set()),
+        ({"real_share": 0.4}, {"real", "strong", "all_real"}),
+        ({"held_out_share": 0.4}, {"real", "strong", "all_real"}),
+        ({"draws": (7,)}, set(ARMS)),
+    ],
+)
+def test_a_field_of_the_experiment_makes_new_runs_where_it_bears_on_the_result(changes, same):
+    other = EfficiencyConfig(**changes)
+    digests = {name: settings_digest(RECIPE, EfficiencyConfig(), name) for name in ARMS}
+    assert {name for name in ARMS if digests[name] == settings_digest(RECIPE, other, name)} == same
+
+
+@pytest.mark.parametrize(
+    ("labels", "arms", "pool", "refused"),
+    [
+        ((25, 50), ("real", "gan"), 50, ""),
+        ((25, 50), ("real",), 49, "fewer labeled"),
+        ((8,), ("real", "gan"), 50, "labeler"),  # two of the eight are the gate's
+        ((8,), ("real", "strong"), 50, ""),
+    ],
+)
+def test_a_run_that_cannot_be_made_is_refused_before_the_first_one(labels, arms, pool, refused):
+    config = EfficiencyConfig(labels=labels, arms=arms)
+    if refused:
+        with pytest.raises(RecipeError, match=refused):
+            check_recipe(RECIPE, config, pool=pool)
+    else:
+        check_recipe(RECIPE, config, pool=pool)
+
+
 def test_a_run_is_recognized_by_all_that_it_is():
     run = Run("gan", 25, 0, 0)
     keys = {
@@ -92,6 +137,10 @@ def test_a_run_is_recognized_by_all_that_it_is():
         {"labels": (4,)},  # too few to learn anything
         {"labels": ()},
         {"steps": 0},
+        {"steps": 410},  # twenty epochs of 20 steps would be 400
+        {"draws": (0, 0)},
+        {"draws": (-1,)},
+        {"seeds": ()},
     ],
 )
 def test_a_plan_without_sense_is_refused(wrong):
@@ -100,12 +149,12 @@ def test_a_plan_without_sense_is_refused(wrong):
 
 
 def test_words_of_the_command_line():
-    config = efficiency_config(labels="10, 20", draws="0", seeds="1,2", arms="real,gan", steps=5)
+    config = efficiency_config(labels="10, 20", draws="0", seeds="1,2", arms="real,gan", steps=40)
     assert (config.labels, config.draws, config.seeds, config.arms) == ((10, 20), (0,), (1, 2), ("real", "gan"))
-    assert efficiency_config(labels="10", draws="0", seeds="0", arms="", steps=5).arms == tuple(ARMS)
-    for wrong in ({"labels": "ten"}, {"arms": "gan"}, {"labels": "3"}):
+    assert efficiency_config(labels="10", draws="0", seeds="0", arms="", steps=40).arms == tuple(ARMS)
+    for wrong in ({"labels": "ten"}, {"arms": "gan"}, {"labels": "3"}, {"draws": ""}, {"real_share": 2}):
         with pytest.raises(RecipeError):
-            efficiency_config(**{"labels": "10", "draws": "0", "seeds": "0", "arms": "", "steps": 5, **wrong})
+            efficiency_config(**{"labels": "10", "draws": "0", "seeds": "0", "arms": "", "steps": 40, **wrong})
 
 
 def test_an_unknown_arm_is_named():

@@ -6,7 +6,7 @@ import multiprocessing
 import pytest
 
 from edgewright.errors import InputError
-from edgewright.experiment.results import Result, append_result, of_project, read_results
+from edgewright.experiment.results import Result, append_result, of_settings, read_results
 
 
 def test_what_was_appended_is_read(tmp_path, result):
@@ -66,6 +66,12 @@ def test_json_round_trip_and_unknown_fields(result):
         Result.from_json({**one.to_json(), "surprise": 1})
 
 
+def test_runs_of_other_settings_are_not_compared(result):
+    runs = [result("a"), result("b", settings="t"), result("c", dataset="e"), result("d", arm="gan", settings="t")]
+    settings = {"real": "s", "gan": "t"}
+    assert [one.key for one in of_settings(runs, dataset="d", settings=settings)] == ["a", "d"]
+
+
 def test_nothing_follows_from_nothing(result):
     with pytest.raises(InputError):
-        of_project([result()], dataset="another")
+        of_settings([result(dataset="other")], dataset="d", settings={"real": "s"})

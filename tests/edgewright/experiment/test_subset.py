@@ -98,11 +98,26 @@ def test_the_gate_s_share(dataset, share, held_out):
     ],
 )
 def test_what_becomes_of_the_rest(dataset, rest, states, splits):
-    rows = subset_rows(dataset, SubsetConfig(labels=8, rest=rest))
+    draw = next(draw for draw in range(99) if not cut_group(dataset, labels=8, draw=draw))
+    rows = subset_rows(dataset, SubsetConfig(labels=8, rest=rest, draw=draw))
     assert Counter(row.state for row in rows) == states
     assert splits is None or Counter(row.split for row in rows) == splits
     assert all(not row.labels for row in rows if row.state == "unlabeled")
     assert "test" not in {row.split for row in rows}
+
+
+def cut_group(dataset, *, labels, draw):
+    """The group that stands on both sides of n, if one does."""
+    order = draw_order(pool_rows(dataset), draw=draw)
+    return order[labels].group if order[labels - 1].group == order[labels].group else ""
+
+
+@pytest.mark.parametrize("rest", ["unlabeled", "held_out"])
+def test_the_other_photographs_of_a_group_that_n_cuts_stand_nowhere(dataset, rest):
+    draw = next(draw for draw in range(99) if cut_group(dataset, labels=7, draw=draw))
+    rows = subset_rows(dataset, SubsetConfig(labels=7, rest=rest, draw=draw))
+    assert len(rows) == 39
+    assert sum(row.group == cut_group(dataset, labels=7, draw=draw) for row in rows) == 1
 
 
 def test_more_labels_than_there_are(dataset):
