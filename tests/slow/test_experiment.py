@@ -27,9 +27,9 @@ SETTINGS = (
 )
 
 
-def words(results: Path, *more: str) -> list[str]:
+def words(results: Path, *more: str, arms: str = "real,compositor,all_real") -> list[str]:
     given = ["experiment", "label-efficiency", "demo", "--labels", "24", "--draws", "0", "--steps", "20"]
-    given += ["--arms", "real,compositor,all_real", "--results", str(results), *more]
+    given += ["--epochs", "4", "--arms", arms, "--results", str(results), *more]
     return given + [word for setting in SETTINGS for word in ("--set", setting)]
 
 
@@ -89,3 +89,28 @@ def test_the_plan_alone(command: Callable[..., subprocess.CompletedProcess[str]]
     assert planned[0] == "real, n = 24, draw 0, seed 0"
     assert planned[-1] == "all_real, n = all, draw 0, seed 0"
     assert not (tmp_path / "r.jsonl").exists()
+
+
+FEW = [word for name in ("steps=30", "batch=8", "width=8") for word in ("--set", f"train_generator.{name}")]
+
+
+def test_every_other_arm(command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    arms = "real,strong,gan,diffusion,pseudo,unchecked,synthetic_only"
+    command(*words(results, *FEW, arms=arms), home=tmp_path / "home")
+    by_arm = {str(line["arm"]): line for line in lines(results)}
+    assert set(by_arm) == set(arms.split(","))
+    assert {by_arm[arm]["n_photographs"] for arm in arms.split(",")[:-1]} == {24}
+    assert by_arm["synthetic_only"]["n_photographs"] == 0
+    assert by_arm["unchecked"]["n_extra"] == 12  # nobody has looked at them
+
+
+def test_a_run_that_fails_stops_no_other(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    results = tmp_path / "results.jsonl"
+    given = words(results, *FEW, "--set", "train_generator.learning_rate=1e30", arms="real,gan,compositor")
+    failed = command(*given, home=tmp_path / "home", check=False)
+    assert failed.returncode != 0
+    assert "gan, n = 24" in failed.stderr
+    assert [line["arm"] for line in lines(results)] == ["real", "compositor"]
