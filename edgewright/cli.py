@@ -116,7 +116,7 @@ def _application() -> typer.Typer:
 
 def run(
     recipe: Annotated[str, typer.Argument(help="A preset (demo, laptop, workstation, cluster) or a YAML file")],
-    source: Annotated[str, typer.Option(help="Folder, archive, video or s3://bucket/prefix")] = "",
+    source: Annotated[str, typer.Option(help="Folder, archive, video, s3://bucket/prefix or dataset:DIGEST")] = "",
     project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
     set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
     from_: Annotated[str, typer.Option("--from", help="Compute this stage and everything after it anew")] = "",
@@ -129,7 +129,7 @@ def run(
 
     resolved = resolve(recipe, overrides=set_)
     if not source and resolved.preset != "demo":
-        raise InputError("--source is needed", expected="a folder, an archive, a video or s3://…", got="nothing")
+        raise InputError("--source is needed", expected="a folder, archive, video, s3://… or dataset:…", got="nothing")
     settings = home_settings()
     from edgewright.console import Display, print_plan, print_summary
     from edgewright.launch import STAGE_NAMES, make_request, plan_run, run_pipeline
@@ -288,8 +288,9 @@ def _device(context: typer.Context) -> None:
 def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
     from edgewright.artifacts import ArtifactRef
     from tasks.journal import find_journal
+    from tasks.source import matching_digests
 
-    matching = [digest for digest in store.digests() if digest.startswith(text)] if len(text) >= 6 else []
+    matching = matching_digests(text, store)
     if len(matching) == 1:
         return store.ref(matching[0], store.manifest(matching[0]).content.kind)
     run_id, _, stage = text.partition(":")

@@ -65,7 +65,7 @@ def label_efficiency(
     check_overrides(set_)
     resolved = resolve(recipe, overrides=set_)
     if not source and resolved.preset != "demo":
-        raise InputError("--source is needed", expected="a folder, an archive, a video or s3://…", got="nothing")
+        raise InputError("--source is needed", expected="a folder, archive, video, s3://… or dataset:…", got="nothing")
     shares = {"real_share": real_share, "held_out_share": held_out_share}
     config = efficiency_config(labels=labels, draws=draws, seeds=seeds, arms=arms, steps=steps, epochs=epochs, **shares)
     if dry_run:
@@ -168,8 +168,9 @@ def review_import(
     part: Annotated[Literal["real", "synthetic"], typer.Option()] = "real",
     person: Annotated[str, typer.Option(help="Who reviewed, where the file does not say")] = "",
 ) -> None:
-    """Take corrected labels back as a new data set; print its digest."""
+    """Take corrected labels back as a new data set; print its digest, and for photographs the command to go on with."""
     settings = home_settings()
+    from tasks.journal import find_journal
     from tasks.review import import_review_of_run
 
     refs, config = _run_of(run, settings)
@@ -184,3 +185,6 @@ def review_import(
         threads=settings.threads,
     )
     print(f"{report.reviewed} pictures reviewed by {', '.join(report.persons)}: {ref.sha256}")
+    if part == "real":
+        project = find_journal(settings.runs, run).state["project"]
+        print(f"go on with: edgewright run RECIPE --source dataset:{ref.sha256} --project {project}")

@@ -26,7 +26,7 @@ from tasks.report import write_report
 from tasks.server import prefect_server
 from tasks.session import Observer, Session, Silent, StageLink, session_open
 from tasks.settle import record_decision
-from tasks.source import project_of
+from tasks.source import is_local, project_of
 from tasks.tracking import Tracker
 
 _DELIVERY_S = 10.0
@@ -74,9 +74,7 @@ class Request:
 
 def make_request(recipe: Recipe, *, source: str, project: str | None, from_stage: str = "", until: str = "") -> Request:
     """Local paths are made absolute, so that the same folder is the same command wherever it is given from."""
-    located = (
-        source if source.startswith("s3://") or source == "simulated" else str(Path(source).expanduser().resolve())
-    )
+    located = str(Path(source).expanduser().resolve()) if is_local(source) else source
     return Request(recipe, located, project or project_of(located), from_stage, until)
 
 

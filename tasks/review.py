@@ -27,6 +27,7 @@ from edgewright.artifacts import (
     sha256_file,
 )
 from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactMissing, InputError
 from edgewright.label.doubts import Proposals
@@ -39,6 +40,7 @@ from tasks.numbers import numbers_of
 Part = Literal["real", "synthetic"]
 PARTS = {"real": "ingest", "synthetic": "label"}
 """Part => the stage whose data set it is."""
+CARRIED = (LEDGER_NAME, ORIGIN_NAME)
 
 
 def export_review_of_run(
@@ -96,6 +98,7 @@ def import_review_of_run(
         writer = DatasetWriter(out, classes=dataset.classes)
         report = import_review(dataset, path, format=format, person=person, writer=writer, proposals=proposals)
         writer.finish()
+        _carry_over(dataset, out, store)
         content = Content(
             kind="dataset_real" if part == "real" else "dataset_labeled",
             stage="review",
@@ -106,6 +109,12 @@ def import_review_of_run(
             metrics=numbers_of(report), facts={"persons": list(report.persons), "file": path.name}, created_at=_now()
         )
         return store.publish(out, content, record), report
+
+
+def _carry_over(dataset: Dataset, out: Path, store: Store) -> None:
+    """What ingest said of the photographs as a whole stays with them: a run may begin with what comes back."""
+    for name in set(CARRIED) & set(dataset.manifest.content.files):
+        (out / name).write_bytes(store.file(dataset.ref.sha256, name).read_bytes())
 
 
 def _dataset(store: Store, refs: Mapping[str, ArtifactRef], part: Part) -> Dataset:

@@ -1,14 +1,14 @@
-"""What `--source` names: a folder, an archive, a video, `s3://bucket/prefix`, or the simulated camera.
+"""What `--source` names: a folder, an archive, a video, `s3://bucket/prefix`, `dataset:DIGEST`, or `simulated`.
 
-Decides where the source's bytes lie on this machine. Refuses a source that a form or an event names outside
-EDGEWRIGHT_SOURCES.
+Decides where the source's bytes lie on this machine, and which artifact a data set's digest means. Refuses a source
+that a form or an event names outside EDGEWRIGHT_SOURCES.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from edgewright.artifacts import canonical_json, sha256_bytes
+from edgewright.artifacts import ArtifactRef, Store, canonical_json, sha256_bytes
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
 from tasks.session import Session, source_allowed
@@ -16,15 +16,31 @@ from tasks.session import Session, source_allowed
 SIMULATED = "simulated"
 """The source of `edgewright run demo` without `--source`: photographs by the simulated camera."""
 
+DATASET = "dataset:"
+"""A data set in the store by its digest or the beginning of it; what `edgewright review import` ends with."""
+MIN_DIGITS = 6
+_NAME_DIGITS = 12
+
 
 def is_simulated(source: str) -> bool:
     return source == SIMULATED
+
+
+def is_dataset(source: str) -> bool:
+    return source.startswith(DATASET)
+
+
+def is_local(source: str) -> bool:
+    """Whether it is a path on this machine."""
+    return not (is_simulated(source) or is_dataset(source) or source.startswith("s3://"))
 
 
 def source_identity(source: str, session: Session) -> str:
     """The digest of a source's bytes, never of its path or time; of the camera's seed where it is simulated."""
     if is_simulated(source):
         return sha256_bytes(canonical_json({"simulated": True, "seed": session.link.seed}))
+    if is_dataset(source):
+        return find_dataset(source, session.store).sha256
     from edgewright.data.sources import source_digest
 
     return source_digest(locate_source(source, session))
@@ -34,9 +50,38 @@ def project_of(source: str) -> str:
     """The project's name where none is given: the folder's or archive's name; `demo` for the simulated camera."""
     if is_simulated(source):
         return "demo"
+    if is_dataset(source):
+        return f"dataset-{source.removeprefix(DATASET)[:_NAME_DIGITS]}"
     name = Path(source.rstrip("/")).name.split(".")[0]
     kept = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
     return kept.strip("-") or "project"
+
+
+def find_dataset(source: str, store: Store) -> ArtifactRef:
+    """The data set that `dataset:DIGEST` means.
+
+    Raises:
+        SourceError: no artifact or more than one begins so, or the one that does is no data set.
+    """
+    digits = source.removeprefix(DATASET)
+    found = matching_digests(digits, store)
+    if len(found) != 1:
+        raise SourceError(
+            "no such data set in the store" if not found else "more than one artifact begins so",
+            expected=f"{DATASET} and at least {MIN_DIGITS} digits of its digest",
+            got=source,
+            where=store.uri,
+            next_step="`edgewright review import` prints the digest",
+        )
+    content = store.manifest(found[0]).content
+    if "dataset.json" not in content.files:
+        raise SourceError("not a data set", expected="a data set's digest", got=content.kind, where=store.uri)
+    return store.ref(found[0], content.kind)
+
+
+def matching_digests(digits: str, store: Store) -> list[str]:
+    """The artifacts whose digest begins so; none for fewer than MIN_DIGITS."""
+    return [digest for digest in store.digests() if digest.startswith(digits)] if len(digits) >= MIN_DIGITS else []
 
 
 def locate_source(source: str, session: Session, *, on_progress: OnProgress = silent) -> Path:

@@ -31,6 +31,8 @@ from edgewright.recipe import IngestConfig
 
 REPORT_NAME = "ingest.json"
 LEDGER_NAME = "splits.json"
+ORIGIN_NAME = "origin.json"
+"""Whether the photographs were simulated; written by who knows it."""
 MAX_PICTURE_BYTES = 256_000_000
 _PROGRESS_STEPS = 50
 MergedGroups = Mapping[str, tuple[str, ...]]
@@ -62,7 +64,7 @@ def ingest(
         labels = layout_named(layout).read(opened, config.classes)
         writer = DatasetWriter(workspace, classes=labels.classes)
         survey = _survey(opened, labels, config, writer=writer, on_progress=on_progress)
-    _require_enough(survey, config, where=str(source))
+    require_enough(len(survey.rows), survey.quarantined, config, where=str(source))
     n_classes = len(labels.classes)
     division = _divide(survey.rows, config, n_classes=n_classes, known=opened.groups, seed=seed, ledger=ledger)
     rows = writer.finish(revise=division.place)
@@ -200,15 +202,16 @@ def _weights(rows: Sequence[Row], merged: MergedGroups, n_classes: int) -> dict[
     return weights
 
 
-def _require_enough(survey: _Survey, config: IngestConfig, *, where: str) -> None:
-    if len(survey.rows) >= config.min_images:
+def require_enough(images: int, quarantined: Mapping[str, str], config: IngestConfig, *, where: str) -> None:
+    """Raises SourceError below `config.min_images`; `quarantined`: id => reason."""
+    if images >= config.min_images:
         return
-    reasons = Counter(reason.partition(" (")[0] for reason in survey.quarantined.values()).most_common(3)
+    reasons = Counter(reason.partition(" (")[0] for reason in quarantined.values()).most_common(3)
     found = "; ".join(f"{count} × {reason}" for reason, count in reasons)
     raise SourceError(
         "too few usable images",
         expected=f"at least {config.min_images}",
-        got=f"{len(survey.rows)}" + (f", quarantined: {found}" if found else ""),
+        got=f"{images}" + (f", quarantined: {found}" if found else ""),
         where=where,
         next_step="add images, or lower ingest.min_images",
     )

@@ -9,7 +9,7 @@ Law: a split is a partition by group: one group, one split.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,20 @@ def assign_splits(
     split_of = {**kept, **_assign_new(weights, kept, shares=shares, seed=seed)}
     _fill_empty(split_of, frozenset(kept), shares)
     decided = {base: split_of[group] for group in groups for base in group}
+    return _entered(decided, split_of, old)
+
+
+def keep_splits(splits: Iterable[tuple[str, str]], *, ledger: SplitLedger | None = None) -> Assignment:
+    """Enter groups that have a split each already, as (group, split); the held-out side wins here too."""
+    old = ledger or SplitLedger()
+    decided: dict[str, str] = {}
+    for group, split in splits:
+        known = (split, decided.get(group, split), old.splits.get(group, split))
+        decided[group] = SPLITS[max(map(SPLITS.index, known))]
+    return _entered(decided, {(group,): split for group, split in decided.items()}, old)
+
+
+def _entered(decided: Mapping[str, str], split_of: Mapping[tuple[str, ...], str], old: SplitLedger) -> Assignment:
     changed = [base for base, split in decided.items() if old.splits.get(base, split) != split]
     moved = [f"{base}: {old.splits[base]} -> {decided[base]}" for base in sorted(changed)]
     splits = {**old.splits, **decided}

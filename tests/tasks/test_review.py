@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +15,19 @@ import pytest
 from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
-from edgewright.errors import ArtifactMissing, InputError
+from edgewright.errors import ArtifactMissing, InputError, SourceError
 from edgewright.label.train import train_labeler
-from edgewright.recipe import LabelConfig, TrainLabelerConfig
+from edgewright.recipe import IngestConfig, LabelConfig, TrainLabelerConfig, resolve
 from edgewright.settings import read_settings
+from tasks.ingest import ingest
+from tasks.journal import Journal, find_journal
 from tasks.review import export_review_of_run, import_review_of_run
+from tasks.session import Session, StageLink
+from tasks.source import find_dataset, is_local, project_of
 from tasks.sweep import plan_sweep, sweep
 from tasks.tracking import Tracker
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
 Run = tuple[LocalStore, dict[str, ArtifactRef]]
 SIDE_PX = 48
 CONFIG = LabelConfig(pseudo_min_found=1, pseudo_ignore_score=0.01)
@@ -32,7 +39,8 @@ def photograph(number: int) -> tuple[Row, bytes]:
     image = random.normal(120, 5, (SIDE_PX, SIDE_PX, 3)).clip(0, 255).astype(np.uint8)
     x, y = (int(value) for value in random.integers(4, 24, 2))
     image[y : y + 16, x : x + 16] = (220, 60, 60)
-    row = Row(id=f"{number}.png", sha256="", width=SIDE_PX, height=SIDE_PX, split="train", state="human")
+    name = f"{number}.png"
+    row = Row(id=name, sha256="", width=SIDE_PX, height=SIDE_PX, split="train", group=name, state="human")
     labels = (Label(0, 0, (float(x), float(y), x + 16.0, y + 16.0)),)
     return (replace(row, state="unlabeled") if number % 3 == 0 else replace(row, labels=labels)), encode_png(image)
 
@@ -49,8 +57,8 @@ def publish_photographs(store: LocalStore, *, numbers: Sequence[int]) -> Artifac
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A store with the first stages of a run."""
-    store = LocalStore(tmp_path_factory.mktemp("store"))
+    """The store of a home, with the first stages of a run."""
+    store = LocalStore(tmp_path_factory.mktemp("home") / "store")
     real = publish_photographs(store, numbers=range(15))
     config = TrainLabelerConfig(image_px=48, steps=20, batch=4, width=8, folds=2, suspect_score=0.0)
     with store.workspace() as work:
@@ -106,7 +114,13 @@ def test_a_run_that_has_not_come_so_far(run: Run, tmp_path: Path) -> None:
         export_review_of_run(store, refs, part="other", to=tmp_path / "out", format="coco", limit=1)
 
 
-def test_a_persons_answers_survive_the_sweep_and_what_was_proposed_does_not(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path_factory.mktemp("tracked"))})
+    return Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
+
+
+def test_a_persons_answers_survive_the_sweep_and_what_was_proposed_does_not(tmp_path: Path, tracker: Tracker) -> None:
     settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path)})
     store = LocalStore(tmp_path / "store")
     real = publish_photographs(store, numbers=range(3))
@@ -121,9 +135,71 @@ def test_a_persons_answers_survive_the_sweep_and_what_was_proposed_does_not(tmp_
         (work / "proposals").write_text("the labeler can say it again")
         inputs = {"dataset": real.sha256, "labeler": "1" * 64}
         proposed = store.publish(work, Content(kind="dataset_labeled", stage="review", inputs=inputs), Record())
-    tracker = Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
     plan = plan_sweep(store, settings, tracker, keep=0)
     assert plan.artifacts == (proposed.sha256,)
     sweep(store, settings, plan)
     dataset = Dataset.open(store, reviewed)
     assert dataset.image(dataset.rows[0]).shape == (SIDE_PX, SIDE_PX, 3)
+
+
+def test_reviewed_photographs_begin_the_next_run(run: Run, tmp_path: Path, tracker: Tracker) -> None:
+    store, refs = run
+    export_review_of_run(store, refs, to=tmp_path / "out", format="coco", limit=4, config=CONFIG)
+    answers = tmp_path / "out" / "annotations.json"
+    reviewed, _ = import_review_of_run(store, refs, answers, person="ann", config=CONFIG)
+    settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path)})
+    journal = Journal.begin(settings.runs, project="parts", source="", recipe={}, plan="")
+    link = StageLink(project="parts", mlflow_parent=tracker.start_parent("parts", run_id=journal.run_id))
+    session = Session(settings=settings, store=store, tracker=tracker, journal=journal, link=link)
+    config, sources = IngestConfig(), [f"dataset:{reviewed.sha256[:digits]}" for digits in (12, 64)]
+    keys = {ingest.key(config, {"source": source}, session=session) for source in sources}
+    assert len(keys) == 1
+    assert ingest.key(config, {"source": f"dataset:{refs['ingest'].sha256}"}, session=session) not in keys
+    taken = ingest.execute(config, {"source": sources[0]}, session=session, key=keys.pop())
+    assert Dataset.open(store, taken).rows == Dataset.open(store, reviewed).rows
+    assert store.manifest(taken.sha256).content.inputs == {"source": reviewed.sha256}
+    assert store.open(taken).json("origin.json") == {"simulated": True}
+    assert store.open(taken).json("ingest.json")["layout"] == "dataset"
+
+
+def write_down(refs: dict[str, ArtifactRef], *, home: Path) -> None:
+    """The journal of a run that has come so far."""
+    recipe = resolve("laptop", overrides=["label.pseudo_min_found=1", "label.pseudo_ignore_score=0.01"])
+    journal = Journal.begin(home / "runs", project="parts", source="", recipe=recipe.model_dump(mode="json"), plan="")
+    journal.update(refs={name: ref.to_json() for name, ref in refs.items()}, status="finished")
+
+
+@pytest.mark.slow  # three commands, each a process of its own, one with a Prefect server
+def test_by_the_commands_reviewed_photographs_begin_the_next_run(run: Run, tmp_path: Path, command: Command) -> None:
+    store, refs = run
+    home = Path(store.uri.removeprefix("file://")).parent
+    write_down(refs, home=home)
+    words = ("--to", str(tmp_path / "out"), "--format", "coco")
+    assert "doubtful pictures" in command("review", "export", "latest", *words, home=home).stdout
+    answers = str(tmp_path / "out" / "annotations.json")
+    printed = command("review", "import", "latest", answers, "--person", "ann", home=home).stdout
+    go_on = shlex.split(printed.splitlines()[-1].removeprefix("go on with: edgewright "))
+    assert (go_on[0], go_on[2], go_on[4:]) == ("run", "--source", ["--project", "parts"])
+    go_on[1:2] = ["laptop", "--set", "ingest.min_images=12", "--until", "ingest", "--json"]
+    done = json.loads(command(*go_on, home=home).stdout)
+    assert [stage["name"] for stage in done["stages"]] == ["ingest"]
+    state = find_journal(home / "runs", "latest").state
+    taken = Dataset.open(store, ArtifactRef.from_json(state["refs"]["ingest"]))
+    reviewed = Dataset.open(store, find_dataset(go_on[go_on.index("--source") + 1], store))
+    assert taken.rows == reviewed.rows
+    assert taken.ref.kind == "dataset_real"
+    assert store.open(taken.ref).json("origin.json") == {"simulated": True}
+    assert {label.person for row in taken.rows if row.state == "reviewed" for label in row.labels} == {"ann"}
+
+
+def test_a_source_in_the_store_is_named_beyond_doubt(run: Run) -> None:
+    store, refs = run
+    real, labeler = refs["ingest"].sha256, refs["train_labeler"].sha256
+    assert find_dataset(f"dataset:{real[:8]}", store) == refs["ingest"]
+    for wrong in (real[:3], "0" * 64, ""):
+        with pytest.raises(SourceError, match="no such data set"):
+            find_dataset(f"dataset:{wrong}", store)
+    with pytest.raises(SourceError, match=r"not a data set.*labeler"):
+        find_dataset(f"dataset:{labeler}", store)
+    assert project_of(f"dataset:{real}") == f"dataset-{real[:12]}"
+    assert not is_local(f"dataset:{real}")
