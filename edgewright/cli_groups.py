@@ -156,7 +156,6 @@ def review_export(
         format=format_,
         limit=limit,
         config=config,
-        threads=settings.threads,
     )
     print(f"{done.images} of {done.doubtful} doubtful pictures in {to}")
 
@@ -182,7 +181,6 @@ def review_import(
         format=format_,
         person=person,
         config=config,
-        threads=settings.threads,
     )
     print(f"{report.reviewed} pictures reviewed by {', '.join(report.persons)}: {ref.sha256}")
     if part == "real":

@@ -151,8 +151,17 @@ class TrainLabelerConfig(Section):
     )
     checkpoint_every: int = Field(100, ge=1)
 
+    @model_validator(mode="after")
+    def _weights_for_sam(self) -> Self:
+        if self.mask_from_box == "sam" and not self.sam_weights:
+            raise ValueError("mask_from_box sam needs a weights file in sam_weights")
+        return self
+
 
 class LabelConfig(Section):
+    use_unlabeled: bool = Field(
+        True, description="Label the train photographs that nobody labeled, and train on those with a sure object"
+    )
     keep_iou: float = Field(0.5, ge=0, le=1, description="Agreement at and above: the label is kept")
     drop_iou: float = Field(0.3, ge=0, le=1, description="Agreement below: the label is dropped")
     correct_score: float = Field(
@@ -161,7 +170,13 @@ class LabelConfig(Section):
         le=1,
         description="Between the two: a labeler at least this sure corrects the box, else it is reviewed",
     )
-    min_score: float = Field(0.7, ge=0, le=1, description="Segmenter confidence of a component that counts")
+    min_score: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="How sure the labeler must be of what contradicts a label: an object that none knows, or another "
+        "class. Where it agrees it need not be; the kept label says how sure it was",
+    )
     max_bad_share: float = Field(0.5, ge=0, le=1, description="A larger share of dropped, missed, phantom: left out")
     min_object_px: float = Field(4.0, ge=0, description="Shorter sides, in px the labeler sees, are not judged")
     pseudo_precision: float = Field(
@@ -177,6 +192,15 @@ class LabelConfig(Section):
         0.3, ge=0, le=1, description="Less certain objects down to this score become ignore regions"
     )
 
+    @model_validator(mode="after")
+    def _drop_below_what_is_kept(self) -> Self:
+        if self.drop_iou > self.keep_iou:
+            raise ValueError(f"drop_iou must be at most keep_iou, got {self.drop_iou:g} and {self.keep_iou:g}")
+        return self
+
+
+MIN_RANDOM_NETWORKS = 3
+
 
 class GateDataConfig(Section):
     rule: Literal["default", "fid_recall"] = Field(
@@ -186,14 +210,19 @@ class GateDataConfig(Section):
         "random", description="The declared feature space; ssl is trained on the real train images"
     )
     features_weights: str = Field("", description="File with the weights of inception or dinov2, on the worker")
-    feature_seeds: int = Field(3, ge=1, le=10, description="Networks of random and ssl; the others are one")
+    feature_seeds: int = Field(
+        3, ge=1, le=10, description="Networks of random (at least 3) and ssl; the others are one"
+    )
     ssl_steps: int = Field(200, ge=1, description="Optimizer steps of each ssl network")
-    feature_px: int = Field(64, ge=32, le=256, description="Side of the pictures the feature network sees")
+    feature_px: int = Field(64, ge=32, le=256, description="Side of the tiles that pictures are compared by")
     tiles_per_image: int = Field(4, ge=1, le=64, description="Random tiles a picture is judged by")
     bootstraps: int = Field(100, ge=20, le=2000)
     neighbors: int = Field(5, ge=1, le=20, description="k of precision, recall, density and coverage")
     min_images: int = Field(12, ge=4, description="Fewer synthetic, train or held-out real images: not evaluable")
     max_images: int = Field(400, ge=12, description="Synthetic and held-out images looked at; a random draw of more")
+    max_fid_images: int = Field(
+        5000, ge=2048, description="Synthetic and held-out images of the rule fid_recall; with features inception alone"
+    )
     max_fd_ratio: float = Field(2.5, gt=0, description="Frechet distance in units of real against real")
     max_kid_excess: float = Field(
         0.6, ge=0, description="KID above real against real; the kernel of a tile with itself is ~8"
@@ -226,6 +255,13 @@ class GateDataConfig(Section):
     interval_slack: float = Field(0.5, ge=0, le=2, description="How far past a threshold the interval may reach")
     on_refuse: Literal["real_only", "fail", "ask"] = "real_only"
     ask_timeout_s: int = Field(3600, ge=1, description="No answer within this time ends the run")
+
+    @model_validator(mode="after")
+    def _enough_random_networks(self) -> Self:
+        """One random space says little: its median over seeds is what the gate judges by."""
+        if self.features == "random" and self.feature_seeds < MIN_RANDOM_NETWORKS:
+            raise ValueError(f"features random needs feature_seeds >= {MIN_RANDOM_NETWORKS}, got {self.feature_seeds}")
+        return self
 
 
 class MeasureUtilityConfig(Section):

@@ -69,7 +69,7 @@ def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef
         reference = gate_data(resolved.gate_data, apart, extra, unmeasured)
     if arm.extra == "pseudo":
         unlabeled = subset(drawn.model_copy(update={"rest": "unlabeled"}), real)
-        extra = label(resolved.label, train_labeler(resolved.train_labeler, own), unlabeled)
+        extra = label(resolved.label, train_labeler(resolved.train_labeler, own), unlabeled, own)
     training = ref_of(assemble(AssembleConfig(photographs=arm.photographs, extra=arm.extra), own, extra))
     measured = None
     if can_train(training):
@@ -90,4 +90,4 @@ def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef
 def _synthetic(recipe: Recipe, arm: Arm, own: ArtifactRef) -> ArtifactRef:
     """Pictures made from the arm's own photographs, examined by a labeler that saw nothing else either."""
     made = generate(recipe.generate, train_generator(recipe.train_generator, own), own)
-    return ref_of(label(recipe.label, train_labeler(recipe.train_labeler, own), made) if arm.checked else made)
+    return ref_of(label(recipe.label, train_labeler(recipe.train_labeler, own), made, own) if arm.checked else made)

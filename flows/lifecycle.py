@@ -46,7 +46,7 @@ def lifecycle(recipe: Recipe, source: str) -> None:
     generator = train_generator(recipe.train_generator, real)
     synthetic = generate(recipe.generate, generator, real)
     labeler = train_labeler(recipe.train_labeler, real)
-    labeled = label(recipe.label, labeler, synthetic)
+    labeled = label(recipe.label, labeler, synthetic, real)
     utility = measure_utility(recipe.measure_utility, real, labeled)
     gated = gate_data(recipe.gate_data, real, labeled, utility)
     training = settle_data(gated)

@@ -46,16 +46,22 @@ def gate_data(
         return work.publish(out, kind="dataset_training", metrics=metrics, facts={"rows": rows})
 
 
-def admit(real: Dataset, synthetic: Dataset, verdict: Verdict, *, writer: DatasetWriter) -> int:
-    """Write what training may see: the real rows, and the synthetic ones only where the verdict is a pass."""
+def admit(real: Dataset, labeled: Dataset, verdict: Verdict, *, writer: DatasetWriter) -> int:
+    """Write what training may see: the real rows, and the synthetic ones only where the verdict is a pass.
+
+    A photograph that the labeler labeled stands as it left it, whatever the verdict: the gate judges synthetic
+    pictures, pseudo-labels are gated by their own held-out precision. One on which it is sure of no object stays
+    unlabeled: that it sees nothing does not make a picture background.
+    """
+    pseudo = {row.id: row for row in labeled.select(origin="real") if row.state == "model" and len(row.boxes)}
     for row in real.rows:
         if row.quarantine:
             writer.quarantine(row)
         else:
-            writer.link(row, real)
+            writer.link(pseudo.get(row.id, row), real)
     if verdict.outcome is Outcome.PASS:
-        for row in synthetic.usable:
-            writer.link(row, synthetic)
+        for row in labeled.select(origin="synthetic"):
+            writer.link(row, labeled)
     return len(writer.finish())
 
 

@@ -1,4 +1,4 @@
-"""Label: the labeler annotates the synthetic images independently; agreement decides keep, correct, drop or review."""
+"""Label: the labeler looks at every picture that no person labeled: synthetic ones are judged, photographs labeled."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from tasks.stage import Work, stage
 
 
 @stage(pools=("gpu", "fpga"))
-def label(config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def label(
+    config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, photographs: ArtifactRef, *, work: Work
+) -> ArtifactRef:
     """Compare constructed labels with what the segmentation network sees; label photographs that nobody labeled."""
     from edgewright.label.annotate import annotate
 
-    synthetic = Dataset.open(work.session.store, dataset)
-    with work.session.store.workspace() as out:
+    store = work.session.store
+    synthetic = Dataset.open(store, dataset)
+    with store.workspace() as out:
         writer = DatasetWriter(out, classes=synthetic.classes)
         report = annotate(
             work.open(labeler),
             synthetic,
             config,
             writer=writer,
-            threads=work.threads,
+            photographs=Dataset.open(store, photographs) if config.use_unlabeled else None,
             on_progress=work.on_progress,
         )
         writer.finish()

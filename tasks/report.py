@@ -65,7 +65,7 @@ class Gathered:
             simulated=self._simulated(),
             classes=real.classes if real else (),
             counts=list(self._counts(real)) if real else [],
-            real=_pictures(real, split="train") if real else [],
+            real=_pictures(real, origin="real") if real else [],
             synthetic=[] if self._refused() else self._synthetic(),
             rejected=self._rejected(),
             quarantined=[(row.id, row.quarantine) for row in real.quarantined] if real else [],
@@ -154,11 +154,13 @@ class Gathered:
         yield "quarantined", f"{len(real.quarantined)}"
         training = self._dataset("gate_data")
         if training:
+            pseudo = sum(row.state == "model" for row in training.usable)
+            yield "photographs that the labeler labeled", f"{pseudo}"
             yield "synthetic pictures admitted", f"{len(training.select(origin='synthetic'))}"
 
     def _synthetic(self) -> list[Picture]:
         labeled = self._dataset("label") or self._dataset("generate")
-        return _pictures(labeled, split="train") if labeled else []
+        return _pictures(labeled, origin="synthetic") if labeled else []
 
     def _rejected(self) -> list[Picture]:
         """What the labeler left out; all of it where the gate refused."""
@@ -252,9 +254,9 @@ def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:
         yield Picture(read_image(artifact.path(f"feed/frames/{frame['frame']}")), boxes, frame["frame"])
 
 
-def _pictures(dataset: Dataset, *, split: str) -> list[Picture]:
-    rows = [row for row in dataset.select(split=split) if len(row.boxes)] or dataset.select(split=split)
-    return [picture_of(dataset, row) for row in spread(rows, _PICTURES)]
+def _pictures(dataset: Dataset, *, origin: str) -> list[Picture]:
+    rows = dataset.select(split="train", origin=origin)
+    return [picture_of(dataset, row) for row in spread([row for row in rows if len(row.boxes)] or rows, _PICTURES)]
 
 
 def _captioned(dataset: Dataset, row: Any, caption: str) -> Picture:

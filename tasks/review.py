@@ -1,8 +1,8 @@
 """The review round trip of a run: its doubtful pictures out, a person's labels back as a new data set.
 
 Decides which data set a review is of: `real`, the photographs (people's labels that the labeler doubts, and what it
-proposes for photographs that nobody labeled), or `synthetic`, the pictures that the labeler judged. What comes back is
-a new index on the same pictures.
+proposes for photographs that nobody labeled), or `synthetic`, the pictures that the labeler judged, with those that it
+left out. What comes back is a new index on the same pictures.
 
     refs = {"ingest": …, "train_labeler": …, "label": …}          # a run's artifacts by stage
     export_review_of_run(store, refs, part="real", to=Path("review"), format="label-studio", limit=100)
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +53,6 @@ def export_review_of_run(
     format: str,  # noqa: A002 - the option's name
     limit: int,
     config: LabelConfig | None = None,
-    threads: int = 1,
     on_progress: OnProgress = silent,
 ) -> ReviewExport:
     """Write the project of the most doubtful pictures into the new folder `to`.
@@ -66,9 +66,7 @@ def export_review_of_run(
         InputError: see `export_review`.
     """
     dataset = _dataset(store, refs, part)
-    proposals = _proposals(
-        store, refs, dataset, part=part, config=config or LabelConfig(), threads=threads, on_progress=on_progress
-    )
+    proposals = _proposals(store, refs, dataset, part=part, config=config or LabelConfig(), on_progress=on_progress)
     return export_review(dataset, out=to, format=format, limit=limit, proposals=proposals)
 
 
@@ -81,7 +79,6 @@ def import_review_of_run(
     format: str = "",  # noqa: A002 - the option's name
     person: str = "",
     config: LabelConfig | None = None,
-    threads: int = 1,
     on_progress: OnProgress = silent,
 ) -> tuple[ArtifactRef, ImportReport]:
     """Publish the reviewed data set.
@@ -91,9 +88,7 @@ def import_review_of_run(
         InputError: see `import_review`.
     """
     dataset = _dataset(store, refs, part)
-    proposals = _proposals(
-        store, refs, dataset, part=part, config=config or LabelConfig(), threads=threads, on_progress=on_progress
-    )
+    proposals = _proposals(store, refs, dataset, part=part, config=config or LabelConfig(), on_progress=on_progress)
     with store.workspace() as out:
         writer = DatasetWriter(out, classes=dataset.classes)
         report = import_review(dataset, path, format=format, person=person, writer=writer, proposals=proposals)
@@ -120,7 +115,27 @@ def _carry_over(dataset: Dataset, out: Path, store: Store) -> None:
 def _dataset(store: Store, refs: Mapping[str, ArtifactRef], part: Part) -> Dataset:
     if part not in PARTS:
         raise InputError("no such part of a run", expected=", ".join(PARTS), got=part)
-    return Dataset.open(store, _ref(refs, PARTS[part]))
+    dataset = Dataset.open(store, _ref(refs, PARTS[part]))
+    return dataset if part == "real" else _with_left_out(dataset, Dataset.open(store, _ref(refs, "generate")), store)
+
+
+def _with_left_out(judged: Dataset, generated: Dataset, store: Store) -> Dataset:
+    """The synthetic pictures alone; those that the labeler left out are found where they were generated."""
+    made = {row.id: row for row in generated.usable}
+    return Dataset(
+        ref=judged.ref,
+        manifest=judged.manifest,
+        classes=judged.classes,
+        rows=[_found(row, made.get(row.id)) for row in judged.rows if row.origin == "synthetic"],
+        shards={**generated.shards, **judged.shards},
+        locate=store.file,
+    )
+
+
+def _found(row: Row, made: Row | None) -> Row:
+    if not row.quarantine or made is None:
+        return row
+    return replace(row, shard_digest=made.shard_digest, offset=made.offset, bytes=made.bytes)
 
 
 def _ref(refs: Mapping[str, ArtifactRef], stage: str) -> ArtifactRef:
@@ -138,7 +153,6 @@ def _proposals(
     *,
     part: Part,
     config: LabelConfig,
-    threads: int,
     on_progress: OnProgress,
 ) -> Proposals:
     """What the run's labeler says of the photographs; what it said of synthetic pictures stands in their labels."""
@@ -149,13 +163,13 @@ def _proposals(
     unlabeled = {row.id for row in dataset.select(split="train") if row.state == "unlabeled"}
     rows: dict[str, Row] = {}
     if unlabeled:
-        ref = _labeled(store, labeler, dataset, config=config, threads=threads, on_progress=on_progress)
+        ref = _labeled(store, labeler, dataset, config=config, on_progress=on_progress)
         rows = {row.id: row for row in Dataset.open(store, ref).usable if row.id in unlabeled}
     return Proposals(rows, suspects, labeler.ref.sha256)
 
 
 def _labeled(
-    store: Store, labeler: Artifact, dataset: Dataset, *, config: LabelConfig, threads: int, on_progress: OnProgress
+    store: Store, labeler: Artifact, dataset: Dataset, *, config: LabelConfig, on_progress: OnProgress
 ) -> ArtifactRef:
     """The data set with the labeler's labels where nobody gave any; the import finds what the export asked for."""
     inputs = {"labeler": labeler.ref.sha256, "dataset": dataset.ref.sha256}
@@ -167,7 +181,7 @@ def _labeled(
 
         with store.workspace() as out:
             writer = DatasetWriter(out, classes=dataset.classes)
-            annotate(labeler, dataset, config, writer=writer, threads=threads, on_progress=on_progress)
+            annotate(labeler, dataset, config, writer=writer, on_progress=on_progress)
             writer.finish()
             ref = store.publish(out, content, Record(created_at=_now()))
         store.remember(key, ref)

@@ -85,7 +85,7 @@ def _judge(
     def judge(synthetic: Dataset) -> Dataset:
         with store.workspace() as out:
             writer = DatasetWriter(out, classes=synthetic.classes)
-            annotate(labeler, synthetic, recipe.label, writer=writer, threads=threads, on_progress=silent)
+            annotate(labeler, synthetic, recipe.label, writer=writer, on_progress=silent)
             writer.finish()
             return Dataset.open(store, store.publish(out, Content(kind="dataset_labeled", stage="self_test"), Record()))
 

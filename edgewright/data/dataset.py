@@ -125,7 +125,7 @@ class Dataset:
             )
 
     def _shard(self, row: Row) -> Path:
-        if row.quarantine or row.shard_digest not in self.shards:
+        if row.shard_digest not in self.shards:
             raise ArtifactCorrupt("the row has no stored image", where=f"{self.ref.uri} {row.id}")
         if row.shard_digest not in self._paths:
             place = self.shards[row.shard_digest]

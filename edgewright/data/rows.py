@@ -58,7 +58,7 @@ class Row:
         width, height: px after EXIF rotation; None where unknown.
         group: images of one group never stand in two splits.
         parents: ids or digests of what a synthetic image was made from.
-        shard_digest, offset, bytes: where the encoded image lies; empty and 0 where quarantined.
+        shard_digest, offset, bytes: where the encoded image lies; empty and 0 in the index where quarantined.
         scores: quality scores by name.
         quarantine: why the image is not used; empty where it is.
     """

@@ -4,5 +4,5 @@ Decides which constructed labels training may see. Refuses to learn from synthet
 the generator's work would agree with its mistakes.
 
     report = train_labeler(real, config.train_labeler, out=work, scratch=scratch, seed=0, threads=2, on_progress=silent)
-    agreement = annotate(labeler, synthetic, config.label, writer=writer, threads=2, on_progress=silent)
+    agreement = annotate(labeler, synthetic, config.label, writer=writer, on_progress=silent)
 """

@@ -1,9 +1,10 @@
 """How far a labeler's boxes agree with an image's labels. Pure: boxes in, decisions out.
 
 Decides per label: keep, correct, review, drop or missed by the overlap with the labeler's best matching box of its
-class and by how sure the labeler is; and which of the labeler's boxes are phantoms, objects that no label knows. What
-the labeler cannot judge is held against no one: objects too small for it, classes it never learnt, and whatever lies in
-an ignored region.
+class and by how sure the labeler is; and which of the labeler's boxes are phantoms, objects that no label knows. To
+contradict, with a phantom or with another class, it must be sure (`min_score`); to agree it need not be, because it was
+never told where the labels are. What the labeler cannot judge is held against no one: objects too small for it, classes
+it never learnt, and whatever lies in an ignored region.
 
 >>> truth, seen = (Boxes.of([xyxy], class_id=[0], score=[0.9]) for xyxy in ([0, 0, 10, 10], [0, 0, 10, 9]))
 >>> compare(truth, seen, config=LabelConfig()).judgments[0].decision
@@ -112,7 +113,7 @@ def compare(
         judgeable: (N,) False for labels that are too small or of a class the labeler does not know; default all.
     """
     can_judge = np.ones(len(truth), dtype=bool) if judgeable is None else judgeable
-    matches = match_objects(truth, seen, ignored=ignored or Boxes.empty())
+    matches = match_objects(truth, seen, ignored=ignored or Boxes.empty(), min_score=config.min_score)
     judgments = []
     for index in range(len(truth)):
         at = int(matches.same[index])
@@ -136,12 +137,17 @@ def decide(iou: float, score: float, *, config: LabelConfig) -> Decision:
     return Decision.CORRECT if score >= config.correct_score else Decision.REVIEW
 
 
-def match_objects(truth: Boxes, seen: Boxes, *, ignored: Boxes) -> Matches:
-    """Who is whom, all in px of one picture."""
+def match_objects(truth: Boxes, seen: Boxes, *, ignored: Boxes, min_score: float = 0.0) -> Matches:
+    """Who is whom, all in px of one picture.
+
+    Args:
+        min_score: a box of another class that is less certain says nothing of a label.
+    """
     overlap = truth.iou(seen)
     same_class = truth.class_id[:, None] == seen.class_id[None, :]
     same = match_greedily(np.where(same_class, overlap, 0), min_iou=MISSED_IOU)
-    swapped = _match_the_rest(overlap, same, min_iou=SWAPPED_IOU)
+    certain = np.where(seen.score >= min_score, overlap, 0)
+    swapped = _match_the_rest(certain, same, min_iou=SWAPPED_IOU)
     taken = {*same.tolist(), *swapped.tolist()}
     known = _explained(seen, truth, ignored)
     unexplained = tuple(at for at in range(len(seen)) if at not in taken and not known[at])

@@ -5,9 +5,10 @@ unlabeled photographs of `train` get its labels (`pseudo.py`); everything else p
 a label that is not kept becomes an ignored region, and so does an object that no label knows; a corrected label says
 where it stood; a picture that is left out stays in the index with its reason. Labels that came with a synthetic
 picture's background are judged like the rest: a person gave them to the photograph, not to this picture. Unlabeled
-photographs of `val` and `test` stay unlabeled, or the labeler would examine its own pupil.
+photographs of `val` and `test` stay unlabeled, or the labeler would examine its own pupil. One processor thread: what
+is decided does not depend on how many a machine has.
 
-    report = annotate(labeler, synthetic, config.label, writer=writer, threads=2, on_progress=silent)
+    report = annotate(labeler, synthetic, config.label, writer=writer, photographs=real, on_progress=silent)
     writer.finish()                                    # by whoever opened it
     report.left_out_share
 """
@@ -95,24 +96,40 @@ def annotate(
     config: LabelConfig,
     *,
     writer: DatasetWriter,
-    threads: int,
+    photographs: Dataset | None = None,
     on_progress: OnProgress,
 ) -> AnnotateReport:
     """Write a row for every row of `dataset`. The caller finishes the writer.
+
+    Args:
+        photographs: another data set, whose unlabeled photographs of `train` are labeled and written too.
 
     Raises:
         InputError: the labeler knows other classes than the data set.
         ArtifactCorrupt: the labeler's files do not fit each other.
     """
-    with torch_threads(threads):
-        annotator = _Annotator(labeler, dataset, config)
+    sources = [(row, dataset) for row in dataset.rows]
+    if photographs is not None:
+        photographs.check_classes(dataset.classes)
+        sources += [(row, photographs) for row in unlabeled_rows(photographs)]
+    with torch_threads(1):
+        annotator = _Annotator(labeler, dataset, config, has_unlabeled=any(_is_unlabeled(row) for row, _ in sources))
         reported = 0.0
-        for done, row in enumerate(dataset.rows, start=1):
-            annotator.write(row, writer)
-            if time.monotonic() - reported > _PROGRESS_EVERY_S or done == len(dataset.rows):
+        for done, (row, source) in enumerate(sources, start=1):
+            annotator.write(row, source, writer)
+            if time.monotonic() - reported > _PROGRESS_EVERY_S or done == len(sources):
                 reported = time.monotonic()
-                on_progress(done, len(dataset.rows), f"pictures looked at, {len(annotator.left_out)} left out")
+                on_progress(done, len(sources), f"pictures looked at, {len(annotator.left_out)} left out")
     return annotator.report()
+
+
+def unlabeled_rows(dataset: Dataset) -> list[Row]:
+    """The photographs that a labeler may label: nobody did, and they are for training."""
+    return [row for row in dataset.usable if _is_unlabeled(row)]
+
+
+def _is_unlabeled(row: Row) -> bool:
+    return row.state == "unlabeled" and row.split == "train" and not row.quarantine
 
 
 def judge_row(row: Row, seen: Boxes, *, spec: LabelerSpec, config: LabelConfig) -> Agreement:
@@ -158,45 +175,46 @@ def _relabel(label: Label, judgment: Judgment, *, seen: Boxes, model: str) -> La
     return replace(label, ignore=True, confidence=confidence, source=source, model=model)
 
 
-def _open_pseudo_labeler(artifact: Artifact, labeler: Labeler, dataset: Dataset, config: LabelConfig) -> PseudoLabeler:
+def _open_pseudo_labeler(
+    artifact: Artifact, labeler: Labeler, classes: tuple[str, ...], config: LabelConfig, *, has_unlabeled: bool
+) -> PseudoLabeler:
     """The teacher is opened only where there is something for it to label."""
     evidence = Evidence.from_json(artifact.json(EVIDENCE_FILE))
     own = Seer(labeler, evidence, labeler.spec.learnt, "labeler", artifact.ref.sha256)
     examined = Examined.of(artifact)
-    wanted = any(row.state == "unlabeled" for row in dataset.select(split="train"))
-    if examined is None or not wanted:
-        return PseudoLabeler(own, None, config, classes=dataset.classes)
-    opened = examined.open(dataset.classes)
+    if examined is None or not has_unlabeled:
+        return PseudoLabeler(own, None, config, classes=classes)
+    opened = examined.open(classes)
     teacher = Seer(opened, examined.evidence, opened.learnt, "teacher", examined.sha256)
-    return PseudoLabeler(own, teacher, config, classes=dataset.classes)
+    return PseudoLabeler(own, teacher, config, classes=classes)
 
 
 class _Annotator:
     """Goes through the rows and remembers what was decided."""
 
-    def __init__(self, artifact: Artifact, dataset: Dataset, config: LabelConfig) -> None:
+    def __init__(self, artifact: Artifact, dataset: Dataset, config: LabelConfig, *, has_unlabeled: bool) -> None:
         self.labeler, self.model = Labeler.open(artifact), artifact.ref.sha256
-        self.dataset, self.config = dataset, config
+        self.classes, self.config = dataset.classes, config
         dataset.check_classes(self.labeler.spec.classes)
-        self.pseudo = _open_pseudo_labeler(artifact, self.labeler, dataset, config)
+        self.pseudo = _open_pseudo_labeler(artifact, self.labeler, self.classes, config, has_unlabeled=has_unlabeled)
         self.verdicts: list[_Verdict] = []
         self.left_out: list[str] = []
         self.pseudo_labeled: list[Row] = []
 
-    def write(self, row: Row, writer: DatasetWriter) -> None:
+    def write(self, row: Row, source: Dataset, writer: DatasetWriter) -> None:
         if row.quarantine:
             writer.quarantine(row)
-        elif row.state == "unlabeled" and row.split == "train":
-            labels = self.pseudo.label(self.dataset.image(row))
+        elif _is_unlabeled(row):
+            labels = self.pseudo.label(source.image(row))
             self.pseudo_labeled.append(replace(row, labels=labels, state="model"))
-            writer.link(self.pseudo_labeled[-1], self.dataset)
+            writer.link(self.pseudo_labeled[-1], source)
         elif row.origin == "synthetic" and row.state == "constructed":
-            self._judge(row, writer)
+            self._judge(row, source, writer)
         else:
-            writer.link(row, self.dataset)
+            writer.link(row, source)
 
-    def _judge(self, row: Row, writer: DatasetWriter) -> None:
-        seen = self.labeler.see(self.dataset.image(row))
+    def _judge(self, row: Row, source: Dataset, writer: DatasetWriter) -> None:
+        seen = self.labeler.see(source.image(row))
         agreement = judge_row(row, seen, spec=self.labeler.spec, config=self.config)
         phantoms = seen[np.array(agreement.phantoms, dtype=np.int64)].class_id
         self.verdicts.append(
@@ -211,10 +229,10 @@ class _Annotator:
         }
         judged = replace(row, labels=relabel(row, agreement, seen=seen, model=self.model), scores=scores)
         if agreement.bad_share <= self.config.max_bad_share:
-            writer.link(judged, self.dataset)
+            writer.link(judged, source)
             return
         self.left_out.append(row.id)
-        parents = (*row.parents, self.dataset.ref.sha256)
+        parents = (*row.parents, source.ref.sha256)
         writer.quarantine(replace(judged, quarantine=explain(agreement), parents=parents))
 
     def report(self) -> AnnotateReport:
@@ -229,7 +247,7 @@ class _Annotator:
             taught=self.pseudo.taught,
             teacher_refused=self.pseudo.refused,
             total=_tally(self.verdicts, None),
-            per_class={name: _tally(self.verdicts, index) for index, name in enumerate(self.dataset.classes)},
+            per_class={name: _tally(self.verdicts, index) for index, name in enumerate(self.classes)},
         )
 
 

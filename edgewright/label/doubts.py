@@ -1,7 +1,8 @@
 """What a person should look at: pictures whose labels the labeler doubts, lowest confidence first.
 
 Decides what is doubtful: constructed labels that the labeler would review, correct or drop, and objects it sees that no
-label knows; every label it gave to a photograph that nobody labeled; people's labels that it doubts (`audit.py`).
+label knows; every label it gave to a photograph that nobody labeled; people's labels that it doubts (`audit.py`). So is
+what it left out altogether, where somebody knows where the picture lies.
 And what is shown: every box that someone proposed, so that a person who agrees has nothing to draw. Regions that a
 person or the compositor marked as ignored are not shown and stay as they are.
 
@@ -84,10 +85,15 @@ def hidden_labels(row: Row) -> tuple[Label, ...]:
 
 
 def collect_doubts(rows: Iterable[Row], proposals: Proposals | None = None) -> list[ReviewItem]:
-    """Usable rows with a doubt, lowest confidence first, by id where equal. Pure."""
+    """Rows with a picture and a doubt, lowest confidence first, by id where equal. Pure."""
     known = proposals or Proposals()
-    items = [item for row in rows if not row.quarantine and (item := _item(row, known))]
+    items = [item for row in rows if has_picture(row) and (item := _item(row, known))]
     return sorted(items, key=lambda item: (item.confidence, item.row.id))
+
+
+def has_picture(row: Row) -> bool:
+    """Whether it can be shown: it is usable, or it was left out and the place of its picture is known."""
+    return not row.quarantine or bool(row.shard_digest)
 
 
 def _is_hidden(label: Label) -> bool:

@@ -69,10 +69,6 @@ class Evidence:
     source: str
     by_class: Mapping[str, ClassEvidence]
 
-    def thresholds(self, *, precision: float, min_found: int) -> dict[str, float | None]:
-        """Class name => the score from which its labels count; None: not one of them does."""
-        return {name: of.threshold(precision=precision, min_found=min_found) for name, of in self.by_class.items()}
-
     def to_json(self) -> dict[str, Any]:
         by_class = {
             name: {"labels": of.labels, "scores": list(of.scores), "hits": list(map(int, of.hits))}

@@ -3,7 +3,8 @@
 Decides how an answer enters: the picture's boxes become exactly the person's, its state `reviewed`; every label says
 who drew it and when, which model had proposed it, and where it stood before. An untouched box keeps its exact corners
 and its mask. Regions that were never shown stay. Refuses, by name: a picture or class that the data set does not have,
-a box that is none, two answers for one picture, an answer of nobody.
+a box that is none, two answers for one picture, an answer of nobody. A picture that was left out is usable once a
+person has answered.
 
 Law: exporting and importing the unchanged file gives the boxes that were shown.
 
@@ -24,7 +25,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter, image_suffix
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.label.agreement import match_greedily
-from edgewright.label.doubts import Proposals, collect_doubts, hidden_labels
+from edgewright.label.doubts import Proposals, collect_doubts, has_picture, hidden_labels
 from edgewright.label.review_formats import (
     AnnotatedImage,
     Box,
@@ -95,7 +96,7 @@ def export_review(
         StoreUnavailable: the disk is full or the folder cannot be written.
     """
     check_format(format)
-    doubts = collect_doubts(dataset.usable, proposals)
+    doubts = collect_doubts(dataset.rows, proposals)
     if not doubts:
         raise InputError("nothing to review", expected="labels that the labeler doubts", where=dataset.ref.uri)
     payloads = [dataset.payload(item.row) for item in doubts[:limit]]
@@ -139,19 +140,19 @@ def import_review(
     known = proposals or Proposals()
     reviewed = {
         row.id: taker.take(row, known.shown(row), by_key[key_of(row.id)])
-        for row in dataset.usable
-        if key_of(row.id) in by_key
+        for row in dataset.rows
+        if has_picture(row) and key_of(row.id) in by_key
     }
-    for row in dataset.rows:
+    for row in (reviewed.get(row.id, row) for row in dataset.rows):
         if row.quarantine:
             writer.quarantine(row)
         else:
-            writer.link(reviewed.get(row.id, row), dataset)
+            writer.link(row, dataset)
     return taker.report(answers)
 
 
 def _answers_by_key(answers: ReviewFile, dataset: Dataset, *, where: Path) -> dict[str, AnnotatedImage]:
-    known = {key_of(row.id) for row in dataset.usable}
+    known = {key_of(row.id) for row in dataset.rows if has_picture(row)}
     _refuse(
         "pictures that the data set does not have",
         [answer.image for answer in answers.images if answer.key not in known],
@@ -207,8 +208,8 @@ class _Taker:
         ]
         self._counts["removed"] += len(proposed) - int((match >= 0).sum())
         signed = [replace(label, person=person, reviewed_at=answer.reviewed_at) for label in labels]
-        everything = enumerate([*signed, *hidden_labels(row)])
-        return replace(row, labels=tuple(replace(label, instance_id=i) for i, label in everything), state="reviewed")
+        numbered = tuple(replace(label, instance_id=i) for i, label in enumerate([*signed, *hidden_labels(row)]))
+        return replace(row, labels=numbered, state="reviewed", quarantine="")
 
     def report(self, answers: ReviewFile) -> ImportReport:
         persons = tuple(sorted(self._persons))

@@ -54,6 +54,23 @@ def test_a_bad_file_is_refused_by_what_is_wrong_with_it(tmp_path: Path, text: st
         resolve(str(path))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["label.keep_iou=0.4", "label.drop_iou=0.5"], "drop_iou must be at most keep_iou"),
+        (["train_labeler.mask_from_box=sam"], "sam needs a weights file"),
+        (["label.keep_iou=0.4", "label.drop_iou=0.4"], ""),
+        (["train_labeler.mask_from_box=sam", "train_labeler.sam_weights=sam_b.pt"], ""),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(overrides: list[str], said: str) -> None:
+    if not said:
+        assert resolve("demo", overrides=overrides)
+        return
+    with pytest.raises(RecipeError, match=said):
+        resolve("demo", overrides=overrides)
+
+
 @pytest.mark.parametrize("override", ["epochs", "a.b.c=1", "train_detector.epochs=none", "nothing.here=1"])
 def test_a_bad_override_is_refused(override: str) -> None:
     with pytest.raises(RecipeError):

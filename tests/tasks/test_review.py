@@ -6,73 +6,29 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rows import Label, Row
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import ArtifactMissing, InputError, SourceError
-from edgewright.label.train import train_labeler
-from edgewright.recipe import IngestConfig, LabelConfig, TrainLabelerConfig, resolve
+from edgewright.recipe import IngestConfig, LabelConfig, resolve
 from edgewright.settings import read_settings
 from tasks.ingest import ingest
 from tasks.journal import Journal, find_journal
 from tasks.review import export_review_of_run, import_review_of_run
-from tasks.session import Session, StageLink
+from tasks.session import Session
 from tasks.source import find_dataset, is_local, project_of
 from tasks.sweep import plan_sweep, sweep
 from tasks.tracking import Tracker
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Publish = Callable[[LocalStore, Sequence[int]], ArtifactRef]
+OpenSession = Callable[[LocalStore], Session]
 Run = tuple[LocalStore, dict[str, ArtifactRef]]
 SIDE_PX = 48
 CONFIG = LabelConfig(pseudo_min_found=1, pseudo_ignore_score=0.01)
-
-
-def photograph(number: int) -> tuple[Row, bytes]:
-    """A red square on gray; every third one is unlabeled."""
-    random = np.random.default_rng(number)
-    image = random.normal(120, 5, (SIDE_PX, SIDE_PX, 3)).clip(0, 255).astype(np.uint8)
-    x, y = (int(value) for value in random.integers(4, 24, 2))
-    image[y : y + 16, x : x + 16] = (220, 60, 60)
-    name = f"{number}.png"
-    row = Row(id=name, sha256="", width=SIDE_PX, height=SIDE_PX, split="train", group=name, state="human")
-    labels = (Label(0, 0, (float(x), float(y), x + 16.0, y + 16.0)),)
-    return (replace(row, state="unlabeled") if number % 3 == 0 else replace(row, labels=labels)), encode_png(image)
-
-
-def publish_photographs(store: LocalStore, *, numbers: Sequence[int]) -> ArtifactRef:
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("square",))
-        for number in numbers:
-            writer.add(*photograph(number))
-        writer.finish()
-        (work / "origin.json").write_text('{"simulated": true}')
-        return store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The store of a home, with the first stages of a run."""
-    store = LocalStore(tmp_path_factory.mktemp("home") / "store")
-    real = publish_photographs(store, numbers=range(15))
-    config = TrainLabelerConfig(image_px=48, steps=20, batch=4, width=8, folds=2, suspect_score=0.0)
-    with store.workspace() as work:
-        train_labeler(
-            Dataset.open(store, real),
-            config,
-            out=work,
-            scratch=tmp_path_factory.mktemp("scratch"),
-            seed=0,
-            threads=1,
-            on_progress=lambda *_: None,
-        )
-        labeler = store.publish(work, Content(kind="labeler", stage="train_labeler"), Record())
-    return store, {"ingest": real, "train_labeler": labeler}
 
 
 def test_photographs_go_out_and_come_back_reviewed(run: Run, tmp_path: Path) -> None:
@@ -114,16 +70,12 @@ def test_a_run_that_has_not_come_so_far(run: Run, tmp_path: Path) -> None:
         export_review_of_run(store, refs, part="other", to=tmp_path / "out", format="coco", limit=1)
 
 
-@pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
-    settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path_factory.mktemp("tracked"))})
-    return Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
-
-
-def test_a_persons_answers_survive_the_sweep_and_what_was_proposed_does_not(tmp_path: Path, tracker: Tracker) -> None:
+def test_a_persons_answers_survive_the_sweep_and_what_was_proposed_does_not(
+    tmp_path: Path, tracker: Tracker, publish_photographs: Publish
+) -> None:
     settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path)})
     store = LocalStore(tmp_path / "store")
-    real = publish_photographs(store, numbers=range(3))
+    real = publish_photographs(store, range(3))
     answers = {"dataset": real.sha256, "answers": "0" * 64}
     with store.workspace() as work:
         writer = DatasetWriter(work, classes=("square",))
@@ -142,15 +94,12 @@ def test_a_persons_answers_survive_the_sweep_and_what_was_proposed_does_not(tmp_
     assert dataset.image(dataset.rows[0]).shape == (SIDE_PX, SIDE_PX, 3)
 
 
-def test_reviewed_photographs_begin_the_next_run(run: Run, tmp_path: Path, tracker: Tracker) -> None:
+def test_reviewed_photographs_begin_the_next_run(run: Run, tmp_path: Path, open_session: OpenSession) -> None:
     store, refs = run
     export_review_of_run(store, refs, to=tmp_path / "out", format="coco", limit=4, config=CONFIG)
     answers = tmp_path / "out" / "annotations.json"
     reviewed, _ = import_review_of_run(store, refs, answers, person="ann", config=CONFIG)
-    settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path)})
-    journal = Journal.begin(settings.runs, project="parts", source="", recipe={}, plan="")
-    link = StageLink(project="parts", mlflow_parent=tracker.start_parent("parts", run_id=journal.run_id))
-    session = Session(settings=settings, store=store, tracker=tracker, journal=journal, link=link)
+    session = open_session(store)
     config, sources = IngestConfig(), [f"dataset:{reviewed.sha256[:digits]}" for digits in (12, 64)]
     keys = {ingest.key(config, {"source": source}, session=session) for source in sources}
     assert len(keys) == 1

@@ -27,6 +27,8 @@ def boxes(*rows):
         ([(A, 0, 1)], [(A, 0, 0.2)], ["keep"], ()),  # unsure, and yet it agrees
         ([(A, 0, 1)], [(A, 0, 0.9), (B, 1, 0.4)], ["keep"], ()),  # too unsure for a phantom
         ([(A, 0, 1)], [(A, 1, 0.9)], ["drop"], ()),  # another class: one mistake, not two
+        ([(A, 0, 1)], [(A, 1, 0.05)], ["missed"], ()),  # a faint box of another class: nothing was seen
+        ([(A, 0, 1)], [(A, 0, 0.05), (A, 1, 0.04)], ["keep"], ()),  # a faint one of its own agrees all the same
         ([(A, 0, 1)], [(A, 0, 0.9), ((1, 1, 4, 4), 0, 0.9)], ["keep"], ()),  # a fragment is not an unknown object
         ([(A, 0, 1)], [(A, 0, 0.9), ((1, 1, 4, 4), 1, 0.9)], ["keep"], (1,)),  # of another class it is
         ([(A, 0, 1), (A, 0, 1)], [(A, 0, 0.9)], ["keep", "missed"], ()),  # one sight proves one object

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from edgewright.artifacts import Content, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
@@ -32,7 +33,7 @@ def run(labeler, store):
     def run_annotate(dataset, config=CONFIG):
         with store.workspace() as work:
             writer = DatasetWriter(work, classes=dataset.classes)
-            report = annotate(labeler, dataset, config, writer=writer, threads=1, on_progress=silent)
+            report = annotate(labeler, dataset, config, writer=writer, on_progress=silent)
             writer.finish()
             ref = store.publish(work, Content(kind="dataset_synthetic", stage="label"), Record())
         derived = Dataset.open(store, ref)
@@ -197,3 +198,36 @@ def test_small_objects_and_unlearnt_classes_are_not_judged():
     )
     row = Row(id="a", sha256="", width=64, height=32, labels=labels)
     assert judgeable(row.boxes, row, spec=spec, config=LabelConfig(min_object_px=4)).tolist() == [True, False, False]
+
+
+def test_it_looks_with_one_thread_whatever_the_machine_has(publish, scene, labeler, store):
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        with store.workspace() as work:
+            writer = DatasetWriter(work, classes=("disk", "bar"))
+            dataset = publish([scene(1, **SYNTHETIC)])
+            annotate(
+                labeler, dataset, CONFIG, writer=writer, on_progress=lambda *_: seen.append(torch.get_num_threads())
+            )
+        assert (set(seen), torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_photographs_of_another_data_set_are_labeled_too(publish, scene, labeler, store):
+    """Those that nobody labeled, of train; the others are not taken over."""
+    unlabeled = {"state": "unlabeled", "labels": ()}
+    photographs = publish(
+        [scene(1), scene(2, split="train", **unlabeled), scene(3, split="test", **unlabeled)],
+        quarantined=[Row(id="lost", sha256="", quarantine="truncated")],
+    )
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=("disk", "bar"))
+        synthetic = publish([scene(4, **SYNTHETIC)])
+        report = annotate(
+            labeler, synthetic, CONFIG, writer=writer, photographs=photographs, on_progress=lambda *_: None
+        )
+        states = {row.id: row.state for row in writer.finish()}
+    assert states == {"scene-002": "model", "scene-004": "constructed"}
+    assert (report.judged_images, report.pseudo_labeled_images) == (1, 1)

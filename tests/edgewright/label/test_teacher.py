@@ -182,7 +182,7 @@ def test_a_teacher_is_examined_with_the_labeler_and_refused_when_it_is_bad(
     labeler = publish_labeler(out)
     with store.workspace() as work:
         writer = DatasetWriter(work, classes=CLASSES)
-        said = annotate(labeler, unlabeled, LabelConfig(), writer=writer, threads=1, on_progress=lambda *_: None)
+        said = annotate(labeler, unlabeled, LabelConfig(), writer=writer, on_progress=lambda *_: None)
     assert said.taught == ()
     assert set(said.teacher_refused) == set(CLASSES)
     assert all("no score keeps a precision" in reason for reason in said.teacher_refused.values())

@@ -145,7 +145,8 @@ def test_without_val_rows_and_folds_nothing_is_measured(publish, scene, tmp_path
     assert report.out_of_fold == {}
     assert all(score.iou is None and score.n == 0 for score in report.val.values())
     evidence = Evidence.from_json(json.loads((tmp_path / "evidence.json").read_text()))
-    assert evidence.thresholds(precision=0.01, min_found=1) == {"disk": None, "bar": None}
+    limits = {name: of.threshold(precision=0.01, min_found=1) for name, of in evidence.by_class.items()}
+    assert limits == {"disk": None, "bar": None}
 
 
 def test_without_val_rows_the_folds_calibrate(publish, scene, tmp_path):

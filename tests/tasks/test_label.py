@@ -1,0 +1,113 @@
+"""The labeler's stage on a folder that people have labeled in part, and what training sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.recipe import LabelConfig
+from tasks.gate_data import admit
+from tasks.label import label
+from tasks.review import export_review_of_run, import_review_of_run
+from tasks.session import Session
+
+OpenSession = Callable[[LocalStore], Session]
+Run = tuple[LocalStore, dict[str, ArtifactRef]]
+EAGER = LabelConfig(pseudo_precision=0.01, pseudo_min_found=1, pseudo_ignore_score=0.01, max_bad_share=1.0)
+"""Believes even a labeler that has learnt for twenty steps."""
+
+
+@pytest.fixture(scope="module")
+def synthetic(run: Run) -> ArtifactRef:
+    """Pictures that pass for synthetic ones: two of the labeled photographs under other names."""
+    store, refs = run
+    real = Dataset.open(store, refs["ingest"])
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=real.classes)
+        for row in [row for row in real.rows if row.state == "human"][:2]:
+            writer.link(replace(row, id=f"s-{row.id}", origin="synthetic", state="constructed"), real)
+        writer.finish()
+        return store.publish(work, Content(kind="dataset_synthetic", stage="generate"), Record())
+
+
+def labeled(run: Run, synthetic: ArtifactRef, session: Session, config: LabelConfig = EAGER) -> Dataset:
+    store, refs = run
+    inputs = {"labeler": refs["train_labeler"], "dataset": synthetic, "photographs": refs["ingest"]}
+    ref = label.execute(config, inputs, session=session, key=label.key(config, inputs, session=session))
+    return Dataset.open(store, ref)
+
+
+def training(run: Run, labels: Dataset, outcome: Outcome) -> Dataset:
+    store, refs = run
+    verdict = Verdict("gate_data", outcome, (), "because", "admitted")
+    with store.workspace() as work:
+        admit(Dataset.open(store, refs["ingest"]), labels, verdict, writer=DatasetWriter(work, classes=labels.classes))
+        return Dataset.open(store, store.publish(work, Content(kind="dataset_training", stage="gate_data"), Record()))
+
+
+@pytest.mark.parametrize(("outcome", "n_synthetic"), [(Outcome.PASS, 2), (Outcome.REFUSE, 0)])
+def test_photographs_that_nobody_labeled_are_trained_on(
+    run: Run, synthetic: ArtifactRef, open_session: OpenSession, outcome: Outcome, n_synthetic: int
+) -> None:
+    """The verdict is of the synthetic pictures; pseudo-labels have a gate of their own."""
+    store, refs = run
+    labels = labeled(run, synthetic, open_session(store))
+    unlabeled = [row.id for row in Dataset.open(store, refs["ingest"]).rows if row.state == "unlabeled"]
+    sure = [row.id for row in labels.usable if row.state == "model" and len(row.boxes)]
+    assert sure
+    assert set(sure) <= set(unlabeled)
+    rows = training(run, labels, outcome).select(split="train", labeled=True)
+    assert [row.id for row in rows if row.state == "model"] == sure
+    assert {one.source for row in rows if row.state == "model" for one in row.labels} == {"labeler"}
+    assert sum(row.state == "human" for row in rows) == 10
+    assert sum(row.origin == "synthetic" for row in rows) == n_synthetic
+
+
+def test_a_photograph_on_which_it_is_sure_of_nothing_is_no_background(
+    run: Run, synthetic: ArtifactRef, open_session: OpenSession
+) -> None:
+    unsure = EAGER.model_copy(update={"pseudo_min_found": 10_000})
+    labels = labeled(run, synthetic, open_session(run[0]), unsure)
+    assert any(row.state == "model" for row in labels.usable)
+    rows = training(run, labels, Outcome.PASS).usable
+    assert {row.state for row in rows} == {"human", "unlabeled", "constructed"}
+
+
+def test_the_recipe_may_leave_them_alone(run: Run, synthetic: ArtifactRef, open_session: OpenSession) -> None:
+    labels = labeled(run, synthetic, open_session(run[0]), EAGER.model_copy(update={"use_unlabeled": False}))
+    assert {row.origin for row in labels.rows} == {"synthetic"}
+
+
+def test_photographs_are_not_exported_among_synthetic_pictures(
+    run: Run, synthetic: ArtifactRef, open_session: OpenSession, tmp_path: Path
+) -> None:
+    store, refs = run
+    config = EAGER.model_copy(update={"keep_iou": 1.0, "correct_score": 1.0})
+    known = {**refs, "generate": synthetic, "label": labeled(run, synthetic, open_session(store), config).ref}
+    done = export_review_of_run(store, known, part="synthetic", to=tmp_path / "out", format="coco", limit=100)
+    assert done.images == 2
+
+
+def test_pictures_that_the_labeler_left_out_are_the_first_to_review(
+    run: Run, synthetic: ArtifactRef, open_session: OpenSession, tmp_path: Path
+) -> None:
+    store, refs = run
+    strict = EAGER.model_copy(update={"keep_iou": 1.0, "drop_iou": 1.0, "max_bad_share": 0.0})
+    judged = labeled(run, synthetic, open_session(store), strict)
+    left_out = [row.id for row in judged.quarantined]
+    assert len(left_out) == 2
+    known = {**refs, "generate": synthetic, "label": judged.ref}
+    done = export_review_of_run(store, known, part="synthetic", to=tmp_path / "out", format="coco", limit=1)
+    assert (done.doubtful, done.images) == (2, 1)
+    answers = tmp_path / "out" / "annotations.json"
+    reviewed = Dataset.open(store, import_review_of_run(store, known, answers, part="synthetic", person="ann")[0])
+    (taken,), (other,) = reviewed.usable, reviewed.quarantined
+    assert (taken.state, taken.origin, {one.person for one in taken.labels}) == ("reviewed", "synthetic", {"ann"})
+    assert reviewed.image(taken).shape == (48, 48, 3)
+    assert (other.shard_digest, other.quarantine) == ("", next(r.quarantine for r in judged.rows if r.id == other.id))
