@@ -37,8 +37,8 @@ def gate_data(
     verdict = decide_data(evidence, config)
     with store.workspace() as out:
         rows = admit(real_set, synthetic_set, verdict, writer=DatasetWriter(out, classes=real_set.classes))
-        (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True))
-        (out / "evidence.json").write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True))
+        (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
+        (out / "evidence.json").write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True, allow_nan=False))
         (out / "utility.json").write_bytes(work.open(utility).path("utility.json").read_bytes())
         work.child.tag({"gate.gate_data": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
         work.child.log_json(verdict.to_json(), "verdict.json")

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgewright.data.rows import Row
-from edgewright.gates.evidence import Measurement, measured
+from edgewright.gates.evidence import ClassCount, Measurement, measured
 from edgewright.gates.resample import halves, shift_interval
 from edgewright.synth.layout_distance import LayoutBox, LayoutDistance, layout_of, measure_layouts
 
@@ -64,6 +64,15 @@ def measure_claimed_layouts(
     ]
 
 
+def count_classes(synthetic: Sequence[Row], real: Sequence[Row], *, classes: Sequence[str]) -> tuple[ClassCount, ...]:
+    """Objects that training would see, class by class: all usable synthetic ones, and the labeled real ones of `train`
+    and `val`. Objects that the labeler took out do not count."""
+    held_out = [row for row in real if row.split == "val"]
+    train = [row for row in real if row.split == "train"]
+    columns = [_objects_by_class(rows, n_classes=len(classes)) for rows in (train, held_out, synthetic)]
+    return tuple(ClassCount(name, *(column[index] for column in columns)) for index, name in enumerate(classes))
+
+
 def measure_labels(rows: Sequence[Row], *, rounds: int, rng: np.random.Generator) -> list[Measurement]:
     """`label_agreement label_error_share left_out_share` from the scores of all synthetic rows, the left-out ones too.
 
@@ -80,6 +89,12 @@ def measure_labels(rows: Sequence[Row], *, rounds: int, rng: np.random.Generator
         _of("label_error_share", lambda some: _share(errors[some]), len(kept), rounds=rounds, rng=rng),
         _of("left_out_share", lambda some: float(left_out[some].mean()), len(judged), rounds=rounds, rng=rng),
     ]
+
+
+def _objects_by_class(rows: Sequence[Row], *, n_classes: int) -> list[int]:
+    ids = [label.class_id for row in rows for label in row.labels if not label.ignore]
+    found: list[int] = np.bincount(np.array(ids, dtype=np.int64), minlength=n_classes).tolist()
+    return found
 
 
 def _as_claimed(row: Row) -> Row:

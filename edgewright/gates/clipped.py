@@ -37,7 +37,9 @@ def clipped_density(real_real: Matrix, real_fake: Matrix, *, k: int) -> float:
 def clipped_coverage(real_real: Matrix, real_fake: Matrix, *, k: int) -> float:
     """In [0, 1], calibrated: `g(mean_i min(1, m_i / k))`, `m_i` the fakes in the ball of real i (radius not clipped).
 
-    `g` inverts `coverage_calibration`: the smallest share of good fakes that is expected to cover as much.
+    `g` inverts `coverage_calibration`: the smallest share of good fakes that is expected to cover as much. Divided by
+    `n_fake + 1`, the length of `g`'s table, as the authors' own code does (nicolassalvy/ClippedDensityCoverage): a set
+    that covers exactly what is expected of a perfect one has n / (n + 1), one that covers more has 1.
     """
     radii = neighbor_radii(real_real, k=k)[:, None]
     raw = np.minimum(1.0, (real_fake <= radii).sum(axis=1) / k).mean()

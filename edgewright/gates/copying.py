@@ -37,6 +37,9 @@ from edgewright.gates.tiles import Tiles
 PICTURE_PRINT_PX = 24
 OBJECT_PRINT_PX = 16
 NEAR_PAIRS = 20
+MIN_USUAL_DISTANCE = 1e-2
+"""In units of `nearest_prints`: below, held-out pictures are training pictures re-coded, and no ruler for copies."""
+_NAMES = ("picture_copy_share", "picture_distance_ratio", "object_copy_share", "object_distance_ratio")
 _USUAL_SHARE = 0.05
 _CHUNK_ROWS = 512
 
@@ -67,24 +70,28 @@ def measure_copying(
     """`picture_copy_share picture_distance_ratio object_copy_share object_distance_ratio`, and the nearest pairs of
     pictures.
 
-    A level without a print on any of the three sides gives measurements without a value.
+    A level without a print on any of the three sides is left out. Where the median held-out picture, or object, is
+    nearer to a training one than MIN_USUAL_DISTANCE, nothing is measured at either level, and there are no pairs.
     """
+    usual_pictures = _usual(held_out.pictures, train.pictures)
+    usual_objects = _usual(held_out.objects, train.objects)
+    if any(len(usual) and np.median(usual) < MIN_USUAL_DISTANCE for usual in (usual_pictures, usual_objects)):
+        why = "held-out photographs are training photographs over again"
+        return [Measurement(name, None, n=len(held_out.ids), why=why) for name in _NAMES], ()
     picks = _Picks(
         synthetic=halves(len(synthetic.ids), rounds=rounds, rng=rng),
         held_out=halves(len(held_out.ids), rounds=rounds, rng=rng),
     )
     measurements: list[Measurement] = []
     pairs: tuple[NearPair, ...] = ()
-    if len(synthetic.pictures) and len(train.pictures) and len(held_out.pictures):
+    if len(synthetic.pictures) and len(usual_pictures):
         near, index = nearest_prints(synthetic.pictures, train.pictures)
-        usual, _ = nearest_prints(held_out.pictures, train.pictures)
-        whole = _Level(near, np.arange(len(near)), usual, np.arange(len(usual)), picks)
+        whole = _Level(near, np.arange(len(near)), usual_pictures, np.arange(len(usual_pictures)), picks)
         measurements += whole.measurements("picture", lambda distances: copy_radius * float(np.median(distances)))
-        pairs = _nearest_pairs(synthetic.ids, train.ids, near / float(np.median(usual)), index)
-    if len(synthetic.objects) and len(train.objects) and len(held_out.objects):
+        pairs = _nearest_pairs(synthetic.ids, train.ids, near / float(np.median(usual_pictures)), index)
+    if len(synthetic.objects) and len(usual_objects):
         near, _ = nearest_prints(synthetic.objects, train.objects)
-        usual, _ = nearest_prints(held_out.objects, train.objects)
-        objects = _Level(near, synthetic.picture_of_object, usual, held_out.picture_of_object, picks)
+        objects = _Level(near, synthetic.picture_of_object, usual_objects, held_out.picture_of_object, picks)
         measurements += objects.measurements("object", lambda distances: float(np.quantile(distances, _USUAL_SHARE)))
     return measurements, pairs
 
@@ -106,6 +113,11 @@ def nearest_prints(prints: Tiles, others: Tiles) -> tuple[_Floats, _Indices]:
             index[rows] = np.where(value > correlation[rows], best, index[rows])
             correlation[rows] = np.maximum(value, correlation[rows])
     return np.sqrt(np.maximum(2 - 2 * correlation, 0.0)), index
+
+
+def _usual(held_out: Tiles, train: Tiles) -> _Floats:
+    """Distances of held-out prints to training ones; none where either side has none."""
+    return nearest_prints(held_out, train)[0] if len(held_out) and len(train) else np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,7 @@ class _Level:
 
 
 def _ratio(near: _Floats, usual: _Floats) -> float:
-    """NaN where held-out pictures are themselves in the training set: then nothing can be said about copies."""
+    """NaN where a round drew held-out pictures that are training pictures: then it says nothing about copies."""
     middle = float(np.median(usual))
     return float(np.median(near)) / middle if middle > 0 else float("nan")
 

@@ -11,6 +11,7 @@ before the run:
     detail      spectrum excess, dB                      blur and noise, which the feature networks do not see
     copy        picture and object copies (`copying.py`) training pictures over again
     layout      counts, classes, sizes, places, overlaps are objects where and as many as in real pictures
+    classes     classes without an object            is every class there (`rules.class_checks`)
     labels      agreement, errors, pictures left out     do the labels say what is there (`claims.py`)
     utility     gain of a detector in paired runs        measured by a stage of its own, or reported as not measured
     recall      reported only: a perfect generator's recall is far below 1 and says little (arXiv 2505.22450)
@@ -35,13 +36,14 @@ import numpy as np
 
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
-from edgewright.gates.claims import measure_claimed_layouts, measure_labels
+from edgewright.gates.claims import count_classes, measure_claimed_layouts, measure_labels
 from edgewright.gates.copying import measure_copying
-from edgewright.gates.evidence import NOT_MEASURED, DataEvidence, Measurement, NearPair
+from edgewright.gates.evidence import NOT_MEASURED, ClassCount, DataEvidence, Measurement, NearPair
 from edgewright.gates.extractors import open_extractors
 from edgewright.gates.features import FeatureExtractor, embedding_digest, fit_space
 from edgewright.gates.likeness import Rounds, TileFeatures, measure_likeness
-from edgewright.gates.look import Everything, Sets, look_at_all, problem_of
+from edgewright.gates.literal import LITERAL_RESIZE, drawn_rows, measure_literal
+from edgewright.gates.look import Everything, Sets, alike_problem, look_at_all, problem_of
 from edgewright.gates.modes import PICTURE_DIMENSIONS, measure_modes
 from edgewright.gates.rules import checks_of
 from edgewright.gates.spectrum import measure_spectrum, radial_spectrum_db
@@ -77,7 +79,14 @@ def measure_data(
     """
     synthetic.check_classes(real.classes)
     sets = Sets.of(real, synthetic, config, rng=np.random.default_rng([seed, 0]))
-    evidence = DataEvidence(len(sets.train), len(sets.held_out), len(sets.synthetic), seed=seed, utility=utility)
+    evidence = DataEvidence(
+        len(sets.train),
+        len(sets.held_out),
+        len(sets.synthetic),
+        seed=seed,
+        utility=utility,
+        classes=_count_classes(real, synthetic),
+    )
     labels = _measure_labels(synthetic, config, seed=seed)
     problem = problem_of(sets, config)
     if problem:
@@ -85,6 +94,9 @@ def measure_data(
     _use_threads(threads)
     scale = Scale.of(sets.synthetic)
     looked = look_at_all(sets, real, synthetic, config, scale=scale, seed=seed, on_progress=on_progress)
+    problem = alike_problem(looked)
+    if problem:
+        return replace(evidence, problem=problem, measurements=labels)
     try:
         extractors = open_extractors(config, looked.train.tiles, seed=seed, on_progress=on_progress)
         evidence = _described(evidence, config, extractors, n_matched=sets.n_matched, scale=scale)
@@ -95,9 +107,39 @@ def measure_data(
             rng=np.random.default_rng([seed, 4]),
         )
         seen, nearest = _measure_pictures(evidence, looked, extractors, config, on_progress=on_progress)
+        evidence = replace(evidence, measurements=(*seen, *layouts, *labels), nearest=nearest)
+        if config.features != "inception":
+            return evidence
+        return with_literal(evidence, real, synthetic, config, extractors[0], on_progress=on_progress)
     except InputError as error:
         return replace(evidence, problem=str(error), measurements=labels)
-    return replace(evidence, measurements=(*seen, *layouts, *labels), nearest=nearest)
+
+
+def with_literal(
+    evidence: DataEvidence,
+    real: Dataset,
+    synthetic: Dataset,
+    config: GateDataConfig,
+    extractor: FeatureExtractor,
+    *,
+    on_progress: OnProgress,
+) -> DataEvidence:
+    """With FID and recall of all usable synthetic pictures against all of real `val`, up to `max_fid_images` a side."""
+    rng = np.random.default_rng([evidence.seed, 8])
+    made, held_out = (
+        (dataset, drawn_rows(rows, limit=config.max_fid_images, rng=rng))
+        for dataset, rows in (
+            (synthetic, synthetic.select(origin="synthetic")),
+            (real, real.select(split="val", origin="real")),
+        )
+    )
+    found = measure_literal(made, held_out, extractor, rng=rng, on_progress=on_progress)
+    return replace(
+        evidence,
+        measurements=(*evidence.measurements, *found.measurements),
+        fid_width=found.width,
+        fid_resize_path=LITERAL_RESIZE,
+    )
 
 
 def decide_data(evidence: DataEvidence, config: GateDataConfig) -> Verdict:
@@ -140,6 +182,12 @@ def _described(
     )
 
 
+def _count_classes(real: Dataset, synthetic: Dataset) -> tuple[ClassCount, ...]:
+    return count_classes(
+        synthetic.select(origin="synthetic"), real.select(origin="real", labeled=True), classes=real.classes
+    )
+
+
 def _measure_labels(synthetic: Dataset, config: GateDataConfig, *, seed: int) -> tuple[Measurement, ...]:
     """Of all that the labeler judged: where it left everything out, that is all there is to say."""
     judged = [row for row in synthetic.rows if row.origin == "synthetic"]
@@ -173,10 +221,8 @@ def _measure_pictures(
         on_space=lambda done: on_progress(done, total, "feature spaces compared"),
     )
     squares = (looked.synthetic.pictures[:n], looked.train.pictures[:n], looked.held_out.pictures)
-    whole = _embed(squares, extractors)
     modes = measure_modes(
-        [_project(space, dimensions=PICTURE_DIMENSIONS) for space in whole],
-        whole,
+        [_project(space, dimensions=PICTURE_DIMENSIONS) for space in _embed(squares, extractors)],
         rounds,
         k=config.neighbors,
         n=stated_n,

@@ -31,6 +31,7 @@ class Measurement:
         n: pictures that the estimate rests on: the smaller of the two sides.
         baseline: the same statistic of real training pictures, at the same n.
         by_seed: the estimate in each feature space.
+        why: why there is no value, where that is known.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Measurement:
     n: int = 0
     baseline: float | None = None
     by_seed: tuple[float | None, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,20 @@ class NearPair:
 
 
 @dataclass(frozen=True)
+class ClassCount:
+    """How many counting objects of one class the labeled real `train` and `val` and the synthetic pictures hold."""
+
+    name: str
+    n_train: int
+    n_held_out: int
+    n_synthetic: int
+
+    @property
+    def n_real(self) -> int:
+        return self.n_train + self.n_held_out
+
+
+@dataclass(frozen=True)
 class DataEvidence:
     """Law: `DataEvidence.from_json(e.to_json()) == e`.
 
@@ -64,6 +80,9 @@ class DataEvidence:
         n_matched: pictures a side in the comparisons that depend on n.
         scale_px, resize_path: the longer side and the filter path at which everything was compared.
         dimensions: width of the feature vectors.
+        fid_width: features a picture of the literal rule; 0 where it was not measured.
+        fid_resize_path: of the literal rule's pictures.
+        classes: objects by class; empty where they were not counted.
         embedding_digest: of all feature spaces; equal digests make two verdicts comparable.
         nearest: the most copy-like pairs of whole pictures, nearest first.
         utility: what paired detector runs said, or why there were none.
@@ -84,6 +103,9 @@ class DataEvidence:
     feature_kind: str = ""
     embedding_digest: str = ""
     resize_path: str = ""
+    fid_width: int = 0
+    fid_resize_path: str = ""
+    classes: tuple[ClassCount, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     nearest: tuple[NearPair, ...] = ()
     utility: UtilityEvidence = NOT_MEASURED
@@ -94,13 +116,14 @@ class DataEvidence:
         return next((found for found in self.measurements if found.name == name), Measurement(name, None))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "utility": self.utility.to_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> DataEvidence:
         measurements = tuple(Measurement(**{**one, "by_seed": tuple(one["by_seed"])}) for one in value["measurements"])
         nearest = tuple(NearPair(**pair) for pair in value["nearest"])
         read = {**value, "measurements": measurements, "nearest": nearest}
+        read["classes"] = tuple(ClassCount(**one) for one in value.get("classes", ()))
         if "utility" in value:  # evidence of older runs has none
             read["utility"] = UtilityEvidence.from_json(value["utility"])
         return cls(**read)

@@ -24,6 +24,8 @@ from edgewright.recipe import GateDataConfig
 from edgewright.runtime.boxes import Boxes, Image
 
 PICTURE_TILES = 1.5
+MIN_SPREAD = 0.5
+"""Gray levels: what rounding to 8 bits alone may do to a pixel."""
 _MAX_OBJECTS = 16
 _REPORT_EVERY = 16
 
@@ -63,6 +65,30 @@ def problem_of(sets: Sets, config: GateDataConfig) -> str:
         if len({row.sha256 for row in rows}) == 1:
             return f"all {len(rows)} {name} images are the same picture"
     return ""
+
+
+def alike_problem(everything: Everything) -> str:
+    """Why pictures that are not the same bytes are the same picture all the same; empty where they differ.
+
+    Photographs of one still scene, or one picture with a pixel changed, differ by noise: there is no distribution to
+    compare. What counts is the mean over all pixels of the standard deviation over the pictures.
+    """
+    named = (
+        ("synthetic", everything.synthetic),
+        ("real train", everything.train),
+        ("held-out real (val)", everything.held_out),
+    )
+    for name, looked in named:
+        found = spread_of(looked.pictures)
+        if found < MIN_SPREAD:
+            levels = f"they differ by {found:.2g} gray levels a pixel, >= {MIN_SPREAD:g} are needed"
+            return f"the {len(looked.pictures)} {name} images are all alike: {levels}"
+    return ""
+
+
+def spread_of(pictures: Tiles) -> float:
+    """(N, S, S, 3) => gray levels: the mean over the pixels of their standard deviation over the pictures."""
+    return float(np.mean([pictures[:, y].std(axis=0, dtype=np.float64) for y in range(pictures.shape[1])]))
 
 
 @dataclass(frozen=True)

@@ -74,13 +74,6 @@ def pairwise_distances(a: Features, b: Features) -> Matrix:
     return np.concatenate([block for _, block in _distance_blocks(a, b)])
 
 
-def nearest_distances(a: Features, b: Features) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """For each row of `a`: the distance to its nearest row of `b`, and which row that is."""
-    require_sets(a, b, at_least=1)
-    index = np.concatenate([block.argmin(axis=1) for _, block in _distance_blocks(a, b)])
-    return np.linalg.norm(a - b[index], axis=1), index.astype(np.int64)
-
-
 def neighbor_radii(within: Matrix, *, k: int) -> npt.NDArray[np.float64]:
     """Distance of each sample to its k-th nearest *other* sample of the same set, from the set's own distances (N,
     N)."""

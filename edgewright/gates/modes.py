@@ -1,11 +1,11 @@
-"""Whole pictures in feature space: is every kind of real picture there, and the literal figures FID and recall.
+"""Whole pictures in feature space: is every kind of real picture there?
 
 Decides what tiles cannot show. A tile of a dark and of a bright scene may look alike, and k-nearest-neighbor balls
 around few tiles reach across modes; a picture's own descriptor tells scenes apart. Coverage is taken with as many
 synthetic as held-out pictures: the more fakes there are, the more balls they hit by chance (Naeem et al. 2020, arXiv
 2002.09797, figure 4). S, T and H as in `likeness.py`.
 
-    measurements = measure_modes(spaces, raw, rounds, k=5, n=40, rng=rng)
+    measurements = measure_modes(spaces, rounds, k=5, n=40, rng=rng)
 """
 
 from __future__ import annotations
@@ -19,19 +19,11 @@ import numpy.typing as npt
 from edgewright.gates.clipped import authenticity, clipped_coverage, clipped_density, realism
 from edgewright.gates.evidence import Measurement, measured
 from edgewright.gates.likeness import Rounds, TileFeatures
-from edgewright.gates.metrics import (
-    Features,
-    frechet_distance,
-    neighbor_radii,
-    neighbor_scores,
-    pairwise_distances,
-)
-from edgewright.gates.resample import Indices, halves, ratio_interval, shift_interval
+from edgewright.gates.metrics import Features, neighbor_radii, pairwise_distances
+from edgewright.gates.resample import Indices, ratio_interval, shift_interval
 
 PICTURE_DIMENSIONS = 4
 """Of a picture's descriptor: with 40 held-out pictures, balls in more dimensions reach from mode to mode."""
-RECALL_NEIGHBORS = 3
-"""k of the improved recall in its paper (Kynkäänniemi et al. 2019, arXiv 1904.06991)."""
 _DRAWS = 8
 _REPORTED = ("clipped_coverage", "clipped_density", "realism", "authenticity")
 _Values = npt.NDArray[np.float64]
@@ -39,7 +31,6 @@ _Values = npt.NDArray[np.float64]
 
 def measure_modes(
     spaces: Sequence[TileFeatures],
-    raw: Sequence[TileFeatures],
     rounds: Rounds,
     *,
     k: int,
@@ -47,16 +38,14 @@ def measure_modes(
     rng: np.random.Generator,
 ) -> list[Measurement]:
     """`picture_coverage_ratio`, then `clipped_coverage clipped_density realism authenticity` with the same number of
-    real T beside them, then `fid recall`.
+    real T beside them.
 
     Args:
         spaces: one row a picture in the projected spaces, S and T of equal length.
-        raw: the same before projection, as the literal FID wants them.
         n: pictures stated with the ratio.
     """
     found = [_coverage(spaces, rounds, k=k, n=n, rng=rng)]
-    found += [_reported(name, spaces, rounds, k=k) for name in _REPORTED]
-    return found + _literal(raw, rng=rng)
+    return found + [_reported(name, spaces, rounds, k=k) for name in _REPORTED]
 
 
 def picture_coverage(fake: Features, real: Features, *, m: int, k: int, rng: np.random.Generator) -> float:
@@ -147,31 +136,3 @@ def _reported(name: str, spaces: Sequence[TileFeatures], rounds: Rounds, *, k: i
     interval = shift_interval(value, np.median(np.array(drawn), axis=0))
     size = min(len(spaces[0].synthetic), len(spaces[0].held_out))
     return measured(name, value, interval=interval, n=size, baseline=float(np.median(usual)), by_seed=values)
-
-
-def _literal(raw: Sequence[TileFeatures], *, rng: np.random.Generator) -> list[Measurement]:
-    """FID and recall of S against H in the first declared space, as their papers define them: no ratio, no
-    projection."""
-    space = raw[0]
-    n = min(len(space.synthetic), len(space.held_out))
-    fid = frechet_distance(space.synthetic, space.held_out)
-    usual = frechet_distance(space.train, space.held_out)
-    spread = [_half_fid(space, rng=rng) for _ in range(_DRAWS)]
-    distances = [
-        pairwise_distances(space.held_out, space.held_out),
-        pairwise_distances(space.synthetic, space.synthetic),
-        pairwise_distances(space.held_out, space.synthetic),
-    ]
-    k = min(RECALL_NEIGHBORS, n - 1)
-    recall = neighbor_scores(distances[0], distances[1], distances[2], k=k).recall
-    half = 1.645 * float(np.sqrt(max(recall * (1 - recall), 0.0) / n))
-    return [
-        measured("fid", fid, interval=shift_interval(fid, np.array(spread)), n=n, baseline=usual),
-        measured("recall", recall, interval=(max(0.0, recall - half), min(1.0, recall + half)), n=n, baseline=0.0),
-    ]
-
-
-def _half_fid(space: TileFeatures, *, rng: np.random.Generator) -> float:
-    fake = halves(len(space.synthetic), rounds=1, rng=rng)[0]
-    real = halves(len(space.held_out), rounds=1, rng=rng)[0]
-    return frechet_distance(space.synthetic[fake], space.held_out[real])

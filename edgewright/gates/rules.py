@@ -1,19 +1,21 @@
 """The data gate's two rule sets: evidence in, checks out. Pure.
 
 Decides which measurement is held against which recipe field. `default` is ours; `fid_recall` is the literal FID < 30
-and recall > 0.85, evaluated on every run and deciding only where the recipe chooses it. It is not evaluable outside of
-Inception's space, in which alone 30 means anything, and under MIN_FID_IMAGES pictures a side.
+and recall > 0.85, printed on every run and deciding only where the recipe chooses it. It is not evaluable outside of
+Inception's space, in which alone 30 means anything, and under as many pictures a side as a picture has features
+(2,048). Where nothing could be measured, both rule sets say why.
 
     checks = checks_of(evidence, config)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgewright.gates.claims import LAYOUT_STATISTICS
-from edgewright.gates.evidence import DataEvidence, Measurement
-from edgewright.gates.thresholds import MAX_FID, MIN_FID_IMAGES, MIN_RECALL
+from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
+from edgewright.gates.thresholds import MAX_FID, MAX_MISS_CHANCE, MIN_RECALL
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Check, Outcome, compare
 from edgewright.recipe import GateDataConfig
@@ -54,16 +56,62 @@ _RULES = (
 
 
 def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
-    """Both rule sets; the one that the recipe did not choose is reported only."""
-    if evidence.problem:
-        measured = [rule for rule in _RULES if evidence.measurement(rule.measurement).value is not None]
-        return [*(_check(rule, evidence, config) for rule in measured), _problem(evidence, config)]
-    utility = [utility_check(evidence.utility, config), *class_gain_checks(evidence.utility)]
-    default = [*(_check(rule, evidence, config) for rule in _RULES), *utility]
-    literal = _fid_recall(evidence)
+    """Both rule sets; the one that the recipe did not choose is reported only. A problem decides under either."""
+    default, literal = _default(evidence, config), _fid_recall(evidence)
     if config.rule == "fid_recall":
-        return [*literal, *(replace(check, decides=False) for check in default)]
-    return [*default, *(replace(check, decides=False) for check in literal)]
+        chosen, other = literal, default
+    else:
+        chosen, other = default, literal
+    problem = [_problem(evidence, config)] if evidence.problem else []
+    return [*chosen, *problem, *(replace(check, decides=False) for check in other)]
+
+
+def _default(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
+    """Where there was a problem, of the measured statistics alone: the problem says the rest."""
+    rules = [
+        rule for rule in _RULES if not evidence.problem or evidence.measurement(rule.measurement).value is not None
+    ]
+    return [
+        *(_check(rule, evidence, config) for rule in rules),
+        *class_checks(evidence.classes),
+        utility_check(evidence.utility, config),
+        *class_gain_checks(evidence.utility),
+    ]
+
+
+def class_checks(classes: Sequence[ClassCount]) -> list[Check]:
+    """`absent classes`, and a check for each class that has objects in `train` and none in `val`.
+
+    A class that real `train` or `val` hold and no synthetic picture does refuses: the distances of layouts do not see a
+    rare class. Unless it is so rare that a perfect generator would miss it with a chance above MAX_MISS_CHANCE:
+    `(1 - p)^n`, p its share of the real objects and n the synthetic objects, taken as independent; then it is not
+    evaluable. Of a class that the held-out photographs lack nothing was measured, whatever is claimed: not evaluable.
+    """
+    return [_absent(classes), *(_not_held_out(one) for one in classes if one.n_train and not one.n_held_out)]
+
+
+def _absent(classes: Sequence[ClassCount]) -> Check:
+    name = "absent classes"
+    n_made, n_real = sum(one.n_synthetic for one in classes), sum(one.n_real for one in classes)
+    chances = {one.name: (1 - one.n_real / n_real) ** n_made for one in classes if one.n_real and not one.n_synthetic}
+    absent = [missing for missing, chance in chances.items() if chance <= MAX_MISS_CHANCE]
+    undecided = bool(chances) or not n_real
+    value = None if undecided and not absent else float(len(absent))
+    check = compare(name, value, n=n_made, set_at="", at_most=0.0)
+    if not chances:
+        return check
+    told = ", ".join(
+        f"{missing} (a perfect generator misses it with chance {chances[missing]:.2g})" for missing in chances
+    )
+    verb = "refused" if absent else f"not evaluable, a chance above {MAX_MISS_CHANCE:g} may be one"
+    return replace(check, sentence=f"{name}: {told} among {n_made} synthetic objects: {verb}")
+
+
+def _not_held_out(one: ClassCount) -> Check:
+    name = f"{one.name}, held out"
+    told = f"{one.n_train} objects in train, none in the held-out photographs, so nothing measured there speaks of them"
+    check = compare(name, None, n=0, set_at="")
+    return replace(check, sentence=f"{name}: {told}: label more photographs, or divide them by another seed")
 
 
 def utility_check(utility: UtilityEvidence, config: GateDataConfig) -> Check:
@@ -105,6 +153,11 @@ def _problem(evidence: DataEvidence, config: GateDataConfig) -> Check:
 
 def _check(rule: _Rule, evidence: DataEvidence, config: GateDataConfig) -> Check:
     found = evidence.measurement(rule.measurement)
+    check = _compared(rule, found, config)
+    return replace(check, sentence=f"{check.name}: could not be measured ({found.why})") if found.why else check
+
+
+def _compared(rule: _Rule, found: Measurement, config: GateDataConfig) -> Check:
     threshold = float(getattr(config, rule.field)) if rule.field else None
     return compare(
         rule.measurement.replace("_db", ", dB").replace("_", " "),
@@ -141,11 +194,24 @@ def _literal(
         high=found.high,
         at_most=at_most,
         at_least=at_least,
-        min_n=MIN_FID_IMAGES,
         set_at="gate_data.rule",
     )
-    if evidence.feature_kind == "inception" or found.value is None:
+    why = _why_not_literal(found, evidence)
+    if not why:
         return check
-    reason = f"the space is {evidence.feature_kind or 'unknown'}, and the rule is about Inception's"
-    sentence = f"{name} is {found.value:.4g} on n = {found.n}, not evaluable: {reason}"
-    return replace(check, outcome=Outcome.NOT_EVALUABLE, sentence=sentence)
+    number = "" if check.value is None else f"{check.value:.4g} on n = {check.n}, "
+    return replace(check, outcome=Outcome.NOT_EVALUABLE, sentence=f"{name}: {number}not evaluable: {why}")
+
+
+def _why_not_literal(found: Measurement, evidence: DataEvidence) -> str:
+    """What is missing, and which field to set; empty where the rule can be evaluated."""
+    if evidence.problem:
+        return evidence.problem
+    if evidence.feature_kind != "inception" or not evidence.fid_width:
+        kind = evidence.feature_kind or "unknown"
+        needed = "set gate_data.features=inception and gate_data.features_weights=FILE"
+        return f"the feature space is {kind}, and the rule is about Inception's: {needed}"
+    if found.n < evidence.fid_width:
+        more = "more photographs in val (ingest.val_share), more pictures (generate.images)"
+        return f"{evidence.fid_width} pictures a side are needed, as many as a picture has features: {more}"
+    return ""

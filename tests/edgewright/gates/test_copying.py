@@ -112,18 +112,30 @@ def test_nearest_pairs_come_first_and_are_named() -> None:
     ],
 )
 def test_a_level_without_objects_has_no_value(missing: str, measured: bool) -> None:
-    objects = scenes(12, seed=1, side=16)
     sets = {
-        name: prints(scenes(6, seed=seed), NO_OBJECTS if name == missing else objects)
+        name: prints(scenes(6, seed=seed), NO_OBJECTS if name == missing else scenes(12, seed=10 + seed, side=16))
         for seed, name in enumerate(("synthetic", "train", "held_out"))
     }
     assert ("object_copy_share" in measure(sets["synthetic"], sets["train"], sets["held_out"])) == measured
 
 
 def test_held_out_pictures_that_are_training_pictures_say_nothing() -> None:
+    """Re-coded by a gray level: a distance that is nearly 0, by which every ratio would be huge or infinite."""
     train = scenes(10, seed=0)
-    found = measure(prints(scenes(8, seed=1)), prints(train), prints(train[:6]))
-    assert found["picture_distance_ratio"].value is None or found["picture_distance_ratio"].value > 100
+    again = np.clip(train[:6].astype(int) + 1, 0, 255).astype(np.uint8)
+    objects = scenes(12, seed=1, side=16)
+    for held_out in (train[:6], again):
+        found, pairs = measure_copying(
+            prints(scenes(8, seed=1), objects),
+            prints(train, scenes(12, seed=2, side=16)),
+            prints(held_out, scenes(12, seed=3, side=16)),
+            copy_radius=0.1,
+            rounds=20,
+            rng=np.random.default_rng(0),
+        )
+        assert [(one.value, one.low, one.baseline) for one in found] == [(None, None, None)] * 4
+        assert all("training photographs over again" in one.why for one in found)
+        assert pairs == ()
 
 
 def test_flat_prints_are_near_to_nothing() -> None:

@@ -18,16 +18,18 @@ from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.gates.claims import LAYOUT_STATISTICS
 from edgewright.gates.controls import Scene, blurred, noisy, one_mode
-from edgewright.gates.data_gate import decide_data, measure_data
-from edgewright.gates.evidence import DataEvidence, Measurement
+from edgewright.gates.data_gate import decide_data, measure_data, with_literal
+from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
+from edgewright.gates.metrics import Features
 from edgewright.gates.thresholds import THRESHOLDS, threshold_table
+from edgewright.gates.tiles import Tiles
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.progress import silent
 from edgewright.recipe import GateDataConfig, IngestConfig
 from edgewright.runtime.boxes import Image
 
-CONFIG = GateDataConfig(feature_seeds=2, feature_px=32, tiles_per_image=3, bootstraps=20)
+CONFIG = GateDataConfig(feature_px=32, tiles_per_image=3, bootstraps=20)
 
 
 AGREED = {"agreement": 0.8, "judged": 4.0, "missed": 0.0, "phantom": 0.0}
@@ -121,8 +123,9 @@ def test_fresh_pictures_are_admitted(real: Dataset, publish: Publish) -> None:
     verdict = decide_data(evidence, CONFIG)
     assert (verdict.outcome, verdict.decision) == (Outcome.PASS, "admitted"), verdict.reasons
     assert (evidence.n_train, evidence.n_held_out, evidence.n_synthetic, evidence.n_matched) == (60, 40, 60, 60)
-    assert all(check.n >= 12 and check.low is not None for check in verdict.checks if check.decides)
-    assert DataEvidence.from_json(json.loads(json.dumps(evidence.to_json()))) == evidence
+    counted = [check for check in verdict.checks if check.decides and check.name != "absent classes"]
+    assert all(check.n >= 12 and check.low is not None for check in counted)
+    assert DataEvidence.from_json(json.loads(json.dumps(evidence.to_json(), allow_nan=False))) == evidence
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
     assert all(done <= total for done, total, _ in reports)
     assert measure_data(real, synthetic, CONFIG, seed=0, threads=1, on_progress=silent) == evidence
@@ -299,6 +302,8 @@ def evidence_of(**changes: tuple[float | None, ...]) -> DataEvidence:
         n_held_out=40,
         n_synthetic=160,
         measurements=tuple(Measurement(name, *three, n=40) for name, three in numbers.items()),
+        classes=(ClassCount("disc", 600, 160, 640),),
+        fid_width=2048,
     )
 
 
@@ -422,15 +427,155 @@ def test_the_literal_rule_decides_where_it_is_chosen(
     assert all(check.value is not None for check in literal)
 
 
+@pytest.mark.parametrize("rule", ["default", "fid_recall"])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"feature_kind": "random"}, "set gate_data.features=inception and gate_data.features_weights=FILE"),
+        ({"feature_kind": "inception"}, "2048 pictures a side are needed"),
+        ({"feature_kind": "inception", "fid_width": 0}, "the rule is about Inception's"),
+        ({"problem": "11 synthetic images, 12 are needed"}, "11 synthetic images, 12 are needed"),
+    ],
+)
+def test_the_literal_rule_is_told_on_every_run(rule: str, change: dict[str, Any], why: str) -> None:
+    verdict = decide_data(replace(evidence_of(), **change), GateDataConfig.model_validate({"rule": rule}))
+    literal = [check for check in verdict.checks if check.name.startswith("fid_recall")]
+    assert [check.outcome for check in literal] == [Outcome.NOT_EVALUABLE] * 2
+    assert all(why in check.sentence and check.decides == (rule == "fid_recall") for check in literal)
+
+
+def test_under_the_literal_rule_a_problem_leaves_the_other_rule_without_a_say() -> None:
+    """Labels that would refuse, and a set that nothing could be measured of."""
+    evidence = replace(evidence_of(label_agreement=(0.1, 0.05, 0.15)), problem="0 synthetic images")
+    assert decide_data(evidence, GateDataConfig()).outcome is Outcome.REFUSE
+    verdict = decide_data(evidence, GateDataConfig(rule="fid_recall"))
+    assert verdict.outcome is Outcome.NOT_EVALUABLE
+    assert {check.name for check in verdict.checks if check.decides} == {
+        "fid_recall: FID",
+        "fid_recall: recall",
+        "evidence",
+    }
+
+
+class _Means:
+    """Sixteen features: mean light of the cells of a 4 × 4 grid."""
+
+    digest = "means"
+
+    def __call__(self, tiles: Tiles) -> Features:
+        side = tiles.shape[1] // 4
+        cells = tiles[:, : 4 * side, : 4 * side].reshape(len(tiles), 4, side, 4, side, 3)
+        return np.asarray(cells.mean(axis=(2, 4, 5), dtype=np.float64).reshape(len(tiles), 16) / 16)
+
+
+@pytest.mark.parametrize(
+    ("made", "outcome", "n"),
+    [
+        (changed(scenes(40, seed=1), lambda image: noisy(image, sd=2, rng=np.random.default_rng(0))), Outcome.PASS, 40),
+        (scenes(10, seed=3), Outcome.NOT_EVALUABLE, 10),  # fewer than features
+        ([Scene(np.minimum(member.image, 90), member.labels) for member in scenes(60, seed=3)], Outcome.REFUSE, 40),
+    ],
+)
+def test_the_literal_rule_is_reached_with_enough_pictures(
+    real: Dataset, publish: Publish, made: list[Scene], outcome: Outcome, n: int
+) -> None:
+    """Pictures to verdict, through a space of 16 features that stands in for Inception's 2,048."""
+    synthetic, config = publish({"train": made}, origin="synthetic"), GateDataConfig(rule="fid_recall")
+    evidence = replace(evidence_of(fid=(None, None, None), recall=(None, None, None)), feature_kind="inception")
+    kept = tuple(one for one in evidence.measurements if one.name not in ("fid", "recall"))
+    evidence = replace(evidence, measurements=kept, fid_width=0)
+    found = with_literal(evidence, real, synthetic, config, _Means(), on_progress=silent)
+    assert (found.fid_width, found.measurement("fid").n) == (16, n)
+    verdict = decide_data(found, config)
+    assert verdict.outcome is outcome, verdict.reasons
+
+
+def test_all_pictures_are_looked_at_by_the_literal_rule(real: Dataset, publish: Publish) -> None:
+    """Not the `max_images` of the other checks; and no training picture."""
+    synthetic = publish({"train": scenes(70, seed=3)}, origin="synthetic")
+    reports: list[tuple[int, int, str]] = []
+    config = GateDataConfig(max_images=12)
+    with_literal(evidence_of(), real, synthetic, config, _Means(), on_progress=lambda *report: reports.append(report))
+    assert reports[-1][:2] == (110, 110)
+
+
+COUNTS = (ClassCount("disc", 600, 160, 640), ClassCount("ring", 30, 10, 33))
+
+
+@pytest.mark.parametrize(
+    ("rare", "outcome", "said"),
+    [
+        (ClassCount("ring", 30, 10, 33), Outcome.PASS, "absent classes is 0"),
+        (ClassCount("ring", 30, 10, 0), Outcome.REFUSE, "ring (a perfect generator misses it"),
+        (
+            ClassCount("ring", 1, 1, 0),
+            Outcome.NOT_EVALUABLE,
+            "may be one",
+        ),  # 2 of 762: missed by chance in 19 % of cases
+        (ClassCount("ring", 0, 0, 0), Outcome.PASS, "absent classes is 0"),  # nor is it in the real ones
+        (ClassCount("ring", 30, 0, 33), Outcome.NOT_EVALUABLE, "none in the held-out photographs"),
+    ],
+)
+def test_a_class_that_is_missing(rare: ClassCount, outcome: Outcome, said: str) -> None:
+    verdict = decide_data(replace(evidence_of(), classes=(COUNTS[0], rare)), GateDataConfig())
+    assert verdict.outcome is outcome
+    assert any(said in check.sentence for check in verdict.checks if check.decides)
+
+
+def test_classes_that_were_not_counted_are_not_admitted() -> None:
+    assert decide_data(replace(evidence_of(), classes=()), GateDataConfig()).outcome is Outcome.NOT_EVALUABLE
+
+
+def test_a_rare_class_that_no_synthetic_picture_shows_is_refused(publish: Publish) -> None:
+    """Every third picture has an object of it, and S calls them all by the other name."""
+    classes = ("disc", "ring")
+
+    def with_rings(members: Sequence[Scene]) -> list[Scene]:
+        return [
+            replace(m, labels=(*m.labels[:-1], replace(m.labels[-1], class_id=int(index % 3 == 0))))
+            for index, m in enumerate(members)
+        ]
+
+    real = publish({"train": with_rings(TRAIN), "val": with_rings(scenes(40, seed=1))}, origin="real", classes=classes)
+    counts = {}
+    for name, members in (("all", with_rings(FRESH)), ("one", FRESH)):
+        synthetic = publish({"train": members}, origin="synthetic", classes=classes)
+        evidence = measure_data(real, synthetic, CONFIG, seed=0, threads=1, on_progress=silent)
+        verdict = decide_data(evidence, CONFIG)
+        counts[name] = {one.name: one.n_synthetic for one in evidence.classes}
+        assert outcomes(verdict)["absent classes"] is (Outcome.REFUSE if name == "one" else Outcome.PASS)
+    assert (counts["one"]["ring"], counts["all"]["ring"]) == (0, 20)
+
+
+@pytest.mark.parametrize("which", ["synthetic", "train", "val"])
+def test_pictures_that_differ_by_a_pixel_are_all_alike(publish: Publish, which: str) -> None:
+    def nearly_one(n: int) -> list[Scene]:
+        found = []
+        for index in range(n):
+            image = FRESH[0].image.copy()
+            image[index, index] = 255
+            found.append(replace(FRESH[0], image=image))
+        return found
+
+    parts = {"train": TRAIN, "val": scenes(40, seed=1), "synthetic": FRESH} | {which: nearly_one(40)}
+    real = publish({"train": parts["train"], "val": parts["val"]}, origin="real")
+    verdict = judged(real, publish({"train": parts["synthetic"]}, origin="synthetic"))
+    assert verdict.outcome is Outcome.NOT_EVALUABLE
+    assert "are all alike" in verdict.sentence
+
+
 def test_evidence_of_older_runs_is_still_read() -> None:
     old = evidence_of().to_json()
-    del old["utility"]
-    assert DataEvidence.from_json(old) == evidence_of()
+    for name in ("utility", "classes", "fid_width"):
+        del old[name]
+    read = DataEvidence.from_json(old)
+    assert read == replace(evidence_of(), classes=(), fid_width=0)
+    assert decide_data(read, GateDataConfig()).outcome is Outcome.NOT_EVALUABLE
 
 
 def test_the_recipes_defaults_are_the_thresholds_of_the_table() -> None:
     defaults = GateDataConfig()
-    fields = [each for each in THRESHOLDS if not each.field.startswith("fid_recall")]
+    fields = [each for each in THRESHOLDS if not each.field.startswith(("fid_recall", "absent classes"))]
     assert {each.field: getattr(defaults, each.field) for each in fields} == {each.field: each.value for each in fields}
     checked = {check.set_at.removeprefix("gate_data.") for check in decide_data(evidence_of(), defaults).checks}
     assert checked - {"", "rule"} <= {each.field for each in fields}

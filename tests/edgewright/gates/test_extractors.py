@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgewright.errors import InputError
+from edgewright.errors import InputError, RecipeError
 from edgewright.gates.dinov2 import open_dinov2
 from edgewright.gates.extractors import open_extractors
 from edgewright.gates.self_supervised import train_extractor, vicreg_loss
 from edgewright.gates.tiles import Tiles
 from edgewright.progress import silent
-from edgewright.recipe import GateDataConfig
+from edgewright.recipe import GateDataConfig, resolve
 
 
 def tiles(n: int, *, seed: int = 0, side: int = 32) -> Tiles:
@@ -185,3 +185,11 @@ def test_inception_gives_torch_fidelitys_2048_features(tmp_path: Path) -> None:
     np.testing.assert_array_equal(network(few), theirs)
     assert theirs.shape == (2, 2048)
     assert network.digest
+
+
+def test_a_random_space_alone_says_little() -> None:
+    with pytest.raises(RecipeError, match="features random needs feature_seeds >= 3, got 2"):
+        resolve("demo", overrides=["gate_data.feature_seeds=2"])
+    assert (
+        resolve("demo", overrides=["gate_data.feature_seeds=2", "gate_data.features=ssl"]).gate_data.feature_seeds == 2
+    )

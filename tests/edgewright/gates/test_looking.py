@@ -12,8 +12,9 @@ from edgewright.data.rows import Row
 from edgewright.errors import InputError
 from edgewright.gates.controls import blurred, noisy
 from edgewright.gates.features import embedding_digest, fit_space, random_extractor
+from edgewright.gates.likeness import Rounds
 from edgewright.gates.resample import halves, ratio_interval, shift_interval, tile_rows
-from edgewright.gates.spectrum import radial_spectrum_db, spectrum_gap_db
+from edgewright.gates.spectrum import measure_spectrum, radial_spectrum_db, spectrum_gap_db
 from edgewright.gates.tiles import Scale, centered_corners, cut_tiles, random_corners
 from edgewright.runtime.boxes import Boxes
 
@@ -105,6 +106,21 @@ def test_the_spectrum_sees_blur_and_noise_and_not_light() -> None:
     assert spectrum_gap_db(usual, radial_spectrum_db(np.stack([blurred(tile) for tile in smooth[12:]]))) > 5
     noise = np.stack([noisy(tile, sd=25, rng=rng) for tile in smooth[12:]])
     assert spectrum_gap_db(usual, radial_spectrum_db(noise)) > 5
+
+
+def test_the_excess_of_a_perfect_generator_is_the_same_for_any_number_of_pictures() -> None:
+    """Both gaps are of half-samples: neither has the advantage of more pictures."""
+    rng = np.random.default_rng(0)
+    found = []
+    for n in (40, 160):
+        sets = [rng.normal(0, 4, size=(n, 8)) for _ in range(3)]
+        rounds = Rounds.draw(n_matched=n, n_held_out=n, rounds=200, rng=rng)
+        one = measure_spectrum(*sets, rounds, tiles_per_image=1, n=n)
+        assert one.value is not None and one.low is not None and one.baseline is not None
+        assert one.value < 0
+        assert one.low < one.value
+        found.append(-one.value / one.baseline)
+    assert found[0] == pytest.approx(found[1], abs=0.25)
 
 
 @given(st.integers(2, 40), st.integers(0, 5))

@@ -14,7 +14,6 @@ from edgewright.gates.metrics import (
     Features,
     frechet_distance,
     kernel_distance,
-    nearest_distances,
     neighbor_radii,
     neighbor_scores,
     pairwise_distances,
@@ -112,7 +111,6 @@ def test_laws(sets: tuple[Features, Features]) -> None:
     assert kernel_distance(a, b) == pytest.approx(kernel_distance(b[::-1], a), rel=1e-6, abs=1e-3)
     expected = np.linalg.norm(a[:, None] - b[None], axis=2)
     np.testing.assert_allclose(pairwise_distances(a, b), expected, atol=1e-5)
-    np.testing.assert_allclose(nearest_distances(a, b)[0], expected.min(axis=1), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from edgewright.gates.verdict import Outcome
 from edgewright.progress import silent
 from edgewright.recipe import GateDataConfig
 
-CONFIG = GateDataConfig(feature_seeds=2, feature_px=32, tiles_per_image=3, bootstraps=20)
+CONFIG = GateDataConfig(feature_px=32, tiles_per_image=3, bootstraps=20)
 SIZE_WH = (96, 72)
 
 
