@@ -350,6 +350,14 @@ class Recipe(Section):
     flash: FlashConfig = FlashConfig()
 
 
+EXTERNAL_PATHS: dict[type[Section], tuple[str, ...]] = {
+    TrainGeneratorConfig: ("pipeline",),
+    TrainLabelerConfig: ("sam_weights", "teacher"),
+    GateDataConfig: ("features_weights",),
+    TrainDetectorConfig: ("model",),
+}
+"""Fields that may name a file or a folder: a result depends on what lies there, not on what it is called."""
+
 PRESET_NAMES = ("demo", "laptop", "workstation", "cluster")
 PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = {
     # field                          demo  laptop  workstation  cluster

@@ -14,7 +14,18 @@ from pathlib import Path
 
 from edgewright.artifacts import canonical_json, sha256_bytes
 
-_NUMERIC = ("numpy", "pillow", "torch", "torchvision", "ultralytics", "onnx", "onnxruntime", "opencv-python-headless")
+_NUMERIC = (
+    "numpy",
+    "pillow",
+    "torch",
+    "torchvision",
+    "ultralytics",
+    "onnx",
+    "onnxruntime",
+    "opencv-python-headless",
+    "diffusers",
+    "transformers",
+)
 
 
 @cache

@@ -5,7 +5,7 @@
             looks in the store, then runs `.fn` through the router
     .flow   a one-stage flow for a deployment (`tasks.label:label.flow`): looks in the store, then runs `.fn` here
 
-Decides the cache key: stage, config, input digests, seed, code digest. The store is the only cache; Prefect's is off.
+Decides the cache key: stage, config and the files it names, input digests, seed, code digest. The store is the only cache; Prefect's is off.
 Refuses to begin on a disk that is nearly full.
 
     @stage(pools=("gpu", "fpga"))
@@ -35,6 +35,7 @@ from edgewright.errors import ArtifactMissing, EdgewrightError, InputError
 from edgewright.progress import OnProgress
 from edgewright.recipe import Section
 from tasks.code import code_digest, library_versions
+from tasks.external import external_digests
 from tasks.router import ROUTERS, ran_on
 from tasks.session import Session, StageLink, current_session, session_open, stage_session
 from tasks.tracking import Child
@@ -181,6 +182,7 @@ class Stage:
                 {
                     "stage": self.name,
                     "config": config.model_dump(mode="json"),
+                    "external": external_digests(config),
                     "inputs": self.digests(inputs, session=session),
                     "seed": session.link.seed,
                     "code": code_digest(self.fn.__module__),

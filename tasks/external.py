@@ -1,0 +1,35 @@
+"""What a recipe's paths stand for: files and folders outside the store, by the digest of their bytes.
+
+Decides what of them is a part of a stage's cache key, so that other weights under an old name are never answered by old
+results. What does not exist here is left out: the stage that needs it says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgewright.artifacts import canonical_json, sha256_bytes, sha256_file
+from edgewright.errors import InputError
+from edgewright.recipe import EXTERNAL_PATHS, Section
+
+
+def external_digests(config: Section) -> dict[str, str]:
+    """Field => sha256 of the file that it names, or over all files of the folder.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    named = {
+        name: Path(getattr(config, name)) for name in EXTERNAL_PATHS.get(type(config), ()) if getattr(config, name)
+    }
+    return {name: _digest(path, field=name) for name, path in named.items() if path.exists()}
+
+
+def _digest(path: Path, *, field: str) -> str:
+    try:
+        if path.is_file():
+            return sha256_file(path)
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return sha256_bytes(canonical_json({file.relative_to(path).as_posix(): sha256_file(file) for file in files}))
+    except OSError as error:
+        raise InputError(f"what {field} names cannot be read", got=error.strerror, where=error.filename) from error

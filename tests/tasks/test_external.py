@@ -1,0 +1,90 @@
+"""Files that a recipe names: their bytes count, not their names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgewright.artifacts import LocalStore
+from edgewright.recipe import EXTERNAL_PATHS, GateDataConfig, Recipe, Section, TrainGeneratorConfig, TrainLabelerConfig
+from edgewright.settings import read_settings
+from tasks import code
+from tasks.external import external_digests
+from tasks.journal import Journal
+from tasks.session import Session, StageLink
+from tasks.stage import Stage
+from tasks.tracking import Tracker
+from tasks.train_generator import train_generator
+from tasks.train_labeler import train_labeler
+
+
+def key(stage: Stage, config: Section, folder: Path) -> str:
+    settings = read_settings({"EDGEWRIGHT_HOME": str(folder)})
+    session = Session(
+        settings=settings,
+        store=LocalStore(folder / "store"),
+        tracker=Tracker("", artifacts=folder),
+        journal=Journal(folder / "run.json"),
+        link=StageLink(project="toy"),
+    )
+    return stage.key(config, {}, session=session)
+
+
+def test_other_bytes_under_the_same_name_are_another_key(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    config = TrainLabelerConfig(teacher=str(weights))
+    absent = key(train_labeler, config, tmp_path)
+    weights.write_bytes(b"one")
+    one = key(train_labeler, config, tmp_path)
+    weights.write_bytes(b"other")
+    other = key(train_labeler, config, tmp_path)
+    assert len({absent, one, other}) == 3
+    weights.write_bytes(b"one")
+    assert key(train_labeler, config, tmp_path) == one
+
+
+def test_every_file_of_a_folder_counts(tmp_path: Path) -> None:
+    pipeline = tmp_path / "pipeline"
+    (pipeline / "unet").mkdir(parents=True)
+    config = TrainGeneratorConfig(method="diffusers", pipeline=str(pipeline))
+    keys = [key(train_generator, config, tmp_path)]
+    for name, content in (("unet/a.safetensors", "1"), ("unet/a.safetensors", "2"), ("b.json", "2")):
+        (pipeline / name).write_text(content)
+        keys.append(key(train_generator, config, tmp_path))
+    (pipeline / "b.json").rename(pipeline / "c.json")
+    keys.append(key(train_generator, config, tmp_path))
+    assert len(set(keys)) == len(keys)
+    moved = pipeline.rename(tmp_path / "moved")
+    assert external_digests(config) == {}
+    assert list(external_digests(config.model_copy(update={"pipeline": str(moved)}))) == ["pipeline"]
+
+
+@pytest.mark.parametrize("config", [TrainLabelerConfig(), GateDataConfig(), Recipe().train_detector])
+def test_a_recipe_without_files_has_nothing_external(config: Section) -> None:
+    assert external_digests(config) == {}
+
+
+def test_no_field_that_names_a_file_is_forgotten() -> None:
+    """Every text field whose description speaks of a file, a folder or a path."""
+    speaks = re.compile(r"\b(file|folder|path)\b")
+    sections = [section for _, section in Recipe() if isinstance(section, Section)]
+    named = {
+        (type(section), name)
+        for section in sections
+        for name, field in type(section).model_fields.items()
+        if field.annotation is str and speaks.search((field.description or "").lower())
+    }
+    named -= {(type(Recipe().ingest), "group_pattern")}  # a path within the source, whose bytes are the stage's input
+    assert named == {(section, name) for section, names in EXTERNAL_PATHS.items() for name in names}
+
+
+def test_an_absent_library_leaves_the_digest_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    code.library_versions.cache_clear()
+    known = code.library_versions()
+    assert {"diffusers", "transformers"} <= set(code._NUMERIC)
+    monkeypatch.setattr(code, "_NUMERIC", (*code._NUMERIC, "no-such-library"))
+    code.library_versions.cache_clear()
+    assert code.library_versions() == known
+    code.library_versions.cache_clear()
