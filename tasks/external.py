@@ -19,10 +19,8 @@ def external_digests(config: Section) -> dict[str, str]:
     Raises:
         InputError: a file cannot be read.
     """
-    named = {
-        name: Path(getattr(config, name)) for name in EXTERNAL_PATHS.get(type(config), ()) if getattr(config, name)
-    }
-    return {name: _digest(path, field=name) for name, path in named.items() if path.exists()}
+    named = {name: str(getattr(config, name)) for name in EXTERNAL_PATHS.get(type(config), ())}
+    return {name: _digest(Path(path), field=name) for name, path in named.items() if path and Path(path).exists()}
 
 
 def _digest(path: Path, *, field: str) -> str:

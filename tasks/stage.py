@@ -5,11 +5,12 @@
             looks in the store, then runs `.fn` through the router
     .flow   a one-stage flow for a deployment (`tasks.label:label.flow`): looks in the store, then runs `.fn` here
 
-Decides the cache key: stage, config and the files it names, input digests, seed, code digest. The store is the only cache; Prefect's is off.
+Decides the cache key: stage, config and the files it names, input digests, seed, code digest. The store is the only
+cache; Prefect's is off.
 Refuses to begin on a disk that is nearly full.
 
-    @stage(pools=("gpu", "fpga"))
-    def label(config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef: …
+    @stage(pools=("cpu",))
+    def quantize(config: QuantizeConfig, detector: ArtifactRef, real: ArtifactRef, *, work: Work) -> ArtifactRef: …
 """
 
 from __future__ import annotations
