@@ -5,6 +5,7 @@ Part of the outermost layer, like `cli.py`. Decides how much is shown: bars on a
 
 from __future__ import annotations
 
+import select
 import sys
 import time
 from collections.abc import Sequence
@@ -76,16 +77,31 @@ class Display:
         else:
             self._line(f"    {name}: {note}")
 
-    def ask(self, question: str) -> tuple[str, str] | None:
-        """`real_only` or `end` and why, from a person at a terminal; None where stdin is none."""
+    def ask(self, question: str, *, timeout_s: float) -> tuple[str, str] | None:
+        """`real_only` or `end` and why, from a person at a terminal; None where stdin is none.
+
+        Nothing typed within `timeout_s`, or a closed terminal, is `end`. A choice in time counts without a why.
+        """
         if not sys.stdin.isatty():
             return None
         self._stop()
-        self._console.print(question)
-        answer = self._console.input("real_only / end: ").strip()
+        self._console.print(f"{question} Without an answer within {timeout_s:.0f} s the run ends.")
+        until, prompt = time.monotonic() + timeout_s, "real_only / end: "
+        answer: str | None = ""
         while answer not in ("real_only", "end"):
-            answer = self._console.input("Please type real_only or end: ").strip()
-        return answer, self._console.input("Why? ").strip()
+            answer, prompt = self._read_line(prompt, until=until), "Please type real_only or end: "
+            if answer is None:
+                return "end", f"no answer within {timeout_s:.0f} s"
+        return answer, self._read_line("Why? ", until=until) or ""
+
+    def _read_line(self, prompt: str, *, until: float) -> str | None:
+        """A line from the terminal; None where there is none by `until` (monotonic seconds), or no more input."""
+        self._console.print(prompt, end="")
+        left_s = until - time.monotonic()
+        if left_s <= 0 or not select.select([sys.stdin], [], [], left_s)[0]:
+            return None
+        line = sys.stdin.readline()
+        return line.strip() if line else None
 
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()

@@ -42,8 +42,8 @@ class Observer(Protocol):
     def stage_started(self, name: str, pool: str) -> None: ...
     def stage_progress(self, name: str, done: int, total: int, what: str) -> None: ...
     def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None: ...
-    def ask(self, question: str) -> tuple[str, str] | None:
-        """(`real_only` or `end`, why), or None where nobody can be asked."""
+    def ask(self, question: str, *, timeout_s: float) -> tuple[str, str] | None:
+        """(`real_only` or `end`, why), or None where nobody can be asked. Waits no longer than `timeout_s`."""
 
 
 class Silent:
@@ -58,7 +58,7 @@ class Silent:
     def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None:
         pass
 
-    def ask(self, question: str) -> tuple[str, str] | None:  # noqa: ARG002
+    def ask(self, question: str, *, timeout_s: float) -> tuple[str, str] | None:  # noqa: ARG002
         return None
 
 

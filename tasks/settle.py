@@ -16,10 +16,13 @@ from prefect.cache_policies import NO_CACHE
 from edgewright.artifacts import ArtifactRef
 from edgewright.errors import GateEnded, StageFailed, WaitingForPerson
 from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.recipe import GateDataConfig
 from tasks.registry import register_models
 from tasks.session import Session, current_session
 
 CHOICES = ("real_only", "end")
+_GRACE_S = 1.0
+"""For the way from the answer to here."""
 
 
 def settle_data(training: ArtifactRef | None) -> ArtifactRef | None:
@@ -92,7 +95,7 @@ def _ask(session: Session, verdict: Verdict) -> Verdict:
     decided = session.journal.state["decisions"].get("gate_data")
     if decided is None:
         question = f"{verdict.sentence}\nTrain on real data only, or end the run?"
-        answer = session.observer.ask(question)
+        answer = _answer(session, question)
         if answer is None:
             session.journal.update(status="waiting", waiting_since=time.time())
             raise WaitingForPerson(
@@ -109,6 +112,18 @@ def _ask(session: Session, verdict: Verdict) -> Verdict:
         "why": decided["why"],
     }
     return Verdict.from_json(values)
+
+
+def _answer(session: Session, question: str) -> tuple[str, str] | None:
+    """What a person says in time. Later, only `end` counts: whoever was asked has let the run wait too long."""
+    sections = session.journal.state["recipe"]
+    allowed_s = float(sections.get("gate_data", {}).get("ask_timeout_s", GateDataConfig().ask_timeout_s))
+    began = time.monotonic()
+    answer = session.observer.ask(question, timeout_s=allowed_s)
+    waited_s = time.monotonic() - began
+    if answer and answer[0] != "end" and waited_s > allowed_s + _GRACE_S:
+        return "end", f"{answer[0]} came after {waited_s:.0f} s, {allowed_s:.0f} were allowed"
+    return answer
 
 
 def _note(session: Session, verdict: Verdict) -> None:

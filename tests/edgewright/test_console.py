@@ -1,0 +1,53 @@
+"""The question of a gate, asked at a real terminal: an answer in time counts, silence means end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgewright.console import Display
+
+WAIT_S = 0.6
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The person's end of a terminal that is this process's stdin."""
+    pty = pytest.importorskip("pty")
+    person, ours = pty.openpty()
+    with open(ours, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield person
+    os.close(person)
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        (b"real_only\ntoo blurred\n", ("real_only", "too blurred")),
+        (b"end\nno\n", ("end", "no")),
+        (b"yes\nreal_only\nwhy not\n", ("real_only", "why not")),  # asked again
+        (b"", ("end", "no answer within 1 s")),
+        (b"real_on", ("end", "no answer within 1 s")),  # never sent
+        (b"yes\n", ("end", "no answer within 1 s")),
+        (b"real_only\n", ("real_only", "")),  # a choice in time, no reason
+        (b"\x04", ("end", "no answer within 1 s")),  # the terminal is closed
+    ],
+)
+def test_silence_means_end(terminal: int, typed: bytes, answer: tuple[str, str]) -> None:
+    os.write(terminal, typed)
+    began = time.monotonic()
+    assert Display(stages=0).ask("?", timeout_s=WAIT_S) == answer
+    assert time.monotonic() - began < WAIT_S + 5
+
+
+def test_nobody_is_asked_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stdin").write_text("real_only\n")
+    with (tmp_path / "stdin").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert Display(stages=0).ask("?", timeout_s=WAIT_S) is None
