@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,9 @@ from PIL import Image as PillowImage
 from edgewright.data.rle import decode_mask
 from edgewright.data.rows import Label
 from edgewright.runtime.boxes import Boxes, Image
-from edgewright.synth.boxes import Corners, Floats, cut_to_frame, frame_boxes, oval, overlaps
+from edgewright.synth.boxes import Corners, Floats, cut_to_frame, frame_boxes, oval, oval_px, overlaps
 from edgewright.synth.fill import Mask, remove
-from edgewright.synth.layouts import Rng
+from edgewright.synth.layouts import Planned, Rng
 
 MIN_WINDOW = 0.92
 """The part of the picture that is framed, as a share of its sides: between this and 1."""
@@ -37,6 +37,8 @@ _WORKING_SCALE = 1.5
 _MIN_KNOWN = 0.02
 """A clean picture is filled in from no less than this share of its pixels."""
 _PATCH_BORDER = 4
+_MIN_GAP_PX = 0.5
+"""Of an object that goes: with less of it in the frame, nothing was painted over there."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +50,16 @@ class SceneObject:
         xyxy: box in px of the scene, inside the frame.
         shape: (h, w) bool, its pixels in the frame, whether covered by others or not.
         corner_xy: where `shape` begins in the frame, px.
-        full_px: how many pixels it would have without the frame.
+        px: how many pixels that are.
+        full_px: how many it would be without the frame.
     """
 
     label: Label
     xyxy: Corners
     shape: Mask
     corner_xy: tuple[int, int]
+    px: int
     full_px: int
-
-    @property
-    def px(self) -> int:
-        """How many of its pixels are in the frame."""
-        return int(np.count_nonzero(self.shape))
-
-    def in_frame(self, wh: tuple[int, int]) -> Mask:
-        """(H, W) bool: its pixels in the whole frame."""
-        frame = np.zeros((wh[1], wh[0]), np.bool_)
-        self.of(frame)[:] = self.shape
-        return frame
 
     def of(self, frame: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """(H, W, ...) of the frame => the (h, w, ...) behind `shape`, as a view."""
@@ -93,8 +86,9 @@ class Window:
         right, bottom = self.corner_xy[0] + self.size_wh[0], self.corner_xy[1] + self.size_wh[1]
         region = (*self.corner_xy, min(right, width), min(bottom, height))
         picture = PillowImage.fromarray(image).resize(self.to_wh, PillowImage.Resampling.BILINEAR, box=region)
-        found = np.asarray(picture)
-        return np.ascontiguousarray(found[:, ::-1]) if self.mirrored else found.copy()
+        if self.mirrored:
+            picture = picture.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT)
+        return np.array(picture)
 
     def boxes(self, xyxy: Floats) -> Floats:
         """(N, 4) corners in px of the new picture, beyond its frame where the window cuts the box."""
@@ -211,6 +205,17 @@ class Plate:
         )
 
 
+def place_gaps(plate: Plate, window: Window, gone: npt.NDArray[np.bool_]) -> list[Planned]:
+    """The boxes of the objects that go, as far as the window holds them; those outside are left out."""
+    inside, seen = frame_boxes(window.boxes(plate.xyxy[gone]), wh=window.to_wh, min_px=_MIN_GAP_PX)
+    class_ids = plate.class_id[gone]
+    return [
+        Planned(class_id, tuple(box))
+        for class_id, box, here in zip(class_ids.tolist(), inside.tolist(), seen.tolist(), strict=True)
+        if here
+    ]
+
+
 def make_plate(image: Image, labels: Sequence[Label], *, longer_px: int, grain_seed: tuple[int, ...]) -> Plate:
     """A source (H, W, 3) uint8 and its labels at the working size of pictures whose longer side is `longer_px`."""
     height, width = image.shape[:2]
@@ -260,28 +265,28 @@ def place_labels(image: Image, labels: Sequence[Label], window: Window) -> list[
     return [item for item in place_objects(plate, window) if item.px]
 
 
-def place_objects(plate: Plate, window: Window) -> list[SceneObject]:
-    """Every object of the plate in the window, in order; those outside have no pixel."""
+def place_objects(plate: Plate, window: Window, which: Sequence[int] | None = None) -> list[SceneObject]:
+    """Objects of the plate in the window, in order; those outside have no pixel.
+
+    Args:
+        which: their indexes; all of them by default.
+    """
     moved = window.boxes(plate.xyxy)
-    inside, _ = frame_boxes(moved, wh=window.to_wh, min_px=0)
+    boxes = frame_boxes(moved, wh=window.to_wh, min_px=0)[0].tolist()
     corners = np.rint(moved).astype(np.int64).tolist()
     placed = []
-    for label, patch, box, (x1, y1, x2, y2) in zip(plate.labels, plate.patches, inside.tolist(), corners, strict=True):
+    for index in range(len(boxes)) if which is None else which:
+        label, patch, box, (x1, y1, x2, y2) = plate.labels[index], plate.patches[index], boxes[index], corners[index]
         if patch is None:
-            shape, corner = oval(max(x2 - x1, 1), max(y2 - y1, 1)), (x1, y1)
-            full_px = _oval_px(*shape.shape)
+            width, height = max(x2 - x1, 1), max(y2 - y1, 1)
+            shape, corner, full_px = oval(width, height), (x1, y1), oval_px(width, height)
         else:
             shape, corner = window.patch(*patch)
             full_px = int(np.count_nonzero(shape))
-        if x1 < 0 or y1 < 0 or x2 > window.to_wh[0] or y2 > window.to_wh[1] or patch is not None:
-            shape, corner = cut_to_frame(shape, corner, wh=window.to_wh)
-        placed.append(SceneObject(label, tuple(box), shape, corner, full_px))
+        part, corner = cut_to_frame(shape, corner, wh=window.to_wh)
+        px = full_px if part is shape else int(np.count_nonzero(part))
+        placed.append(SceneObject(label, tuple(box), part, corner, px, full_px))
     return placed
-
-
-@lru_cache(maxsize=4096)
-def _oval_px(height_px: int, width_px: int) -> int:
-    return int(np.count_nonzero(oval(width_px, height_px)))
 
 
 def _reduced(image: Image, factor: int) -> Image:

@@ -22,6 +22,8 @@ Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 Corners = tuple[float, float, float, float]
+_SMALL_PX = 1024
+"""Parts up to so many pixels come again often enough to remember their runs."""
 
 
 def frame_boxes(xyxy: Floats, *, wh: tuple[int, int], min_px: float) -> tuple[Floats, Mask]:
@@ -52,20 +54,37 @@ def tight_box(mask: Mask, corner_xy: tuple[int, int] = (0, 0)) -> Corners | None
 def encode_part(part: Mask, corner_xy: tuple[int, int], *, wh: tuple[int, int]) -> str:
     """As `encode_mask` of the whole frame with this part in it; nothing of the part may lie outside.
 
+    Where the part stands changes the first run and the last, so the runs between are worked out once for small parts.
+    """
+    encode = _small_runs if part.size <= _SMALL_PX else _runs
+    before, between, after = encode(part.tobytes(), part.shape, wh[0])
+    if not between:
+        return str(wh[0] * wh[1])
+    start = corner_xy[1] * wh[0] + corner_xy[0]
+    rest = (wh[1] - corner_xy[1] - part.shape[0]) * wh[0] + after - corner_xy[0]
+    return f"{start + before} {between} {rest}" if rest else f"{start + before} {between}"
+
+
+def _runs(pixels: bytes, shape: tuple[int, int], frame_width: int) -> tuple[int, str, int]:
+    """How many pixels lie before the first of a part at the corner of a frame, its runs, and how many come after it.
+
     The runs of each row begin and end at changes along it; a run that goes on in the next row is one run.
     """
-    width = part.shape[1] + 2
-    padded = np.zeros((part.shape[0], width), np.bool_)
-    padded[:, 1:-1] = part
+    height, width = shape
+    padded = np.zeros((height, width + 2), np.bool_)
+    padded[:, 1:-1] = np.frombuffer(pixels, np.bool_).reshape(shape)
     flat = padded.ravel()
     at = (flat[1:] != flat[:-1]).nonzero()[0]
-    row = at // width
-    edges = at + row * (wh[0] - width) + corner_xy[1] * wh[0] + corner_xy[0]
-    ends = np.concatenate([[0], edges, [wh[0] * wh[1]]])
-    runs: list[int] = (ends[1:] - ends[:-1]).tolist()
-    if part.shape[1] == wh[0]:
+    if not len(at):
+        return 0, "", 0
+    edges = at + at // (width + 2) * (frame_width - width - 2)
+    runs: list[int] = (edges[1:] - edges[:-1]).tolist()
+    if width == frame_width:
         runs = _joined(runs)
-    return " ".join(map(str, runs if runs[-1] or len(runs) == 1 else runs[:-1]))
+    return int(edges[0]), " ".join(map(str, runs)), height * frame_width - int(edges[-1])
+
+
+_small_runs = lru_cache(maxsize=8192)(_runs)
 
 
 @lru_cache(maxsize=4096)
@@ -76,11 +95,19 @@ def oval(width_px: int, height_px: int) -> Mask:
     return found
 
 
+@lru_cache(maxsize=4096)
+def oval_px(width_px: int, height_px: int) -> int:
+    """How many pixels that ellipse has."""
+    return int(np.count_nonzero(oval(width_px, height_px)))
+
+
 def cut_to_frame(
     part: npt.NDArray[Scalar], corner_xy: tuple[int, int], *, wh: tuple[int, int]
 ) -> tuple[npt.NDArray[Scalar], tuple[int, int]]:
     """What of (h, w, ...) pixels lies in the frame, as a view, and its corner there; nothing where none does."""
     (x, y), (height, width) = corner_xy, part.shape[:2]
+    if x >= 0 and y >= 0 and x + width <= wh[0] and y + height <= wh[1]:
+        return part, corner_xy
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + width, wh[0]), min(y + height, wh[1])
     if left >= right or top >= bottom:
         return part[:0, :0], (0, 0)

@@ -11,7 +11,6 @@ honest gate refuses, never a way to make data.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -26,6 +25,7 @@ from edgewright.synth.background import (
     SceneObject,
     keep_some,
     make_plate,
+    place_gaps,
     place_objects,
     random_window,
     whole_window,
@@ -59,6 +59,7 @@ class PictureFactory:
         self._rows = train_rows(dataset)
         if not self._rows:
             raise InputError("no train image to build on", expected=">= 1", got=0, where=dataset.ref.uri)
+        self._known = frozenset(trained.bank.class_ids)
         self._copied = np.random.default_rng([seed, 2]).permutation(len(self._rows))
         self._dataset = dataset
         self._plates = Remembered[int, Plate](limit_bytes=PLATE_BYTES, size_of=lambda plate: plate.bytes)
@@ -84,20 +85,19 @@ class PictureFactory:
         plate = self._plate(position)
         window = random_window(plate.wh, longer_px=self._config.image_px, rng=rng)
         stays = keep_some(plate, keep_share=self._keep_share[plate.class_id], rng=rng)
-        image = window.pixels(plate.without(stays))
-        placed = [(item, here) for item, here in zip(place_objects(plate, window), stays, strict=True)]
-        placed = [(item, here) for item, here in placed if item.shape.size]
-        kept, gone = [item for item, here in placed if here], [item for item, here in placed if not here]
+        canvas = window.pixels(plate.without(stays)).astype(np.float32)
+        kept = [item for item in place_objects(plate, window, stays.nonzero()[0].tolist()) if item.shape.size]
+        gone = place_gaps(plate, window, ~stays)
         planned = _refill(self._plan(kept, n_gone=len(gone), wh=window.to_wh, rng=rng), gone)
         plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)
         sprites = self._sprites(plans, rng)
         pasted = [
-            paste(image, sprite, plan, rng=rng, fit=self._fit) for sprite, plan in zip(sprites, plans, strict=True)
+            paste(canvas, sprite, plan, rng=rng, fit=self._fit) for sprite, plan in zip(sprites, plans, strict=True)
         ]
         labels = label_scene(kept, pasted, wh=window.to_wh, min_visible=self._config.min_visible)
         n_real = sum(bool(sprite.source) for sprite in sprites)
         return Picture(
-            image=vary_light(image, self._trained.photometry, rng=rng),
+            image=vary_light(canvas, self._trained.photometry, rng=rng),
             labels=tuple(labels),
             parents=tuple(sorted({self._rows[position].id, *(sprite.source for sprite in sprites if sprite.source)})),
             counts={
@@ -133,15 +133,16 @@ class PictureFactory:
 
         The picture then holds as many objects as its background did: the layout says which, not how many.
         """
-        there = Counter(item.label.class_id for item in kept if not item.label.ignore)
-        known = set(self._trained.bank.class_ids)
+        there = [0] * len(self._trained.classes)
+        for item in kept:
+            there[item.label.class_id] += not item.label.ignore
         missing: list[LayoutObject] = []
         spare: list[LayoutObject] = []
         for position in rng.permutation(len(wanted)).tolist():
-            item = wanted[position]
-            if item.class_id in known:
-                (spare if there[item.class_id] > 0 else missing).append(item)
-                there[item.class_id] -= 1
+            drawn = wanted[position]
+            if drawn.class_id in self._known:
+                (spare if there[drawn.class_id] > 0 else missing).append(drawn)
+                there[drawn.class_id] -= 1
         return (missing + spare)[: max(1, n_gone)]
 
     def _find_places(
@@ -178,7 +179,8 @@ class PictureFactory:
         ]
 
     def _real(self, plan: Planned, rng: Rng) -> Sprite:
-        width, height = (max(round(side), 1) for side in _side_px(plan))
+        x1, y1, x2, y2 = plan.xyxy
+        width, height = max(round(x2 - x1), 1), max(round(y2 - y1), 1)
         longer = self._config.image_px
         crop = self._trained.bank.choose(plan.class_id, size_wh=(width / longer, height / longer), rng=rng)
         return Sprite(crop.pyramid, crop.class_id, crop.source, crop.masked)
@@ -206,12 +208,12 @@ def _as_it_is(item: SceneObject, *, wh: tuple[int, int]) -> Label:
     return replace(item.label, xyxy=item.xyxy, mask=mask, source="constructed")
 
 
-def _refill(planned: Sequence[Planned], gone: Sequence[SceneObject]) -> list[Planned]:
+def _refill(planned: Sequence[Planned], gone: Sequence[Planned]) -> list[Planned]:
     """Objects put where one of their class was painted over, as long as there are such places: paint is no picture."""
     vacant = list(gone)
     refilled = []
     for item in planned:
-        at = next((index for index, place in enumerate(vacant) if place.label.class_id == item.class_id), None)
+        at = next((index for index, place in enumerate(vacant) if place.class_id == item.class_id), None)
         refilled.append(item if at is None else Planned(item.class_id, _centered(item, vacant.pop(at).xyxy)))
     return refilled
 

@@ -90,10 +90,11 @@ class CropBank:
 
     def _nearest(self, class_id: int, size_wh: tuple[float, float]) -> list[int]:
         """Positions in the class of the crops that are nearest; remembered, because boxes of whole px repeat."""
-        if (class_id, size_wh) not in self._found:
+        found = self._found.get((class_id, size_wh))
+        if found is None:
             distance = np.abs(self._log_sizes[class_id] - np.log(size_wh)).sum(axis=1)
-            self._found[class_id, size_wh] = np.argsort(distance, kind="stable")[:_NEAREST].tolist()
-        return self._found[class_id, size_wh]
+            found = self._found[class_id, size_wh] = np.argsort(distance, kind="stable")[:_NEAREST].tolist()
+        return found
 
     @cached_property
     def _found(self) -> dict[tuple[int, tuple[float, float]], list[int]]:

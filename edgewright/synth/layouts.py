@@ -51,7 +51,7 @@ class LayoutObject:
 
     @property
     def whole(self) -> bool:
-        return True not in self.cut
+        return self.cut == _UNCUT
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def draw_objects(model: LayoutModel, *, rng: Rng, steering: Steering = UNSTEERED
     base = model.layouts[steering.draw_picture(len(model.layouts), rng)]
     kept = [item for item, draw in zip(base, rng.random(len(base)).tolist(), strict=True) if draw >= EXCHANGED_SHARE]
     drawn = [_draw_new(model, base, rng) for _ in range(int(rng.binomial(len(base), EXCHANGED_SHARE)))]
-    return [_steer(model, item, steering, rng) for item in kept + drawn]
+    return [_steer(model, item, steering, rng) for item in kept + drawn] if steering.exchange_ends else kept + drawn
 
 
 def plan_objects(
@@ -241,10 +241,9 @@ def _plan(
     longer = max(wh)
     seen_px = (item.size_wh[0] * longer * math.exp(size + aspect), item.size_wh[1] * longer * math.exp(size - aspect))
     full_px = seen_px if item.whole else _uncut_px(model, item, seen_px=seen_px, longer_px=longer, rng=rng)
-    (x1, x2), (y1, y2) = (
-        _span(center_px[axis], seen_px[axis], full_px[axis], frame_px=wh[axis], cut=item.cut[axis::2])
-        for axis in (0, 1)
-    )
+    left, top, right, bottom = item.cut
+    x1, x2 = _span(center_px[0], seen_px[0], full_px[0], frame_px=wh[0], cut=(left, right))
+    y1, y2 = _span(center_px[1], seen_px[1], full_px[1], frame_px=wh[1], cut=(top, bottom))
     return Planned(item.class_id, (x1, y1, x2, y2))
 
 

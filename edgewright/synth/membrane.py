@@ -5,11 +5,12 @@ eq. 1), in closed form: the box's ellipse is mapped to the unit disk, where the 
 the rim is Poisson's integral, u(r, t) = sum_k value_k (1 - r^2) / (1 - 2 r cos(t - t_k) + r^2), weights normalized.
 The rim's values are the means of its sectors. Refuses nothing: a sector without a pixel has the usual value.
 
-    light = membrane(difference, rim, usual=usual, limit=12.0)        # (H, W, 3)
+    light = membrane(difference, Rim.of(mask), usual=usual, limit=12.0)        # (H, W, 3)
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -25,17 +26,33 @@ _MAX_RADIUS = 0.85
 """On the rim itself the integral is one sector's value alone: beyond this radius it is taken at it."""
 
 
-def membrane(difference: FloatArray, rim: Mask, *, usual: FloatArray, limit: float) -> FloatArray:
+@dataclass(frozen=True)
+class Rim:
+    """Where a crop shows its surroundings. Not to be written to.
+
+    Attributes:
+        mask: (H, W) bool.
+        at: (K,) its pixels, counted row by row.
+    """
+
+    mask: Mask
+    at: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, mask: Mask) -> Rim:
+        return cls(mask, mask.ravel().nonzero()[0])
+
+
+def membrane(difference: FloatArray, rim: Rim, *, usual: FloatArray, limit: float) -> FloatArray:
     """(H, W, 3) float32: the rim's differences, no further than `limit` from the usual one, continued inside.
 
     Args:
-        difference: (H, W, 3) float32, place minus crop.
-        rim: (H, W) bool, where the crop shows its surroundings.
+        difference: (K, 3) float32, place minus crop on the rim's pixels.
         usual: (3,) float32, their median.
     """
-    height, width = rim.shape
-    sector = _sectors(height, width)[rim]
-    beyond = np.minimum(np.maximum(difference[rim] - usual, -limit), limit)
+    height, width = rim.mask.shape
+    beyond = np.minimum(np.maximum(difference - usual, -limit), limit)
+    sector = _sectors(height, width).take(rim.at)
     count = np.maximum(np.bincount(sector, minlength=_SECTORS), 1)
     cell = (sector[:, None] * 3 + _BANDS).ravel()
     sums = np.bincount(cell, beyond.ravel(), _SECTORS * 3).reshape(_SECTORS, 3)

@@ -14,12 +14,11 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Label
 from edgewright.errors import InputError
 from edgewright.recipe import GenerateConfig
 from edgewright.synth.background import SceneObject, scaled_wh
 from edgewright.synth.boxes import cut_to_frame, oval, tight_box
-from edgewright.synth.composite import label_scene
+from edgewright.synth.composite import constructed, label_scene
 from edgewright.synth.crops import CropBank
 from edgewright.synth.fill import Mask
 from edgewright.synth.generator import TrainedGenerator
@@ -82,8 +81,9 @@ def place(item: Planned, bank: CropBank, *, wh: tuple[int, int], rng: Rng) -> Sc
     masked = bank.masked(item.class_id)
     shape = real_shape(bank, item.class_id, box_wh, longer_px=max(wh), rng=rng) if masked else oval(*box_wh)
     part, corner_xy = cut_to_frame(shape, (x1, y1), wh=wh)
-    label = Label(0, item.class_id, (0.0, 0.0, 0.0, 0.0), source="constructed")
-    return SceneObject(label, tight_box(part, corner_xy) or label.xyxy, part, corner_xy, int(np.count_nonzero(shape)))
+    label, px = constructed(item.class_id), int(np.count_nonzero(part))
+    box = tight_box(part, corner_xy) or label.xyxy
+    return SceneObject(label, box, part, corner_xy, px, int(np.count_nonzero(shape)))
 
 
 def real_shape(bank: CropBank, class_id: int, box_wh: tuple[int, int], *, longer_px: int, rng: Rng) -> Mask:

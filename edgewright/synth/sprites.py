@@ -5,7 +5,7 @@ not smaller than what is wanted, which is as good as antialiasing from the crop 
 and how opaque each blend makes it (Dwibedi et al. 2017, Cut, Paste and Learn, arXiv 1708.01642, §5).
 
     fitted = fit(Sprite(crop.pyramid, crop.class_id, crop.source, crop.masked), (12, 9))
-    fitted.rgb, fitted.opacity("feather"), fitted.shape
+    fitted.cover("feather", mirrored=False).alpha, fitted.shape
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from PIL import Image as PillowImage
 from PIL import ImageFilter
 
 from edgewright.runtime.boxes import FloatArray
-from edgewright.synth.boxes import oval
+from edgewright.synth.boxes import cut_to_frame, oval, oval_px
 from edgewright.synth.matte import MARGIN, Mask
+from edgewright.synth.membrane import Rim
 
 Rgba = npt.NDArray[np.uint8]
 """(H, W, 4) uint8: RGB and opacity."""
 BLENDS = ("hard", "feather", "membrane")
 _RIM_OPACITY = 0.05
-_BYTES_PER_PX = 12 + 3 * 5
-"""Of a fitted sprite: its colors, and for each blend its opacity and rim."""
+_HALF = 127
+_AS_IT_IS = np.arange(256, dtype=np.float32) / np.float32(255)
+_STEEP = np.clip((np.arange(256, dtype=np.float32) - 64) / 128, 0, 1)
+"""Opacity of each of the levels of 8 bits."""
+_BYTES_PER_PX = 7 * 12 + 9 * 4 + 6 * 9
+"""Of a fitted sprite: its colors, mirrored ones too; for each blend, mirrored and not, opacity and rim."""
 
 
 class Pyramid:
@@ -73,6 +78,33 @@ class Sprite:
 
 
 @dataclass(frozen=True)
+class Cover:
+    """A fitted sprite as one blend lays it over a place, mirrored or not. Not to be written to.
+
+    Attributes:
+        rgb: (H, W, 3) float32 [0, 255].
+        alpha: (H, W, 1) float32 [0, 1].
+        rim: where the surroundings show.
+        smooth: its light follows the place's all around, not in the mean alone.
+    """
+
+    rgb: FloatArray
+    alpha: FloatArray
+    rim: Rim
+    smooth: bool
+
+    def cut(self, corner_xy: tuple[int, int], *, wh: tuple[int, int]) -> tuple[Cover, tuple[int, int]]:
+        """What of it lies in a frame of `wh` px, and where that begins."""
+        (x, y), (height, width) = corner_xy, self.rim.mask.shape
+        if x >= 0 and y >= 0 and x + width <= wh[0] and y + height <= wh[1]:
+            return self, corner_xy
+        (rgb, corner), (alpha, _), (rim, _) = (
+            cut_to_frame(part, corner_xy, wh=wh) for part in (self.rgb, self.alpha, self.rim.mask)
+        )
+        return Cover(np.ascontiguousarray(rgb), alpha, Rim.of(rim), self.smooth), corner
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A sprite at the size of a box. Not to be written to.
 
@@ -81,6 +113,7 @@ class Fitted:
         alpha: (H, W) uint8.
         shape: (h, w) bool, the object's pixels; beginning at `shape_xy`.
         margin_wh: px around the box, on each side.
+        shape_px: how many pixels the object has.
     """
 
     rgb: FloatArray
@@ -88,14 +121,25 @@ class Fitted:
     shape: Mask
     shape_xy: tuple[int, int]
     margin_wh: tuple[int, int]
-    _opacities: dict[str, tuple[FloatArray, Mask]] = field(default_factory=dict)
+    shape_px: int
+    _alphas: dict[str, FloatArray] = field(default_factory=dict)
+    _covers: dict[tuple[str, bool], Cover] = field(default_factory=dict)
 
-    def opacity(self, blend: str) -> tuple[FloatArray, Mask]:
-        """(H, W) float32 [0, 1], and (H, W) bool where the surroundings show."""
-        if blend not in self._opacities:
-            found = _opacity(self.alpha, blend)
-            self._opacities[blend] = (found, found < _RIM_OPACITY)
-        return self._opacities[blend]
+    def cover(self, blend: str, *, mirrored: bool) -> Cover:
+        """As a blend lays it down; worked out once."""
+        found = self._covers.get((blend, mirrored))
+        if found is None:
+            found = self._covers[blend, mirrored] = self._cover(blend, mirrored=mirrored)
+        return found
+
+    def _cover(self, blend: str, *, mirrored: bool) -> Cover:
+        alpha = self._alphas.get(blend)
+        if alpha is None:
+            alpha = self._alphas[blend] = _opacity(self.alpha, blend)
+        rgb = self.rgb
+        if mirrored:
+            rgb, alpha = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(alpha[:, ::-1])
+        return Cover(rgb, alpha[:, :, None], Rim.of(alpha < _RIM_OPACITY), smooth=blend == "membrane")
 
     @property
     def bytes(self) -> int:
@@ -115,16 +159,20 @@ def fit(sprite: Sprite, box_wh: tuple[int, int]) -> Fitted:
     size = (box_wh[0] + 2 * margin[0], box_wh[1] + 2 * margin[1])
     rgba = sprite.pyramid.resized(size, region=(0.5 - half_w, 0.5 - half_h, 0.5 + half_w, 0.5 + half_h))
     alpha = np.ascontiguousarray(rgba[:, :, 3])
-    shape, at = (alpha > 127, (0, 0)) if sprite.masked else (oval(*box_wh), margin)
-    return Fitted(rgba[:, :, :3].astype(np.float32), alpha, shape, at, margin)
+    rgb = rgba[:, :, :3].astype(np.float32)
+    if not sprite.masked:
+        return Fitted(rgb, alpha, oval(*box_wh), margin, margin, oval_px(*box_wh))
+    shape = alpha > _HALF
+    return Fitted(rgb, alpha, shape, (0, 0), margin, int(np.count_nonzero(shape)))
 
 
 def _opacity(alpha: npt.NDArray[np.uint8], blend: str) -> FloatArray:
     """(H, W) uint8 => float32 [0, 1]: steep for `hard`, blurred for `feather`, as it is for `membrane`."""
     if blend == "hard":
-        return np.clip((alpha.astype(np.float32) - 64) / 128, 0, 1)
+        return _STEEP.take(alpha)
     if blend == "feather":
-        radius = max(0.6, min(alpha.shape) / 40)
-        picture = PillowImage.fromarray(alpha).filter(ImageFilter.GaussianBlur(radius))
-        return np.asarray(picture, np.float32) / np.float32(255)
-    return alpha.astype(np.float32) / np.float32(255)
+        height, width = alpha.shape
+        picture = PillowImage.frombuffer("L", (width, height), alpha, "raw", "L", 0, 1)
+        blurred = picture.filter(ImageFilter.GaussianBlur(max(0.6, min(alpha.shape) / 40)))
+        alpha = np.frombuffer(blurred.tobytes(), np.uint8).reshape(height, width)
+    return _AS_IT_IS.take(alpha)

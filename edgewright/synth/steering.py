@@ -45,8 +45,8 @@ class Steering:
     picture_ends: tuple[float, ...] = ()
 
     def draw_class(self, class_id: int, rng: Rng) -> int:
-        """The class that an object of `class_id` gets; draws nothing where nothing is exchanged."""
-        if not self.exchange_ends or rng.random() >= self.exchange_share[class_id]:
+        """The class that an object of `class_id` gets, where anything is exchanged."""
+        if rng.random() >= self.exchange_share[class_id]:
             return class_id
         return bisect_right(self.exchange_ends, rng.random())
 

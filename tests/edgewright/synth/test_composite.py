@@ -12,8 +12,10 @@ from edgewright.data.rows import Label
 from edgewright.synth.background import (
     Plate,
     SceneObject,
+    Window,
     keep_some,
     make_plate,
+    place_gaps,
     place_labels,
     place_objects,
     random_window,
@@ -24,7 +26,7 @@ from edgewright.synth.composite import Photometry, label_scene, paste, vary_ligh
 from edgewright.synth.fill import fill_smooth
 from edgewright.synth.layouts import Planned
 from edgewright.synth.matte import ellipse, matte_from_box
-from edgewright.synth.sprites import Pyramid, Sprite
+from edgewright.synth.sprites import BLENDS, Pyramid, Sprite, fit
 
 FRAME = (80, 60)
 
@@ -46,6 +48,13 @@ def scene_object(xyxy: tuple[float, float, float, float]) -> SceneObject:
     return place_labels(gray(), [Label(0, 0, xyxy)], whole_window(FRAME, longer_px=80))[0]
 
 
+def in_frame(item: SceneObject, wh: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool: its pixels in the whole frame."""
+    frame = np.zeros((wh[1], wh[0]), np.bool_)
+    item.of(frame)[:] = item.shape
+    return frame
+
+
 def plate_of(image: np.ndarray, labels: list[Label]) -> Plate:
     return make_plate(image, labels, longer_px=80, grain_seed=(0,))
 
@@ -60,8 +69,8 @@ def plate_of(image: np.ndarray, labels: list[Label]) -> Plate:
     ],
 )
 def test_the_box_is_tight_around_what_is_in_the_frame(planned: tuple[float, ...], expected: tuple[int, ...]) -> None:
-    item = paste(gray(), disk_sprite(), Planned(1, planned), rng=np.random.default_rng(0))  # type: ignore[arg-type]
-    assert tight_box(item.in_frame(FRAME)) == item.xyxy
+    item = paste(gray().astype(np.float32), disk_sprite(), Planned(1, planned), rng=np.random.default_rng(0))  # type: ignore[arg-type]
+    assert tight_box(in_frame(item, FRAME)) == item.xyxy
     assert item.xyxy == pytest.approx(
         expected, abs=3 if planned[0] == 60 else 0
     )  # a corner of an ellipse is not its box
@@ -71,10 +80,10 @@ def test_the_box_is_tight_around_what_is_in_the_frame(planned: tuple[float, ...]
 @settings(max_examples=40, deadline=None)
 def test_boxes_are_tight_around_the_visible_masks(seed: int, masked: bool) -> None:
     rng = np.random.default_rng(seed)
-    image, pasted = gray(), []
+    canvas, pasted = gray().astype(np.float32), []
     for _ in range(4):
         x, y, w, h = rng.uniform(-10, 60), rng.uniform(-10, 40), rng.uniform(8, 40), rng.uniform(8, 40)
-        pasted.append(paste(image, disk_sprite(masked=masked), Planned(1, (x, y, x + w, y + h)), rng=rng))
+        pasted.append(paste(canvas, disk_sprite(masked=masked), Planned(1, (x, y, x + w, y + h)), rng=rng))
     labels = label_scene([], pasted, wh=FRAME, min_visible=0.3)
     masks = [decode_mask(label.mask, shape=(FRAME[1], FRAME[0])) for label in labels]
     assert all(tight_box(mask) == label.xyxy for mask, label in zip(masks, labels, strict=True))
@@ -83,17 +92,29 @@ def test_boxes_are_tight_around_the_visible_masks(seed: int, masked: bool) -> No
 
 
 def test_the_picture_changes_inside_the_crop_alone() -> None:
-    after = gray()
+    after = gray().astype(np.float32)
     paste(after, disk_sprite(), Planned(1, (20, 15, 40, 35)), rng=np.random.default_rng(3))
-    changed = np.argwhere((gray() != after).any(axis=2))
+    changed = np.argwhere((np.abs(gray() - after) > 0.5).any(axis=2))
     assert tuple(after[25, 30]) == pytest.approx((200, 30, 30), abs=12)
     assert changed.min(axis=0) == pytest.approx((15, 20), abs=4)
     assert changed.max(axis=0) == pytest.approx((35, 40), abs=4)
 
 
+@pytest.mark.parametrize("blend", BLENDS)
+def test_a_mirrored_cover_is_the_mirrored_cover(blend: str) -> None:
+    fitted = fit(disk_sprite(), (13, 9))
+    plain, mirrored = fitted.cover(blend, mirrored=False), fitted.cover(blend, mirrored=True)
+    assert (mirrored.rgb == plain.rgb[:, ::-1]).all() and (mirrored.alpha == plain.alpha[:, ::-1]).all()
+    assert (mirrored.rim.mask == plain.rim.mask[:, ::-1]).all()
+    assert (mirrored.rim.mask.ravel()[mirrored.rim.at]).all() and len(mirrored.rim.at) == mirrored.rim.mask.sum()
+    cut, corner = plain.cut((-4, 2), wh=FRAME)
+    assert corner == (0, 2) and (cut.rgb == plain.rgb[:, 4:]).all() and cut.smooth == (blend == "membrane")
+    assert plain.cut((5, 5), wh=FRAME)[0] is plain, "inside the frame it is the very same"
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_pasted_rim_takes_the_light_of_its_place(seed: int) -> None:
-    bright, same = gray(150), gray(120)
+    bright, same = gray(150).astype(np.float32), gray(120).astype(np.float32)
     for image in (bright, same):
         paste(image, disk_sprite(), Planned(1, (20, 15, 50, 45)), rng=np.random.default_rng(seed))
     assert bright[30, 35, 1] > same[30, 35, 1] + 10
@@ -111,7 +132,7 @@ def test_a_pasted_rim_takes_the_light_of_its_place(seed: int) -> None:
 def test_what_a_pasted_object_does_to_a_kept_one(cover: tuple[int, int, int, int], outcome: str) -> None:
     kept = scene_object((10, 10, 30, 30))
     shape = np.ones((cover[3] - cover[1], cover[2] - cover[0]), np.bool_)
-    over = SceneObject(Label(0, 1, cover, source="constructed"), cover, shape, cover[:2], shape.size)
+    over = SceneObject(Label(0, 1, cover, source="constructed"), cover, shape, cover[:2], shape.size, shape.size)
     labels = label_scene([kept], [over], wh=FRAME, min_visible=0.3)
     found = [label for label in labels if label.class_id == 0]
     if outcome == "gone":
@@ -131,6 +152,15 @@ def test_an_ignored_object_stays_ignored_and_in_the_picture() -> None:
     assert label_scene(plate.objects[:1], [], wh=FRAME, min_visible=0.3)[0].ignore
 
 
+def test_what_goes_leaves_a_gap_where_the_frame_holds_it() -> None:
+    plate = plate_of(gray(), [Label(0, 0, (5, 5, 15, 15)), Label(1, 1, (40, 30, 60, 50)), Label(2, 2, (60, 5, 75, 15))])
+    right_half = Window((38.0, 0.0), (42.0, 60.0), False, (42, 60))
+    gaps = place_gaps(plate, right_half, np.array([True, True, False]))
+    assert gaps == [Planned(1, (2, 30, 22, 50))]
+    kept = place_objects(plate, right_half, [2])
+    assert [(item.label.class_id, item.xyxy, item.px == item.full_px) for item in kept] == [(2, (22, 5, 37, 15), True)]
+
+
 def test_what_touches_a_kept_object_is_kept() -> None:
     plate = plate_of(gray(), [Label(x, 0, (x, 10, x + 20, 30), ignore=x == 5) for x in (5, 20, 35, 60)])
     assert keep_some(plate, keep_share=0.0, rng=np.random.default_rng(0)).tolist() == [True, True, True, False]
@@ -146,7 +176,7 @@ def test_painting_over_removes_the_object_and_leaves_the_rest() -> None:
     rng = np.random.default_rng(0)
     image = np.clip(gray() + rng.normal(0, 3, gray().shape), 0, 255).astype(np.uint8)
     labels = [Label(0, 0, (30, 20, 50, 40)), Label(1, 0, (52, 20, 70, 40))]
-    kept = plate_of(image, labels).objects[1].in_frame(FRAME)
+    kept = in_frame(plate_of(image, labels).objects[1], FRAME)
     image[20:40, 30:50] = (200, 0, 0)
     image[kept] = (0, 200, 0)
     plate = plate_of(image, labels)
@@ -231,10 +261,10 @@ def test_windows_move_masks_as_they_move_pixels(seed: int) -> None:
     plate = make_plate(image, [label], longer_px=int(rng.choice([34, 70, 160])), grain_seed=(0,))
     window = random_window(plate.wh, longer_px=int(rng.integers(64, 160)), rng=rng)
     (item,) = place_labels(image, [label], whole_window((160, 120), longer_px=160))
-    assert (item.in_frame((160, 120)) == mask).all(), "nothing happens to a mask at its own size"
+    assert (in_frame(item, (160, 120)) == mask).all(), "nothing happens to a mask at its own size"
     seen = window.pixels(plate.picture)[:, :, 0].astype(int)
     (placed,) = place_objects(plate, window)
-    found = placed.in_frame(window.to_wh)
+    found = in_frame(placed, window.to_wh)
     assert (found[seen > 150]).all() and not found[seen < 100].any()
 
 
@@ -248,7 +278,11 @@ def test_a_plate_is_small_and_its_boxes_are_where_its_pixels_are() -> None:
 
 def test_light_varies_within_bounds_and_not_at_all_where_real_pictures_do_not() -> None:
     image = np.random.default_rng(0).integers(60, 200, (20, 20, 3)).astype(np.uint8)
-    assert (vary_light(image, Photometry(0.0, 0.0), rng=np.random.default_rng(1)) == image).all()
-    means = [vary_light(image, Photometry(2.0, 0.0), rng=np.random.default_rng(seed)).mean() for seed in range(30)]
+
+    def varied(gain_sd: float, seed: int) -> np.ndarray:
+        return vary_light(image.astype(np.float32), Photometry(gain_sd, 0.0), rng=np.random.default_rng(seed))
+
+    assert (varied(0.0, 1) == image).all()
+    means = [varied(2.0, seed).mean() for seed in range(30)]
     assert max(means) < image.mean() * 1.17 and min(means) > image.mean() / 1.17
     assert np.std(means) > 5

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright.synth.matte import ellipse
-from edgewright.synth.membrane import membrane
+from edgewright.synth.membrane import Rim, membrane
 
 
 def ring(width: int, height: int) -> np.ndarray:
@@ -20,18 +20,22 @@ def ring(width: int, height: int) -> np.ndarray:
     return rim
 
 
+def inside(difference: np.ndarray, mask: np.ndarray, *, usual: np.ndarray) -> np.ndarray:
+    return membrane(difference[mask], Rim.of(mask), usual=usual, limit=12)
+
+
 @given(width=st.integers(6, 90), height=st.integers(6, 90), value=st.floats(-20, 20))
 def test_one_difference_all_around_is_the_membrane(width: int, height: int, value: float) -> None:
     difference = np.full((height, width, 3), value, np.float32)
     usual = np.full(3, value, np.float32)
-    found = membrane(difference, ring(width, height), usual=usual, limit=12)
+    found = inside(difference, ring(width, height), usual=usual)
     assert found.shape == (height, width, 3)
     assert found == pytest.approx(value, abs=1e-3)
 
 
 def test_a_gradient_along_the_rim_is_continued_across() -> None:
     ramp = np.tile(np.linspace(-10, 10, 40, dtype=np.float32)[None, :, None], (30, 1, 3))
-    found = membrane(ramp, ring(40, 30), usual=np.zeros(3, np.float32), limit=12)
+    found = inside(ramp, ring(40, 30), usual=np.zeros(3, np.float32))
     assert found[15, 20] == pytest.approx(0, abs=0.5)
     assert found[15, 6].mean() < -4 and found[15, 33].mean() > 4
     assert (np.diff(found[15, 4:36, 0]) > -1e-4).all(), "it rises with the rim, without waves"
@@ -40,6 +44,6 @@ def test_a_gradient_along_the_rim_is_continued_across() -> None:
 def test_a_neighbor_on_the_rim_does_not_flood_the_crop() -> None:
     difference = np.zeros((30, 30, 3), np.float32)
     difference[:, 24:] = 200
-    found = membrane(difference, ring(30, 30), usual=np.zeros(3, np.float32), limit=12)
+    found = inside(difference, ring(30, 30), usual=np.zeros(3, np.float32))
     assert found.min() >= 0 and found.max() <= 12
     assert found[15, 4].max() < 3

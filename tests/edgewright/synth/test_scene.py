@@ -39,7 +39,7 @@ def untrained(request: pytest.FixtureRequest, fit: Fit, dataset: Dataset) -> Tra
 
 def block(class_id: int, x: int, y: int, w: int, h: int) -> SceneObject:
     label = Label(0, class_id, (0.0, 0.0, 0.0, 0.0))
-    return SceneObject(label, (x, y, x + w, y + h), np.ones((h, w), np.bool_), (x, y), w * h)
+    return SceneObject(label, (x, y, x + w, y + h), np.ones((h, w), np.bool_), (x, y), w * h, w * h)
 
 
 def test_a_layout_keeps_objects_that_touch_apart_and_small_ones_on_top() -> None:
