@@ -18,13 +18,14 @@ from edgewright.data.dataset import Dataset
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.page import render
+from edgewright.report.pictures import beside
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.preprocess import read_image
 from tasks.numbers import history_of
 from tasks.pictures import picture_of, spread
 from tasks.session import Session
 
-_PICTURES = 8
+_PICTURES, _PAIR_PX = 8, 160
 _MLFLOW = "http://127.0.0.1:5000"
 _PREFECT = "http://127.0.0.1:4200"
 
@@ -68,6 +69,7 @@ class Gathered:
             real=_pictures(real, origin="real") if real else [],
             synthetic=[] if self._refused() else self._synthetic(),
             rejected=self._rejected(),
+            near_pairs=self._near_pairs(),
             quarantined=[(row.id, row.quarantine) for row in real.quarantined] if real else [],
             verdicts=self._verdicts(),
             curves=list(self._curves()),
@@ -174,6 +176,21 @@ class Gathered:
         reasons = {row.id: row.quarantine for row in labeled.quarantined}
         rows = [row for row in generated.usable if row.id in reasons]
         return [_captioned(generated, row, reasons[row.id]) for row in spread(rows, _PICTURES)]
+
+    def _near_pairs(self) -> list[Picture]:
+        """What the data gate found most like a copy, beside what it may be a copy of."""
+        gate, real = self._open("gate_data"), self._dataset("ingest")
+        made = self._dataset("label") or self._dataset("generate")
+        if gate is None or real is None or made is None:
+            return []
+        rows = {"made": {row.id: row for row in made.rows}, "real": {row.id: row for row in real.rows}}
+        found = []
+        for pair in gate.json("evidence.json")["nearest"]:
+            left, right = rows["made"].get(pair["synthetic_id"]), rows["real"].get(pair["train_id"])
+            if left is not None and right is not None:
+                image = beside(made.image(left), real.image(right), height_px=_PAIR_PX)
+                found.append(Picture(image, Boxes.empty(), f"{pair['ratio']:.2f}: {left.id}, {right.id}"))
+        return found
 
     def _curves(self) -> Iterator[Curve]:
         detector = self._open("train_detector")

@@ -102,6 +102,11 @@ def test_the_recipe_page_is_current() -> None:
     assert all(f"`{name}`" in page for name in Recipe.model_fields)
 
 
+def test_the_page_of_thresholds_is_current() -> None:
+    """Next: python docs/write_thresholds.py."""
+    assert (ROOT / "docs/thresholds.md").read_text() == script("write_thresholds").page()
+
+
 def test_every_target_says_what_it_does() -> None:
     targets = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())  # type: ignore[index]
     assert set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE)) == targets

@@ -62,6 +62,7 @@ class ReportData:
     Attributes:
         headline: the first line: what came out, and first of all what was refused.
         counts: facts about the data set, in order (label, value).
+        near_pairs: synthetic pictures beside the training photographs that they are nearest to, nearest first.
         quarantined: (image, reason).
     """
 
@@ -75,6 +76,7 @@ class ReportData:
     real: Sequence[Picture] = ()
     synthetic: Sequence[Picture] = ()
     rejected: Sequence[Picture] = ()
+    near_pairs: Sequence[Picture] = ()
     quarantined: Sequence[tuple[str, str]] = ()
     verdicts: Sequence[Verdict] = ()
     curves: Sequence[Curve] = ()

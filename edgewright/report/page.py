@@ -25,11 +25,12 @@ from edgewright.report.tables import (
     models_table,
     quarantine_table,
     stages_table,
+    thresholds_table,
 )
 
 MAX_BYTES = 3_000_000
-_PICTURE_BYTES = 2_400_000
-_HERO_PICTURES, _GRID_PICTURES = 3, 8
+_PICTURE_BYTES, _PAIR_BYTES = 2_100_000, 300_000
+_HERO_PICTURES, _GRID_PICTURES, _PAIRS = 3, 8, 20
 _OPEN_IN_BROWSER = ("http://", "https://", "file://")
 _GATE_NAMES = {"gate_data": "Data gate", "gate_model": "Model gate"}
 _WORST_FIRST = (Outcome.REFUSE, Outcome.NOT_EVALUABLE, Outcome.PASS)
@@ -40,7 +41,7 @@ def render(data: ReportData) -> str:
     gallery = Gallery(data.classes, _PICTURE_BYTES, _count_pictures(data))
     sections = (
         _pictures(data, gallery),
-        _verdicts(data.verdicts),
+        _verdicts(data),
         _models(data.models, data.classes),
         _curves(data.curves),
         _device(data, gallery),
@@ -139,14 +140,35 @@ def _grid(title: str, note: str, pictures: Sequence[Picture], gallery: Gallery) 
     return join(tag("h3", title), tag("p", note + extra, class_="note"), tag("div", shown, class_="grid"))
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> Markup | None:
-    if not verdicts:
+def _verdicts(data: ReportData) -> Markup | None:
+    if not data.verdicts:
         return None
     note = "A gate passes only where every deciding check passes. No option lets through what it refused."
-    return _section("Verdicts", note, [_verdict(verdict) for verdict in _worst_first(verdicts)])
+    articles = [_verdict(verdict, data) for verdict in _worst_first(data.verdicts)]
+    return _section("Verdicts", note, articles)
 
 
-def _verdict(verdict: Verdict) -> Markup:
+def _data_details(verdict: Verdict, data: ReportData) -> Markup:
+    """Behind the data gate's table: where its thresholds come from, and what it found most like a copy."""
+    summary = tag("summary", "Thresholds and their sources")
+    return join(tag("details", summary, thresholds_table(verdict.checks)), _near_pairs(data))
+
+
+def _near_pairs(data: ReportData) -> Markup | None:
+    pairs = data.near_pairs[:_PAIRS]
+    if not pairs:
+        return None
+    gallery = Gallery(data.classes, _PAIR_BYTES, len(pairs))
+    note = (
+        "Synthetic on the left, its nearest training photograph on the right. 1: as far apart as a held-out "
+        "photograph and its own nearest one; 0: the same picture."
+    )
+    shown = [gallery.figure(picture, labeled=False) for picture in pairs]
+    summary = tag("summary", f"The {len(pairs)} pictures nearest to a training photograph")
+    return tag("details", summary, tag("p", note, class_="note"), tag("div", shown, class_="grid"))
+
+
+def _verdict(verdict: Verdict, data: ReportData) -> Markup:
     name = _gate_name(verdict)
     decided = f"Decided by {verdict.decided_by}: {verdict.why}" if verdict.decided_by else None
     return tag(
@@ -158,6 +180,7 @@ def _verdict(verdict: Verdict) -> Markup:
         else None,
         tag("p", decided, class_="note") if decided else None,
         checks_table(verdict.checks, title=f"{name}: checks") if verdict.checks else None,
+        _data_details(verdict, data) if verdict.gate == "gate_data" else None,
         class_=f"verdict {verdict.outcome.value}",
     )
 

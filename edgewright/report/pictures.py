@@ -23,6 +23,7 @@ from edgewright.runtime.draw import box_label, color_of
 
 MAX_SIDE_PX = 512
 _MAX_BOXES = 300
+_GAP_PX = 4
 _STEPS = ((MAX_SIDE_PX, 84), (MAX_SIDE_PX, 72), (384, 70), (320, 60), (224, 50), (128, 40))
 """(longer side px, JPEG quality), tried in order until a picture fits."""
 _BASE64_BYTES = 4 / 3
@@ -90,6 +91,18 @@ class Gallery:
             if len(payload) <= share_bytes:
                 break
         return f"data:image/jpeg;base64,{base64.b64encode(payload).decode()}"
+
+
+def beside(left: Image, right: Image, *, height_px: int) -> Image:
+    """Two pictures at one height, a white gap between them."""
+    gap = np.full((height_px, _GAP_PX, 3), 255, np.uint8)
+    return np.hstack([_at_height(left, height_px), gap, _at_height(right, height_px)])
+
+
+def _at_height(image: Image, height_px: int) -> Image:
+    height, width = image.shape[:2]
+    wh = (max(1, round(width * height_px / height)), height_px)
+    return np.asarray(PillowImage.fromarray(image).resize(wh, PillowImage.Resampling.LANCZOS))
 
 
 def _encode_jpeg(image: Image, *, side_px: int, quality: int) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from edgewright.gates.thresholds import THRESHOLDS
 from edgewright.gates.verdict import Check, Outcome
 from edgewright.report.data import ModelFigures, StageFigures
 from edgewright.report.markup import Child, Markup, join, tag
@@ -66,6 +67,25 @@ def checks_table(checks: Sequence[Check], *, title: str) -> Markup:
     numeric = {"Measured", "Needed", "n"}
     heads = [tag("th", name, scope="col", class_="num" if name in numeric else None) for name in head]
     return _table(tag("tr", heads), rows, caption=title, class_="checks")
+
+
+def thresholds_table(checks: Sequence[Check]) -> Markup:
+    """Every threshold of the data gate: this run's, the default, and why the default is what it is."""
+    used = {check.set_at.removeprefix("gate_data."): check.threshold for check in checks if check.threshold is not None}
+    heads = [
+        tag("th", name, scope="col") for name in ("Threshold", "This run", "Default", "Where the default comes from")
+    ]
+    rows = [
+        tag(
+            "tr",
+            tag("th", each.field.replace("_", " "), scope="row"),
+            tag("td", _figure(used[each.field]) if each.field in used else MISSING, class_="num"),
+            tag("td", _figure(each.value), class_="num"),
+            tag("td", each.source),
+        )
+        for each in THRESHOLDS
+    ]
+    return _table(tag("tr", heads), rows, caption="Thresholds of the data gate", class_="thresholds")
 
 
 def models_table(models: Sequence[ModelFigures], *, classes: Sequence[str]) -> Markup:

@@ -17,6 +17,7 @@ from edgewright.gates.verdict import Outcome, Verdict, combine, compare
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.markup import Markup, tag
 from edgewright.report.page import MAX_BYTES, render
+from edgewright.report.pictures import beside
 from edgewright.report.tables import MAX_QUARANTINE_ROWS
 from edgewright.runtime.boxes import Boxes
 
@@ -94,6 +95,7 @@ FULL = ReportData(
     links=[("MLflow run", "http://127.0.0.1:5000/#/runs/1"), ("Odd", "javascript:alert(1)")],
     recipe_yaml="seed: 0\n",
 )
+PAIRS = [replace(picture(f"0.{number}: a.png, b.jpg"), boxes=Boxes.empty()) for number in range(30)]
 BARE = ReportData("p", "r", "t", "Nothing was made.", simulated=False, classes=())
 
 
@@ -124,6 +126,28 @@ def test_an_empty_section_is_left_out():
     text = " ".join(Document(render(BARE)).text)
     for title in ("Pictures", "Verdicts", "Curves", "Float and INT8", "Device", "Recipe", "Quarantined"):
         assert title not in text
+
+
+def test_the_data_gate_shows_its_thresholds_with_their_sources():
+    from edgewright.gates.thresholds import THRESHOLDS
+
+    document = Document(render(FULL))
+    text = "".join(document.text)
+    assert all(each.source in text for each in THRESHOLDS)
+    row = "min coverage ratio" + "0.85" + "0.85"  # this run's and the default
+    assert row in text.replace("\n", "")
+    assert "Thresholds and their sources" not in "".join(
+        Document(render(replace(FULL, verdicts=FULL.verdicts[:1]))).text
+    )
+
+
+def test_the_pictures_nearest_to_training_photographs_are_shown():
+    html = render(replace(FULL, near_pairs=PAIRS, synthetic=[], real=[], rejected=[], device_pictures=[]))
+    assert [image["alt"] for image in Document(html).all("img")] == [f"{pair.caption}: no boxes" for pair in PAIRS[:20]]
+    assert len(html.encode()) < MAX_BYTES
+    both = beside(np.zeros((40, 60, 3), np.uint8), np.full((80, 80, 3), 9, np.uint8), height_px=20)
+    assert both.shape == (20, 30 + 4 + 20, 3)
+    assert (both[:, :30].max(), both[0, 31, 0], both[:, -20:].min()) == (0, 255, 9)
 
 
 def test_what_was_refused_comes_first():
@@ -220,7 +244,13 @@ def test_markup_is_escaped_once():
 def test_noisy_pictures_keep_the_page_small():
     large = [picture(wh=(800, 600), seed=seed) for seed in range(3)] * 8
     data = replace(
-        FULL, real=large, synthetic=large, rejected=large, device_pictures=large, quarantined=[("n", "w" * 90)] * 9999
+        FULL,
+        real=large,
+        synthetic=large,
+        rejected=large,
+        near_pairs=large,
+        device_pictures=large,
+        quarantined=[("n", "w" * 90)] * 9999,
     )
     html = render(data)
     assert len(html.encode()) < MAX_BYTES
