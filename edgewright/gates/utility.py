@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scipy.stats import t as student
+
 MIN_PAIRS = 3
-_T_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753)
-"""The 95 % quantile of Student's t for 1 to 15 degrees of freedom: each end alone is a 95 % bound."""
-_NORMAL_95 = 1.645
+_ONE_SIDED = 0.95
+"""Each end of an interval alone is a 95 % bound."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,9 @@ def gain(pairs: Sequence[Pair]) -> Gain:
 
 
 def mean_interval(deltas: Sequence[float]) -> Gain:
-    """Mean ± t · sd / √n of at least two differences."""
+    """Mean ± t · sd / √n of at least two differences, t at 95 %."""
     n = len(deltas)
     mean = sum(deltas) / n
     deviation = math.sqrt(sum((delta - mean) ** 2 for delta in deltas) / (n - 1))
-    quantile = _T_95[n - 2] if n - 2 < len(_T_95) else _NORMAL_95
-    half = quantile * deviation / math.sqrt(n)
+    half = float(student.ppf(_ONE_SIDED, n - 1)) * deviation / math.sqrt(n)
     return Gain(mean, mean - half, mean + half, n)
