@@ -166,6 +166,7 @@ def review_import(
     format_: Annotated[Literal["", "label-studio", "coco", "cvat"], typer.Option("--format")] = "",
     part: Annotated[Literal["real", "synthetic"], typer.Option()] = "real",
     person: Annotated[str, typer.Option(help="Who reviewed, where the file does not say")] = "",
+    when: Annotated[str, typer.Option(help="ISO 8601; default: what the file says, else when it was written")] = "",
 ) -> None:
     """Take corrected labels back as a new data set; print its digest, and for photographs the command to go on with."""
     settings = home_settings()
@@ -180,6 +181,7 @@ def review_import(
         part=part,
         format=format_,
         person=person,
+        when=when,
         config=config,
     )
     print(f"{report.reviewed} pictures reviewed by {', '.join(report.persons)}: {ref.sha256}")

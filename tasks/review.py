@@ -78,6 +78,7 @@ def import_review_of_run(
     part: Part = "real",
     format: str = "",  # noqa: A002 - the option's name
     person: str = "",
+    when: str = "",
     config: LabelConfig | None = None,
     on_progress: OnProgress = silent,
 ) -> tuple[ArtifactRef, ImportReport]:
@@ -91,7 +92,9 @@ def import_review_of_run(
     proposals = _proposals(store, refs, dataset, part=part, config=config or LabelConfig(), on_progress=on_progress)
     with store.workspace() as out:
         writer = DatasetWriter(out, classes=dataset.classes)
-        report = import_review(dataset, path, format=format, person=person, writer=writer, proposals=proposals)
+        report = import_review(
+            dataset, path, format=format, person=person, when=when, writer=writer, proposals=proposals
+        )
         writer.finish()
         _carry_over(dataset, out, store)
         content = Content(

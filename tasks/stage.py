@@ -10,7 +10,7 @@ cache; Prefect's is off.
 Refuses to begin on a disk that is nearly full.
 
     @stage(pools=("cpu",))
-    def quantize(config: QuantizeConfig, detector: ArtifactRef, real: ArtifactRef, *, work: Work) -> ArtifactRef: …
+    def quantize(config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef: …
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from edgewright.artifacts.store import store_errors
@@ -35,7 +36,7 @@ from edgewright.label.review_formats import (
     read_review,
     write_review,
 )
-from edgewright.label.review_formats.annotated import Xyxy, file_name, key_of, write_images
+from edgewright.label.review_formats.annotated import Xyxy, file_name, iso_time, key_of, write_images
 from edgewright.runtime.boxes import Boxes
 
 UNCHANGED_PX = 0.02
@@ -120,6 +121,7 @@ def import_review(
     *,
     format: str = "",  # noqa: A002 - the option's name
     person: str = "",
+    when: str = "",
     writer: DatasetWriter,
     proposals: Proposals | None = None,
 ) -> ImportReport:
@@ -128,6 +130,7 @@ def import_review(
     Args:
         format: empty: told by the file itself.
         person: who answered, where the file does not say.
+        when: the time of every answer, ISO 8601; empty: what the file says of a picture, else when it was written.
         proposals: as at the export.
 
     Raises:
@@ -136,7 +139,7 @@ def import_review(
     answers = read_review(path, format=format)
     by_key = _answers_by_key(answers, dataset, where=path)
     _check_people(answers, person, where=path)
-    taker = _Taker(dataset.classes, person, where=path)
+    taker = _Taker(dataset.classes, person, _Clock.of(path, when), where=path)
     known = proposals or Proposals()
     reviewed = {
         row.id: taker.take(row, known.shown(row), by_key[key_of(row.id)])
@@ -188,12 +191,30 @@ def _refuse(what: str, names: Sequence[str], *, expected: str, where: Path, next
         raise InputError(what, expected=expected, got=got, where=where, next_step=next_step)
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """When answers were given, ISO 8601 in UTC: as `told`; else what the file says; else when it was `written`."""
+
+    told: str
+    written: str
+
+    @classmethod
+    def of(cls, path: Path, when: str) -> _Clock:
+        told = iso_time(when)
+        if when and not told:
+            raise InputError("not a time", expected="ISO 8601, as 2026-05-04T10:00:00Z", got=when)
+        return cls(told, datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds"))
+
+    def time_of(self, answer: AnnotatedImage) -> str:
+        return self.told or answer.reviewed_at or self.written
+
+
 class _Taker:
     """Turns answers into rows and counts what they changed."""
 
-    def __init__(self, classes: Sequence[str], person: str, *, where: Path) -> None:
+    def __init__(self, classes: Sequence[str], person: str, clock: _Clock, *, where: Path) -> None:
         self._class_ids = {name: index for index, name in enumerate(classes)}
-        self._person, self._where = person.strip(), where
+        self._person, self._clock, self._where = person.strip(), clock, where
         self._counts = dict.fromkeys(("kept", "moved", "renamed", "added", "removed"), 0)
         self._persons: set[str] = set()
 
@@ -207,7 +228,7 @@ class _Taker:
             self._joined(label, proposed[int(at)] if at >= 0 else None) for label, at in zip(drawn, match, strict=True)
         ]
         self._counts["removed"] += len(proposed) - int((match >= 0).sum())
-        signed = [replace(label, person=person, reviewed_at=answer.reviewed_at) for label in labels]
+        signed = [replace(label, person=person, reviewed_at=self._clock.time_of(answer)) for label in labels]
         numbered = tuple(replace(label, instance_id=i) for i, label in enumerate([*signed, *hidden_labels(row)]))
         return replace(row, labels=numbered, state="reviewed", quarantine="")
 

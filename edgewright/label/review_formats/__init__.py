@@ -16,7 +16,8 @@ from edgewright.data.formats.safe_xml import parse_xml
 from edgewright.data.sources import Unusable
 from edgewright.errors import InputError
 from edgewright.label.review_formats import coco, cvat, label_studio
-from edgewright.label.review_formats.annotated import AnnotatedImage, Box, ReviewFile, ReviewTask, read_limited
+from edgewright.label.review_formats.annotated import AnnotatedImage, Box, ReviewFile, ReviewTask
+from edgewright.label.review_formats.document import read_document
 
 __all__ = [
     "REVIEW_FORMATS",
@@ -45,9 +46,10 @@ def read_review(path: Path, *, format: str = "") -> ReviewFile:  # noqa: A002 - 
         format: one of REVIEW_FORMATS; empty: told by the file itself.
 
     Raises:
-        InputError: missing, too large, of another format, or of another shape than its format has.
+        InputError: missing, too large, an archive without just one document, of another format, or of another shape
+            than its format has.
     """
-    payload = read_limited(path)
+    payload = read_document(path)
     found = _format_of(payload)
     if format and check_format(format) != found:
         raise InputError("the file is of another format", expected=format, got=found, where=path)

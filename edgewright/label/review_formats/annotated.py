@@ -19,10 +19,8 @@ from pathlib import Path
 
 from edgewright.artifacts import sha256_bytes
 from edgewright.data.formats.annotation import pair_key
-from edgewright.errors import InputError
 from edgewright.label.doubts import ReviewItem
 
-MAX_REVIEW_BYTES = 64_000_000
 _KEY_DIGITS = 16
 _KEY = re.compile(rf"(?<![0-9a-f])([0-9a-f]{{{_KEY_DIGITS}}})__")
 _MAX_STEM = 60
@@ -88,18 +86,6 @@ def key_in(name: str) -> str:
 def file_name(rank: int, row_id: str, *, suffix: str) -> str:
     stem = re.sub(r"[^A-Za-z0-9.-]+", "_", pair_key(row_id))[-_MAX_STEM:]
     return f"{rank:05d}_{key_of(row_id)}__{stem}.{suffix}"
-
-
-def read_limited(path: Path) -> bytes:
-    """Raises InputError where the file is missing or too large."""
-    try:
-        with path.open("rb") as stream:
-            payload = stream.read(MAX_REVIEW_BYTES + 1)
-    except OSError as error:
-        raise InputError("the review file cannot be read", got=error.strerror, where=path) from error
-    if len(payload) > MAX_REVIEW_BYTES:
-        raise InputError("the review file is too large", expected=f"<= {MAX_REVIEW_BYTES} bytes", where=path)
-    return payload
 
 
 def iso_time(text: object) -> str:

@@ -1,19 +1,28 @@
 """CVAT for images 1.1: one XML file for all pictures of a review.
 
-Decides: boxes alone are read; any other shape is refused by name. Who annotated is the task's or the job's assignee:
-the owner of a task only made it. The file says nothing about which pictures somebody looked at: every picture that it
-lists counts as reviewed.
+Decides: boxes alone are read, a rotated one as the box around it; any other shape is refused by name. Who annotated is
+the task's or the job's assignee: the owner of a task only made it. The file says nothing about which pictures somebody
+looked at: every picture that it lists counts as reviewed.
 """
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgewright.data.rows import Label
 from edgewright.errors import InputError
-from edgewright.label.review_formats.annotated import AnnotatedImage, Box, ReviewFile, ReviewTask, iso_time, key_in
+from edgewright.label.review_formats.annotated import (
+    AnnotatedImage,
+    Box,
+    ReviewFile,
+    ReviewTask,
+    Xyxy,
+    iso_time,
+    key_in,
+)
 
 FILE = "annotations.xml"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
@@ -68,7 +77,17 @@ def _image(node: ET.Element, person: str, when: str) -> AnnotatedImage:
 
 def _box(node: ET.Element) -> Box:
     x1, y1, x2, y2 = (float(node.get(corner) or "") for corner in _CORNERS)
-    return Box(node.get("label") or "", (x1, y1, x2, y2))
+    turn = math.radians(float(node.get("rotation") or 0))
+    corners = _around((x1, y1, x2, y2), cosine=abs(math.cos(turn)), sine=abs(math.sin(turn))) if turn else None
+    return Box(node.get("label") or "", corners or (x1, y1, x2, y2))
+
+
+def _around(xyxy: Xyxy, *, cosine: float, sine: float) -> Xyxy:
+    """The box around a rectangle that was turned about its center; px."""
+    x1, y1, x2, y2 = xyxy
+    x, y, width, height = (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+    half_w, half_h = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
+    return x - half_w, y - half_h, x + half_w, y + half_h
 
 
 def _assignee(root: ET.Element) -> str:

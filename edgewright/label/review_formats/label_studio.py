@@ -139,10 +139,13 @@ def _image(task: Mapping[str, Any], annotation: Mapping[str, Any]) -> AnnotatedI
 
 
 def _box(result: Mapping[str, Any], image: str) -> Box:
-    if result.get("type") != "rectanglelabels":
+    if result.get("type") not in ("rectanglelabels", "rectangle"):
         raise InputError("not a rectangle", expected="rectanglelabels", got=result.get("type"), where=image)
     value = result["value"]
-    (name,) = value["rectanglelabels"]
+    names = value.get("rectanglelabels") or []
+    if len(names) != 1:
+        raise InputError("a box without a class, or with several", expected="one", got=names or "none", where=image)
+    name = names[0]
     turn = float(value.get("rotation", 0) or 0) + float(result.get("image_rotation", 0) or 0)
     corners = tuple(float(value[key]) / 100 for key in ("x", "y", "width", "height"))
     if turn:

@@ -307,7 +307,7 @@ def test_hostile_files_are_refused(doubtful, tmp_path, take, payload, said):
 def test_large_and_missing_files_are_refused(doubtful, tmp_path, take, monkeypatch):
     with pytest.raises(InputError, match="cannot be read"):
         take(doubtful, tmp_path / "nothing.json")
-    monkeypatch.setattr("edgewright.label.review_formats.annotated.MAX_REVIEW_BYTES", 10)
+    monkeypatch.setattr("edgewright.label.review_formats.document.MAX_REVIEW_BYTES", 10)
     (tmp_path / "large.json").write_text("[" + " " * 20 + "]")
     with pytest.raises(InputError, match="too large"):
         take(doubtful, tmp_path / "large.json")
