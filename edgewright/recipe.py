@@ -264,16 +264,6 @@ class GateDataConfig(Section):
         return self
 
 
-class MeasureUtilityConfig(Section):
-    pairs: int = Field(0, ge=0, le=20, description="Trainings with and without synthetic pictures; 0: not measured")
-    steps: int = Field(400, ge=1, description="Optimizer steps of every one of them")
-    epochs: int = Field(20, ge=1, description="Parts that the steps are cut into")
-    batch: int = Field(16, ge=2)
-    image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
-    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of the slim graph")
-    real_share: float = Field(0.5, gt=0, le=1, description="Share of photographs among what the mixed side shows")
-
-
 class TrainDetectorConfig(Section):
     model: str = Field("edgewright-slim", description="A graph of our table, or any ultralytics model by name or path")
     width: float = Field(0.1875, gt=0, le=2, description="Width multiple of the slim graph")
@@ -300,6 +290,16 @@ class TrainDetectorConfig(Section):
         "fp32", description="bf16: autocast, about 1.7 times as fast on AVX-512 CPUs"
     )
     keep: Literal["best", "last"] = Field("best", description="best: the epoch best on val; last: the last, val unseen")
+
+
+class MeasureUtilityConfig(Section):
+    pairs: int = Field(0, ge=0, le=20, description="Trainings with and without synthetic pictures; 0: not measured")
+    steps: int = Field(400, ge=1, description="Optimizer steps of every one of them")
+    epochs: int = Field(20, ge=1, description="Parts that the steps are cut into")
+    real_share: float = Field(0.5, gt=0, le=1, description="Share of photographs among what the mixed side shows")
+    detector: TrainDetectorConfig | None = Field(
+        None, description="What is trained in pairs, a whole section of its own; none: as the run's `train_detector`"
+    )
 
 
 class QuantizeConfig(Section):
@@ -348,6 +348,13 @@ class Recipe(Section):
     gate_model: GateModelConfig = GateModelConfig()
     release: ReleaseConfig = ReleaseConfig()
     flash: FlashConfig = FlashConfig()
+
+    @property
+    def utility(self) -> MeasureUtilityConfig:
+        """`measure_utility` with the detector that this run trains, where it names no other: what helps one network may
+        not help another."""
+        detector = self.measure_utility.detector or self.train_detector
+        return self.measure_utility.model_copy(update={"detector": detector})
 
 
 EXTERNAL_PATHS: dict[type[Section], tuple[str, ...]] = {

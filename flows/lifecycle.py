@@ -47,7 +47,7 @@ def lifecycle(recipe: Recipe, source: str) -> None:
     synthetic = generate(recipe.generate, generator, real)
     labeler = train_labeler(recipe.train_labeler, real)
     labeled = label(recipe.label, labeler, synthetic, real)
-    utility = measure_utility(recipe.measure_utility, real, labeled)
+    utility = measure_utility(recipe.utility, real, labeled)
     gated = gate_data(recipe.gate_data, real, labeled, utility)
     training = settle_data(gated)
     detector = train_detector(recipe.train_detector, training)

@@ -63,16 +63,12 @@ def measure_utility(
 
 
 def detector_config(config: MeasureUtilityConfig) -> TrainDetectorConfig:
-    """The detector of both sides of a pair."""
-    return TrainDetectorConfig(
-        width=config.width,
-        image_px=config.image_px,
-        batch=config.batch,
-        epochs=config.epochs,
-        steps=config.steps,
-        real_share=config.real_share,
-        keep="last",
-    )
+    """The detector of both sides of a pair: `config.detector`, for as many steps on both, its last epoch.
+
+    A stage that runs alone and was given none trains the default one.
+    """
+    changes = {"epochs": config.epochs, "steps": config.steps, "real_share": config.real_share, "keep": "last"}
+    return (config.detector or TrainDetectorConfig()).model_copy(update=changes)
 
 
 def _held_out(real: Dataset) -> list[object]:

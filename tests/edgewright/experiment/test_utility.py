@@ -14,9 +14,10 @@ from edgewright.experiment.score import scores_of
 from edgewright.experiment.utility import detector_config, measure_utility
 from edgewright.gates.utility import MIN_PAIRS, Pair, Scores, UtilityEvidence, mean_interval
 from edgewright.progress import silent
-from edgewright.recipe import MeasureUtilityConfig
+from edgewright.recipe import MeasureUtilityConfig, TrainDetectorConfig, resolve
 
-TINY = MeasureUtilityConfig(pairs=1, steps=4, epochs=2, batch=4, image_px=64, width=0.0625)
+SMALL = TrainDetectorConfig(batch=4, image_px=64, width=0.0625)
+TINY = MeasureUtilityConfig(pairs=1, steps=4, epochs=2, detector=SMALL)
 
 
 def squares(store, *, split, origin="real", count):
@@ -100,6 +101,16 @@ def test_where_there_is_nothing_to_measure_it_says_so(store, measure, pairs, spl
 def test_both_sides_take_the_last_epoch():
     config = detector_config(TINY)
     assert (config.keep, config.steps, config.real_share) == ("last", 4, 0.5)
+
+
+def test_the_network_of_the_run_is_the_one_that_is_measured():
+    """Whatever `train_detector` says; steps, epochs and the share of photographs are the measurement's own."""
+    words = ["image_px=96", "learning_rate=0.004", "model=yolo26n", "width=0.25", "batch=4", "epochs=7", "mosaic=0.5"]
+    recipe = resolve("demo", overrides=[f"train_detector.{word}" for word in words])
+    own = {"epochs": 20, "steps": 400, "real_share": 0.5, "keep": "last"}
+    assert detector_config(recipe.utility).model_dump() == {**recipe.train_detector.model_dump(), **own}
+    apart = detector_config(resolve("demo", overrides=["measure_utility.detector={image_px: 128}"]).utility)
+    assert (apart.image_px, apart.learning_rate) == (128, TrainDetectorConfig().learning_rate)
 
 
 def pairs(*deltas):
