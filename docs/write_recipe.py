@@ -46,14 +46,14 @@ def _values(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     name = getattr(field.annotation, "__name__", "") or str(field.annotation)
-    name = str(field.annotation) if get_origin(field.annotation) else name
+    name = str(field.annotation).replace(f"{Recipe.__module__}.", "") if get_origin(field.annotation) else name
     limits = [
         f"{sign} {getattr(item, word)}"
         for item in field.metadata
         for word, sign in _LIMITS.items()
         if getattr(item, word, None) is not None
     ]
-    return " ".join([name, ", ".join(limits)]).strip()
+    return " ".join([name.replace(" | ", " or "), ", ".join(limits)]).strip()
 
 
 def _default(path: str, field: FieldInfo) -> str:
