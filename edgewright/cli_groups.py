@@ -114,7 +114,7 @@ def gate_self_test(
         report = self_test_of(path, resolved, folder=Path(folder), threads=settings.threads, on_progress=on_progress)
     print_self_test(report.table())
     if json_:
-        print(json.dumps(report.to_json(), indent=1, sort_keys=True))
+        print(json.dumps(report.to_json(), indent=1, sort_keys=True, allow_nan=False))
     if not report.passed:
         wrong = [result.name for result in report.results if not result.right]
         raise GateEnded(

@@ -33,8 +33,8 @@ def gate_model(
     )
     verdict = decide_model(evidence_of(measured), config)
     with work.session.store.workspace() as out:
-        (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True))
-        (out / "measured.json").write_text(json.dumps(measured.to_json(), indent=1, sort_keys=True))
+        (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
+        (out / "measured.json").write_text(json.dumps(measured.to_json(), indent=1, sort_keys=True, allow_nan=False))
         work.child.tag({"gate.gate_model": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
         work.child.log_json(measured.to_json(), "measured.json")
         return work.publish(out, kind="model_verdict", metrics=numbers_of(evidence_of(measured).to_json()))

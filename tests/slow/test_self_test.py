@@ -1,0 +1,38 @@
+"""`edgewright gate self-test` as a person types it: real pictures pass, every bad control is refused by its check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewright.gates.self_test import CONTROLS
+
+pytestmark = pytest.mark.slow
+
+
+def table_of(stdout: str) -> dict[str, dict[str, Any]]:
+    """By control, from the object that stands below the printed table."""
+    report = json.loads(stdout[stdout.index("\n{\n") :])
+    return {result["name"]: result for result in report["results"]}
+
+
+def check(stdout: str) -> None:
+    found = table_of(stdout)
+    assert list(found) == [name for name, _ in CONTROLS]
+    assert found["held-out real"]["verdict"]["outcome"] == "pass"
+    wrong = {name: result["refused_by"] for name, result in found.items() if not result["right"]}
+    assert wrong == {}
+
+
+def test_on_the_simulated_camera(command: Any, tmp_path: Path) -> None:
+    check(command("gate", "self-test", "--json", home=tmp_path).stdout)
+
+
+@pytest.mark.real
+def test_on_real_photographs(command: Any, tmp_path: Path, real_data: Path) -> None:
+    """A third of the labeler's usual steps: what is tested is the gate."""
+    words = ("--set", "train_labeler.steps=200", "--json")
+    check(command("gate", "self-test", str(real_data), *words, home=tmp_path).stdout)
