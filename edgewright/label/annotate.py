@@ -22,13 +22,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgewright.artifacts import Artifact
+from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rle import Mask
 from edgewright.data.rows import Label, Row, labels_of
 from edgewright.errors import ArtifactCorrupt
 from edgewright.label.agreement import Agreement, Decision, Judgment, compare
 from edgewright.label.evidence import EVIDENCE_FILE, Evidence
-from edgewright.label.net import Labeler, LabelerSpec, torch_threads
+from edgewright.label.net import Labeler, LabelerSpec
 from edgewright.label.pseudo import PseudoLabeler, Seer
 from edgewright.label.teacher import Examined
 from edgewright.progress import OnProgress

@@ -7,8 +7,6 @@ labeler.see(image)                                 # Boxes in source px, score =
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from edgewright.artifacts import Artifact
+from edgewright.compute import best_device
 from edgewright.errors import ArtifactCorrupt
 from edgewright.label.graph import UNet
 from edgewright.label.instances import find_instances
@@ -99,7 +98,7 @@ class Labeler:
             net.load_state_dict(load_file(weights_file))
         except RuntimeError as error:
             raise ArtifactCorrupt("the weights do not fit the labeler", got=error, where=weights_file) from error
-        return cls(spec, net.to(pick_device()).eval())
+        return cls(spec, net.to(best_device()).eval())
 
     def look(self, image: Image) -> Sight:
         """What it makes of every pixel of the letterboxed picture; the letterbox's border is background."""
@@ -116,18 +115,3 @@ class Labeler:
         """Every object it finds, in source px, best first; the score is its calibrated confidence."""
         sight = self.look(image)
         return sight.geometry.to_source(find_instances(sight.classes, sight.core))
-
-
-def pick_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """So many threads inside; as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

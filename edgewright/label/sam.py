@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
+from edgewright.compute import best_device
 from edgewright.data.rle import encode_mask
 from edgewright.data.rows import Label
 from edgewright.detect.library import open_ultralytics
 from edgewright.errors import InputError
-from edgewright.label.net import pick_device
 from edgewright.label.outlines import Outlined, Outliner, fills_box
 from edgewright.runtime.boxes import Image
 
@@ -56,7 +56,7 @@ def _outline(model: Any, image: Image, labels: Sequence[Label]) -> Outlined:
     (result,) = model.predict(
         image[..., ::-1],  # RGB => BGR, as OpenCV reads files
         bboxes=[list(labels[index].xyxy) for index in bare],
-        device=str(pick_device()),
+        device=str(best_device()),
         conf=0.0,
         verbose=False,
         save=False,

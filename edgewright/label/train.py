@@ -27,6 +27,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edgewright.artifacts import canonical_json
+from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row, count_by_class
 from edgewright.errors import InputError
@@ -35,7 +36,7 @@ from edgewright.label.batches import load_examples
 from edgewright.label.evidence import EVIDENCE_FILE, Evidence
 from edgewright.label.fit import Fit, OnStep, Trainer
 from edgewright.label.folds import assign_folds
-from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec, torch_threads
+from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec
 from edgewright.label.outlines import Outliner, leave_boxes, outline
 from edgewright.label.preview import draw_preview
 from edgewright.label.sam import open_sam

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from edgewright.artifacts import Artifact
+from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Row, count_by_class
 from edgewright.progress import OnProgress
@@ -97,7 +97,7 @@ def generate(
     dataset.check_classes(trained.classes)
     job = describe_job(generator, dataset, config, seed=seed)
     factory = make_factory(trained, dataset, config, seed=seed)
-    with _folder(scratch) as root, _one_torch_thread():
+    with _folder(scratch) as root, torch_threads(1):
         folder = ShardFolder(root / job.name, ShardPlan(config.images, config.shard_images))
         with Helpers(folder.path, job, at_most=threads - 1) as helpers:
             watch = _Watch(folder, helpers, on_progress, help_after_s=help_after_s)
@@ -161,16 +161,6 @@ class _Watch:
         if not in_work and self._own:
             remaining_s = missing * (now - self._began) / self._own
             self._helpers.start(len(left) - 1 if remaining_s > self._help_after_s else 0)
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

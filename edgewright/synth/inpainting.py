@@ -21,12 +21,12 @@ import torch
 from PIL import Image as PillowImage
 
 from edgewright.artifacts import canonical_json, sha256_bytes
+from edgewright.compute import best_device
 from edgewright.errors import InputError, MissingExtra
 from edgewright.recipe import TrainGeneratorConfig
 from edgewright.synth.crops import Crop, CropBank, resize_rgba
 from edgewright.synth.matte import MARGIN, ellipse, matte_from_box
 from edgewright.synth.samplers import Rgba
-from edgewright.synth.training import best_device
 
 _WHERE = "train_generator.pipeline"
 _NEXT_STEP = "put a pipeline saved with safe_serialization=True there: model_index.json and a folder for each part"

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_bytes
+from edgewright.compute import best_device
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
@@ -32,7 +33,7 @@ from edgewright.synth.scene_nets import SceneGenerator
 from edgewright.synth.tiles import TileBatches, read_scenes
 from edgewright.synth.train_flow import Flow
 from edgewright.synth.train_gan import Gan
-from edgewright.synth.training import Point, Schedule, best_device, train
+from edgewright.synth.training import Point, Schedule, train
 from edgewright.synth.unet import UNet
 
 _LEARNT = {"gan": Gan, "diffusion": Flow}

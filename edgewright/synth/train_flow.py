@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgewright.compute import best_device
 from edgewright.recipe import TrainGeneratorConfig
 from edgewright.synth.augment import apart, joint, told_augment
 from edgewright.synth.batches import Batches
@@ -20,20 +21,20 @@ from edgewright.synth.ema import update_ema
 from edgewright.synth.flow import draw_times, interpolate, velocity_loss
 from edgewright.synth.nets import NetShape
 from edgewright.synth.precision import Precision
-from edgewright.synth.training import Method, best_device, finite
+from edgewright.synth.training import Method, finite
 from edgewright.synth.unet import UNet
 
 LEARNING_RATE = 3e-3
 EMA_DECAY = 0.995
 _BETAS = (0.9, 0.99)
 _WARM_UP_STEPS = 50
-_NEXT_STEP = "lower train_generator.learning_rate"
 
 
 class Flow(Method):
     """Draws from `rng` alone; raises InputError for a precision that the device does not have."""
 
     name = "Diffusion"
+    next_step = "lower train_generator.learning_rate"
 
     def __init__(
         self, batches: Batches, shape: NetShape, config: TrainGeneratorConfig, *, rng: torch.Generator, seed: int
@@ -61,11 +62,20 @@ class Flow(Method):
             with self._precision.autocast():
                 predicted = self.network(interpolate(data, noise, t), t, condition, changed)
             loss = velocity_loss(predicted, data=data, noise=noise)
-            value = finite(loss, step=step, next_step=_NEXT_STEP)
+            value = finite(loss, step=step, next_step=self.next_step)
             self._descend(loss, step=step)
         decay = EMA_DECAY if self._config.ema_decay is None else self._config.ema_decay
         update_ema(self.average, self.network, decay=decay, step=step + 1)
         return {"loss": value}
+
+    def judge(self) -> float:
+        """The squared error of the averaged network's velocity, in float32."""
+        batch = self._batches.draw(self._config.batch, self._rng)
+        noise = torch.randn(batch.images.shape, generator=self._rng).to(batch.images.device)
+        t = draw_times(len(noise), self._rng).to(noise.device)
+        with torch.no_grad():
+            predicted = self.average(interpolate(batch.images, noise, t), t, batch.condition)
+            return float(velocity_loss(predicted, data=batch.images, noise=noise))
 
     def parts(self) -> Mapping[str, Any]:
         return {

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgewright.compute import best_device
 from edgewright.recipe import TrainGeneratorConfig
 from edgewright.synth.augment import apart, diff_augment, joint
 from edgewright.synth.batches import Batches
@@ -22,20 +23,20 @@ from edgewright.synth.losses import discriminator_loss, generator_loss, gradient
 from edgewright.synth.nets import Discriminator, Generator, NetShape
 from edgewright.synth.precision import Precision
 from edgewright.synth.scene_nets import PatchDiscriminator, SceneGenerator
-from edgewright.synth.training import Method, best_device, finite
+from edgewright.synth.training import Method, finite
 
 LEARNING_RATE = 2e-4
 EMA_DECAY = 0.98
 _DISCRIMINATOR_PACE = 4
 """Two time scales (Heusel et al. 2017, arXiv 1706.08500): at one pace the discriminator gives up at step ~100 here."""
 _BETAS = (0.0, 0.99)  # R3GAN, appendix D: no momentum, beta2 annealed towards 0.99
-_NEXT_STEP = "lower train_generator.learning_rate or raise train_generator.r1_gamma"
 
 
 class Gan(Method):
     """Both players. Draws from `rng` alone; raises InputError for a precision that the device does not have."""
 
     name = "GAN"
+    next_step = "lower train_generator.learning_rate or raise train_generator.r1_gamma"
 
     def __init__(
         self, batches: Batches, shape: NetShape, config: TrainGeneratorConfig, *, rng: torch.Generator, seed: int
@@ -69,6 +70,14 @@ class Gan(Method):
         decay = EMA_DECAY if self._config.ema_decay is None else self._config.ema_decay
         update_ema(self.average, self.generator, decay=decay, step=step + 1)
         return losses
+
+    def judge(self) -> float:
+        """The loss of the averaged generator against the discriminator, in float32."""
+        batch = self._batches.draw(self._config.batch, self._rng)
+        with torch.no_grad():
+            fake = self.average(self._latent(batch.condition), batch.condition)
+            real_logits, fake_logits = (self.discriminator(it, batch.condition) for it in (batch.images, fake))
+            return float(generator_loss(real_logits, fake_logits))
 
     def parts(self) -> Mapping[str, Any]:
         return {
@@ -122,7 +131,7 @@ class Gan(Method):
         return apart(diff_augment(joint(images, condition), self._rng), condition)
 
     def _finite(self, loss: Tensor, step: int) -> float:
-        return finite(loss, step=step, next_step=_NEXT_STEP)
+        return finite(loss, step=step, next_step=self.next_step)
 
 
 def _players(

@@ -16,17 +16,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edgewright.artifacts.store import write_atomically
+from edgewright.compute import require_learnt
 from edgewright.errors import StageFailed
 from edgewright.progress import OnProgress
 
 _HISTORY_POINTS = 100
 _REPORT_EVERY = 10
+_CHECKPOINT_PARTS = {"work_id", "parts", "rng", "step", "since", "curve"}
 
 
 class Method(ABC):
@@ -35,14 +38,20 @@ class Method(ABC):
     Attributes:
         name: as people say it; the checkpoint bears it.
         average: the averaged network, which is what generates.
+        next_step: what helps where it diverges.
     """
 
     name: str
     average: nn.Module
+    next_step: str
 
     @abstractmethod
     def advance(self, step: int) -> Mapping[str, float]:
         """Step number `step`, counted from 0: the losses by name; the first is the one that progress shows."""
+
+    @abstractmethod
+    def judge(self) -> float:
+        """The loss of the averaged network on a batch drawn anew; trains nothing."""
 
     @abstractmethod
     def parts(self) -> Mapping[str, Any]:
@@ -88,7 +97,7 @@ def train(
         work_id: names the inputs; a checkpoint of other inputs is not continued.
 
     Raises:
-        StageFailed: a loss is not finite; the message says at which step.
+        StageFailed: a loss is not finite, and at which step; or the averaged network after the last one is not.
     """
     run = _Run(method, rng, schedule)
     checkpoint = scratch / f"{method.name.lower()}.pt"
@@ -101,12 +110,8 @@ def train(
             on_progress(run.step, schedule.steps, f"{method.name} step, {first} {value:.3f}")
         if run.step % schedule.checkpoint_every == 0 and run.step < schedule.steps:
             run.save(checkpoint, work_id)
+    require_learnt(method.average, loss=method.judge(), what=f"the {method.name}", next_step=method.next_step)
     return Trained(method.average, tuple(run.history), resumed_from)
-
-
-def best_device() -> torch.device:
-    """The accelerator where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def finite(loss: Tensor, *, step: int, next_step: str) -> float:
@@ -151,14 +156,23 @@ class _Run:
         write_atomically(path, buffer.getvalue())
 
     def restore(self, path: Path, work_id: str) -> None:
-        """Continue from a checkpoint of the same work; leave everything as it is where there is none."""
-        if not path.exists():
-            return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["work_id"] != work_id:
+        """Continue from a checkpoint of the same work; leave everything as it is where there is none, or a torn one."""
+        state = _read_checkpoint(path)
+        if state is None or state["work_id"] != work_id:
             return
         for name, part in self.method.parts().items():
             part.load_state_dict(state["parts"][name])
         self.step, self.since = state["step"], state["since"]
         self.rng.set_state(state["rng"])
         self.history = [Point(step, losses) for step, losses in state["curve"]]
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """None where there is none, or where it was damaged: the work then begins anew."""
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, UnpicklingError, ValueError):
+        return None
+    return state if isinstance(state, dict) and state.keys() >= _CHECKPOINT_PARTS else None

@@ -182,6 +182,13 @@ def test_a_loss_that_is_not_finite_names_the_step(photographs, tmp_path):
         train(photographs, TINY.model_copy(update={"learning_rate": 1e30}), tmp_path)
 
 
+def test_what_the_last_update_broke_is_no_labeler(photographs, tmp_path):
+    broken = TINY.model_copy(update={"learning_rate": 1e30, "steps": 1})
+    for _ in range(2):  # no checkpoint of it is left to go on from
+        with pytest.raises(StageFailed, match=r"labeler diverged in its last steps.*learning_rate"):
+            train(photographs, broken, tmp_path)
+
+
 def test_masks_are_learnt_from_where_they_are_given(publish, scene, tmp_path):
     row, payload = scene(1)
     mask = np.zeros((64, 64), bool)

@@ -67,6 +67,35 @@ def test_interrupted_training_gives_the_same_bytes(
     assert resumed.history == whole.history
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 100, 5000, -20])
+def test_a_damaged_checkpoint_is_begun_anew(crops: CropSet, tmp_path: Path, kept_bytes: int) -> None:
+    whole = learn(crops, tmp_path, method="diffusion")
+    file = tmp_path / "diffusion.pt"
+    file.write_bytes(file.read_bytes()[:kept_bytes])
+    again = learn(crops, tmp_path, method="diffusion")
+    assert again.resumed_from == 0
+    assert weights(again) == weights(whole)
+
+
+def test_what_the_last_update_broke_is_not_published(crops: CropSet, tmp_path: Path) -> None:
+    """The only loss that training sees is that of the untouched network."""
+    with pytest.raises(StageFailed, match="Diffusion diverged in its last steps.*learning_rate"):
+        learn(crops, tmp_path, method="diffusion", learning_rate=1e30, steps=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_judgement_is_finite_and_trains_nothing(crops: CropSet, method: str) -> None:
+    config = TrainGeneratorConfig.model_validate({**SMALL, "method": method})
+    batches, rng = CropBatches(crops, torch.device("cpu")), torch.Generator().manual_seed(3)
+    made = METHODS[method](batches, shape_of(config, n_classes=2), config, rng=rng, seed=3)  # type: ignore[call-arg]
+    before = [value.clone() for value in made.average.parameters()]
+    assert np.isfinite(made.judge())
+    assert all(bool((old == new).all()) for old, new in zip(before, made.average.parameters(), strict=True))
+    for value in made.average.parameters():
+        value.fill_(1e30)
+    assert not np.isfinite(made.judge()), "finite weights alone make no picture"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_checkpoint_of_other_work_is_not_continued(crops: CropSet, tmp_path: Path, method: str) -> None:
     learn(crops, tmp_path, method=method)
