@@ -114,8 +114,11 @@ def neighbor_scores(real_real: Matrix, fake_fake: Matrix, real_fake: Matrix, *, 
 
 
 def _covariance_root(features: Features) -> Matrix:
-    """R with `Rᵀ R` the unbiased covariance, by its eigenvectors: on small matrices many times faster than QR."""
+    """R with `Rᵀ R` the unbiased covariance: the centered rows themselves where they are fewer than the features, else
+    by its eigenvectors, on small matrices many times faster than QR."""
     centered = features - features.mean(axis=0)
+    if len(features) <= features.shape[1]:
+        return np.asarray(centered / np.sqrt(len(features) - 1))
     values, vectors = np.linalg.eigh(centered.T @ centered / (len(features) - 1))
     return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T)
 
