@@ -6,6 +6,7 @@ results. What does not exist here is left out: the stage that needs it says so.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgewright.artifacts import canonical_json, sha256_bytes, sha256_file
@@ -14,13 +15,21 @@ from edgewright.recipe import EXTERNAL_PATHS, Section
 
 
 def external_digests(config: Section) -> dict[str, str]:
-    """Field => sha256 of the file that it names, or over all files of the folder.
+    """Field => sha256 of the file that it names, or over all files of the folder; `section.field` where they are nested.
 
     Raises:
         InputError: a file cannot be read.
     """
-    named = {name: str(getattr(config, name)) for name in EXTERNAL_PATHS.get(type(config), ())}
-    return {name: _digest(Path(path), field=name) for name, path in named.items() if path and Path(path).exists()}
+    return {name: _digest(path, field=name) for name, path in _named(config) if path.exists()}
+
+
+def _named(config: Section) -> Iterator[tuple[str, Path]]:
+    names = EXTERNAL_PATHS.get(type(config), ())
+    for name, value in config:
+        if isinstance(value, Section):
+            yield from ((f"{name}.{inner}", path) for inner, path in _named(value))
+        elif name in names and value:
+            yield name, Path(value)
 
 
 def _digest(path: Path, *, field: str) -> str:

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from edgewright.artifacts import LocalStore
-from edgewright.recipe import EXTERNAL_PATHS, GateDataConfig, Recipe, Section, TrainGeneratorConfig, TrainLabelerConfig
+from edgewright.recipe import (
+    EXTERNAL_PATHS,
+    GateDataConfig,
+    MeasureUtilityConfig,
+    Recipe,
+    Section,
+    TrainGeneratorConfig,
+    TrainLabelerConfig,
+)
 from edgewright.settings import read_settings
 from tasks import code
 from tasks.external import external_digests
@@ -59,6 +67,12 @@ def test_every_file_of_a_folder_counts(tmp_path: Path) -> None:
     moved = pipeline.rename(tmp_path / "moved")
     assert external_digests(config) == {}
     assert list(external_digests(config.model_copy(update={"pipeline": str(moved)}))) == ["pipeline"]
+
+
+def test_a_section_within_a_section_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "start.pt").write_bytes(b"one")
+    detector = Recipe().train_detector.model_copy(update={"model": str(tmp_path / "start.pt")})
+    assert list(external_digests(MeasureUtilityConfig(detector=detector))) == ["detector.model"]
 
 
 @pytest.mark.parametrize("config", [TrainLabelerConfig(), GateDataConfig(), Recipe().train_detector])
