@@ -15,7 +15,7 @@ from edgewright.recipe import EXTERNAL_PATHS, Section
 
 
 def external_digests(config: Section) -> dict[str, str]:
-    """Field => sha256 of the file that it names, or over all files of the folder; `section.field` where they are nested.
+    """Field => sha256 of the file that it names, or over all files of the folder; `section.field` where nested.
 
     Raises:
         InputError: a file cannot be read.
