@@ -9,16 +9,19 @@ credentials never stand here (recipes are logged); they are settings.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgewright.errors import RecipeError
 
 MAX_RECIPE_BYTES = 64_000
+_DOWNLOAD = re.compile(r"[\w.-]+(/[\w.-]+)?@[0-9a-f]{40}")
 
 
 class Section(BaseModel):
@@ -43,6 +46,9 @@ class IngestConfig(Section):
         40_000_000, ge=1024, le=40_000_000, description="Larger pictures are quarantined from their header"
     )
     min_images: int = Field(10, ge=1, description="Fewer usable images end the run")
+    scores: str = Field(
+        "", description="File `id,hard` (CSV) that says how hard each image is, in [0, 1]; see generate.hard_share"
+    )
     photographs: int = Field(260, ge=12, description="How many the simulated camera takes; used only without a source")
 
     @model_validator(mode="after")
@@ -88,7 +94,10 @@ class TrainGeneratorConfig(Section):
     gradient_checkpointing: bool = Field(False, description="Less memory, a third more work, the same losses")
     pipeline: str = Field("", description="diffusers: folder of an inpainting pipeline in safetensors")
     pipeline_steps: int = Field(25, ge=1, description="diffusers: steps of the pipeline's own scheduler")
-    pipeline_download: bool = Field(False, description="diffusers: `pipeline` may be the name of one to download")
+    pipeline_download: bool = Field(
+        False,
+        description="diffusers: `pipeline` is `name@commit` of one to download; the commit's 40 hex digits",
+    )
     prompt: str = Field("a photo of a {name}", description="diffusers: {name} is the class's name")
     checkpoint_every: int = Field(100, ge=1)
 
@@ -98,19 +107,41 @@ class TrainGeneratorConfig(Section):
             raise ValueError("level scene needs method gan or diffusion")
         if (self.method == "diffusers") != bool(self.pipeline):
             raise ValueError("method diffusers and a folder in pipeline belong together")
+        if self.pipeline_download and not _DOWNLOAD.fullmatch(self.pipeline):
+            raise ValueError("pipeline_download needs pipeline=name@commit, with the commit's 40 hex digits")
         return self
+
+    @field_validator("prompt")
+    @classmethod
+    def _name_alone_stands_in_braces(cls, prompt: str) -> str:
+        try:
+            fields = {field for _, field, _, _ in Formatter().parse(prompt)}
+            prompt.format(name="")
+        except (KeyError, IndexError, AttributeError, ValueError) as error:
+            raise ValueError("only {name} may stand in braces; write {{ and }} for braces") from error
+        if not fields <= {None, "name"}:
+            raise ValueError("only {name} may stand in braces; write {{ and }} for braces")
+        return prompt
 
 
 class GenerateConfig(Section):
     images: int = Field(240, ge=0, description="How many synthetic images")
     image_px: int = Field(192, ge=64, le=1024, description="Longer side of a synthetic image")
-    generated_share: float = Field(0.25, ge=0, le=1, description="Share of crops from the GAN; the rest are real crops")
+    generated_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Object level: share of crops from the network or pipeline; others are real",
+    )
     max_overlap: float = Field(
-        0.3, ge=0, le=1, description="Overlap, of the smaller box, above which another place is tried"
+        0.3, ge=0, le=1, description="Object level: overlap, of the smaller box, above which another place is tried"
     )
     min_visible: float = Field(0.3, ge=0, le=1, description="Objects less visible than this are ignore regions")
     keep_share: float = Field(
-        0.5, ge=0, le=1, description="Share of the background picture's own objects that stay; the rest is painted over"
+        0.5,
+        ge=0,
+        le=1,
+        description="Object level: share of the background's own objects that stay, unpainted",
     )
     class_balance: float = Field(
         0.0, ge=0, le=1, description="0: classes as often as in the real set; 1: all equally often; logs interpolated"
@@ -119,7 +150,7 @@ class GenerateConfig(Section):
         0.0,
         ge=0,
         le=1,
-        description="Share of scenes drawn by the train pictures' score `hard` (1 where they have none)",
+        description="Share of scenes drawn by the train pictures' score `hard` (ingest.scores; 0 where one has none)",
     )
     solver: Literal["euler", "heun"] = Field("heun", description="How a diffusion generator integrates its flow")
     sampler_steps: int = Field(4, ge=2, le=8, description="Steps of that solver")
@@ -349,6 +380,15 @@ class Recipe(Section):
     release: ReleaseConfig = ReleaseConfig()
     flash: FlashConfig = FlashConfig()
 
+    @model_validator(mode="after")
+    def _paint_scenes_as_large_as_they_were_learnt(self) -> Self:
+        learnt_px, wanted_px = self.train_generator.scene_px, self.generate.image_px
+        if self.train_generator.level == "scene" and learnt_px != wanted_px:
+            raise ValueError(
+                f"level scene: train_generator.scene_px ({learnt_px}) and generate.image_px ({wanted_px}) must be equal"
+            )
+        return self
+
     @property
     def utility(self) -> MeasureUtilityConfig:
         """`measure_utility` with the detector that this run trains, where it names no other: what helps one network may
@@ -358,6 +398,7 @@ class Recipe(Section):
 
 
 EXTERNAL_PATHS: dict[type[Section], tuple[str, ...]] = {
+    IngestConfig: ("scores",),
     TrainGeneratorConfig: ("pipeline",),
     TrainLabelerConfig: ("sam_weights", "teacher"),
     GateDataConfig: ("features_weights",),

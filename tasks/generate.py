@@ -31,7 +31,7 @@ def generate(config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRe
             on_progress=work.on_progress,
         )
         writer.finish()
-        ref = work.publish(out, kind="dataset_synthetic", metrics=numbers_of(report))
+        ref = work.publish(out, kind="dataset_synthetic", metrics=numbers_of(report), facts=report.facts)
     made = Dataset.open(store, ref)
     if made.usable:
         pictures = [picture_of(made, row) for row in spread(made.usable, 12)]

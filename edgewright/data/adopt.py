@@ -20,6 +20,7 @@ from edgewright.data.ingest import LEDGER_NAME, REPORT_NAME, require_enough
 from edgewright.data.ingest_report import IngestReport, count_splits
 from edgewright.data.phash import find_duplicates
 from edgewright.data.rows import Row
+from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.data.splits import Assignment, SplitLedger, keep_splits
 from edgewright.errors import SourceError
 from edgewright.recipe import IngestConfig
@@ -30,21 +31,23 @@ LAYOUT = "dataset"
 def adopt(
     dataset: Dataset, config: IngestConfig, *, workspace: Path, ledger: SplitLedger | None = None
 ) -> IngestReport:
-    """Write the data set, `splits.json` and `ingest.json` into `workspace`; of `config` only `min_images` counts.
+    """Write the data set, `splits.json` and `ingest.json` into `workspace`; `config.min_images` and `.scores` count.
 
     Raises:
-        SourceError: synthetic pictures among them, or fewer usable ones than `config.min_images`.
+        SourceError: synthetic pictures among them, fewer usable ones than `config.min_images`, or bad scores.
     """
     usable = dataset.usable
     _refuse_synthetic(dataset)
     quarantined = {row.id: row.quarantine for row in dataset.quarantined}
     require_enough(len(usable), quarantined, config, where=dataset.ref.uri)
+    scores = read_scores(config.scores)
+    require_known(scores, {row.id for row in dataset.rows}, where=config.scores)
     assignment = keep_splits([(_group(row), row.split) for row in usable], ledger=ledger)
     writer = DatasetWriter(workspace, classes=dataset.classes)
     for row in dataset.quarantined:
         writer.quarantine(row)
     for row in usable:
-        writer.link(_taken(row, assignment), dataset)
+        writer.link(scored(_taken(row, assignment), scores), dataset)
     rows = [row for row in writer.finish() if not row.quarantine]
     report = IngestReport(
         layout=LAYOUT,

@@ -31,6 +31,7 @@ from edgewright.runtime.preprocess import decode_image
 
 _INDEX = "index/part-00000.parquet"
 _META = "dataset.json"
+MAX_MAPPED_CLASSES = 254
 MAX_SHARD_BYTES = 256_000_000
 
 
@@ -122,6 +123,17 @@ class Dataset:
         if self.classes != classes:
             raise InputError(
                 "two class lists differ", expected=", ".join(classes), got=", ".join(self.classes), where=self.ref.uri
+            )
+
+    def require_class_map(self) -> None:
+        """A map of classes is made of 8 bits a pixel, 0 being background. Raises InputError for too many classes."""
+        if len(self.classes) > MAX_MAPPED_CLASSES:
+            raise InputError(
+                "too many classes to learn pixel by pixel",
+                expected=f"at most {MAX_MAPPED_CLASSES}",
+                got=len(self.classes),
+                where=self.ref.uri,
+                next_step="join classes, or train a part of them",
             )
 
     def _shard(self, row: Row) -> Path:

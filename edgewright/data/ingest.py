@@ -23,6 +23,7 @@ from edgewright.data.groups import base_groups, merge_groups
 from edgewright.data.ingest_report import IngestReport, count_splits
 from edgewright.data.phash import Duplicates, find_duplicates
 from edgewright.data.rows import Row
+from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.data.sources import Source, Unusable, open_source, suffix_of
 from edgewright.data.splits import Assignment, SplitLedger, assign_splits
 from edgewright.errors import SourceError
@@ -53,10 +54,11 @@ def ingest(
     Law: the same bytes, config, seed and ledger give the same files.
 
     Raises:
-        SourceError: unreadable, refused, ambiguous, or fewer usable images than `config.min_images`.
+        SourceError: unreadable, refused, ambiguous, fewer usable images than `config.min_images`, or bad scores.
         RecipeError: the group pattern is wrong.
         MissingExtra: a video, and OpenCV is not installed.
     """
+    scores = read_scores(config.scores)
     with open_source(
         source, scratch=scratch, frame_step=config.frame_step, frame_group_s=config.frame_group_s
     ) as opened:
@@ -67,7 +69,8 @@ def ingest(
     require_enough(len(survey.rows), survey.quarantined, config, where=str(source))
     n_classes = len(labels.classes)
     division = _divide(survey.rows, config, n_classes=n_classes, known=opened.groups, seed=seed, ledger=ledger)
-    rows = writer.finish(revise=division.place)
+    require_known(scores, {row.id for row in survey.rows} | survey.quarantined.keys(), where=config.scores)
+    rows = writer.finish(revise=lambda row: scored(division.place(row), scores))
     report = IngestReport(
         layout=layout,
         classes=labels.classes,

@@ -101,10 +101,11 @@ def train_labeler(
     """Train, calibrate, measure, audit; write weights, description, evidence, audit, history and preview into `out`.
 
     Raises:
-        InputError: synthetic rows, or too few labeled photographs to learn from.
+        InputError: synthetic rows, too few labeled photographs to learn from, or too many classes.
         StageFailed: the loss is not finite; names the step.
     """
     started = time.monotonic()
+    dataset.require_class_map()
     train_rows, val_rows = (trusted_rows(dataset, split) for split in ("train", "val"))
     _require_labels(train_rows, config, where=dataset.ref.uri)
     with torch_threads(threads):

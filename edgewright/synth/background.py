@@ -24,8 +24,9 @@ from edgewright.data.rle import decode_mask
 from edgewright.data.rows import Label
 from edgewright.runtime.boxes import Boxes, Image
 from edgewright.synth.boxes import Corners, Floats, cut_to_frame, frame_boxes, oval, oval_px, overlaps
-from edgewright.synth.fill import Mask, remove
+from edgewright.synth.fill import remove
 from edgewright.synth.layouts import Planned, Rng
+from edgewright.synth.matte import Mask
 
 MIN_WINDOW = 0.92
 """The part of the picture that is framed, as a share of its sides: between this and 1."""

@@ -23,8 +23,8 @@ from edgewright.data.rows import Label
 from edgewright.runtime.boxes import FloatArray, Image
 from edgewright.synth.background import SceneObject
 from edgewright.synth.boxes import cut_to_frame, encode_part, tight_box
-from edgewright.synth.fill import Mask
 from edgewright.synth.layouts import Planned, Rng
+from edgewright.synth.matte import Mask
 from edgewright.synth.membrane import membrane
 from edgewright.synth.sources import MIN_BOX_PX
 from edgewright.synth.sprites import BLENDS, Cover, Fit, Sprite, fit

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label
 from edgewright.errors import InputError
 from edgewright.recipe import GenerateConfig
 from edgewright.synth.background import (
@@ -38,7 +38,7 @@ from edgewright.synth.picture import Picture
 from edgewright.synth.remember import Remembered
 from edgewright.synth.sources import train_rows
 from edgewright.synth.sprites import Fitted, Pyramid, Sprite, fit
-from edgewright.synth.steering import HARD_SCORE, Steering, steer
+from edgewright.synth.steering import steer_as_asked
 
 MAX_STRETCH = 2.0
 """A generated crop is not enlarged more than this: beyond, it is a blur, and a real crop takes its place."""
@@ -64,7 +64,10 @@ class PictureFactory:
         self._dataset = dataset
         self._plates = Remembered[int, Plate](limit_bytes=PLATE_BYTES, size_of=lambda plate: plate.bytes)
         self._fitted = Remembered[tuple[int, Pair], Fitted](limit_bytes=FITTED_BYTES, size_of=lambda made: made.bytes)
-        self._layout_steering, self._background_steering = _steerings(trained, self._rows, config)
+        self._layout_steering, self._background_steering = (
+            steer_as_asked(trained.layouts.objects_by_class, pictures, self._rows, config)
+            for pictures in (trained.layouts.pictures, [row.id for row in self._rows])
+        )
         moved = self._layout_steering.exchange_share
         self._keep_share = config.keep_share * (1 - np.array(moved or [0.0] * len(trained.classes)))
 
@@ -184,22 +187,6 @@ class PictureFactory:
         longer = self._config.image_px
         crop = self._trained.bank.choose(plan.class_id, size_wh=(width / longer, height / longer), rng=rng)
         return Sprite(crop.pyramid, crop.class_id, crop.source, crop.masked)
-
-
-def _steerings(trained: TrainedGenerator, rows: Sequence[Row], config: GenerateConfig) -> list[Steering]:
-    """For layouts and for backgrounds: by the same weights, each over its own pictures."""
-    model = trained.layouts
-    hard = {row.id: row.scores[HARD_SCORE] for row in rows if HARD_SCORE in row.scores}
-    return [
-        steer(
-            model.objects_by_class,
-            pictures,
-            class_balance=config.class_balance,
-            hard_share=config.hard_share,
-            hard=hard,
-        )
-        for pictures in (model.sources or [""] * len(model.layouts), [row.id for row in rows])
-    ]
 
 
 def _as_it_is(item: SceneObject, *, wh: tuple[int, int]) -> Label:

@@ -10,11 +10,10 @@ np.float32(1.0)
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from edgewright.runtime.boxes import FloatArray, Image
+from edgewright.synth.matte import Mask, smooth
 
-Mask = npt.NDArray[np.bool_]
 _TEXTURE_TRIES = 12
 
 
@@ -31,7 +30,7 @@ def fill_smooth(values: FloatArray, known: Mask) -> FloatArray:
     for _ in range(
         3
     ):  # nearest-neighbor doubling leaves blocks: relax the unknown pixels towards their neighbors' mean
-        filled = np.where(known[:, :, None], values, _neighbor_mean(filled))
+        filled = np.where(known[:, :, None], values, smooth(filled))
     return filled
 
 
@@ -67,16 +66,8 @@ def _texture_elsewhere(texture: FloatArray, known: Mask, rng: np.random.Generato
 def _local_mean(pixels: FloatArray, known: Mask) -> FloatArray:
     """Mean of the known pixels among the 9 around each pixel; the pixel itself where none is."""
     weight = known.astype(np.float32)[:, :, None]
-    share = _neighbor_mean(weight)
-    return np.where(share > 0, _neighbor_mean(pixels * weight) / np.maximum(share, 1e-6), pixels).astype(np.float32)
-
-
-def _neighbor_mean(values: FloatArray) -> FloatArray:
-    """Mean over the 3 × 3 around each pixel, edges repeated."""
-    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    mean: FloatArray = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
-    return mean
+    share = smooth(weight)
+    return np.where(share > 0, smooth(pixels * weight) / np.maximum(share, 1e-6), pixels).astype(np.float32)
 
 
 def _halve(values: FloatArray) -> FloatArray:

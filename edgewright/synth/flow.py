@@ -16,7 +16,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-SOLVERS = ("euler", "heun")
 DATA_SD = 0.5
 """Spread of pixels in [-1, 1] that the preconditioning assumes (Karras et al. 2022, arXiv 2206.00364, Table 1)."""
 Velocity = Callable[[Tensor, Tensor], Tensor]

@@ -1,7 +1,7 @@
 """Synthetic images with labels by construction, from a generator and the train images it was learnt from.
 
 Decides how the work is cut: into shards that this process and its helpers make without overlap, and that stay in the
-scratch folder until the work is done, so that an interruption loses at most one a process. Picture `i` depends on the
+scratch folder until the work is done, so that an interruption loses at most one. Picture `i` depends on the
 generator, the dataset, the config, the seed and `i` alone, so the result is the same bytes however many processes made
 it. Networks are asked in one thread, because their results may depend on how many there are. Refuses a dataset with
 another class list.
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,12 +35,14 @@ from edgewright.synth.layout_distance import MIN_PICTURES, layout_of, measure_la
 from edgewright.synth.picture import Picture
 from edgewright.synth.shards import MakeShard, OnPicture, Shard, ShardFolder, ShardPlan, make_shards
 from edgewright.synth.sources import train_rows
+from edgewright.synth.steering import hard_scores
 
 GROUP = "synthetic"
 HELP_AFTER_S = 10.0
 """Helpers are started where the first shard says that the rest would take longer than this: they need some seconds."""
 _LAYOUT_ROUNDS = 20
 _REPORT_EVERY_S = 0.5
+_NO_SCORES = "generate.hard_share changed nothing: no train picture has the score `hard`; see ingest.scores"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class GenerateReport:
         layout_distance: by statistic, of the objects that count to the real ones (`layout_distance.py`).
         layout_baseline_q95: the same of real ones to real ones.
         layout_pictures: pictures on each side of these comparisons; 0 where there were too few.
+        hard_scored: train pictures that have the score that `hard_share` draws by.
+        warnings: what was asked for and could not be.
     """
 
     images: int
@@ -67,6 +71,13 @@ class GenerateReport:
     layout_distance: dict[str, float]
     layout_baseline_q95: dict[str, float]
     layout_pictures: int
+    hard_scored: int
+    warnings: tuple[str, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What an artifact's record says beside the numbers."""
+        return {"hard_scored": self.hard_scored, "warnings": list(self.warnings)}
 
 
 def generate(
@@ -104,7 +115,7 @@ def generate(
             make_shards(folder, shard_maker(factory), on_picture=watch)
             helped = (helpers.started, helpers.failed)
         rows, counts = _collect(folder, writer)
-    return _report(rows, counts, dataset, seed=seed, helped=helped)
+    return _report(rows, counts, dataset, config, seed=seed, helped=helped)
 
 
 class Factory(Protocol):
@@ -186,9 +197,17 @@ def _collect(folder: ShardFolder, writer: DatasetWriter) -> tuple[list[Row], Cou
 
 
 def _report(
-    rows: list[Row], counts: Counter[str], dataset: Dataset, *, seed: int, helped: tuple[int, int]
+    rows: list[Row],
+    counts: Counter[str],
+    dataset: Dataset,
+    config: GenerateConfig,
+    *,
+    seed: int,
+    helped: tuple[int, int],
 ) -> GenerateReport:
-    real = [layout_of(row) for row in train_rows(dataset)]
+    sources = train_rows(dataset)
+    hard_scored = len(hard_scores(sources))
+    real = [layout_of(row) for row in sources]
     enough = len(real) >= MIN_PICTURES and rows
     rng = np.random.default_rng([seed, 5])
     made = [layout_of(row) for row in rows]
@@ -206,6 +225,8 @@ def _report(
         layout_distance={item.name: item.value for item in distances},
         layout_baseline_q95={item.name: item.baseline_q95 for item in distances},
         layout_pictures=min((item.n for item in distances), default=0),
+        hard_scored=hard_scored,
+        warnings=(_NO_SCORES,) if config.hard_share > 0 and not hard_scored else (),
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_file
+from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
@@ -102,10 +103,19 @@ def train_generator(
     """Learn layouts, crops, light and (methods `gan` and `diffusion`) a network; write the artifact to `out`.
 
     Raises:
-        InputError: fewer than MIN_CROPS objects in the train split, or a precision that this machine does not have.
+        InputError: fewer than MIN_CROPS objects in the train split, too many classes for scenes, or a precision that
+            this machine does not have.
         StageFailed: training diverged.
     """
-    torch.set_num_threads(threads)
+    if config.level == "scene":
+        dataset.require_class_map()
+    with torch_threads(threads):
+        return _train(dataset, config, out=out, scratch=scratch, seed=seed, on_progress=on_progress)
+
+
+def _train(
+    dataset: Dataset, config: TrainGeneratorConfig, *, out: Path, scratch: Path, seed: int, on_progress: OnProgress
+) -> GeneratorReport:
     rows = train_rows(dataset)
     layouts = fit_layouts(rows, classes=dataset.classes)
     on_progress(0, config.steps, f"cutting objects out of {len(rows)} images")

@@ -1,13 +1,15 @@
-"""A helper: `python -m edgewright.synth.help FOLDER` makes shards of the work that FOLDER's `job.json` describes.
+"""A helper: `python -m edgewright.synth.help FOLDER [PID]` makes shards of the work that FOLDER's `job.json` describes.
 
-Decides nothing. It ends when no shard is left, or before its next picture when the process that started it is gone.
-Refuses inputs that are not the job's.
+Decides when it has helped enough: when no shard is left, or after the shard in work when the folder tells it to stop or
+the process PID, its parent that started it, is gone; a shard that takes longer than FINISH_WITHIN_S then is given up.
+Without PID it helps until it is told. Refuses inputs that are not the job's.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -18,12 +20,12 @@ from edgewright.errors import InputError
 from edgewright.recipe import GenerateConfig
 from edgewright.synth.generate import make_factory, shard_maker
 from edgewright.synth.generator import open_generator
-from edgewright.synth.helpers import describe_job, read_job
+from edgewright.synth.helpers import FINISH_WITHIN_S, describe_job, is_told_to_stop, read_job
 from edgewright.synth.shards import ShardFolder, ShardPlan, make_shards
 
 
-def help_out(path: Path) -> None:
-    """Make shards until none is left. Raises InputError where the inputs are not the job's."""
+def help_out(path: Path, *, parent: int | None = None) -> None:
+    """Make shards until none is left or none is wanted. Raises InputError where the inputs are not the job's."""
     torch.set_num_threads(1)
     job = read_job(path)
     config = GenerateConfig.model_validate(job.config)
@@ -34,14 +36,28 @@ def help_out(path: Path) -> None:
     trained = open_generator(generator, solver=config.solver, sampler_steps=config.sampler_steps)
     factory = make_factory(trained, dataset, config, seed=job.seed)
     folder = ShardFolder(path, ShardPlan(config.images, config.shard_images))
-    parent = os.getppid()
+    watch = _Watch(path, parent)
+    make_shards(folder, shard_maker(factory), on_picture=watch.leave_if_late, go_on=watch.is_wanted)
 
-    def stay_while_wanted(_: int) -> None:
-        if os.getppid() != parent:
-            raise SystemExit("the process that this one helps is gone")
 
-    make_shards(folder, shard_maker(factory), on_picture=stay_while_wanted)
+class _Watch:
+    """Whether the help is still wanted."""
+
+    def __init__(self, path: Path, parent: int | None) -> None:
+        self._path = path
+        self._parent = parent
+        self._unwanted_since: float | None = None
+
+    def is_wanted(self) -> bool:
+        orphaned = self._parent is not None and os.getppid() != self._parent
+        return not orphaned and not is_told_to_stop(self._path)
+
+    def leave_if_late(self, _: int) -> None:
+        if self._unwanted_since is None:
+            self._unwanted_since = None if self.is_wanted() else time.monotonic()
+        elif time.monotonic() - self._unwanted_since > FINISH_WITHIN_S:
+            raise SystemExit("nobody waits for this shard any more")
 
 
 if __name__ == "__main__":
-    help_out(Path(sys.argv[1]))
+    help_out(Path(sys.argv[1]), parent=int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,9 +1,11 @@
 """Helper processes: others that make shards of the same work beside the process that began it.
 
-Decides how they are started and ended: `python -m edgewright.synth.help FOLDER`, which reads what the work is from
+Decides how they are started and ended: `python -m edgewright.synth.help FOLDER PID`, which reads what the work is from
 `job.json` there, so that nothing is pickled and another machine that sees the folder and the store can help too. They
-end when there is nothing left, when they are told to, and when the process that started them is gone. Refuses to help
-with inputs that are not those of the job. A helper that fails loses nothing: its shards are made by the others.
+end when there is nothing left, when the folder tells them to stop, and when the process that started them is gone; then
+they finish the shard in work first, if that takes no longer than FINISH_WITHIN_S. So an interruption loses at most the
+shard of the process that is interrupted. Refuses to help with inputs that are not those of the job. A helper that fails
+loses nothing: its shards are made by the others.
 
     with Helpers(folder, job, at_most=3) as helpers:
         helpers.start(2)
@@ -12,8 +14,11 @@ with inputs that are not those of the job. A helper that fails loses nothing: it
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +29,10 @@ from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
 from edgewright.recipe import GenerateConfig
 
+FINISH_WITHIN_S = 10.0
+"""Time that a helper has for the shard in work once it is not wanted any more."""
 _JOB = "job.json"
+_STOP = "stop"
 _END_WITHIN_S = 5.0
 
 
@@ -70,6 +78,10 @@ def read_job(folder: Path) -> Job:
     return Job(**json.loads((folder / _JOB).read_bytes()))
 
 
+def is_told_to_stop(folder: Path) -> bool:
+    return (folder / _STOP).exists()
+
+
 class Helpers:
     """The helpers of one work; none is left when the block ends, however it ends."""
 
@@ -92,10 +104,11 @@ class Helpers:
         """Have `wanted` of them, or as many as are allowed. Those that once were started stay."""
         missing = min(wanted, self._at_most) - self.started
         if missing > 0:
+            (self._folder / _STOP).unlink(missing_ok=True)  # of a run that was killed while it waited
             write_atomically(self._folder / _JOB, canonical_json(asdict(self._job)))
         for _ in range(missing):
             with (self._folder / f"helper-{self.started}.log").open("wb") as log:
-                command = [sys.executable, "-m", "edgewright.synth.help", str(self._folder)]
+                command = [sys.executable, "-m", "edgewright.synth.help", str(self._folder), str(os.getpid())]
                 self._running.append(
                     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
                 )
@@ -106,6 +119,25 @@ class Helpers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            if error is not None and self._running:
+                self._let_finish()
+        finally:
+            self._end()
+
+    def _let_finish(self) -> None:
+        """Have them finish the shards in work, for some seconds at most."""
+        stop = self._folder / _STOP
+        stop.touch()
+        try:
+            deadline = time.monotonic() + FINISH_WITHIN_S
+            for process in self._running:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline - time.monotonic()))
+        finally:
+            stop.unlink(missing_ok=True)
+
+    def _end(self) -> None:
         for process in self._running:
             process.terminate()
         for process in self._running:

@@ -2,8 +2,8 @@
 
 Decides what the pipeline is asked: the surroundings of a real object of the class, the ellipse of its box to be filled
 with what the prompt names, at the size the pipeline was made for. The crop's opacity is then told from the picture, as
-for real crops. Reads safetensors from a local folder; refuses pickled weights, a folder that changed since the artifact
-was made, and the network unless the recipe allows it.
+for real crops. Reads safetensors from a local folder; refuses pickled weights, a folder whose bytes changed since the
+artifact was made, and the network unless the recipe allows it and names the commit.
 
     sampler = InpaintSampler(open_pipeline(spec), bank, classes, spec)
     crops = sampler.sample([0, 2], rng)
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image as PillowImage
 
-from edgewright.artifacts import canonical_json, sha256_bytes
+from edgewright.artifacts import canonical_json, sha256_bytes, sha256_file
 from edgewright.compute import best_device
 from edgewright.errors import InputError, MissingExtra
 from edgewright.recipe import TrainGeneratorConfig
@@ -29,6 +29,8 @@ from edgewright.synth.matte import MARGIN, ellipse, matte_from_box
 from edgewright.synth.samplers import Rgba
 
 _WHERE = "train_generator.pipeline"
+_READ_SUFFIXES = {".safetensors", ".json", ".txt", ".model"}
+"""Weights, descriptions, and what tokenizers read."""
 _NEXT_STEP = "put a pipeline saved with safe_serialization=True there: model_index.json and a folder for each part"
 
 
@@ -37,11 +39,14 @@ class PipelineSpec:
     """What an artifact remembers of a pipeline. Law: `PipelineSpec(**asdict(s)) == s`.
 
     Attributes:
-        fingerprint: digest of the folder's description and of its files' names and sizes; empty for a downloaded one.
+        folder: or the name of one to download.
+        revision: its commit, 40 hex digits, which fixes the bytes of a downloaded one; empty for a folder.
+        fingerprint: digest of the names and bytes of what is read in the folder; empty for a downloaded one.
         side_px: of the crops that come out, whatever size the pipeline paints at.
     """
 
     folder: str
+    revision: str
     fingerprint: str
     prompt: str
     steps: int
@@ -52,10 +57,11 @@ class PipelineSpec:
 def describe_pipeline(config: TrainGeneratorConfig) -> PipelineSpec:
     """Raises InputError where the folder holds no pipeline in safetensors, MissingExtra without the library."""
     _library()
-    fingerprint = "" if config.pipeline_download else fingerprint_of(Path(config.pipeline))
+    name, _, revision = config.pipeline.rpartition("@") if config.pipeline_download else (config.pipeline, "", "")
     return PipelineSpec(
-        folder=config.pipeline,
-        fingerprint=fingerprint,
+        folder=name,
+        revision=revision,
+        fingerprint="" if config.pipeline_download else fingerprint_of(Path(name)),
         prompt=config.prompt,
         steps=config.pipeline_steps,
         side_px=config.side_px,
@@ -64,7 +70,7 @@ def describe_pipeline(config: TrainGeneratorConfig) -> PipelineSpec:
 
 
 def fingerprint_of(folder: Path) -> str:
-    """Raises InputError where the folder holds no pipeline in safetensors."""
+    """Reads every byte that a pipeline is made from. Raises InputError where the folder holds none in safetensors."""
     index = folder / "model_index.json"
     weights = sorted(folder.rglob("*.safetensors")) if index.is_file() else []
     if not weights:
@@ -75,8 +81,8 @@ def fingerprint_of(folder: Path) -> str:
             where=_WHERE,
             next_step=_NEXT_STEP,
         )
-    sizes = [[str(path.relative_to(folder)), path.stat().st_size] for path in weights]
-    return sha256_bytes(index.read_bytes() + canonical_json(sizes))
+    read = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _READ_SUFFIXES)
+    return sha256_bytes(canonical_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in read]))
 
 
 def open_pipeline(spec: PipelineSpec) -> Any:
@@ -96,7 +102,11 @@ def open_pipeline(spec: PipelineSpec) -> Any:
         )
     try:
         pipeline = pipelines.from_pretrained(
-            spec.folder, use_safetensors=True, local_files_only=not spec.download, low_cpu_mem_usage=False
+            spec.folder,
+            revision=spec.revision or None,
+            use_safetensors=True,
+            local_files_only=not spec.download,
+            low_cpu_mem_usage=False,
         )
     except (OSError, KeyError, ValueError) as error:
         raise InputError(

@@ -108,6 +108,11 @@ class LayoutModel:
         return bisect_right(self._companion_ends[class_id], rng.random())
 
     @property
+    def pictures(self) -> tuple[str, ...]:
+        """By layout, the id of the row that it is of; empty names where that is not known."""
+        return self.sources or ("",) * len(self.layouts)
+
+    @property
     def objects_by_class(self) -> tuple[int, ...]:
         """How many real objects each class has, cut ones included."""
         return tuple(sum(item.class_id == wanted for item in self._all) for wanted in range(len(self.classes)))

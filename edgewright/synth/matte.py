@@ -47,8 +47,8 @@ def matte_from_box(crop: Image) -> FloatArray:
 
 
 def smooth(values: FloatArray) -> FloatArray:
-    """(H, W) float32 => its 3 × 3 mean, edges repeated."""
-    padded = np.pad(values, 1, mode="edge")
+    """(H, W, ...) float32 => its 3 × 3 means, edges repeated."""
+    padded = np.pad(values, ((1, 1), (1, 1), *((0, 0),) * (values.ndim - 2)), mode="edge")
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     mean: FloatArray = ((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)).astype(np.float32)
     return mean

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgewright.runtime.boxes import FloatArray
-from edgewright.synth.fill import Mask
+from edgewright.synth.matte import Mask
 
 _SECTORS = 16
 _GRID = 16

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from edgewright.synth.precision import run_block
 
-SIDES_PX = (32, 48, 64, 96, 128, 192, 256)
 _SLOPE = 0.2
 _BRANCH_GAIN = 0.3  # R3GAN starts at 0, which costs the first hundred steps of a short run
 _GAIN = (2 / (1 + _SLOPE**2)) ** 0.5
@@ -31,7 +30,7 @@ class NetShape:
     """What a network makes and how large it is; the same words for a GAN and for a flow.
 
     Attributes:
-        side_px: one of SIDES_PX; of object crops, or of the tiles that scenes are learnt from.
+        side_px: of object crops, or of the tiles that scenes are learnt from.
         width: channels on the finest grid.
         latent: numbers that one crop, or one place of a scene's coarsest grid, is drawn from.
         level: `object` makes RGBA crops of a class, `scene` makes RGB pictures of a layout.

@@ -20,14 +20,13 @@ from edgewright.synth.background import SceneObject, scaled_wh
 from edgewright.synth.boxes import cut_to_frame, oval, tight_box
 from edgewright.synth.composite import constructed, label_scene
 from edgewright.synth.crops import CropBank
-from edgewright.synth.fill import Mask
 from edgewright.synth.generator import TrainedGenerator
 from edgewright.synth.layouts import Planned, Rng, sample_layout
-from edgewright.synth.matte import MARGIN
+from edgewright.synth.matte import MARGIN, Mask
 from edgewright.synth.painting import Painter
 from edgewright.synth.picture import Picture
 from edgewright.synth.sources import train_rows, wh_of
-from edgewright.synth.steering import HARD_SCORE, steer
+from edgewright.synth.steering import steer_as_asked
 from edgewright.synth.tiles import by_depth, draw_layout
 
 _HALF = 127
@@ -48,13 +47,7 @@ class SceneFactory:
         if not rows:
             raise InputError("no train image to take a size from", expected=">= 1", got=0, where=dataset.ref.uri)
         self._sizes_wh = [wh_of(row) for row in rows]
-        self._steering = steer(
-            trained.layouts.objects_by_class,
-            trained.layouts.sources or [""] * len(trained.layouts.layouts),
-            class_balance=config.class_balance,
-            hard_share=config.hard_share,
-            hard={row.id: row.scores[HARD_SCORE] for row in rows if HARD_SCORE in row.scores},
-        )
+        self._steering = steer_as_asked(trained.layouts.objects_by_class, trained.layouts.pictures, rows, config)
 
     def make(self, index: int) -> Picture:
         rng = np.random.default_rng([self._seed, 4, index])

@@ -152,14 +152,17 @@ class ShardFolder:
             return dead
 
 
-def make_shards(folder: ShardFolder, make: MakeShard, *, on_picture: OnPicture) -> None:
+def make_shards(
+    folder: ShardFolder, make: MakeShard, *, on_picture: OnPicture, go_on: Callable[[], bool] = lambda: True
+) -> None:
     """Make what nobody else makes until every shard is finished, waiting for others where nothing is left to claim.
 
     Args:
+        go_on: asked before each shard.
         make: the shard of some pictures; calls back after each of them.
         on_picture: called after each picture, and with 0 after a shard and while waiting.
     """
-    while left := folder.unfinished():
+    while go_on() and (left := folder.unfinished()):
         number = next((number for number in left if folder.claim(number)), None)
         if number is None:
             time.sleep(_POLL_S)

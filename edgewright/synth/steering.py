@@ -21,10 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgewright.data.rows import Row
+from edgewright.data.scores import HARD_SCORE
 from edgewright.errors import InputError
+from edgewright.recipe import GenerateConfig
 
-HARD_SCORE = "hard"
-"""The score of a row that says how much its picture is wanted; 1 where a row has none."""
 Rng = np.random.Generator
 
 
@@ -70,13 +71,31 @@ def steer(
     Args:
         objects_by_class: how many real objects each class has.
         pictures: ids of the pictures whose layouts are drawn, in order.
-        hard: weight of a picture by its id, >= 0; 1 where it is not named.
+        hard: weight of a picture by its id, >= 0; 0 where it is not named, and all are equal where none is.
 
     Raises:
         InputError: a weight is negative or not finite, or all are 0.
     """
     share, ends = _exchanges(np.asarray(objects_by_class, np.float64), class_balance)
     return Steering(share, ends, hard_share, _picture_ends(pictures, hard) if hard_share else ())
+
+
+def hard_scores(rows: Sequence[Row]) -> dict[str, float]:
+    """By id, of those rows that have one."""
+    return {row.id: row.scores[HARD_SCORE] for row in rows if HARD_SCORE in row.scores}
+
+
+def steer_as_asked(
+    objects_by_class: Sequence[int], pictures: Sequence[str], rows: Sequence[Row], config: GenerateConfig
+) -> Steering:
+    """As `steer`, by what the recipe asks for and the scores of real rows."""
+    return steer(
+        objects_by_class,
+        pictures,
+        class_balance=config.class_balance,
+        hard_share=config.hard_share,
+        hard=hard_scores(rows),
+    )
 
 
 def target_frequencies(objects_by_class: npt.NDArray[np.float64], class_balance: float) -> npt.NDArray[np.float64]:
@@ -99,7 +118,8 @@ def _exchanges(
 
 
 def _picture_ends(pictures: Sequence[str], hard: Mapping[str, float]) -> tuple[float, ...]:
-    weights = [hard.get(name, 1.0) for name in pictures]
+    unnamed = 0.0 if any(name in hard for name in pictures) else 1.0
+    weights = [hard.get(name, unnamed) for name in pictures]
     wrong = [name for name, weight in zip(pictures, weights, strict=True) if not math.isfinite(weight) or weight < 0]
     if wrong or not sum(weights):
         raise InputError(

@@ -22,7 +22,7 @@ from edgewright.data.rows import Row
 from edgewright.runtime.boxes import Image
 from edgewright.synth.background import SceneObject, place_labels, whole_window
 from edgewright.synth.batches import Batch
-from edgewright.synth.fill import Mask
+from edgewright.synth.matte import Mask
 from edgewright.synth.nets import from_pixels
 from edgewright.synth.sources import wh_of
 

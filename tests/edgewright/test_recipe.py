@@ -59,7 +59,10 @@ def test_a_bad_file_is_refused_by_what_is_wrong_with_it(tmp_path: Path, text: st
     [
         (["label.keep_iou=0.4", "label.drop_iou=0.5"], "drop_iou must be at most keep_iou"),
         (["train_labeler.mask_from_box=sam"], "sam needs a weights file"),
+        (["train_generator.level=scene", "generate.image_px=64"], "scene_px .192. and generate.image_px .64."),
         (["label.keep_iou=0.4", "label.drop_iou=0.4"], ""),
+        (["train_generator.level=scene"], ""),
+        (["generate.image_px=64"], ""),
         (["train_labeler.mask_from_box=sam", "train_labeler.sam_weights=sam_b.pt"], ""),
     ],
 )

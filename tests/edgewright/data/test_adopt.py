@@ -57,6 +57,15 @@ def adopted(dataset: Dataset, store: LocalStore, ledger: SplitLedger | None = No
         return report, Dataset.open(store, store.publish(work, Content(kind="dataset_real", stage="ingest"), Record()))
 
 
+def test_scores_are_added_to_adopted_rows(publish: Callable[..., Dataset], store: LocalStore, tmp_path: Path) -> None:
+    dataset = publish(row("a", scores={"sharp": 1.0}), row("b"))
+    (tmp_path / "hard.csv").write_text("id,hard\na,0.5\n")
+    with store.workspace() as work:
+        adopt(dataset, IngestConfig(min_images=2, scores=str(tmp_path / "hard.csv")), workspace=work)
+        taken = Dataset.open(store, store.publish(work, Content(kind="dataset_real", stage="ingest"), Record()))
+    assert [found.scores for found in taken.rows] == [{"sharp": 1.0, "hard": 0.5}, {}]
+
+
 def test_rows_are_taken_as_they_are(publish: Callable[..., Dataset], store: LocalStore) -> None:
     before = publish(
         row("a", state="reviewed", labels=(REVIEWED, HIDDEN), split="val", scores={"hard": 2.0}),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
+from edgewright.recipe import TrainGeneratorConfig
 from edgewright.synth.flow import (
     DATA_SD,
     draw_times,
@@ -15,7 +18,7 @@ from edgewright.synth.flow import (
     precondition,
     velocity_loss,
 )
-from edgewright.synth.nets import SIDES_PX, NetShape
+from edgewright.synth.nets import NetShape
 from edgewright.synth.samplers import FlowSampler
 from edgewright.synth.unet import UNet
 
@@ -83,7 +86,7 @@ def test_a_straight_flow_is_integrated_exactly_in_the_promised_number_of_calls(s
     assert max(calls) < 1
 
 
-@pytest.mark.parametrize("side_px", SIDES_PX)
+@pytest.mark.parametrize("side_px", get_args(TrainGeneratorConfig.model_fields["side_px"].annotation))
 def test_shapes(side_px: int) -> None:
     network = UNet(NetShape(side_px, 8, 8, 2))
     x, t, class_id = torch.randn(2, 4, side_px, side_px), torch.rand(2), torch.tensor([0, 1])

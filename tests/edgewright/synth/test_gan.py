@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
+from edgewright.recipe import TrainGeneratorConfig
 from edgewright.synth.augment import apart, diff_augment, joint, told_augment
 from edgewright.synth.ema import update_ema
 from edgewright.synth.losses import discriminator_loss, generator_loss, gradient_penalty
-from edgewright.synth.nets import SIDES_PX, Discriminator, Generator, NetShape, from_pixels, to_pixels
+from edgewright.synth.nets import Discriminator, Generator, NetShape, from_pixels, to_pixels
 
 
-@pytest.mark.parametrize("side_px", SIDES_PX)
+@pytest.mark.parametrize("side_px", get_args(TrainGeneratorConfig.model_fields["side_px"].annotation))
 def test_shapes(side_px: int) -> None:
     shape = NetShape(side_px, 8, 8, 2)
     made = Generator(shape)(torch.randn(3, 8), torch.tensor([0, 1, 1]))

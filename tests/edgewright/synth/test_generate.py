@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rle import decode_mask, encode_mask
 from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt, InputError
+from edgewright.label.train import train_labeler
 from edgewright.progress import silent
-from edgewright.recipe import GenerateConfig, TrainGeneratorConfig
-from edgewright.synth.composite import tight_box
+from edgewright.recipe import GenerateConfig, TrainGeneratorConfig, TrainLabelerConfig
+from edgewright.synth.boxes import tight_box
 from edgewright.synth.crops import CropBank
 from edgewright.synth.generate import GenerateReport, generate
 from edgewright.synth.generator import GeneratorReport, open_generator, train_generator
@@ -205,6 +207,52 @@ def test_hard_pictures_are_built_on_more_often(store: Store, gan: Artifact) -> N
     hard, _ = make_images(store, gan, scored, replace_config(images=30, hard_share=1.0, keep_share=1.0))
     counts = [sum("3.png" in row.parents for row in made.rows) for made in (plain, hard)]
     assert counts[1] > 24 > counts[0]
+
+
+def test_a_wish_for_hard_pictures_without_a_score_is_answered(store: Store, dataset: Dataset, gan: Artifact) -> None:
+    _, silent_one = make_images(store, gan, dataset, replace_config(images=1))
+    _, in_vain = make_images(store, gan, dataset, replace_config(images=1, hard_share=0.5))
+    _, steered = make_images(
+        store, gan, real_dataset(store, hard={"3.png": 1.0}), replace_config(images=1, hard_share=0.5)
+    )
+    assert silent_one.facts == {"hard_scored": 0, "warnings": []}
+    assert in_vain.hard_scored == 0 and "hard_share changed nothing" in in_vain.facts["warnings"][0]
+    assert steered.facts == {"hard_scored": 1, "warnings": []}
+
+
+def test_training_gives_the_threads_back(store: Store, dataset: Dataset) -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+    with store.workspace() as work:
+        train_generator(
+            dataset,
+            TrainGeneratorConfig(method="copier"),
+            out=work,
+            scratch=work,
+            seed=0,
+            threads=before + 1,
+            on_progress=lambda *_: seen.append(torch.get_num_threads()),
+        )
+    assert (seen, torch.get_num_threads()) == ([before + 1], before)
+
+
+def test_too_many_classes_for_a_map_are_refused_before_anything_is_learnt(
+    store: Store, dataset: Dataset, tmp_path: Path
+) -> None:
+    many = Dataset(
+        ref=dataset.ref,
+        manifest=dataset.manifest,
+        classes=tuple(f"c{number}" for number in range(255)),
+        rows=dataset.rows,
+        shards=dataset.shards,
+        locate=store.file,
+    )
+    scenes = TrainGeneratorConfig(level="scene", side_px=32, steps=1)
+    kinds = {"out": tmp_path, "scratch": tmp_path, "seed": 0, "threads": 1, "on_progress": silent}
+    with pytest.raises(InputError, match=r"too many classes.*at most 254.*255"):
+        train_generator(many, scenes, **kinds)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="too many classes"):
+        train_labeler(many, TrainLabelerConfig(steps=1), **kinds)  # type: ignore[arg-type]
 
 
 def test_the_report_says_how_far_the_layouts_are_from_real_ones(store: Store, dataset: Dataset, gan: Artifact) -> None:

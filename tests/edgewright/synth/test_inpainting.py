@@ -152,9 +152,52 @@ def test_pickled_weights_are_no_weights(tmp_path: Path) -> None:
         fingerprint_of(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("file", ["unet/weights.safetensors", "tokenizer/merges.txt", "unet/config.json"])
+def test_a_file_of_the_same_name_and_size_is_another_pipeline(tmp_path: Path, file: str) -> None:
+    for name in ("model_index.json", "unet/weights.safetensors", "tokenizer/merges.txt", "unet/config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{  }")
+    before = fingerprint_of(tmp_path)
+    assert fingerprint_of(tmp_path) == before
+    (tmp_path / file).write_text("{\n\n}")
+    assert fingerprint_of(tmp_path) != before
+
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.mark.parametrize("name", ["maker/model", "maker/model@main", f"maker/model@{COMMIT[:12]}", f"a/b/c@{COMMIT}"])
+def test_a_download_names_its_commit(name: str) -> None:
+    with pytest.raises(RecipeError, match="name@commit"):
+        resolve("demo", overrides=download(name))
+
+
+@installed
+def test_the_commit_of_a_download_is_remembered() -> None:
+    asked = resolve("demo", overrides=download(f"maker/model@{COMMIT}")).train_generator
+    spec = describe_pipeline(asked)
+    assert (spec.folder, spec.revision, spec.fingerprint) == ("maker/model", COMMIT, "")
+
+
+def download(name: str) -> list[str]:
+    values = {"method": "diffusers", "pipeline": name, "pipeline_download": "true"}
+    return [f"train_generator.{field}={value}" for field, value in values.items()]
+
+
+@pytest.mark.parametrize("prompt", ["a {class}", "{}", "{name", "{0}", "{name.__class__}", "a }"])
+def test_a_prompt_with_another_brace_is_refused_before_anything_runs(prompt: str) -> None:
+    with pytest.raises(RecipeError, match=r"only \{name\}"):
+        resolve("demo", overrides=[f"train_generator.prompt='{prompt}'"])
+
+
+@pytest.mark.parametrize("prompt", ["a {name}", "no name", "{{{name}}}"])
+def test_a_prompt_may_name_the_class_and_hold_doubled_braces(prompt: str) -> None:
+    assert resolve("demo", overrides=[f"train_generator.prompt='{prompt}'"]).train_generator.prompt == prompt
+
+
 def test_without_the_library_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    spec = PipelineSpec(str(tmp_path), "", "{name}", 2, 32, download=False)
+    spec = PipelineSpec(str(tmp_path), "", "", "{name}", 2, 32, download=False)
     with pytest.raises(MissingExtra, match=r"edgewright\[diffusers\]"):
         open_pipeline(spec)
 

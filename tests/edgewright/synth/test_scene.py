@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from edgewright.recipe import GenerateConfig, TrainGeneratorConfig, resolve
 from edgewright.synth.background import SceneObject
 from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.learning import tile_batches
-from edgewright.synth.nets import SIDES_PX, NetShape
+from edgewright.synth.nets import NetShape
 from edgewright.synth.painting import Painter, padded
 from edgewright.synth.scene import SceneFactory
 from edgewright.synth.scene_nets import PatchDiscriminator, SceneGenerator
@@ -75,7 +76,7 @@ def test_a_scene_smaller_than_a_tile_is_extended(fit: Fit, dataset: Dataset) -> 
     assert batch.images.shape[2:] == (64, 64)
 
 
-@pytest.mark.parametrize("side_px", SIDES_PX)
+@pytest.mark.parametrize("side_px", get_args(TrainGeneratorConfig.model_fields["side_px"].annotation))
 def test_shapes(side_px: int) -> None:
     shape = NetShape(side_px, 8, 8, 2, "scene")
     layout = torch.zeros(1, 3, side_px, 2 * side_px)

@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,7 @@ from edgewright.errors import ArtifactCorrupt
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe import GenerateConfig, TrainGeneratorConfig
 from edgewright.synth.generate import GenerateReport, generate
-from edgewright.synth.helpers import Job, describe_job
+from edgewright.synth.helpers import Helpers, Job, describe_job, is_told_to_stop
 from edgewright.synth.shards import STALE_S, OnPicture, Shard, ShardFolder, ShardPlan, make_shards
 from tests.edgewright.synth.test_generate import make_generator, real_dataset
 
@@ -226,6 +229,40 @@ def test_ctrl_c_leaves_finished_shards_alone_and_the_next_run_continues(
     assert again == straight
     assert {name: (folder / name).stat().st_mtime_ns for name in left} == before, "they were not made again"
     assert seen == sorted(seen) and seen[0] > 12 and seen[-1] == 40
+
+
+@contextmanager
+def helped(gan: Artifact, dataset: Dataset, folder: Path) -> Iterator[Helpers]:
+    with Helpers(folder, describe(gan, dataset), at_most=1) as helpers:
+        helpers.start(1)
+        wait_until(lambda: any(folder.glob("*.claim")))
+        yield helpers
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.001)
+
+
+def test_an_interruption_lets_helpers_finish_the_shard_in_work(gan: Artifact, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), helped(gan, dataset, tmp_path) as helpers:
+        raise KeyboardInterrupt
+    assert helpers.failed == 0, (tmp_path / "helper-0.log").read_text()
+    assert list(tmp_path.glob("*.parquet")) and not list(tmp_path.glob("*.claim"))
+    assert not is_told_to_stop(tmp_path), "the next run's helpers are not stopped"
+
+
+def test_an_orphan_finishes_its_shard_and_no_other(gan: Artifact, dataset: Dataset, tmp_path: Path) -> None:
+    """Its parent was gone before it had begun."""
+    (tmp_path / "job.json").write_text(json.dumps(asdict(describe(gan, dataset))))
+    nobody = str(int(ended_process()["pid"]))  # type: ignore[call-overload]
+    orphan = subprocess.run(
+        [sys.executable, "-m", "edgewright.synth.help", str(tmp_path), nobody], check=False, timeout=60
+    )
+    assert orphan.returncode == 0
+    assert not list(tmp_path.glob("*.parquet"))
 
 
 def test_another_seed_or_config_does_not_find_these_shards(gan: Artifact, dataset: Dataset) -> None:

@@ -77,12 +77,16 @@ def test_exchanges_turn_the_real_frequencies_into_the_target(counts: list[int], 
 
 
 def test_hard_pictures_are_drawn_as_often_as_their_weight_and_the_share_say(model: LayoutModel) -> None:
-    wanted = steering(model, hard_share=0.6, _0=20.0, _1=0.0)
+    wanted = steering(model, hard_share=0.6, _0=3.0, _1=0.0, _2=1.0)
     rng = np.random.default_rng(0)
     drawn = Counter(wanted.draw_picture(20, rng) for _ in range(6000))
-    assert drawn[0] / 6000 == pytest.approx(0.6 * 20 / 38 + 0.4 / 20, abs=0.02)
+    assert drawn[0] / 6000 == pytest.approx(0.6 * 3 / 4 + 0.4 / 20, abs=0.02)
     assert drawn[1] / 6000 == pytest.approx(0.4 / 20, abs=0.01), "weight 0: only the unsteered share"
-    assert drawn[2] / 6000 == pytest.approx(0.6 / 38 + 0.4 / 20, abs=0.01), "no score: weight 1"
+    assert drawn[2] / 6000 == pytest.approx(0.6 * 1 / 4 + 0.4 / 20, abs=0.02)
+    assert drawn[3] / 6000 == pytest.approx(0.4 / 20, abs=0.01), "no score: weight 0, where others have one"
+    unscored = steering(model, hard_share=1.0)
+    drawn = Counter(unscored.draw_picture(20, rng) for _ in range(6000))
+    assert min(drawn.values()) > 200 and len(drawn) == 20, "no scores at all: all alike"
 
 
 def test_hard_pictures_show_in_the_layouts(model: LayoutModel) -> None:

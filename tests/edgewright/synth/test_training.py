@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_is_begun_anew(crops: CropSet, tmp_path: Path, kept
 
 def test_what_the_last_update_broke_is_not_published(crops: CropSet, tmp_path: Path) -> None:
     """The only loss that training sees is that of the untouched network."""
-    with pytest.raises(StageFailed, match="Diffusion diverged in its last steps.*learning_rate"):
+    with pytest.raises(StageFailed, match=r"Diffusion diverged in its last steps.*learning_rate"):
         learn(crops, tmp_path, method="diffusion", learning_rate=1e30, steps=1)
 
 
