@@ -4,7 +4,8 @@ Decides which pictures, at which resize. All usable synthetic pictures against a
 `max_fid_images` a side; `train` has no part in it, for it would praise a copier. Each picture is taken whole, its
 aspect given up, and resized to 299 × 299 px by Pillow's antialiased bicubic filter (clean-fid: Parmar et al. 2022,
 arXiv 2104.11222), rounded to 8 bits; torch-fidelity's own resize then has nothing left to do. Holds one batch of
-pictures and all feature vectors, never a matrix of distances. Refuses fewer than RECALL_NEIGHBORS + 1 pictures a side.
+pictures and all feature vectors, never a matrix of distances. Refuses fewer than RECALL_NEIGHBORS + 1 pictures a side,
+and a network that tells no picture from another: with untrained weights everything has FID 0 and recall 1.
 
     found = measure_literal((synthetic, rows), (real, held_out), extractor, rng=rng, on_progress=silent)
 """
@@ -19,6 +20,7 @@ from PIL import Image as PillowImage
 
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
+from edgewright.errors import InputError
 from edgewright.gates.blocks import blockwise_neighbor_scores
 from edgewright.gates.evidence import Measurement, measured
 from edgewright.gates.features import FeatureExtractor
@@ -34,6 +36,7 @@ RECALL_NEIGHBORS = 3
 _SIDE_PX = 299
 _BATCH = 32
 _DRAWS = 8
+_MIN_TRACE = 0.01
 
 Pictures = tuple[Dataset, Sequence[Row]]
 """Rows, and the data set that holds their images."""
@@ -71,6 +74,7 @@ def measure_literal(
             on_progress(done, total, "pictures for FID")
         sides.append(np.concatenate(parts))
     fake, real = sides
+    _require_spread(real)
     return Literal((_fid(fake, real, rng=rng), _recall(fake, real)), fake.shape[1])
 
 
@@ -78,6 +82,18 @@ def drawn_rows(rows: Sequence[Row], *, limit: int, rng: np.random.Generator) -> 
     """At most `limit` of them, in random order."""
     ordered = sorted(rows, key=lambda row: row.id)
     return [ordered[index] for index in rng.permutation(len(ordered))[:limit]]
+
+
+def _require_spread(real: Features) -> None:
+    """Raises InputError where the features hardly vary from photograph to photograph: FID is in their units, squared."""
+    trace = float(real.var(axis=0).sum())
+    if not trace > _MIN_TRACE:
+        raise InputError(
+            "Inception's features are the same for every held-out photograph",
+            expected=f"variances that add up to > {_MIN_TRACE:g}; to tens with the trained weights",
+            got=f"{trace:.2g}",
+            next_step="check that gate_data.features_weights are the trained ones, and that val holds several scenes",
+        )
 
 
 def _resized(images: Sequence[Image]) -> Tiles:

@@ -300,6 +300,20 @@ def test_the_literal_rule_is_reached_with_enough_pictures(
     assert verdict.outcome is outcome, verdict.reasons
 
 
+class _Blind(_Means):
+    """Untrained weights: nearly the same for every picture."""
+
+    def __call__(self, tiles: Tiles) -> Features:
+        return 1.0 + 1e-6 * super().__call__(tiles)
+
+
+def test_a_network_that_tells_no_picture_from_another_is_refused(real: Dataset, publish: Publish) -> None:
+    """FID would be 0 and recall 1."""
+    synthetic = publish({"train": scenes(20, seed=3)}, origin="synthetic")
+    with pytest.raises(InputError, match="the same for every held-out photograph"):
+        with_literal(DataEvidence(60, 40, 20), real, synthetic, CONFIG, _Blind(), on_progress=silent)
+
+
 def test_all_pictures_are_looked_at_by_the_literal_rule(real: Dataset, publish: Publish) -> None:
     """Not the `max_images` of the other checks; and no training picture."""
     synthetic = publish({"train": scenes(70, seed=3)}, origin="synthetic")
