@@ -85,12 +85,12 @@ def drawn_rows(rows: Sequence[Row], *, limit: int, rng: np.random.Generator) -> 
 
 
 def _require_spread(real: Features) -> None:
-    """Raises InputError where the features hardly vary from photograph to photograph: FID is in their units, squared."""
+    """Raises InputError where the features hardly vary over the photographs: FID has their units, squared."""
     trace = float(real.var(axis=0).sum())
     if not trace > _MIN_TRACE:
         raise InputError(
             "Inception's features are the same for every held-out photograph",
-            expected=f"variances that add up to > {_MIN_TRACE:g}; to tens with the trained weights",
+            expected=f"variances that add up to > {_MIN_TRACE:g}",
             got=f"{trace:.2g}",
             next_step="check that gate_data.features_weights are the trained ones, and that val holds several scenes",
         )
