@@ -9,7 +9,8 @@ Every rate is one process's throughput after a warm-up, not a latency. Lines:
     write    as sample, boxes by construction on the device, both copied out and written as uint8 shards (npy; into the
              page cache, eight files in turn)
     labeler  the UNet alone
-    train    forward and backward pass of a training step, with and without gradient checkpointing, and its peak memory
+    train    forward and backward passes of a training step of GAN and diffusion, of crops and of scenes' tiles, with
+             gradient checkpointing (`less`) and without, and its peak memory; the GAN's step takes R1 and R2
 The floor is FLOP a sample (counted) / TFLOP/s: what a bf16 matrix product reaches on this very device, and 40 TFLOP/s,
 which is what convolutions of few channels can be expected to reach on an H200. Weights are random: speed does not care.
 """
@@ -36,8 +37,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.training_steps import Place, flow_step, gan_step
 from edgewright.label.graph import UNet as Labeler
-from edgewright.synth.flow import evaluations, integrate, velocity_loss
+from edgewright.synth.flow import evaluations, integrate
 from edgewright.synth.nets import Generator, NetShape, to_pixels
 from edgewright.synth.unet import UNet
 
@@ -86,7 +88,7 @@ class Line:
         peak = "      -" if self.peak_mb is None else f"{self.peak_mb:7.0f}"
         target = "" if self.target_per_s is None else f"  target {self.target_per_s:,}/s"
         return (
-            f"{self.what:12s} {self.model:9s} {self.side_px:4d} px  batch {self.batch:5d}  {self.per_s:12,.0f}/s "
+            f"{self.what:12s} {self.model:15s} {self.side_px:4d} px  batch {self.batch:5d}  {self.per_s:12,.0f}/s "
             f"{1e6 / self.per_s:10.2f} µs  {self.gflop:7.3f} GF  floor {self.floor_per_s:11,.0f}/s "
             f"({self.per_s / self.floor_per_s:6.1%})  at {PLANNED_TFLOPS:.0f} TFLOP/s "
             f"{self.planned_floor_per_s:11,.0f}/s  peak {peak} MB{target}"
@@ -148,10 +150,14 @@ def measure(setting: Setting, side_px: int, *, batch: int, tflops: float) -> Ite
     yield line(
         "labeler", "labeler", batch, label_gf, lambda: rate(lambda: inferred(look, setting, pictures), batch, setting)
     )
-    for recompute in (False, True):
-        name = "train, less" if recompute else "train"
-        network = UNet(shape, recompute=recompute)
-        yield train_line(name, network, setting, batch=max(8, batch // 8), gf=3 * flow_gf / calls, tflops=tflops)
+    for level, suffix in (("object", ""), ("scene", " scene")):
+        learnt = replace(shape, level=level)
+        for model, make_step in (("gan", gan_step), ("diffusion", flow_step)):
+            gf = gflop(make_step(learnt, Place(torch.device("cpu"), setting.dtype), 1, recompute=False), grad=True)
+            for recompute in (False, True):
+                step = make_step(learnt, Place(setting.device, setting.dtype), max(8, batch // 8), recompute=recompute)
+                what = "train, less" if recompute else "train"
+                yield train_line(what, model + suffix, step, line, batch=max(8, batch // 8), gf=gf, setting=setting)
 
 
 def liner(setting: Setting, side_px: int, tflops: float) -> Callable[..., Line]:
@@ -289,32 +295,18 @@ def copy_out(values: Tensor, stream: torch.cuda.Stream | None) -> Tensor:
     return host
 
 
-def train_line(name: str, network: nn.Module, setting: Setting, *, batch: int, gf: float, tflops: float) -> Line:
-    """A training step of the flow; on a CPU the peak is by the profiler's count, without the weights."""
-    side = network.shape.side_px
-    network = network.to(setting.device, memory_format=torch.channels_last)
-    nn.init.normal_(network.head.weight, std=0.02)  # at 0 the gradient ends at the last layer
-    data, noise = (torch.randn(batch, 4, side, side, device=setting.device) for _ in range(2))
-    t, ids = torch.rand(batch, device=setting.device), torch.zeros(batch, dtype=torch.long, device=setting.device)
-
-    def step() -> Tensor:
-        with torch.autocast(setting.device.type, dtype=setting.dtype):
-            predicted = network(torch.lerp(noise, data, t[:, None, None, None]), t, ids)
-        loss = velocity_loss(predicted, data=data, noise=noise)
-        network.zero_grad(set_to_none=True)
-        loss.backward()
-        return loss
-
+def train_line(
+    what: str, model: str, step: Make, line: Callable[..., Line], *, batch: int, gf: float, setting: Setting
+) -> Line:
+    """On a CPU the peak is by the profiler's count, without the weights."""
     step()
     reset_peak(setting.device)
     peak = cpu_peak_mb(step) if setting.device.type == "cpu" else (step(), peak_mb(setting.device))[1]
-    per_s = rate(step, batch, setting)
-    floors = (tflops * 1000 / gf, PLANNED_TFLOPS * 1000 / gf)
-    return Line(name, "diffusion", side, batch, per_s, gf, *floors, peak, None)
+    return replace(line(what, model, batch, gf, partial(rate, step, batch, setting)), peak_mb=peak)
 
 
-def gflop(work: Callable[[], Tensor]) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+def gflop(work: Callable[[], Tensor], *, grad: bool = False) -> float:
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(grad):
         work()
     return counter.get_total_flops() / 1e9
 

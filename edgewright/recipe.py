@@ -91,7 +91,9 @@ class TrainGeneratorConfig(Section):
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         "fp32", description="Of the networks' inside; tf32 and fp16 need an accelerator. Losses and weights are float32"
     )
-    gradient_checkpointing: bool = Field(False, description="Less memory, a third more work, the same losses")
+    gradient_checkpointing: bool = Field(
+        False, description="Less memory (diffusion: half, GAN: an eighth), a third more work"
+    )
     pipeline: str = Field("", description="diffusers: folder of an inpainting pipeline in safetensors")
     pipeline_steps: int = Field(25, ge=1, description="diffusers: steps of the pipeline's own scheduler")
     pipeline_download: bool = Field(

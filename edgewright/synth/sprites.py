@@ -29,7 +29,7 @@ BLENDS = ("hard", "feather", "membrane")
 _RIM_OPACITY = 0.05
 _HALF = 127
 _AS_IT_IS = np.arange(256, dtype=np.float32) / np.float32(255)
-_STEEP = np.clip((np.arange(256, dtype=np.float32) - 64) / 128, 0, 1)
+_STEEP = np.clip((np.arange(256, dtype=np.float32) - 64) / 128, 0, 1).astype(np.float32)
 """Opacity of each of the levels of 8 bits."""
 _BYTES_PER_PX = 7 * 12 + 9 * 4 + 6 * 9
 """Of a fitted sprite: its colors, mirrored ones too; for each blend, mirrored and not, opacity and rim."""
@@ -98,9 +98,9 @@ class Cover:
         (x, y), (height, width) = corner_xy, self.rim.mask.shape
         if x >= 0 and y >= 0 and x + width <= wh[0] and y + height <= wh[1]:
             return self, corner_xy
-        (rgb, corner), (alpha, _), (rim, _) = (
-            cut_to_frame(part, corner_xy, wh=wh) for part in (self.rgb, self.alpha, self.rim.mask)
-        )
+        rgb, corner = cut_to_frame(self.rgb, corner_xy, wh=wh)
+        alpha, _ = cut_to_frame(self.alpha, corner_xy, wh=wh)
+        rim, _ = cut_to_frame(self.rim.mask, corner_xy, wh=wh)
         return Cover(np.ascontiguousarray(rgb), alpha, Rim.of(rim), self.smooth), corner
 
 

@@ -172,7 +172,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, UnpicklingError, ValueError):
         return None
     return state if isinstance(state, dict) and state.keys() >= _CHECKPOINT_PARTS else None

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_generation.py"
+TRAINED = ("gan", "diffusion", "gan scene", "diffusion scene")
 ALONE = """
 import runpy, sys
 
@@ -60,8 +61,7 @@ def test_it_needs_torch_and_numpy_alone_and_prints_every_line(lines: list[dict[s
     assert found == [
         *((what, model) for model in ("gan", "diffusion") for what in ("sample", "check", "write")),
         ("labeler", "labeler"),
-        ("train", "diffusion"),
-        ("train, less", "diffusion"),
+        *((what, model) for model in TRAINED for what in ("train", "train, less")),
     ]
 
 
@@ -76,8 +76,10 @@ def test_rates_stand_next_to_the_floor_of_their_arithmetic(lines: list[dict[str,
 
 
 def test_gradient_checkpointing_takes_less_memory(lines: list[dict[str, Any]]) -> None:
-    peak = {line["what"]: line["peak_mb"] for line in lines[1:]}
-    assert peak["train, less"] < 0.85 * peak["train"]
+    peak = {(line["what"], line["model"]): line["peak_mb"] for line in lines[1:]}
+    for model in TRAINED:  # a GAN's peak is in its penalties, whose second derivatives hold what was recomputed
+        most = 0.97 if model.startswith("gan") else 0.85
+        assert peak["train, less", model] < most * peak["train", model], model
 
 
 def test_boxes_are_those_of_what_is_opaque(script: ModuleType) -> None:
