@@ -394,7 +394,9 @@ class Recipe(Section):
     @property
     def utility(self) -> MeasureUtilityConfig:
         """`measure_utility` with the detector that this run trains, where it names no other: what helps one network may
-        not help another."""
+        not help another. Without pairs nothing is trained, and the detector is left out."""
+        if not self.measure_utility.pairs:
+            return self.measure_utility
         detector = self.measure_utility.detector or self.train_detector
         return self.measure_utility.model_copy(update={"detector": detector})
 

@@ -106,11 +106,13 @@ def test_both_sides_take_the_last_epoch():
 def test_the_network_of_the_run_is_the_one_that_is_measured():
     """Whatever `train_detector` says; steps, epochs and the share of photographs are the measurement's own."""
     words = ["image_px=96", "learning_rate=0.004", "model=yolo26n", "width=0.25", "batch=4", "epochs=7", "mosaic=0.5"]
-    recipe = resolve("demo", overrides=[f"train_detector.{word}" for word in words])
+    overrides = ["measure_utility.pairs=3", *(f"train_detector.{word}" for word in words)]
+    recipe = resolve("demo", overrides=overrides)
     own = {"epochs": 20, "steps": 400, "real_share": 0.5, "keep": "last"}
     assert detector_config(recipe.utility).model_dump() == {**recipe.train_detector.model_dump(), **own}
-    apart = detector_config(resolve("demo", overrides=["measure_utility.detector={image_px: 128}"]).utility)
+    apart = detector_config(resolve("demo", overrides=[*overrides, "measure_utility.detector={image_px: 128}"]).utility)
     assert (apart.image_px, apart.learning_rate) == (128, TrainDetectorConfig().learning_rate)
+    assert resolve("demo", overrides=overrides[1:]).utility == MeasureUtilityConfig()  # nothing to measure: one key
 
 
 def pairs(*deltas):
