@@ -30,12 +30,14 @@ THRESHOLDS = (
     Threshold(
         "max_fd_ratio",
         2.5,
-        "own choice: fresh real pictures 0.7 to 0.9, a mode less 2.9 to 4.9, noise 12 (docs/LOG.md)",
+        "own choice: fresh real pictures 0.7 to 0.9, a mode less 1.6 to 4.9, noise 12 to 92 (docs/LOG.md)",
     ),
     Threshold(
-        "max_kid_excess", 0.6, "set after looking (docs/LOG.md): fresh real pictures -0.14 to 0.05, noise 6 to 11"
+        "max_kid_excess", 0.6, "set after looking (docs/LOG.md): fresh real pictures -0.14 to 0.05, noise 6 to 109"
     ),
-    Threshold("min_coverage_ratio", 0.85, "own choice: fresh real pictures 1.00 to 1.03, noise 0.33 (docs/LOG.md)"),
+    Threshold(
+        "min_coverage_ratio", 0.85, "own choice: fresh real pictures 1.00 to 1.03, noise 0.01 to 0.33 (docs/LOG.md)"
+    ),
     Threshold(
         "min_picture_coverage_ratio", 0.85, "as min_coverage_ratio; 24 splits: real >= 0.96, a mode less <= 0.83"
     ),
@@ -44,7 +46,7 @@ THRESHOLDS = (
     Threshold(
         "max_spectrum_excess_db",
         3.0,
-        "twice or half the power; fresh real pictures below -2, blur 6.9, noise 8.1 (docs/LOG.md)",
+        "twice or half the power; fresh real pictures -2.6 to -0.6, blur 4.1 to 6.9, noise 8.1 to 18.7 (docs/LOG.md)",
     ),
     Threshold("copy_radius", 0.1, "medians of changed copies 0.02 to 0.09, of composites 0.61 and 0.75 (docs/LOG.md)"),
     Threshold("max_copy_share", 0.12, "the 5 % expected below a 5 % quantile, doubled"),
@@ -52,7 +54,7 @@ THRESHOLDS = (
     Threshold(
         "min_copy_distance_ratio",
         0.8,
-        "composites 0.92 and 0.94, fresh real pictures 0.96 and 0.97, copies 0 (docs/LOG.md)",
+        "composites 0.92 and 0.94, fresh real pictures 0.96 to 1.00, copies 0 (docs/LOG.md)",
     ),
     Threshold("max_layout_ratio", 1.5, "1 is exceeded by one of 20 real half-splits by definition; half as much again"),
     Threshold("absent classes: chance", MAX_MISS_CHANCE, "the usual level: one perfect generator of 20 is undecided"),
