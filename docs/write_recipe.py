@@ -10,7 +10,8 @@ from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from edgewright.recipe import PRESET_NAMES, PRESETS, Recipe, Section
+from edgewright.recipe import PRESET_NAMES, PRESETS, Recipe
+from edgewright.sections import Section
 
 PAGE = Path(__file__).parent / "recipe.md"
 _LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "multiple of"}
@@ -21,7 +22,7 @@ leaves out comes from its preset (`preset: laptop` unless it says otherwise). `e
 --set train_detector.epochs=80` changes one field; `--dry-run` prints them all. An unknown field, a wrong type or a
 value out of range ends the command with exit code 2.
 
-Written by `docs/write_recipe.py` from `edgewright/recipe.py`; do not edit it.
+Written by `docs/write_recipe.py` from `edgewright/recipe.py` and `edgewright/sections.py`; do not edit it.
 """
 
 
@@ -46,7 +47,7 @@ def _values(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     name = getattr(field.annotation, "__name__", "") or str(field.annotation)
-    name = str(field.annotation).replace(f"{Recipe.__module__}.", "") if get_origin(field.annotation) else name
+    name = str(field.annotation).replace(f"{Section.__module__}.", "") if get_origin(field.annotation) else name
     limits = [
         f"{sign} {getattr(item, word)}"
         for item in field.metadata

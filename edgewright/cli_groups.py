@@ -15,7 +15,7 @@ from edgewright.settings import Settings
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
-    from edgewright.recipe import LabelConfig
+    from edgewright.sections import LabelConfig
 
 ReviewFormat = Literal["label-studio", "coco", "cvat"]
 
@@ -128,7 +128,7 @@ def gate_self_test(
 def _run_of(run: str, settings: Settings) -> tuple[dict[str, ArtifactRef], LabelConfig]:
     """A run's artifacts by stage, and the `label` section it was made with."""
     from edgewright.artifacts import ArtifactRef
-    from edgewright.recipe import LabelConfig
+    from edgewright.sections import LabelConfig
     from tasks.journal import find_journal
 
     state = find_journal(settings.runs, run).state

@@ -20,7 +20,8 @@ from edgewright.experiment.plan import (
     SubsetConfig,
     detector_of,
 )
-from edgewright.recipe import MeasureUtilityConfig, Recipe
+from edgewright.recipe import Recipe
+from edgewright.sections import MeasureUtilityConfig
 from tasks.assemble import assemble
 from tasks.evaluate import evaluate
 from tasks.experiment import Findings, can_train, conclude, open_runs, record, ref_of, report_failures, running

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgewright.artifacts import canonical_json, sha256_bytes, sha256_file
 from edgewright.errors import InputError
-from edgewright.recipe import EXTERNAL_PATHS, Section
+from edgewright.sections import EXTERNAL_PATHS, Section
 
 
 def external_digests(config: Section) -> dict[str, str]:

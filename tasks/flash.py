@@ -10,8 +10,8 @@ from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.recipe import FlashConfig
 from edgewright.release.gateway import flash_device
+from edgewright.sections import FlashConfig
 from edgewright.simulate.source import write_feed
 from tasks.pictures import spread
 from tasks.stage import Work, stage

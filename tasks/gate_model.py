@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.model_gate import ModelEvidence, decide_model
-from edgewright.recipe import GateModelConfig
+from edgewright.sections import GateModelConfig
 from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
 

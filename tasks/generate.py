@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.recipe import GenerateConfig
+from edgewright.sections import GenerateConfig
 from tasks.numbers import numbers_of
 from tasks.pictures import picture_of, spread
 from tasks.stage import Work, stage

@@ -12,7 +12,7 @@ from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
 from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.splits import SplitLedger
-from edgewright.recipe import IngestConfig
+from edgewright.sections import IngestConfig
 from edgewright.simulate.source import write_source
 from tasks.numbers import numbers_of
 from tasks.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity

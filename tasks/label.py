@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.recipe import LabelConfig
+from edgewright.sections import LabelConfig
 from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
 

@@ -7,7 +7,7 @@ import json
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.utility import UtilityEvidence
-from edgewright.recipe import MeasureUtilityConfig
+from edgewright.sections import MeasureUtilityConfig
 from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.recipe import QuantizeConfig
+from edgewright.sections import QuantizeConfig
 from tasks.numbers import numbers_of
 from tasks.stage import Work, stage
 

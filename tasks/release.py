@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.verdict import Verdict
-from edgewright.recipe import ReleaseConfig
 from edgewright.release.bundle import build_bundle
 from edgewright.release.repository import next_release_number, publish_release
 from edgewright.runtime.boxes import Image
 from edgewright.runtime.session import ModelSpec, load_network, predictor
+from edgewright.sections import ReleaseConfig
 from edgewright.simulate.camera import SimulatedCamera
 from tasks.pictures import spread
 from tasks.stage import Work, stage

@@ -35,7 +35,7 @@ from edgewright.label.doubts import Proposals
 from edgewright.label.review import ImportReport, ReviewExport, export_review, import_review
 from edgewright.label.suspects import AUDIT_FILE, Suspect
 from edgewright.progress import OnProgress, silent
-from edgewright.recipe import LabelConfig
+from edgewright.sections import LabelConfig
 from tasks.numbers import numbers_of
 
 Part = Literal["real", "synthetic"]

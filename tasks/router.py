@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
-    from edgewright.recipe import Section
+    from edgewright.sections import Section
     from tasks.session import Session
     from tasks.stage import Stage
 

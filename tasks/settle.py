@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from edgewright.artifacts import ArtifactRef
 from edgewright.errors import GateEnded, StageFailed, WaitingForPerson
 from edgewright.gates.verdict import Outcome, Verdict
-from edgewright.recipe import GateDataConfig
+from edgewright.sections import GateDataConfig
 from tasks.registry import register_models
 from tasks.session import Session, current_session
 

@@ -34,7 +34,7 @@ from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, canonic
 from edgewright.artifacts.store import store_errors
 from edgewright.errors import ArtifactMissing, EdgewrightError, InputError
 from edgewright.progress import OnProgress
-from edgewright.recipe import Section
+from edgewright.sections import Section
 from tasks.code import code_digest, library_versions
 from tasks.external import external_digests
 from tasks.router import ROUTERS, ran_on

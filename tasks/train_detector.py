@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.recipe import TrainDetectorConfig
+from edgewright.sections import TrainDetectorConfig
 from tasks.numbers import history_of, numbers_of
 from tasks.stage import Work, stage
 

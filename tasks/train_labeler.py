@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.recipe import TrainLabelerConfig
 from edgewright.runtime.preprocess import read_image
+from edgewright.sections import TrainLabelerConfig
 from tasks.numbers import history_of, numbers_of
 from tasks.stage import Work, stage
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.recipe import TrainDetectorConfig
+from edgewright.sections import TrainDetectorConfig
 
 STRONG = {
     "degrees": 10.0,

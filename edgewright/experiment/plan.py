@@ -21,7 +21,8 @@ from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.detect.schedule import augmentation_settings
 from edgewright.errors import RecipeError
 from edgewright.experiment.arms import ARMS, BASELINE, arm_named, arm_recipe
-from edgewright.recipe import Recipe, Section, TrainDetectorConfig
+from edgewright.recipe import Recipe
+from edgewright.sections import Section, TrainDetectorConfig
 
 MIN_LABELS = 8
 _MAKING = ("train_generator", "generate", "train_labeler", "label", "gate_data")

@@ -23,7 +23,7 @@ from edgewright.experiment.score import score_detector, scores_of
 from edgewright.experiment.subset import assemble
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.progress import OnProgress
-from edgewright.recipe import MeasureUtilityConfig, TrainDetectorConfig
+from edgewright.sections import MeasureUtilityConfig, TrainDetectorConfig
 
 _SCORE_THRESHOLD = 0.001
 

@@ -18,7 +18,7 @@ from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
 from edgewright.gates.thresholds import MAX_FID, MAX_MISS_CHANCE, MIN_RECALL
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Check, Outcome, compare
-from edgewright.recipe import GateDataConfig
+from edgewright.sections import GateDataConfig
 
 
 @dataclass(frozen=True)

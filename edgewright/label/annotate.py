@@ -33,8 +33,8 @@ from edgewright.label.net import Labeler, LabelerSpec
 from edgewright.label.pseudo import PseudoLabeler, Seer
 from edgewright.label.teacher import Examined
 from edgewright.progress import OnProgress
-from edgewright.recipe import LabelConfig
 from edgewright.runtime.boxes import Boxes
+from edgewright.sections import LabelConfig
 
 _PROGRESS_EVERY_S = 0.5
 

@@ -87,7 +87,7 @@ def _how(results: Sequence[Result]) -> str:
 def _saved_note() -> str:
     return (
         "Isotonic in log n, inverted; interval by bootstrap over draws, from three draws on. What is marked ≥ lies "
-        "beyond the most labels that the reference was given, what is marked ≤ below the fewest: a bound is known alone."
+        "beyond the most labels that the reference was given, what is marked ≤ below the fewest."
     )
 
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from edgewright.data.rows import Row
 from edgewright.data.scores import HARD_SCORE
 from edgewright.errors import InputError
-from edgewright.recipe import GenerateConfig
+from edgewright.sections import GenerateConfig
 
 Rng = np.random.Generator
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from edgewright.artifacts import LocalStore
-from edgewright.recipe import (
+from edgewright.recipe import Recipe
+from edgewright.sections import (
     EXTERNAL_PATHS,
     GateDataConfig,
     MeasureUtilityConfig,
-    Recipe,
     Section,
     TrainGeneratorConfig,
     TrainLabelerConfig,

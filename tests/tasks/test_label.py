@@ -11,7 +11,7 @@ import pytest
 from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.gates.verdict import Outcome, Verdict
-from edgewright.recipe import LabelConfig
+from edgewright.sections import LabelConfig
 from tasks.gate_data import admit
 from tasks.label import label
 from tasks.review import export_review_of_run, import_review_of_run

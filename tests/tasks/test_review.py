@@ -13,7 +13,8 @@ import pytest
 from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import ArtifactMissing, InputError, SourceError
-from edgewright.recipe import IngestConfig, LabelConfig, resolve
+from edgewright.recipe import resolve
+from edgewright.sections import IngestConfig, LabelConfig
 from edgewright.settings import read_settings
 from tasks.ingest import ingest
 from tasks.journal import Journal, find_journal

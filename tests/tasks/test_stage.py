@@ -15,7 +15,7 @@ import pytest
 
 from edgewright.artifacts import ArtifactRef, LocalStore
 from edgewright.errors import ArtifactMissing, EdgewrightError, StoreUnavailable
-from edgewright.recipe import GenerateConfig, IngestConfig
+from edgewright.sections import GenerateConfig, IngestConfig
 from edgewright.settings import Settings, read_settings
 from tasks import session as session_module
 from tasks.journal import Journal

@@ -18,7 +18,8 @@ from edgewright.data.ingest import ingest
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.rows import SPLITS
 from edgewright.errors import RecipeError, SourceError
-from edgewright.recipe import IngestConfig, validate
+from edgewright.recipe import validate
+from edgewright.sections import IngestConfig
 
 Take = Callable[..., tuple[IngestReport, Dataset]]
 

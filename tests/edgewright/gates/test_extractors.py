@@ -16,7 +16,8 @@ from edgewright.gates.extractors import open_extractors
 from edgewright.gates.self_supervised import train_extractor, vicreg_loss
 from edgewright.gates.tiles import Tiles
 from edgewright.progress import silent
-from edgewright.recipe import GateDataConfig, resolve
+from edgewright.recipe import resolve
+from edgewright.sections import GateDataConfig
 
 
 def tiles(n: int, *, seed: int = 0, side: int = 32) -> Tiles:

@@ -15,10 +15,10 @@ from edgewright.synth.background import (
     Window,
     keep_some,
     make_plate,
-    place_gaps,
     place_labels,
     place_objects,
     random_window,
+    split_objects,
     whole_window,
 )
 from edgewright.synth.boxes import tight_box
@@ -155,9 +155,8 @@ def test_an_ignored_object_stays_ignored_and_in_the_picture() -> None:
 def test_what_goes_leaves_a_gap_where_the_frame_holds_it() -> None:
     plate = plate_of(gray(), [Label(0, 0, (5, 5, 15, 15)), Label(1, 1, (40, 30, 60, 50)), Label(2, 2, (60, 5, 75, 15))])
     right_half = Window((38.0, 0.0), (42.0, 60.0), False, (42, 60))
-    gaps = place_gaps(plate, right_half, np.array([True, True, False]))
+    kept, gaps = split_objects(plate, right_half, stays=np.array([False, False, True]))
     assert gaps == [Planned(1, (2, 30, 22, 50))]
-    kept = place_objects(plate, right_half, [2])
     assert [(item.label.class_id, item.xyxy, item.px == item.full_px) for item in kept] == [(2, (22, 5, 37, 15), True)]
 
 

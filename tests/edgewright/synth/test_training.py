@@ -10,7 +10,7 @@ import torch
 
 from edgewright.errors import InputError, StageFailed
 from edgewright.progress import OnProgress, silent
-from edgewright.recipe import TrainGeneratorConfig
+from edgewright.sections import TrainGeneratorConfig
 from edgewright.synth.batches import CropBatches, CropSet
 from edgewright.synth.learning import shape_of
 from edgewright.synth.samplers import crop_sampler
