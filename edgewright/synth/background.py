@@ -206,17 +206,6 @@ class Plate:
         )
 
 
-def place_gaps(plate: Plate, window: Window, gone: npt.NDArray[np.bool_]) -> list[Planned]:
-    """The boxes of the objects that go, as far as the window holds them; those outside are left out."""
-    inside, seen = frame_boxes(window.boxes(plate.xyxy[gone]), wh=window.to_wh, min_px=_MIN_GAP_PX)
-    class_ids = plate.class_id[gone]
-    return [
-        Planned(class_id, tuple(box))
-        for class_id, box, here in zip(class_ids.tolist(), inside.tolist(), seen.tolist(), strict=True)
-        if here
-    ]
-
-
 def make_plate(image: Image, labels: Sequence[Label], *, longer_px: int, grain_seed: tuple[int, ...]) -> Plate:
     """A source (H, W, 3) uint8 and its labels at the working size of pictures whose longer side is `longer_px`."""
     height, width = image.shape[:2]
@@ -266,28 +255,42 @@ def place_labels(image: Image, labels: Sequence[Label], window: Window) -> list[
     return [item for item in place_objects(plate, window) if item.px]
 
 
-def place_objects(plate: Plate, window: Window, which: Sequence[int] | None = None) -> list[SceneObject]:
-    """Objects of the plate in the window, in order; those outside have no pixel.
+def place_objects(plate: Plate, window: Window) -> list[SceneObject]:
+    """Every object of the plate in the window, in order; those outside have no pixel."""
+    return split_objects(plate, window, stays=np.ones(len(plate.labels), np.bool_))[0]
 
-    Args:
-        which: their indexes; all of them by default.
-    """
+
+def split_objects(
+    plate: Plate, window: Window, *, stays: npt.NDArray[np.bool_]
+) -> tuple[list[SceneObject], list[Planned]]:
+    """Objects that stay, in order, those outside without a pixel; and the boxes of those that go, as far as inside."""
     moved = window.boxes(plate.xyxy)
-    boxes = frame_boxes(moved, wh=window.to_wh, min_px=0)[0].tolist()
-    corners = np.rint(moved).astype(np.int64).tolist()
-    placed = []
-    for index in range(len(boxes)) if which is None else which:
-        label, patch, box, (x1, y1, x2, y2) = plate.labels[index], plate.patches[index], boxes[index], corners[index]
-        if patch is None:
-            width, height = max(x2 - x1, 1), max(y2 - y1, 1)
-            shape, corner, full_px = oval(width, height), (x1, y1), oval_px(width, height)
-        else:
-            shape, corner = window.patch(*patch)
-            full_px = int(np.count_nonzero(shape))
-        part, corner = cut_to_frame(shape, corner, wh=window.to_wh)
-        px = full_px if part is shape else int(np.count_nonzero(part))
-        placed.append(SceneObject(label, tuple(box), part, corner, px, full_px))
-    return placed
+    inside, seen = frame_boxes(moved, wh=window.to_wh, min_px=_MIN_GAP_PX)
+    boxes, visible, corners = inside.tolist(), seen.tolist(), np.rint(moved).astype(np.int64).tolist()
+    kept, gaps = [], []
+    for index, here in enumerate(stays.tolist()):
+        if here:
+            kept.append(_place(plate, index, window, box=boxes[index], corners=corners[index]))
+        elif visible[index]:
+            left, top, right, bottom = boxes[index]
+            gaps.append(Planned(plate.labels[index].class_id, (left, top, right, bottom)))
+    return kept, gaps
+
+
+def _place(plate: Plate, index: int, window: Window, *, box: list[float], corners: list[int]) -> SceneObject:
+    """One object in the window, its box given, cut and in whole px."""
+    x1, y1, x2, y2 = corners
+    patch = plate.patches[index]
+    if patch is None:
+        width, height = max(x2 - x1, 1), max(y2 - y1, 1)
+        shape, corner, full_px = oval(width, height), (x1, y1), oval_px(width, height)
+    else:
+        shape, corner = window.patch(*patch)
+        full_px = int(np.count_nonzero(shape))
+    part, corner = cut_to_frame(shape, corner, wh=window.to_wh)
+    px = full_px if part is shape else int(np.count_nonzero(part))
+    left, top, right, bottom = box
+    return SceneObject(plate.labels[index], (left, top, right, bottom), part, corner, px, full_px)
 
 
 def _reduced(image: Image, factor: int) -> Image:

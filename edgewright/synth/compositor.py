@@ -19,15 +19,15 @@ import numpy as np
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label
 from edgewright.errors import InputError
-from edgewright.recipe import GenerateConfig
+from edgewright.sections import GenerateConfig
 from edgewright.synth.background import (
     Plate,
     SceneObject,
     keep_some,
     make_plate,
-    place_gaps,
     place_objects,
     random_window,
+    split_objects,
     whole_window,
 )
 from edgewright.synth.boxes import Corners, encode_part
@@ -89,8 +89,8 @@ class PictureFactory:
         window = random_window(plate.wh, longer_px=self._config.image_px, rng=rng)
         stays = keep_some(plate, keep_share=self._keep_share[plate.class_id], rng=rng)
         canvas = window.pixels(plate.without(stays)).astype(np.float32)
-        kept = [item for item in place_objects(plate, window, stays.nonzero()[0].tolist()) if item.shape.size]
-        gone = place_gaps(plate, window, ~stays)
+        placed, gone = split_objects(plate, window, stays=stays)
+        kept = [item for item in placed if item.shape.size]
         planned = _refill(self._plan(kept, n_gone=len(gone), wh=window.to_wh, rng=rng), gone)
         plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)
         sprites = self._sprites(plans, rng)
