@@ -31,8 +31,8 @@ _HALF = 127
 _AS_IT_IS = np.arange(256, dtype=np.float32) / np.float32(255)
 _STEEP = np.clip((np.arange(256, dtype=np.float32) - 64) / 128, 0, 1).astype(np.float32)
 """Opacity of each of the levels of 8 bits."""
-_BYTES_PER_PX = 7 * 12 + 9 * 4 + 6 * 9
-"""Of a fitted sprite: its colors, mirrored ones too; for each blend, mirrored and not, opacity and rim."""
+_BYTES_PER_PX = 2 * 12 + 6 * (4 + 1 + 4)
+"""Of a fitted sprite: its colors, mirrored ones too; for each blend, mirrored and not, opacity and rim (half of it)."""
 
 
 class Pyramid:
@@ -137,8 +137,10 @@ class Fitted:
         if alpha is None:
             alpha = self._alphas[blend] = _opacity(self.alpha, blend)
         rgb = self.rgb
-        if mirrored:
-            rgb, alpha = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(alpha[:, ::-1])
+        if mirrored:  # one copy of the mirrored colors serves every blend
+            known = next((cover.rgb for cover in self._covers.values() if cover.rgb is not self.rgb), None)
+            rgb = np.ascontiguousarray(self.rgb[:, ::-1]) if known is None else known
+            alpha = np.ascontiguousarray(alpha[:, ::-1])
         return Cover(rgb, alpha[:, :, None], Rim.of(alpha < _RIM_OPACITY), smooth=blend == "membrane")
 
     @property

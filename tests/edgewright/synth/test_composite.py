@@ -110,6 +110,7 @@ def test_a_mirrored_cover_is_the_mirrored_cover(blend: str) -> None:
     cut, corner = plain.cut((-4, 2), wh=FRAME)
     assert corner == (0, 2) and (cut.rgb == plain.rgb[:, 4:]).all() and cut.smooth == (blend == "membrane")
     assert plain.cut((5, 5), wh=FRAME)[0] is plain, "inside the frame it is the very same"
+    assert all(fitted.cover(other, mirrored=True).rgb is mirrored.rgb for other in BLENDS), "one copy for every blend"
 
 
 @pytest.mark.parametrize("seed", range(6))
