@@ -25,6 +25,8 @@ Matrix = npt.NDArray[np.float64]
 """(N, M) float64: distances or kernel values between the rows of two sets."""
 
 _CHUNK_ROWS = 512
+_MIN_PIVOT = 1e-5
+"""Of the largest: smaller pivots of Cholesky's factor, and smaller singular values, have lost their digits."""
 
 
 def frechet_distance(a: Features, b: Features) -> float:
@@ -39,8 +41,7 @@ def frechet_distance(a: Features, b: Features) -> float:
     root_a, root_b = _covariance_root(a), _covariance_root(b)
     shift = float(np.square(a.mean(axis=0) - b.mean(axis=0)).sum())
     spread = float(np.square(root_a).sum() + np.square(root_b).sum())
-    overlap = float(np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum())
-    return max(0.0, shift + spread - 2 * overlap)
+    return max(0.0, shift + spread - 2 * _nuclear_norm(root_a @ root_b.T))
 
 
 def polynomial_kernel(a: Features, b: Features) -> Matrix:
@@ -114,12 +115,33 @@ def neighbor_scores(real_real: Matrix, fake_fake: Matrix, real_fake: Matrix, *, 
 
 
 def _covariance_root(features: Features) -> Matrix:
-    """R with `Rᵀ R` the unbiased covariance: the centered rows themselves where they are fewer than the features, else
-    by its eigenvectors, on small matrices many times faster than QR."""
+    """R with `Rᵀ R` the unbiased covariance: the centered rows themselves where they are fewer than the features; else
+    Cholesky's factor, or the eigenvectors where that does not exist or a feature is next to nothing given the others.
+    """
     centered = features - features.mean(axis=0)
     if len(features) <= features.shape[1]:
         return np.asarray(centered / np.sqrt(len(features) - 1))
-    values, vectors = np.linalg.eigh(centered.T @ centered / (len(features) - 1))
+    covariance = centered.T @ centered / (len(features) - 1)
+    try:
+        lower = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return _eigen_root(covariance)
+    pivots = lower.diagonal()
+    return np.asarray(lower.T) if pivots.min() > _MIN_PIVOT * pivots.max() else _eigen_root(covariance)
+
+
+def _nuclear_norm(product: Matrix) -> float:
+    """The sum of the singular values: roots of the eigenvalues of the smaller Gram matrix, three times as fast as the
+    decomposition itself, which is asked where the smallest of them have lost their digits in squaring."""
+    wide = product if product.shape[0] <= product.shape[1] else product.T
+    values = np.linalg.eigvalsh(wide @ wide.T)
+    if values[0] > _MIN_PIVOT**2 * values[-1]:
+        return float(np.sqrt(values).sum())
+    return float(np.linalg.svd(product, compute_uv=False).sum())
+
+
+def _eigen_root(covariance: Matrix) -> Matrix:
+    values, vectors = np.linalg.eigh(covariance)
     return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T)
 
 
