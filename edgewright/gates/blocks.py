@@ -80,24 +80,36 @@ def _kernel(a: Features, b: Features) -> Matrix:
 
 
 def _squared_radii(features: Features, *, k: int) -> _Floats:
-    """Squared distance of each row to its k-th nearest other row."""
+    """Squared distance of each row to its k-th nearest other row; every pair is looked at once."""
     if not 1 <= k < len(features):
         raise InputError("too few samples for k neighbors", expected=f"> {k}", got=len(features))
-    radii = np.empty(len(features))
-    for rows, squared in _squared_blocks(features, features):
-        squared[np.arange(len(squared)), np.arange(rows.start, rows.start + len(squared))] = np.inf
-        radii[rows] = np.partition(squared, k - 1, axis=1)[:, k - 1]
-    return radii
+    nearest = np.full((len(features), k), np.inf)
+    for rows in _blocks(len(features)):
+        squared = _squared(features[rows], features[rows.start :])
+        own = squared[:, : len(squared)]
+        np.fill_diagonal(own, np.inf)
+        later = slice(rows.start + len(squared), None)
+        nearest[rows] = _smallest(np.concatenate([nearest[rows], squared], axis=1), k=k)
+        mirrored = np.ascontiguousarray(squared[:, len(squared) :].T)
+        nearest[later] = _smallest(np.concatenate([nearest[later], mirrored], axis=1), k=k)
+    return nearest.max(axis=1)
+
+
+def _smallest(values: Matrix, *, k: int) -> Matrix:
+    """(N, M) => (N, k): the k smallest of each row, in no order."""
+    return np.partition(values, k - 1, axis=1)[:, :k]
+
+
+def _squared(a: Features, b: Features) -> Matrix:
+    block = a @ b.T
+    block *= -2
+    block += np.square(b).sum(axis=1)
+    block += np.square(a).sum(axis=1)[:, None]
+    return np.asarray(np.maximum(block, 0.0, out=block))
 
 
 def _squared_blocks(a: Features, b: Features) -> Iterator[tuple[slice, Matrix]]:
-    squares = np.square(b).sum(axis=1)
-    for rows in _blocks(len(a)):
-        block = a[rows] @ b.T
-        block *= -2
-        block += squares
-        block += np.square(a[rows]).sum(axis=1)[:, None]
-        yield rows, np.maximum(block, 0.0, out=block)
+    return ((rows, _squared(a[rows], b)) for rows in _blocks(len(a)))
 
 
 def _blocks(n: int) -> Iterator[slice]:

@@ -34,7 +34,7 @@ EDGES: dict[str, dict[str, str]] = {
     "train_generator": {"dataset": "ingest"},
     "generate": {"generator": "train_generator", "dataset": "ingest"},
     "train_labeler": {"dataset": "ingest"},
-    "label": {"labeler": "train_labeler", "dataset": "generate"},
+    "label": {"labeler": "train_labeler", "dataset": "generate", "photographs": "ingest"},
     "measure_utility": {"real": "ingest", "synthetic": "label"},
     "gate_data": {"real": "ingest", "synthetic": "label", "utility": "measure_utility"},
     "train_detector": {"dataset": "gate_data"},
