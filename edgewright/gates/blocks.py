@@ -92,12 +92,12 @@ def _squared_radii(features: Features, *, k: int) -> _Floats:
         nearest[rows] = _smallest(np.concatenate([nearest[rows], squared], axis=1), k=k)
         mirrored = np.ascontiguousarray(squared[:, len(squared) :].T)
         nearest[later] = _smallest(np.concatenate([nearest[later], mirrored], axis=1), k=k)
-    return nearest.max(axis=1)
+    return np.asarray(nearest.max(axis=1))
 
 
 def _smallest(values: Matrix, *, k: int) -> Matrix:
     """(N, M) => (N, k): the k smallest of each row, in no order."""
-    return np.partition(values, k - 1, axis=1)[:, :k]
+    return np.asarray(np.partition(values, k - 1, axis=1)[:, :k])
 
 
 def _squared(a: Features, b: Features) -> Matrix:
