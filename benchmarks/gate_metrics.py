@@ -23,11 +23,10 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from edgewright.gates.blocks import blockwise_kernel_distance, blockwise_neighbor_scores
+from edgewright.gates.blocks import blockwise_neighbor_scores, kernel_distance
 from edgewright.gates.metrics import (
     Features,
     frechet_distance,
-    kernel_distance,
     neighbor_scores,
     pairwise_distances,
 )
@@ -108,7 +107,7 @@ def their_neighbors(real: Features, fake: Features) -> list[float]:
 Metric = Callable[[Features, Features], list[float]]
 PAIRS: tuple[tuple[str, Metric, str, Metric], ...] = (
     ("FD", lambda a, b: [frechet_distance(a, b)], "torch-fidelity", their_frechet),
-    ("KID", lambda a, b: [blockwise_kernel_distance(a, b)], "torch-fidelity", their_kernel),
+    ("KID", lambda a, b: [kernel_distance(a, b)], "torch-fidelity", their_kernel),
     ("P, R, D, C", our_neighbors, "prdc", their_neighbors),
 )
 

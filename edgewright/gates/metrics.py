@@ -63,12 +63,6 @@ def mmd_squared(within_a: Matrix, within_b: Matrix, across: Matrix) -> float:
     return float(mean_a + mean_b - 2 * across.mean())
 
 
-def kernel_distance(a: Features, b: Features) -> float:
-    """KID: `mmd_squared` with the polynomial kernel (Bińkowski et al. 2018). Laws: symmetric; blind to the order of
-    rows."""
-    return mmd_squared(polynomial_kernel(a, a), polynomial_kernel(b, b), polynomial_kernel(a, b))
-
-
 def pairwise_distances(a: Features, b: Features) -> Matrix:
     """Euclidean distances, (N, M); a chunk of rows at a time, so that no third matrix of this size is held."""
     require_sets(a, b, at_least=1)

@@ -10,10 +10,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.linalg import sqrtm
 
 from edgewright.errors import InputError
+from edgewright.gates.blocks import kernel_distance
 from edgewright.gates.metrics import (
     Features,
     frechet_distance,
-    kernel_distance,
     neighbor_radii,
     neighbor_scores,
     pairwise_distances,

@@ -13,13 +13,14 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kernel_mmd
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from edgewright.gates.blocks import blockwise_kernel_distance, blockwise_neighbor_scores
+from edgewright.gates.blocks import blockwise_neighbor_scores, kernel_distance
 from edgewright.gates.metrics import (
     Features,
     frechet_distance,
-    kernel_distance,
+    mmd_squared,
     neighbor_scores,
     pairwise_distances,
+    polynomial_kernel,
 )
 
 
@@ -51,7 +52,8 @@ def test_kernel_distance_is_torch_fidelitys(real: Features, fake: Features) -> N
     n = min(len(real), len(fake))
     theirs = kernel_mmd(real[:n], fake[:n])
     assert kernel_distance(real[:n], fake[:n]) == pytest.approx(float(theirs), rel=1e-6, abs=1e-9)
-    assert blockwise_kernel_distance(real, fake) == pytest.approx(kernel_distance(real, fake), rel=1e-9, abs=1e-12)
+    kernels = [polynomial_kernel(*both) for both in ((real, real), (fake, fake), (real, fake))]  # as the gate has them
+    assert kernel_distance(real, fake) == pytest.approx(mmd_squared(*kernels), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("real", "fake"), SETS)
