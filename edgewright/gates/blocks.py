@@ -50,8 +50,10 @@ def blockwise_neighbor_scores(real: Features, fake: Features, *, k: int) -> Neig
 
 
 def kernel_distance(a: Features, b: Features) -> float:
-    """KID: `metrics.mmd_squared` with the polynomial kernel (Bińkowski et al. 2018). Each pair within a set is looked at
-    once. Laws: symmetric; blind to the order of rows."""
+    """KID: `metrics.mmd_squared` with the polynomial kernel (Bińkowski et al. 2018); each pair is looked at once.
+
+    Laws: symmetric; blind to the order of rows.
+    """
     require_sets(a, b, at_least=2)
     within = [_kernel_sum_within(each) / (len(each) * (len(each) - 1)) for each in (a, b)]
     across = sum(float(_kernel(a[rows], b).sum()) for rows in _blocks(len(a)))
