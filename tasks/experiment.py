@@ -111,15 +111,15 @@ def report_failures(failed: Mapping[str, EdgewrightError]) -> None:
 
 
 def record(findings: Findings, results: str) -> Result:
-    """Append the run's line and log it."""
+    """Log the run, then append its line: what stands there is not made again, so it comes last."""
     session = _session()
     result = _result(findings, session)
-    append_result(Path(results), result)
     parent, title = session.link.mlflow_parent, findings.run.title
     tags = {"edgewright.arm": result.arm, "edgewright.labels": result.labels, "gate.gate_data": result.gate}
     with session.tracker.child(parent, stage=title, key=result.key, tags=tags) as child:
         child.log(numbers_of({"map50": result.map50, "map50_95": result.map50_95, "reference": result.reference}))
         child.log_json(result.to_json(), "result.json")
+    append_result(Path(results), result)
     return result
 
 
