@@ -41,7 +41,13 @@ def _nothing() -> None:
 
 
 def label_efficiency(
-    recipe: Annotated[str, typer.Argument(help="A preset or a YAML file: how pictures and detectors are made")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A preset or a YAML file: how pictures and detectors are made. Of train_detector, steps, epochs and "
+            "real_share are the options' here, and the last epoch is kept"
+        ),
+    ],
     source: Annotated[str, typer.Option(help="As for `run`")] = "",
     project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
     labels: Annotated[str, typer.Option(help="How many labeled photographs, comma-separated")] = "25,50",

@@ -22,7 +22,7 @@ from edgewright.errors import EdgewrightError, InputError, StageFailed
 from edgewright.experiment.arms import ARMS
 from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_identity, runs_of, settings_digest
 from edgewright.experiment.results import Result, append_result, of_settings, read_results
-from edgewright.experiment.subset import pool_rows
+from edgewright.experiment.subset import photographs_digest, pool_rows
 from edgewright.recipe import Recipe
 from tasks.code import library_versions
 from tasks.numbers import numbers_of
@@ -64,9 +64,11 @@ def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, resul
     Raises:
         InputError: a line cannot be read; nothing is lost. RecipeError: a run of the plan could not be made.
     """
-    check_recipe(recipe, config, pool=len(pool_rows(Dataset.open(_session().store, real))))
+    dataset = Dataset.open(_session().store, real)
+    check_recipe(recipe, config, pool=len(pool_rows(dataset)))
+    digest = photographs_digest(dataset)
     for run in runs_of(config):
-        if run_identity(recipe, config, run, dataset=real.sha256) not in {one.key for one in _known(results)}:
+        if run_identity(recipe, config, run, dataset=digest) not in {one.key for one in _known(results)}:
             yield run
 
 
@@ -131,7 +133,8 @@ def conclude(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, result
 
     session = _session()
     settings = {arm: settings_digest(recipe, config, arm) for arm in ARMS}
-    found = of_settings(_known(results), dataset=real.sha256, settings=settings)
+    digest = photographs_digest(Dataset.open(session.store, real))
+    found = of_settings(_known(results), dataset=digest, settings=settings)
     analysis = analyze(found)
     folder = session.journal.path.parent
     picture = draw_curve(analysis, title=session.link.project)
@@ -150,10 +153,11 @@ def _result(findings: Findings, session: Session) -> Result:
     counts = store.manifest(findings.training.sha256).record.facts
     gate = _verdict(session, findings.gated)
     reference = _verdict(session, findings.reference)
+    dataset = photographs_digest(Dataset.open(store, findings.real))
     return Result(
-        key=run_identity(findings.recipe, findings.config, run, dataset=findings.real.sha256),
+        key=run_identity(findings.recipe, findings.config, run, dataset=dataset),
         project=session.link.project,
-        dataset=findings.real.sha256,
+        dataset=dataset,
         settings=settings_digest(findings.recipe, findings.config, run.arm),
         arm=run.arm,
         labels=run.labels,

@@ -26,7 +26,7 @@ class Result:
 
     Attributes:
         key: of the run (`run_key`).
-        dataset, project: digest and name of the data that was ingested.
+        dataset, project: digest (`photographs_digest`) and name of the data.
         settings: digest of everything else that bears on the result.
         labels: None where the arm had all photographs of the pool.
         n_photographs, n_extra: pictures trained on.

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Row
 from edgewright.errors import InputError
@@ -23,6 +24,19 @@ def pool_rows(dataset: Dataset) -> list[Row]:
     """Labeled real photographs that are not `test`, by id."""
     rows = [row for row in dataset.select(origin="real", labeled=True) if row.split != "test"]
     return sorted(rows, key=lambda row: row.id)
+
+
+def photographs_digest(dataset: Dataset) -> str:
+    """SHA-256 of what an arm can learn from and is tested on: classes, labeled photographs, their places and objects.
+
+    Not of what else an ingestion writes down, which may change where the photographs do not.
+    """
+    rows = sorted(dataset.select(origin="real", labeled=True), key=lambda row: row.id)
+    known = [
+        [row.id, row.sha256, row.split, row.group, [[label.class_id, label.xyxy, label.ignore] for label in row.labels]]
+        for row in rows
+    ]
+    return sha256_bytes(canonical_json([dataset.classes, known]))
 
 
 def draw_order(rows: Sequence[Row], *, draw: int) -> list[Row]:

@@ -11,7 +11,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.experiment.plan import AssembleConfig, SubsetConfig
-from edgewright.experiment.subset import assemble, draw_order, pool_rows, subset_rows, write_subset
+from edgewright.experiment.subset import assemble, draw_order, photographs_digest, pool_rows, subset_rows, write_subset
 
 
 def publish(store, rows_or_writer, classes=("a",)):
@@ -55,6 +55,25 @@ def dataset(store):
         writer.finish()
 
     return publish(store, fill)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"scores": {"sharpness": 3.0}}, True),
+        ({"split": "val"}, False),
+        ({"labels": (Label(0, 0, (1.0, 1.0, 9.0, 8.0)),)}, False),
+    ],
+)
+def test_photographs_are_known_by_what_an_arm_sees_of_them(store, dataset, change, same):
+    def again(writer):
+        for place, one in enumerate(dataset.usable):
+            writer.link(replace(one, **change) if place == 0 else one, dataset)
+        writer.finish()
+
+    other = publish(store, again)
+    assert other.ref.sha256 != dataset.ref.sha256
+    assert (photographs_digest(other) == photographs_digest(dataset)) is same
 
 
 def test_the_pool_has_no_test_image_and_none_without_labels(dataset):
