@@ -174,7 +174,7 @@ def review_import(
     person: Annotated[str, typer.Option(help="Who reviewed, where the file does not say")] = "",
     when: Annotated[str, typer.Option(help="ISO 8601; default: what the file says, else when it was written")] = "",
 ) -> None:
-    """Take corrected labels back as a new data set; print its digest, and for photographs the command to go on with."""
+    """Take corrected labels back as a new data set; print its digest and the command to go on with."""
     settings = home_settings()
     from tasks.journal import find_journal
     from tasks.review import import_review_of_run
@@ -194,3 +194,5 @@ def review_import(
     if part == "real":
         project = find_journal(settings.runs, run).state["project"]
         print(f"go on with: edgewright run RECIPE --source dataset:{ref.sha256} --project {project}")
+    else:
+        print(f"go on with: the same `edgewright run`, and --set label.reviewed=dataset:{ref.sha256}")

@@ -189,6 +189,9 @@ class LabelConfig(Section):
     use_unlabeled: bool = Field(
         True, description="Label the train photographs that nobody labeled, and train on those with a sure object"
     )
+    reviewed: str = Field(
+        "", description="`dataset:DIGEST` of an imported review of synthetic pictures: on those a person's labels stand"
+    )
     keep_iou: float = Field(0.5, ge=0, le=1, description="Agreement at and above: the label is kept")
     drop_iou: float = Field(0.3, ge=0, le=1, description="Agreement below: the label is dropped")
     correct_score: float = Field(

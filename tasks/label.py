@@ -6,6 +6,7 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.sections import LabelConfig
 from tasks.numbers import numbers_of
+from tasks.source import find_dataset
 from tasks.stage import Work, stage
 
 
@@ -26,6 +27,7 @@ def label(
             config,
             writer=writer,
             photographs=Dataset.open(store, photographs) if config.use_unlabeled else None,
+            reviewed=Dataset.open(store, find_dataset(config.reviewed, store)) if config.reviewed else None,
             on_progress=work.on_progress,
         )
         writer.finish()

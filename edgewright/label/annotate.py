@@ -1,7 +1,8 @@
 """The labeler looks at every picture whose labels no person gave to it.
 
 Decides, row by row: constructed labels of synthetic pictures are compared with what the labeler sees (`agreement.py`);
-unlabeled photographs of `train` get its labels (`pseudo.py`); everything else passes through as it is. Nothing is lost:
+unlabeled photographs of `train` get its labels (`pseudo.py`); everything else passes through as it is. Where a person
+reviewed a synthetic picture, the person's labels stand: what the labeler says of them is noted alone. Nothing is lost:
 a label that is not kept becomes an ignored region, and so does an object that no label knows; a corrected label says
 where it stood; a picture that is left out stays in the index with its reason. Labels that came with a synthetic
 picture's background are judged like the rest: a person gave them to the photograph, not to this picture. Unlabeled
@@ -16,7 +17,7 @@ is decided does not depend on how many a machine has.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +27,7 @@ from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rle import Mask
 from edgewright.data.rows import Label, Row, labels_of
-from edgewright.errors import ArtifactCorrupt
+from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.label.agreement import Agreement, Decision, Judgment, compare
 from edgewright.label.evidence import EVIDENCE_FILE, Evidence
 from edgewright.label.net import Labeler, LabelerSpec
@@ -58,7 +59,7 @@ class AnnotateReport:
     """What the labeler said of a data set.
 
     Attributes:
-        judged_images: synthetic pictures that were compared.
+        judged_images: synthetic pictures that were compared. reviewed_images: those whose labels are a person's.
         left_out, left_out_share: ids of those that training shall not see; their pictures stay in the parent data set.
         pseudo_labeled_images, pseudo_labels: unlabeled photographs and what was found on them.
         pseudo_ignored: objects on them that are too uncertain to be labels: ignore regions.
@@ -69,6 +70,7 @@ class AnnotateReport:
     """
 
     judged_images: int
+    reviewed_images: int
     left_out: tuple[str, ...]
     left_out_share: float
     pseudo_labeled_images: int
@@ -98,23 +100,27 @@ def annotate(
     *,
     writer: DatasetWriter,
     photographs: Dataset | None = None,
+    reviewed: Dataset | None = None,
     on_progress: OnProgress,
 ) -> AnnotateReport:
     """Write a row for every row of `dataset`. The caller finishes the writer.
 
     Args:
         photographs: another data set, whose unlabeled photographs of `train` are labeled and written too.
+        reviewed: what a person said of synthetic pictures; known by their bytes.
 
     Raises:
-        InputError: the labeler knows other classes than the data set.
+        InputError: the labeler or the review knows other classes than the data set; no picture of the review is here.
         ArtifactCorrupt: the labeler's files do not fit each other.
     """
     sources = [(row, dataset) for row in dataset.rows]
     if photographs is not None:
         photographs.check_classes(dataset.classes)
         sources += [(row, photographs) for row in unlabeled_rows(photographs)]
+    answers = {} if reviewed is None else _answers(reviewed, dataset)
+    has_unlabeled = any(_is_unlabeled(row) for row, _ in sources)
     with torch_threads(1):
-        annotator = _Annotator(labeler, dataset, config, has_unlabeled=any(_is_unlabeled(row) for row, _ in sources))
+        annotator = _Annotator(labeler, dataset, config, answers=answers, has_unlabeled=has_unlabeled)
         reported = 0.0
         for done, (row, source) in enumerate(sources, start=1):
             annotator.write(row, source, writer)
@@ -131,6 +137,27 @@ def unlabeled_rows(dataset: Dataset) -> list[Row]:
 
 def _is_unlabeled(row: Row) -> bool:
     return row.state == "unlabeled" and row.split == "train" and not row.quarantine
+
+
+def _answers(reviewed: Dataset, dataset: Dataset) -> dict[str, Row]:
+    """Digest of a picture => the row that a person reviewed, of those that the data set has."""
+    reviewed.check_classes(dataset.classes)
+    made = {row.sha256 for row in dataset.usable if _is_constructed(row)}
+    answers = {row.sha256: row for row in reviewed.usable if row.state == "reviewed" and row.origin == "synthetic"}
+    found = {digest: row for digest, row in answers.items() if digest in made}
+    if not found:
+        raise InputError(
+            "no picture of the review is among those that were generated",
+            expected="a review of this run's synthetic pictures",
+            got=f"{len(answers)} reviewed synthetic pictures, all of them others",
+            where=reviewed.ref.uri,
+            next_step="generate as the reviewed run did (recipe, seed, source), or leave label.reviewed empty",
+        )
+    return found
+
+
+def _is_constructed(row: Row) -> bool:
+    return row.origin == "synthetic" and row.state == "constructed"
 
 
 def judge_row(row: Row, seen: Boxes, *, spec: LabelerSpec, config: LabelConfig) -> Agreement:
@@ -193,13 +220,23 @@ def _open_pseudo_labeler(
 class _Annotator:
     """Goes through the rows and remembers what was decided."""
 
-    def __init__(self, artifact: Artifact, dataset: Dataset, config: LabelConfig, *, has_unlabeled: bool) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        dataset: Dataset,
+        config: LabelConfig,
+        *,
+        answers: Mapping[str, Row],
+        has_unlabeled: bool,
+    ) -> None:
+        self.answers = answers
         self.labeler, self.model = Labeler.open(artifact), artifact.ref.sha256
         self.classes, self.config = dataset.classes, config
         dataset.check_classes(self.labeler.spec.classes)
         self.pseudo = _open_pseudo_labeler(artifact, self.labeler, self.classes, config, has_unlabeled=has_unlabeled)
         self.verdicts: list[_Verdict] = []
         self.left_out: list[str] = []
+        self.reviewed = 0
         self.pseudo_labeled: list[Row] = []
 
     def write(self, row: Row, source: Dataset, writer: DatasetWriter) -> None:
@@ -209,26 +246,23 @@ class _Annotator:
             labels = self.pseudo.label(source.image(row))
             self.pseudo_labeled.append(replace(row, labels=labels, state="model"))
             writer.link(self.pseudo_labeled[-1], source)
-        elif row.origin == "synthetic" and row.state == "constructed":
+        elif _is_constructed(row) and row.sha256 in self.answers:
+            self.reviewed += 1
+            row = replace(row, labels=self.answers[row.sha256].labels, state="reviewed")
+            _, agreement = self._look(row, source)
+            writer.link(_scored(row, agreement), source)
+        elif _is_constructed(row):
             self._judge(row, source, writer)
         else:
             writer.link(row, source)
 
     def _judge(self, row: Row, source: Dataset, writer: DatasetWriter) -> None:
-        seen = self.labeler.see(source.image(row))
-        agreement = judge_row(row, seen, spec=self.labeler.spec, config=self.config)
+        seen, agreement = self._look(row, source)
         phantoms = seen[np.array(agreement.phantoms, dtype=np.int64)].class_id
         self.verdicts.append(
             _Verdict(row, tuple(row.boxes.class_id.tolist()), agreement.judgments, tuple(phantoms.tolist()))
         )
-        scores = {
-            **row.scores,
-            "agreement": agreement.mean_iou,
-            "judged": float(len(agreement.judged)),
-            "missed": float(agreement.count(Decision.MISSED)),
-            "phantom": float(len(agreement.phantoms)),
-        }
-        judged = replace(row, labels=relabel(row, agreement, seen=seen, model=self.model), scores=scores)
+        judged = replace(_scored(row, agreement), labels=relabel(row, agreement, seen=seen, model=self.model))
         if agreement.bad_share <= self.config.max_bad_share:
             writer.link(judged, source)
             return
@@ -236,9 +270,14 @@ class _Annotator:
         parents = (*row.parents, source.ref.sha256)
         writer.quarantine(replace(judged, quarantine=explain(agreement), parents=parents))
 
+    def _look(self, row: Row, source: Dataset) -> tuple[Boxes, Agreement]:
+        seen = self.labeler.see(source.image(row))
+        return seen, judge_row(row, seen, spec=self.labeler.spec, config=self.config)
+
     def report(self) -> AnnotateReport:
         return AnnotateReport(
             judged_images=len(self.verdicts),
+            reviewed_images=self.reviewed,
             left_out=tuple(self.left_out),
             left_out_share=len(self.left_out) / max(1, len(self.verdicts)),
             pseudo_labeled_images=len(self.pseudo_labeled),
@@ -250,6 +289,17 @@ class _Annotator:
             total=_tally(self.verdicts, None),
             per_class={name: _tally(self.verdicts, index) for index, name in enumerate(self.classes)},
         )
+
+
+def _scored(row: Row, agreement: Agreement) -> Row:
+    """With what the labeler says of the labels that it met: the gate's label test reads it."""
+    scores = {
+        "agreement": agreement.mean_iou,
+        "judged": float(len(agreement.judged)),
+        "missed": float(agreement.count(Decision.MISSED)),
+        "phantom": float(len(agreement.phantoms)),
+    }
+    return replace(row, scores={**row.scores, **scores})
 
 
 def explain(agreement: Agreement) -> str:

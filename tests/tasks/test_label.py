@@ -10,6 +10,7 @@ import pytest
 
 from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.errors import InputError
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.sections import LabelConfig
 from tasks.gate_data import admit
@@ -111,3 +112,32 @@ def test_pictures_that_the_labeler_left_out_are_the_first_to_review(
     assert (taken.state, taken.origin, {one.person for one in taken.labels}) == ("reviewed", "synthetic", {"ann"})
     assert reviewed.image(taken).shape == (48, 48, 3)
     assert (other.shard_digest, other.quarantine) == ("", next(r.quarantine for r in judged.rows if r.id == other.id))
+
+
+def test_what_a_person_said_of_synthetic_pictures_stands(
+    run: Run, synthetic: ArtifactRef, open_session: OpenSession, tmp_path: Path
+) -> None:
+    store, refs = run
+    strict = EAGER.model_copy(update={"keep_iou": 1.0, "drop_iou": 1.0, "max_bad_share": 0.0})
+    left_out = labeled(run, synthetic, open_session(store), strict)
+    known = {**refs, "generate": synthetic, "label": left_out.ref}
+    export_review_of_run(store, known, part="synthetic", to=tmp_path / "out", format="coco", limit=1)
+    answers = tmp_path / "out" / "annotations.json"
+    ref, _ = import_review_of_run(store, known, answers, part="synthetic", person="ann")
+    told = strict.model_copy(update={"reviewed": f"dataset:{ref.sha256[:16]}"})
+    judged = labeled(run, synthetic, open_session(store), told)
+    (taken,) = judged.select(origin="synthetic")
+    (answer,) = Dataset.open(store, ref).usable
+    assert (taken.id, taken.state, taken.labels) == (answer.id, "reviewed", answer.labels)
+    assert taken.scores["judged"] + taken.scores["phantom"] > 0
+    assert len(judged.quarantined) == 1  # nobody looked at the other one
+    assert [row.id for row in training(run, judged, Outcome.PASS).select(origin="synthetic", labeled=True)] == [
+        taken.id
+    ]
+
+
+def test_a_review_of_other_pictures_is_refused(run: Run, synthetic: ArtifactRef, open_session: OpenSession) -> None:
+    store, refs = run
+    other = EAGER.model_copy(update={"reviewed": f"dataset:{refs['ingest'].sha256}"})
+    with pytest.raises(InputError, match="no picture of the review"):
+        labeled(run, synthetic, open_session(store), other)
