@@ -26,6 +26,8 @@ from edgewright.sections import Section, TrainDetectorConfig
 
 MIN_LABELS = 8
 _MAKING = ("train_generator", "generate", "train_labeler", "label", "gate_data")
+_MIXING = {"real_share", "synthetic_until"}
+"""Of the detector: without a meaning where there is one kind of pictures."""
 FIXED = ("steps", "epochs", "real_share", "keep")
 """Of the detector: the experiment sets them, equal for every arm."""
 
@@ -203,7 +205,7 @@ def settings_digest(recipe: Recipe, config: EfficiencyConfig, arm: str) -> str:
     detector = detector_of(resolved, config)
     sections = {"none": (), "pseudo": ("train_labeler", "label")}.get(extra, _MAKING)
     values = {name: getattr(resolved, name).model_dump(mode="json") for name in sections}
-    values["train_detector"] = detector.model_dump(mode="json", exclude={"real_share"} if extra == "none" else None)
+    values["train_detector"] = detector.model_dump(mode="json", exclude=_MIXING if extra == "none" else None)
     values["augmentation"] = augmentation_settings(detector)
     shared = {"held_out_share": config.held_out_share} if extra != "none" else {}
     return sha256_bytes(canonical_json([values, shared]))[:12]

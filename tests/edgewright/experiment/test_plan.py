@@ -62,6 +62,7 @@ def test_every_detector_has_the_same_steps_and_chooses_nothing():
         ({"generate": {"images": 7}}, {"real", "strong", "pseudo", "all_real"}),  # no matter where nothing is made
         ({"train_labeler": {"steps": 7}}, {"real", "strong", "all_real"}),
         ({"train_detector": {"batch": 8}}, set()),
+        ({"train_detector": {"synthetic_until": 0.5}}, {"real", "strong", "all_real"}),
         ({"quantize": {"calibration_images": 8}}, set(ARMS)),  # what comes after the float detector
     ],
 )
