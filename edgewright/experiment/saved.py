@@ -86,11 +86,11 @@ def labels_saved(
 ) -> Saved:
     """Of an arm at `labels` labels against a reference's curve, n => draw => scores.
 
-    A round draws orders with replacement from those of the arm; a point of the reference that has none of them keeps
-    its mean.
+    Both sides of the same draws: another order of the photographs is another curve. A round draws orders with
+    replacement from those of the arm; a point of the reference that has none of them keeps its mean.
     """
     curve, draws = reference[1], sorted(arm[1])
-    means = {n: mean_of(by_draw, sorted(by_draw)) for n, by_draw in curve.items()}
+    means = {n: mean_of(by_draw, draws) for n, by_draw in curve.items()}
     found = needed(means, reached=mean_of(arm[1], draws))
     shared = [draw for draw in draws if any(draw in by_draw for by_draw in curve.values())]
     low = high = None

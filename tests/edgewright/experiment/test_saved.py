@@ -60,3 +60,10 @@ def test_an_end_of_the_interval_may_be_a_bound():
     curve = {25: of_draws(0.2, 0.2, 0.2), 50: of_draws(0.3, 0.3, 0.3)}
     saved = labels_saved(("gan", of_draws(0.1, 0.25, 0.4)), ("real", curve), labels=25, rounds=400, seed=0)
     assert (saved.low.bound, saved.ratio.bound, saved.high.bound) == (Bound.AT_MOST, Bound.NONE, Bound.AT_LEAST)
+
+
+def test_an_arm_is_held_against_the_same_orders():
+    """Order 1 is a hard one: the arm that was not run on it does not look better for that."""
+    curve = {25: of_draws(0.4, 0.1), 50: of_draws(0.5, 0.2)}
+    saved = labels_saved(("gan", of_draws(0.4)), ("real", curve), labels=25, rounds=10, seed=0)
+    assert saved.needed == Labels(25, Bound.NONE)
