@@ -73,6 +73,7 @@ def needed(reference: Mapping[int, float], *, reached: float) -> Labels:
     fitted = IsotonicRegression().fit_transform(np.log(ns), [reference[n] for n in ns])
     if reached > fitted[-1] + 1e-12:
         return Labels(float(ns[-1]), Bound.AT_LEAST)
+    reached = min(reached, fitted[-1])
     if reached <= fitted[0]:
         return Labels(float(ns[0]), Bound.NONE if reached >= fitted[0] - 1e-12 else Bound.AT_MOST)
     at = int(np.searchsorted(fitted, reached, side="left"))

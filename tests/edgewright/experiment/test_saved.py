@@ -38,6 +38,10 @@ def test_a_higher_score_never_needs_fewer_labels(curve, a, b):
     assert needed(curve, reached=low).n <= needed(curve, reached=high).n + 1e-6
 
 
+def test_a_rounding_error_above_a_flat_curve_is_on_it():
+    assert needed({10: 0.3, 20: 0.3}, reached=0.3 + 1e-14) == Labels(10, Bound.NONE)
+
+
 def of_draws(*scores):
     return {draw: (score,) for draw, score in enumerate(scores)}
 
