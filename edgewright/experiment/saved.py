@@ -21,6 +21,7 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 MIN_DRAWS = 3
+_ROUNDING = 1e-12
 CONFIDENCE = 0.90
 """Two-sided, so that each end alone is a 95 % bound."""
 ByDraw = Mapping[int, Sequence[float]]
@@ -67,15 +68,22 @@ class Saved:
 def needed(reference: Mapping[int, float], *, reached: float) -> Labels:
     """Labels that the reference, n => score at two numbers of labels or more, needs to reach a score.
 
-    Isotonic in log n, linear between. At its first point and below, and beyond its last one, only a bound is known.
+    Isotonic in log n, linear between; but never more than some n of the reference that reached it, which a dent in the
+    curve would else forget. Below its first point and beyond its last one only a bound is known.
     """
     ns = sorted(reference)
+    reached_with = next((n for n in ns if reference[n] >= reached - _ROUNDING), None)
+    inverted = _invert(ns, reference, reached=reached)
+    return inverted if reached_with is None or inverted.n <= reached_with else Labels(float(reached_with), Bound.NONE)
+
+
+def _invert(ns: Sequence[int], reference: Mapping[int, float], *, reached: float) -> Labels:
     fitted = IsotonicRegression().fit_transform(np.log(ns), [reference[n] for n in ns])
-    if reached > fitted[-1] + 1e-12:
+    if reached > fitted[-1] + _ROUNDING:
         return Labels(float(ns[-1]), Bound.AT_LEAST)
     reached = min(reached, fitted[-1])
     if reached <= fitted[0]:
-        return Labels(float(ns[0]), Bound.NONE if reached >= fitted[0] - 1e-12 else Bound.AT_MOST)
+        return Labels(float(ns[0]), Bound.NONE if reached >= fitted[0] - _ROUNDING else Bound.AT_MOST)
     at = int(np.searchsorted(fitted, reached, side="left"))
     share = (reached - fitted[at - 1]) / (fitted[at] - fitted[at - 1])
     between = math.log(ns[at - 1]) + share * (math.log(ns[at]) - math.log(ns[at - 1]))

@@ -45,17 +45,30 @@ def render_experiment(analysis: Analysis, results: Sequence[Result], curve_png: 
 
 
 def headline(analysis: Analysis) -> str:
-    """The answer for the best arm with synthetic pictures at the fewest labels, win or loss, with its interval."""
+    """The answer for the best arm with synthetic pictures, win or loss, and whether it could be chance.
+
+    At the fewest labels, of those that have an interval where any has.
+    """
     known = [one for one in analysis.saved if one.reference == "real" and not one.arm.endswith(GATED)]
     made = [one for one in known if one.arm in ARMS and ARMS[one.arm].extra == "synthetic"]
     if not made:
         return "No arm with synthetic pictures can be compared yet."
-    fewest = min(one.labels for one in made)
-    best = max((one for one in made if one.labels == fewest), key=lambda one: (_ORDER[one.ratio.bound], one.ratio.n))
+    sure = [one for one in made if one.low is not None] or made
+    fewest = min(one.labels for one in sure)
+    best = max((one for one in sure if one.labels == fewest), key=lambda one: (_ORDER[one.ratio.bound], one.ratio.n))
     return (
         f"{best.labels} labeled photographs {ARMS[best.arm].title} do what {_WORDS[best.needed.bound]}"
-        f"{best.needed.n:.0f} photographs alone do: {_ratio(best)}."
+        f"{best.needed.n:.0f} photographs alone do: {_ratio(best)}. {_chance(best)}"
     )
+
+
+def _chance(saved: Saved) -> str:
+    if saved.low is None or saved.high is None:
+        return "Too few draws for an interval."
+    if saved.low.n > 1 and saved.low.bound is not Bound.AT_MOST:
+        return "Labels are saved."
+    lost = saved.high.n < 1 or (saved.high.n == 1 and saved.high.bound is Bound.AT_MOST)
+    return "Labels are lost." if lost else "That may be chance."
 
 
 _ORDER = {Bound.AT_MOST: 0, Bound.NONE: 1, Bound.AT_LEAST: 2}

@@ -134,7 +134,7 @@ def test_the_page_says_the_answer_first(result, runs, photographs):
     everything = [*photographs, *made, result("all", arm="all_real", labels=None, n_photographs=190, map50_95=0.5)]
     analysis = analyze(everything, rounds=50)
     page = render_experiment(analysis, everything, b"png", project="<cells>")
-    assert headline(analysis).endswith("do what 50 photographs alone do: 2.00 × [2.00, 2.00].")
+    assert headline(analysis).endswith("do what 50 photographs alone do: 2.00 × [2.00, 2.00]. Labels are saved.")
     assert "<cells>" not in page
     assert "n = 190" in page
     assert "refuse" in page
@@ -150,3 +150,25 @@ def test_the_curve_is_a_picture(photographs):
     picture = Image.open(io.BytesIO(draw_curve(analyze(photographs, rounds=5), title="t")))
     assert picture.size == (1600, 1000)
     assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20) or []) > 10
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "said"),
+    [
+        (50, (0.50, 0.52, 0.54), "Labels are saved."),
+        (50, (0.21, 0.22, 0.23), "Labels are lost."),
+        (25, (0.05, 0.05, 0.05), "Labels are lost."),  # a bound is enough
+        (50, (0.20, 0.32, 0.50), "That may be chance."),
+    ],
+)
+def test_the_headline_says_whether_it_may_be_chance(runs, photographs, labels, scores, said):
+    made = runs("gan", {labels: scores}, gate="pass")
+    alone = runs("diffusion", {25: (0.9,)}, gate="pass")  # better, and without an interval
+    told = headline(analyze([*photographs, *made, *alone], rounds=100))
+    assert told.startswith(f"{labels} labeled photographs + GAN do what")
+    assert told.endswith(said)
+
+
+def test_without_an_interval_it_says_so(runs, photographs):
+    made = runs("gan", {25: (0.3, 0.3)}, gate="pass")
+    assert headline(analyze([*photographs, *made], rounds=20)).endswith("Too few draws for an interval.")

@@ -29,7 +29,13 @@ def test_labels_needed(reached, n, bound):
 def test_a_dent_in_the_curve_is_ironed_out():
     """At 20 labels it went worse than at 10: isotonic regression gives both their mean."""
     assert needed({10: 0.2, 20: 0.1, 40: 0.3}, reached=0.15) == Labels(10, Bound.NONE)
-    assert 20 < needed({10: 0.2, 20: 0.1, 40: 0.3}, reached=0.2).n < 40
+    assert 20 < needed({10: 0.16, 20: 0.1, 40: 0.3}, reached=0.2).n < 40
+
+
+def test_no_more_than_what_the_reference_reached_it_with():
+    """25 labels did better than 50: what equals them needs 25, wherever the ironed curve lies."""
+    assert needed({25: 0.479, 50: 0.478}, reached=0.479) == Labels(25, Bound.NONE)
+    assert needed({10: 0.2, 20: 0.1, 40: 0.3}, reached=0.2) == Labels(10, Bound.NONE)
 
 
 @given(st.dictionaries(st.integers(8, 500), st.floats(0, 1), min_size=2), st.floats(0, 1), st.floats(0, 1))
