@@ -205,11 +205,13 @@ def ui(
 ) -> None:
     """Serve MLflow and Prefect on this home until Ctrl-C."""
     settings = home_settings()
+    from edgewright.launch import terminate_as_interrupt
     from tasks.interfaces import serve_interfaces
 
-    serve_interfaces(
-        settings, mlflow_port=mlflow_port, prefect_port=prefect_port, say=lambda line: print(line, flush=True)
-    )
+    with terminate_as_interrupt():
+        serve_interfaces(
+            settings, mlflow_port=mlflow_port, prefect_port=prefect_port, say=lambda line: print(line, flush=True)
+        )
 
 
 def detect(

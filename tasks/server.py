@@ -62,7 +62,7 @@ class PrefectServer:
     def wait(self) -> None:
         """Raises StoreUnavailable where the server does not answer in time."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _answers(self.api_url):
+        while not answers(self.api_url):
             died = self._process is not None and self._process.poll() is not None
             if died or time.monotonic() > deadline:
                 raise StoreUnavailable(
@@ -126,14 +126,14 @@ def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[b
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
             process_group=0,  # Ctrl-C in the terminal is the run's to handle; the run then ends its server
         )
     return process, ServerRecord(process.pid, port, os.getpid())
 
 
-def _die_with_parent() -> None:
-    """Linux ends the server when the run dies, by kill -9 too: prctl(2), PR_SET_PDEATHSIG."""
+def die_with_parent() -> None:
+    """For `preexec_fn`: Linux ends the server when the run dies, by kill -9 too: prctl(2), PR_SET_PDEATHSIG."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -166,9 +166,10 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _answers(api_url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a server says at `url`/health that it is well."""
     try:
-        with urlopen(f"{api_url}/health", timeout=2) as answer:  # noqa: S310 - http to our own server
+        with urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - http to our own server
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False

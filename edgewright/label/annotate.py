@@ -110,7 +110,8 @@ def annotate(
         reviewed: what a person said of synthetic pictures; known by their bytes.
 
     Raises:
-        InputError: the labeler or the review knows other classes than the data set; no picture of the review is here.
+        InputError: the labeler or the review knows other classes than the data set; the review is empty, or of a
+            picture that is not here.
         ArtifactCorrupt: the labeler's files do not fit each other.
     """
     sources = [(row, dataset) for row in dataset.rows]
@@ -140,20 +141,21 @@ def _is_unlabeled(row: Row) -> bool:
 
 
 def _answers(reviewed: Dataset, dataset: Dataset) -> dict[str, Row]:
-    """Digest of a picture => the row that a person reviewed, of those that the data set has."""
+    """Digest of a picture => the row that a person reviewed. None of them may be lost: every one must be here."""
     reviewed.check_classes(dataset.classes)
     made = {row.sha256 for row in dataset.usable if _is_constructed(row)}
     answers = {row.sha256: row for row in reviewed.usable if row.state == "reviewed" and row.origin == "synthetic"}
-    found = {digest: row for digest, row in answers.items() if digest in made}
-    if not found:
+    others = [row.id for digest, row in answers.items() if digest not in made]
+    if others or not answers:
         raise InputError(
-            "no picture of the review is among those that were generated",
-            expected="a review of this run's synthetic pictures",
-            got=f"{len(answers)} reviewed synthetic pictures, all of them others",
+            "pictures of the review are not among those that were generated" if others else "the review is empty",
+            expected="a review of this run's synthetic pictures, no others",
+            got=f"{len(answers)} reviewed synthetic pictures, {len(others)} others"
+            + (f": {others[0]}" if others else ""),
             where=reviewed.ref.uri,
             next_step="generate as the reviewed run did (recipe, seed, source), or leave label.reviewed empty",
         )
-    return found
+    return answers
 
 
 def _is_constructed(row: Row) -> bool:

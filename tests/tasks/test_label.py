@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import InputError
 from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.label.review import ReviewExport
 from edgewright.sections import LabelConfig
 from tasks.gate_data import admit
 from tasks.label import label
@@ -95,49 +96,75 @@ def test_photographs_are_not_exported_among_synthetic_pictures(
     assert done.images == 2
 
 
-def test_pictures_that_the_labeler_left_out_are_the_first_to_review(
-    run: Run, synthetic: ArtifactRef, open_session: OpenSession, tmp_path: Path
-) -> None:
+STRICT = EAGER.model_copy(update={"keep_iou": 1.0, "drop_iou": 1.0, "max_bad_share": 0.0})
+"""Leaves every picture out."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """A person's answer to one of the two pictures that the labeler left out."""
+
+    judged: Dataset
+    done: ReviewExport
+    ref: ArtifactRef
+
+
+@pytest.fixture
+def review(run: Run, synthetic: ArtifactRef, open_session: OpenSession, tmp_path: Path) -> Review:
     store, refs = run
-    strict = EAGER.model_copy(update={"keep_iou": 1.0, "drop_iou": 1.0, "max_bad_share": 0.0})
-    judged = labeled(run, synthetic, open_session(store), strict)
-    left_out = [row.id for row in judged.quarantined]
-    assert len(left_out) == 2
+    judged = labeled(run, synthetic, open_session(store), STRICT)
     known = {**refs, "generate": synthetic, "label": judged.ref}
     done = export_review_of_run(store, known, part="synthetic", to=tmp_path / "out", format="coco", limit=1)
-    assert (done.doubtful, done.images) == (2, 1)
     answers = tmp_path / "out" / "annotations.json"
-    reviewed = Dataset.open(store, import_review_of_run(store, known, answers, part="synthetic", person="ann")[0])
+    return Review(judged, done, import_review_of_run(store, known, answers, part="synthetic", person="ann")[0])
+
+
+def test_pictures_that_the_labeler_left_out_are_the_first_to_review(run: Run, review: Review) -> None:
+    judged, reviewed = review.judged, Dataset.open(run[0], review.ref)
+    assert len(judged.quarantined) == 2
+    assert (review.done.doubtful, review.done.images) == (2, 1)
     (taken,), (other,) = reviewed.usable, reviewed.quarantined
     assert (taken.state, taken.origin, {one.person for one in taken.labels}) == ("reviewed", "synthetic", {"ann"})
     assert reviewed.image(taken).shape == (48, 48, 3)
     assert (other.shard_digest, other.quarantine) == ("", next(r.quarantine for r in judged.rows if r.id == other.id))
 
 
+def told(ref: ArtifactRef) -> LabelConfig:
+    return STRICT.model_copy(update={"reviewed": f"dataset:{ref.sha256[:16]}"})
+
+
 def test_what_a_person_said_of_synthetic_pictures_stands(
-    run: Run, synthetic: ArtifactRef, open_session: OpenSession, tmp_path: Path
+    run: Run, review: Review, synthetic: ArtifactRef, open_session: OpenSession
 ) -> None:
-    store, refs = run
-    strict = EAGER.model_copy(update={"keep_iou": 1.0, "drop_iou": 1.0, "max_bad_share": 0.0})
-    left_out = labeled(run, synthetic, open_session(store), strict)
-    known = {**refs, "generate": synthetic, "label": left_out.ref}
-    export_review_of_run(store, known, part="synthetic", to=tmp_path / "out", format="coco", limit=1)
-    answers = tmp_path / "out" / "annotations.json"
-    ref, _ = import_review_of_run(store, known, answers, part="synthetic", person="ann")
-    told = strict.model_copy(update={"reviewed": f"dataset:{ref.sha256[:16]}"})
-    judged = labeled(run, synthetic, open_session(store), told)
+    judged = labeled(run, synthetic, open_session(run[0]), told(review.ref))
     (taken,) = judged.select(origin="synthetic")
-    (answer,) = Dataset.open(store, ref).usable
+    (answer,) = Dataset.open(run[0], review.ref).usable
     assert (taken.id, taken.state, taken.labels) == (answer.id, "reviewed", answer.labels)
     assert taken.scores["judged"] + taken.scores["phantom"] > 0
     assert len(judged.quarantined) == 1  # nobody looked at the other one
-    assert [row.id for row in training(run, judged, Outcome.PASS).select(origin="synthetic", labeled=True)] == [
-        taken.id
-    ]
+    trained_on = training(run, judged, Outcome.PASS).select(origin="synthetic", labeled=True)
+    assert [row.id for row in trained_on] == [taken.id]
 
 
-def test_a_review_of_other_pictures_is_refused(run: Run, synthetic: ArtifactRef, open_session: OpenSession) -> None:
+def test_a_review_is_taken_whole_or_not_at_all(
+    run: Run, review: Review, synthetic: ArtifactRef, open_session: OpenSession
+) -> None:
+    """One reviewed picture of the run and one that it never made: nothing of a person's work is dropped unsaid."""
+    store, _ = run
+    reviewed = Dataset.open(store, review.ref)
+    (answer,) = reviewed.usable
+    stray = next(row for row in review.judged.rows if row.origin == "real")
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=reviewed.classes)
+        writer.link(answer, reviewed)
+        writer.link(replace(stray, origin="synthetic", state="reviewed"), review.judged)
+        writer.finish()
+        mixed = store.publish(work, Content(kind=review.ref.kind, stage="review"), Record())
+    with pytest.raises(InputError, match="2 reviewed synthetic pictures, 1 others"):
+        labeled(run, synthetic, open_session(store), told(mixed))
+
+
+def test_an_empty_review_is_refused(run: Run, synthetic: ArtifactRef, open_session: OpenSession) -> None:
     store, refs = run
-    other = EAGER.model_copy(update={"reviewed": f"dataset:{refs['ingest'].sha256}"})
-    with pytest.raises(InputError, match="no picture of the review"):
-        labeled(run, synthetic, open_session(store), other)
+    with pytest.raises(InputError, match="the review is empty"):
+        labeled(run, synthetic, open_session(store), told(refs["ingest"]))
