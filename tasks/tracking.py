@@ -227,9 +227,6 @@ class Child:
     def log_json(self, value: Any, name: str) -> None:
         self.client.log_text(self.run_id, json.dumps(value, indent=1, sort_keys=True), name)
 
-    def log_file(self, path: Path, folder: str = "") -> None:
-        self.client.log_artifact(self.run_id, str(path), folder or None)
-
 
 def _clean(name: str) -> str:
     """A name that MLflow takes: `mAP50(B)` becomes `mAP50_B_`."""
