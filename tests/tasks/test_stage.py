@@ -77,9 +77,14 @@ def session(settings: Settings, tracker: Tracker, tmp_path: Path) -> Session:
 def server(settings: Settings) -> Iterator[PrefectServer]:
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+    from edgewright.launch import delivered
+
     with prefect_server(settings) as running:
         running.wait()
-        with temporary_settings({PREFECT_API_URL: running.api_url, PREFECT_HOME: settings.home / "prefect"}):
+        with (
+            temporary_settings({PREFECT_API_URL: running.api_url, PREFECT_HOME: settings.home / "prefect"}),
+            delivered(),
+        ):
             yield running
 
 
