@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +16,7 @@ from edgewright.settings import Settings
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
+    from edgewright.gates.self_test import SelfTest
     from edgewright.sections import LabelConfig
 
 ReviewFormat = Literal["label-studio", "coco", "cvat"]
@@ -119,16 +121,22 @@ def gate_self_test(
 
         report = self_test_of(path, resolved, folder=Path(folder), threads=settings.threads, on_progress=on_progress)
     print_self_test(report.table())
+    error = None if report.passed else _misjudged(report)
     if json_:
-        print(json.dumps(report.to_json(), indent=1, sort_keys=True, allow_nan=False))
-    if not report.passed:
-        wrong = [result.name for result in report.results if not result.right]
-        raise GateEnded(
-            "the gate did not judge every control as it must",
-            got=", ".join(wrong),
-            where=f"gate_data on {report.n_train} + {report.n_held_out} + {report.n_fresh} photographs",
-            next_step="do not rely on it for these photographs; more of them make it sharper",
-        )
+        told = {**report.to_json(), "error": error.to_json() if error else None}
+        print(json.dumps(told, indent=1, sort_keys=True, allow_nan=False))
+    if error:
+        print(f"edgewright: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code)
+
+
+def _misjudged(report: SelfTest) -> GateEnded:
+    return GateEnded(
+        "the gate did not judge every control as it must",
+        got=", ".join(result.name for result in report.results if not result.right),
+        where=f"gate_data on {report.n_train} + {report.n_held_out} + {report.n_fresh} photographs",
+        next_step="do not rely on it for these photographs; more of them make it sharper",
+    )
 
 
 def _run_of(run: str, settings: Settings) -> tuple[dict[str, ArtifactRef], LabelConfig]:

@@ -41,7 +41,9 @@ class IngestConfig(Section):
     )
     min_images: int = Field(10, ge=1, description="Fewer usable images end the run")
     scores: str = Field(
-        "", description="File `id,hard` (CSV) that says how hard each image is, in [0, 1]; see generate.hard_share"
+        "",
+        description="CSV with the head `id,hard`: path of an image within the source, and how hard it is, in [0, 1]; "
+        "see generate.hard_share",
     )
     photographs: int = Field(260, ge=12, description="How many the simulated camera takes; used only without a source")
 
@@ -140,13 +142,17 @@ class GenerateConfig(Section):
         description="Object level: share of the background's own objects that stay, unpainted",
     )
     class_balance: float = Field(
-        0.0, ge=0, le=1, description="0: classes as often as in the real set; 1: all equally often; logs interpolated"
+        0.0,
+        ge=0,
+        le=1,
+        description="0: classes as often as in the real set; 1: all equally often; between: like frequency^(1 - value)",
     )
     hard_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Share of scenes drawn by the train pictures' score `hard` (ingest.scores; 0 where one has none)",
+        description="Share of scenes whose layout and background are drawn in proportion to the score `hard` of the "
+        "train pictures (ingest.scores); one without a score is not drawn for them",
     )
     solver: Literal["euler", "heun"] = Field("heun", description="How a diffusion generator integrates its flow")
     sampler_steps: int = Field(4, ge=2, le=8, description="Steps of that solver")
@@ -174,7 +180,9 @@ class TrainLabelerConfig(Section):
         0.8, ge=0, le=1, description="A labeler this sure that disagrees with a person's label makes the label suspect"
     )
     teacher: str = Field(
-        "", description="Weights file of a YOLO-World, YOLOE or YOLO detector that shall label too, once it is examined"
+        "",
+        description="Weights (.pt) of a YOLO-World, YOLOE or YOLO detector that labels photographs which nobody "
+        "labeled, for the classes where it proves itself on people's labels",
     )
     checkpoint_every: int = Field(100, ge=1)
 
@@ -283,7 +291,10 @@ class GateDataConfig(Section):
     )
     require_utility: bool = Field(False, description="Without measured usefulness: not evaluable")
     interval_slack: float = Field(0.5, ge=0, le=2, description="How far past a threshold the interval may reach")
-    on_refuse: Literal["real_only", "fail", "ask"] = "real_only"
+    on_refuse: Literal["real_only", "fail", "ask"] = Field(
+        "real_only",
+        description="Where pictures are not admitted: photographs alone, end the run, wait for `edgewright decide`",
+    )
     ask_timeout_s: int = Field(3600, ge=1, description="No answer within this time ends the run")
 
     @model_validator(mode="after")
@@ -323,13 +334,24 @@ class TrainDetectorConfig(Section):
 
 
 class MeasureUtilityConfig(Section):
-    pairs: int = Field(0, ge=0, le=20, description="Trainings with and without synthetic pictures; 0: not measured")
+    pairs: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="Trainings with and without synthetic pictures; at least 3 to count, 0: not measured",
+    )
     steps: int = Field(400, ge=1, description="Optimizer steps of every one of them")
     epochs: int = Field(20, ge=1, description="Parts that the steps are cut into")
     real_share: float = Field(0.5, gt=0, le=1, description="Share of photographs among what the mixed side shows")
     detector: TrainDetectorConfig | None = Field(
         None, description="What is trained in pairs, a whole section of its own; none: as the run's `train_detector`"
     )
+
+    @model_validator(mode="after")
+    def _cut_evenly(self) -> Self:
+        if self.steps % self.epochs:
+            raise ValueError(f"the epochs must divide the steps, got {self.steps} steps in {self.epochs} epochs")
+        return self
 
 
 class QuantizeConfig(Section):
@@ -351,7 +373,13 @@ class GateModelConfig(Section):
 
 class ReleaseConfig(Section):
     channel: str = Field("stable", pattern=r"^[a-z0-9-]{1,32}$")
-    golden_images: int = Field(4, ge=1, le=32, description="Synthetic unless customer pictures are approved")
+    golden_images: int = Field(
+        4,
+        ge=1,
+        le=32,
+        description="Pictures a device checks itself with: admitted synthetic ones, else the simulated camera's; "
+        "photographs only where approved",
+    )
     approve_real_golden: bool = Field(False, description="Allow photographs as golden images: they go to every device")
 
 

@@ -159,7 +159,7 @@ def _answers_by_key(answers: ReviewFile, dataset: Dataset, *, where: Path) -> di
     _refuse(
         "pictures that the data set does not have",
         [answer.image for answer in answers.images if answer.key not in known],
-        expected="file names as they were exported",
+        expected="file names as they were exported, imported with the --part that they were exported with",
         where=where,
     )
     classes = {box.name for answer in answers.images for box in answer.boxes}

@@ -72,7 +72,7 @@ class Examined:
                 expected=self.sha256,
                 got=teacher.sha256,
                 where=self.path,
-                next_step="train the labeler again: it examines the teacher (--refresh train_labeler)",
+                next_step="train the labeler again: it examines the teacher (--from train_labeler)",
             )
         return teacher
 

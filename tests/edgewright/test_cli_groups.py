@@ -1,0 +1,30 @@
+"""What a command prints for machines, however it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgewright.cli import main
+from edgewright.gates.self_test import ControlResult, SelfTest
+from edgewright.gates.verdict import Outcome, Verdict
+
+
+@pytest.mark.parametrize(("said", "code"), [(Outcome.PASS, 0), (Outcome.REFUSE, 3)])
+def test_a_self_test_prints_one_object_with_its_controls_and_its_error(
+    said: Outcome, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = Verdict("gate_data", said, (), "because", "admitted")
+    report = SelfTest((ControlResult("held-out real", 12, (), (), verdict),), 12, 12, 12, seed=0)
+    monkeypatch.setattr("tasks.self_test.self_test_of", lambda *_, **__: report)
+    monkeypatch.setenv("EDGEWRIGHT_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["gate", "self-test", "--json"])
+    assert ended.value.code == code
+    printed = capsys.readouterr()
+    told = json.loads(printed.out[printed.out.index("\n{") :])
+    assert [one["name"] for one in told["results"]] == ["held-out real"]
+    assert (told["passed"], told["error"] is None) == (code == 0, code == 0)
+    assert ("edgewright: the gate did not judge" in printed.err) == (code == 3)
