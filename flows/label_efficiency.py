@@ -51,7 +51,7 @@ def label_efficiency(recipe: Recipe, config: EfficiencyConfig, source: str, resu
         except EdgewrightError as error:
             failed[run.title] = error
     try:
-        conclude(recipe, config, real, results)
+        conclude(recipe, config, real, results, failed)
     finally:
         report_failures(failed)
 

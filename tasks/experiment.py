@@ -7,7 +7,7 @@ experiment's parent; the conclusion is a picture and a page.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,20 +15,26 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
-from edgewright.artifacts import ArtifactRef
+from edgewright.artifacts import ArtifactRef, canonical_json, sha256_bytes
 from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
 from edgewright.errors import EdgewrightError, InputError, StageFailed
 from edgewright.experiment.arms import ARMS
-from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_identity, runs_of, settings_digest
+from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_key, runs_of, settings_digest
 from edgewright.experiment.results import Result, append_result, of_settings, read_results
 from edgewright.experiment.subset import photographs_digest, pool_rows
 from edgewright.recipe import Recipe
-from tasks.code import library_versions
+from edgewright.sections import Section
+from tasks.code import code_digest, library_versions
+from tasks.external import external_digests
 from tasks.numbers import numbers_of
 from tasks.session import Session, current_session, session_open
 
 _NOTHING_FOUND: dict[str, Any] = {"map50": 0.0, "map50_95": 0.0, "ap50_95": {}, "n_images": 0}
+_STAGES = (
+    *("subset", "train_generator", "generate", "train_labeler", "label", "gate_data"),
+    *("assemble", "train_detector", "evaluate"),
+)
 CURVE, PAGE = "label_efficiency.png", "report.html"
 
 
@@ -66,10 +72,36 @@ def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, resul
     """
     dataset = Dataset.open(_session().store, real)
     check_recipe(recipe, config, pool=len(pool_rows(dataset)))
-    digest = photographs_digest(dataset)
+    _check_test(dataset)
+    identify = _identities(recipe, config, dataset)
     for run in runs_of(config):
-        if run_identity(recipe, config, run, dataset=digest) not in {one.key for one in _known(results)}:
+        if identify(run) not in {one.key for one in _known(results)}:
             yield run
+
+
+def _check_test(dataset: Dataset) -> None:
+    rows = dataset.select(split="test", origin="real", labeled=True)
+    if not any(len(row.boxes) for row in rows):
+        raise InputError(
+            "nothing to find on the test photographs, so nothing can be measured",
+            expected="labeled objects in test",
+            got=f"{len(rows)} labeled photographs without one",
+            where=dataset.ref.uri,
+            next_step="label more photographs, or lower ingest.train_share",
+        )
+
+
+def _identities(recipe: Recipe, config: EfficiencyConfig, dataset: Dataset) -> Callable[[Run], str]:
+    digest, settings = photographs_digest(dataset), _settings(recipe, config)
+    return lambda run: run_key(run, dataset=digest, settings=settings[run.arm])
+
+
+def _settings(recipe: Recipe, config: EfficiencyConfig) -> dict[str, str]:
+    """Arm => digest of its settings, with the bytes of what they name."""
+    external = {
+        name: found for name, section in recipe if isinstance(section, Section) if (found := external_digests(section))
+    }
+    return {arm: settings_digest(recipe, config, arm, external=external) for arm in ARMS}
 
 
 def _known(results: str) -> list[Result]:
@@ -106,7 +138,7 @@ def report_failures(failed: Mapping[str, EdgewrightError]) -> None:
     if failed:
         first = next(iter(failed.values()))
         raise StageFailed(
-            f"{len(failed)} of the experiment's runs failed; the others are made and concluded from",
+            f"{len(failed)} of the experiment's runs failed; what was made stands in the results file",
             got="; ".join(f"{title}: {error}" for title, error in failed.items()),
             next_step="the same command tries these again, and these alone",
         ) from first
@@ -125,21 +157,27 @@ def record(findings: Findings, results: str) -> Result:
     return result
 
 
-def conclude(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, results: str) -> Path:
-    """Draw the curve and write the page from every line of this data set and these settings; MLflow gets both too."""
+def conclude(
+    recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, results: str, failed: Mapping[str, EdgewrightError]
+) -> Path:
+    """Draw the curve and write the page from every line of this data set and these settings; MLflow gets both too.
+
+    Planned runs without a line are named on the page, with why they failed.
+    """
     from edgewright.experiment.analysis import analyze
     from edgewright.experiment.chart import draw_curve
     from edgewright.report.experiment import render_experiment
 
-    session = _session()
-    settings = {arm: settings_digest(recipe, config, arm) for arm in ARMS}
-    digest = photographs_digest(Dataset.open(session.store, real))
-    found = of_settings(_known(results), dataset=digest, settings=settings)
+    session, known = _session(), _known(results)
+    dataset = Dataset.open(session.store, real)
+    identify, keys = _identities(recipe, config, dataset), {one.key for one in known}
+    missing = {run.title: str(failed.get(run.title, "")) for run in runs_of(config) if identify(run) not in keys}
+    found = of_settings(known, dataset=photographs_digest(dataset), settings=_settings(recipe, config))
     analysis = analyze(found)
     folder = session.journal.path.parent
     picture = draw_curve(analysis, title=session.link.project)
     write_atomically(folder / CURVE, picture)
-    page = render_experiment(analysis, found, picture, project=session.link.project)
+    page = render_experiment(analysis, found, picture, project=session.link.project, missing=missing)
     write_atomically(folder / PAGE, page.encode())
     for name in (CURVE, PAGE):
         session.tracker.client.log_artifact(session.link.mlflow_parent, str(folder / name))
@@ -154,11 +192,12 @@ def _result(findings: Findings, session: Session) -> Result:
     gate = _verdict(session, findings.gated)
     reference = _verdict(session, findings.reference)
     dataset = photographs_digest(Dataset.open(store, findings.real))
+    settings = _settings(findings.recipe, findings.config)[run.arm]
     return Result(
-        key=run_identity(findings.recipe, findings.config, run, dataset=dataset),
+        key=run_key(run, dataset=dataset, settings=settings),
         project=session.link.project,
         dataset=dataset,
-        settings=settings_digest(findings.recipe, findings.config, run.arm),
+        settings=settings,
         arm=run.arm,
         labels=run.labels,
         draw=run.draw,
@@ -168,8 +207,8 @@ def _result(findings: Findings, session: Session) -> Result:
         n_photographs=counts["photographs"],
         n_extra=counts["extra"],
         n_test=measured["n_images"] or _count_test(findings, session),
-        map50=measured["map50"] or 0.0,
-        map50_95=measured["map50_95"] or 0.0,
+        map50=measured["map50"],
+        map50_95=measured["map50_95"],
         by_class=measured["ap50_95"],
         gate=gate.get("outcome", ""),
         reference=_measurements(session, findings.reference),
@@ -177,12 +216,18 @@ def _result(findings: Findings, session: Session) -> Result:
         facts={
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": library_versions(),
+            "code": _code(),
             "gate_sentence": gate.get("sentence", ""),
             "reference_sentence": reference.get("sentence", ""),
             "left_out": _left_out(session, findings.extra),
             "problem": "" if findings.evaluation else "nothing was left to train on",
         },
     )
+
+
+def _code() -> str:
+    """Digest of the code of every stage of the experiment, so that lines of other code can be told apart."""
+    return sha256_bytes(canonical_json([code_digest(f"tasks.{name}") for name in _STAGES]))[:12]
 
 
 def _count_test(findings: Findings, session: Session) -> int:

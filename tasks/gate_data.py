@@ -51,9 +51,9 @@ def admit(real: Dataset, labeled: Dataset, verdict: Verdict, *, writer: DatasetW
 
     A photograph that the labeler labeled stands as it left it, whatever the verdict: the gate judges synthetic
     pictures, pseudo-labels are gated by their own held-out precision. One on which it is sure of no object stays
-    unlabeled: that it sees nothing does not make a picture background.
+    unlabeled.
     """
-    pseudo = {row.id: row for row in labeled.select(origin="real") if row.state == "model" and len(row.boxes)}
+    pseudo = {row.id: row for row in labeled.pseudo_labeled()}
     for row in real.rows:
         if row.quarantine:
             writer.quarantine(row)

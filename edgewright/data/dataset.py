@@ -102,6 +102,10 @@ class Dataset:
             and not (labeled and row.state == "unlabeled")
         ]
 
+    def pseudo_labeled(self) -> list[Row]:
+        """Photographs that a model labeled: those with an object. That it sees nothing does not make one background."""
+        return [row for row in self.select(origin="real") if row.state == "model" and len(row.boxes)]
+
     def payload(self, row: Row) -> bytes:
         """The encoded image. Raises ArtifactCorrupt where the bytes are not the row's."""
         with self._shard(row).open("rb") as stream:

@@ -5,11 +5,13 @@ Decides three estimates, each with its uncertainty:
 - an arm at n: the mean over draws, each the mean of its seeds, ± Student's t over draws (two ends of 95 % one-sided);
 - *labels saved* (`saved.py`) against photographs alone, against stronger classic augmentation and against the
   compositor: what an arm that learns to generate has to beat;
-- Spearman's rank correlation of each gate metric with the gain in mAP50-95 over the paired run without synthetic data,
-  both as deviations from their means at the same n: otherwise a metric that only knows n would foretell gains. Its p
-  takes the sets for independent, which sets of one draw are not quite.
+- Spearman's rank correlation of each gate metric with mAP50-95 among synthetic sets of the same photographs, both as
+  deviations from their means over those sets: otherwise a metric that only knows n, or a baseline that went badly,
+  would foretell gains. Its p is that of the strongest of all metrics where gains are shuffled among sets of the same
+  photographs (maxT of Westfall and Young 1993): the strongest of two dozen is what people look at.
 
-Refuses to pair runs of different photographs or seeds, and to correlate fewer than MIN_POINTS.
+Refuses to pair runs of different photographs or seeds, to correlate fewer than MIN_POINTS sets that have another beside
+them, and a baseline that finds nothing: anything is a gain over it. Such a run is named, and its pairs are left out.
 """
 
 from __future__ import annotations
@@ -19,16 +21,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import spearmanr
+import numpy.typing as npt
+from scipy.stats import rankdata
 
 from edgewright.experiment.arms import ARMS, BASELINE
 from edgewright.experiment.results import Result
-from edgewright.experiment.saved import Saved, labels_saved
+from edgewright.experiment.saved import Saved, Scores, labels_saved
 from edgewright.gates.utility import Gain, mean_interval
 
-MIN_POINTS = 5
+MIN_POINTS = 6
+_SHUFFLES = 2000
 WHOLE = "all_real"
 REFERENCES = (BASELINE, "strong", "compositor")
+_Floats = npt.NDArray[np.float64]
 GATED = " (gated)"
 """Added to an arm's name: its result where the gate admitted the pictures, the photographs' alone where it did not."""
 
@@ -70,7 +75,7 @@ class PairedGain:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rho of a gate metric with the gain in mAP50-95 over `n` synthetic sets; p is two-sided."""
+    """Spearman's rho of a gate metric with mAP50-95 over `n` synthetic sets; p two-sided, for all metrics at once."""
 
     metric: str
     rho: float
@@ -80,22 +85,32 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything the report shows."""
+    """Everything the report shows.
+
+    Attributes:
+        admitted: (arm, n) of synthetic sets => how many the gate admitted, and of how many.
+        useless: titles of the baselines that find nothing.
+    """
 
     points: tuple[Point, ...]
     saved: tuple[Saved, ...]
     correlations: tuple[Correlation, ...]
     gains: tuple[PairedGain, ...]
+    admitted: Mapping[tuple[str, int], tuple[int, int]]
+    useless: tuple[str, ...]
 
 
 def analyze(results: Sequence[Result], *, rounds: int = 1000, seed: int = 0) -> Analysis:
     """Of runs of one data set and of equal settings; an arm with every photograph counts at how many those were."""
     placed = [*map(_placed, results), *gated(results)]
+    paired = [one for one in placed if not _finds_nothing(one)]
     return Analysis(
         points=tuple(_points(placed)),
-        saved=tuple(_all_saved(placed, rounds=rounds, seed=seed)),
+        saved=tuple(_all_saved(paired, rounds=rounds, seed=seed)),
         correlations=tuple(correlate(results)),
-        gains=tuple(_gains(placed)),
+        gains=tuple(_gains(paired)),
+        admitted=_admitted(results),
+        useless=tuple(one.run.title for one in results if _finds_nothing(one)),
     )
 
 
@@ -115,36 +130,63 @@ def gated(results: Sequence[Result]) -> list[Result]:
     return decided
 
 
+def _admitted(results: Sequence[Result]) -> dict[tuple[str, int], tuple[int, int]]:
+    outcomes = {at: [one.gate for one in found if one.gate] for at, found in _by_arm(results).items()}
+    return {at: (said.count("pass"), len(said)) for at, said in outcomes.items() if said}
+
+
 def correlate(results: Sequence[Result]) -> list[Correlation]:
-    """Each reference measurement against the gain, over synthetic arms that saw photographs too; strongest first."""
-    found = []
-    for metric, both in _paired_metrics(results).items():
-        if len(both) >= MIN_POINTS and len({value for value, _ in both}) > 1 and len({gain for _, gain in both}) > 1:
-            rho, p = spearmanr(*zip(*both, strict=True))
-            found.append(Correlation(metric, float(rho), float(p), len(both)))
+    """Each reference measurement against what the set was worth, strongest first; those that every set has.
+
+    Over checked arms that saw photographs too.
+    """
+    groups = [group for group in _sets_of_equal_photographs(results) if len(group) > 1]
+    if sum(map(len, groups)) < MIN_POINTS:
+        return []
+    rng = np.random.default_rng(0)
+    scores = [np.array([one.map50_95 for one in group]) for group in groups]
+    shuffled = [_ranks(_centered([rng.permutation(found) for found in scores])) for _ in range(_SHUFFLES)]
+    metrics = set.intersection(*(set(one.reference) for group in groups for one in group))
+    rows = {name: _ranks(_centered([np.array([one.reference[name] for one in g]) for g in groups])) for name in metrics}
+    rows = {name: ranks for name, ranks in sorted(rows.items()) if ranks.any()}
+    if not rows:
+        return []
+    table, seen = np.array(list(rows.values())), _ranks(_centered(scores))
+    strongest = np.abs(table @ np.array(shuffled).T).max(axis=0)
+    n = table.shape[1]
+    found = [
+        Correlation(name, float(rho), float((1 + (strongest >= abs(rho) - 1e-9).sum()) / (1 + _SHUFFLES)), n)
+        for name, rho in zip(rows, table @ seen, strict=True)
+    ]
     return sorted(found, key=lambda one: -abs(one.rho))
 
 
-def _paired_metrics(results: Sequence[Result]) -> dict[str, list[tuple[float, float]]]:
-    """Metric => (its value, the gain) of each synthetic set, as deviations from the means at the same n."""
-    baseline = _baseline(results)
-    at: dict[str, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+def _sets_of_equal_photographs(results: Sequence[Result]) -> list[list[Result]]:
+    """Of those that were measured against the pool."""
+    groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
     for result in results:
-        pair = baseline.get(_pair_key(result))
-        if pair is not None and ARMS[result.arm].photographs:
-            for metric, value in result.reference.items():
-                at[metric][result.labels or 0].append((value, result.map50_95 - pair.map50_95))
-    return {metric: [one for both in by_n.values() for one in _centered(both)] for metric, by_n in sorted(at.items())}
+        if result.reference and ARMS[result.arm].checked and ARMS[result.arm].photographs:
+            groups[_pair_key(result)].append(result)
+    return list(groups.values())
 
 
-def _centered(both: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Rounded, so that what is equal stays equal."""
-    table = np.asarray(both)
-    return [(float(x), float(y)) for x, y in np.round(table - table.mean(axis=0), 12)]
+def _centered(groups: Sequence[_Floats]) -> _Floats:
+    """Deviations from each group's mean, in one row; rounded, so that what is equal stays equal."""
+    return np.round(np.concatenate([group - group.mean() for group in groups]), 12)
+
+
+def _ranks(values: _Floats) -> _Floats:
+    """Ranks of mean 0 and length 1, so that a product of two is Spearman's rho; all 0 where all are equal."""
+    ranks = rankdata(values) - (len(values) + 1) / 2
+    return np.asarray(ranks / max(float(np.linalg.norm(ranks)), 1e-12))
 
 
 def _baseline(results: Sequence[Result]) -> dict[tuple[object, ...], Result]:
     return {_pair_key(result): result for result in results if result.arm == BASELINE}
+
+
+def _finds_nothing(result: Result) -> bool:
+    return result.arm == BASELINE and result.map50 == 0
 
 
 def _pair_key(result: Result) -> tuple[object, ...]:
@@ -213,18 +255,15 @@ def _class_gains(paired: Sequence[tuple[Result, Result]]) -> dict[str, float]:
     }
 
 
-def _all_saved(results: Sequence[Result], *, rounds: int, seed: int) -> list[Saved]:
-    table: dict[str, dict[int, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+def _all_saved(results: Sequence[Result], *, rounds: int, seed: int) -> Iterable[Saved]:
+    table: dict[str, dict[int, dict[tuple[int, int], float]]] = defaultdict(lambda: defaultdict(dict))
     for result in results:
-        table[result.arm][result.labels or 0][result.draw].append(result.map50_95)
-    saved = []
+        table[result.arm][result.labels or 0][result.draw, result.seed] = result.map50_95
     for reference in (name for name in REFERENCES if name in table):
-        curve = {**(table.get(WHOLE, {}) if reference == BASELINE else {}), **table[reference]}
+        curve: dict[int, Scores] = {**(table.get(WHOLE, {}) if reference == BASELINE else {}), **table[reference]}
         arms = [arm for arm in sorted(table) if arm not in (reference, WHOLE, BASELINE) and len(curve) > 1]
-        saved += [
-            labels_saved((arm, by_draw), (reference, curve), labels=labels, rounds=rounds, seed=seed)
-            for arm in arms
-            for labels, by_draw in sorted(table[arm].items())
-            if labels in curve
-        ]
-    return saved
+        for arm, labels in ((name, n) for name in arms for n in sorted(table[name]) if n in curve):
+            own = (arm, table[arm][labels])
+            saved = labels_saved(own, (reference, curve), labels=labels, rounds=rounds, seed=seed)
+            if saved is not None:
+                yield saved

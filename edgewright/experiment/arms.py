@@ -27,6 +27,7 @@ class Arm:
         checked: whether the labeler examines the synthetic pictures first.
         everything: all labeled photographs of the pool instead of n.
         changes: recipe section => fields that the arm sets.
+        edition: raised where what the arm means changes, so that no older run is taken for one of its.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Arm:
     checked: bool = True
     everything: bool = False
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    edition: int = 1
 
 
 _COMPOSITOR = {"train_generator": {"method": "compositor", "level": "object"}}
@@ -50,7 +52,7 @@ ARMS = {
         Arm("compositor", "+ composites of real crops", "synthetic", changes=_COMPOSITOR),
         Arm("gan", "+ GAN", "synthetic", changes=_GAN),
         Arm("diffusion", "+ diffusion", "synthetic", changes=_DIFFUSION),
-        Arm("pseudo", "+ pseudo-labeled photographs", "pseudo"),
+        Arm("pseudo", "+ pseudo-labeled photographs", "pseudo", edition=2),
         Arm("unchecked", "+ diffusion, neither checked nor gated", "synthetic", checked=False, changes=_DIFFUSION),
         Arm("synthetic_only", "diffusion alone", "synthetic", photographs=False, changes=_DIFFUSION),
         Arm("all_real", "all photographs of the pool", everything=True),

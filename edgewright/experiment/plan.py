@@ -1,9 +1,10 @@
 """Which runs the label-efficiency experiment consists of, and how a finished one is recognized.
 
 Decides the identity of a run: what it learns from (data set, arm, n, draw), its seed, and every setting that bears on
-its result. A run that stands in the results file under this identity is not made again, and only runs of equal
-settings are compared. Refuses fewer than MIN_LABELS images, a plan without the arm that all others are compared with, a
-draw or a seed that is named twice, and steps that the epochs do not divide.
+its result, the bytes of named files too. A run that stands in the results file under this identity is not made again,
+and only runs of equal settings are compared. The code is no part of it: a line says which one made it. Refuses fewer
+than MIN_LABELS images, a plan without the arm that all others are compared with, a draw or a seed that is named twice,
+and steps that the epochs do not divide.
 
 >>> [run.arm for run in runs_of(EfficiencyConfig(labels=(25,), draws=(0,), arms=("real", "gan")))]
 ['real', 'gan']
@@ -11,9 +12,10 @@ draw or a seed that is named twice, and steps that the epochs do not divide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Self
+from types import MappingProxyType
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -28,6 +30,7 @@ MIN_LABELS = 8
 _MAKING = ("train_generator", "generate", "train_labeler", "label", "gate_data")
 _MIXING = {"real_share", "synthetic_until"}
 """Of the detector: without a meaning where there is one kind of pictures."""
+_NONE: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 FIXED = ("steps", "epochs", "real_share", "keep")
 """Of the detector: the experiment sets them, equal for every arm."""
 
@@ -42,7 +45,12 @@ class EfficiencyConfig(Section):
     steps: int = Field(400, ge=1, description="Optimizer steps of every detector")
     epochs: int = Field(20, ge=1, description="Parts the steps are cut into (mosaic ends with the last fifth of them)")
     real_share: float = Field(0.5, gt=0, le=1, description="Share of photographs among what a mixed arm shows")
-    held_out_share: float = Field(0.25, gt=0, lt=1, description="Share of the n images that only the gate sees")
+    held_out_share: float = Field(
+        0.25,
+        gt=0,
+        le=0.5,
+        description="Share of the n images that only the gate sees: every k-th, at most every second",
+    )
 
     @model_validator(mode="after")
     def _make_sense(self) -> Self:
@@ -96,7 +104,7 @@ class SubsetConfig(Section):
 
     labels: int | None = Field(None, ge=1, description="How many labeled photographs; none: all of the pool")
     draw: int = Field(0, ge=0)
-    held_out_share: float = Field(0.25, gt=0, lt=1)
+    held_out_share: float = Field(0.25, gt=0, le=0.5)
     rest: Literal["left_out", "unlabeled", "held_out"] = Field(
         "left_out",
         description="The pool's other images: left out, there without labels, or val for measuring only",
@@ -175,7 +183,7 @@ def check_recipe(recipe: Recipe, config: EfficiencyConfig, *, pool: int) -> None
             got=pool,
             next_step="name fewer labels, or raise ingest.train_share",
         )
-    learning = [name for name in config.arms if arm_named(name).extra != "none"]
+    learning = [name for name in config.arms if arm_named(name).extra != "none" and arm_named(name).checked]
     needed, own = recipe.train_labeler.min_images, learnt_from(min(config.labels), config.held_out_share)
     if learning and own < needed:
         raise RecipeError(
@@ -196,10 +204,15 @@ def hold_out_every(share: float) -> int:
     return max(2, round(1 / share))
 
 
-def settings_digest(recipe: Recipe, config: EfficiencyConfig, arm: str) -> str:
+def settings_digest(
+    recipe: Recipe, config: EfficiencyConfig, arm: str, *, external: Mapping[str, Mapping[str, str]] = _NONE
+) -> str:
     """12 hex digits over everything that bears on an arm's result and is not in the run itself.
 
     An arm without other pictures does not depend on how they are made; what the experiment sets is not the recipe's.
+
+    Args:
+        external: section => field => digest of the files that it names: other bytes under an old name are others.
     """
     resolved, extra = arm_recipe(recipe, arm), arm_named(arm).extra
     detector = detector_of(resolved, config)
@@ -207,13 +220,12 @@ def settings_digest(recipe: Recipe, config: EfficiencyConfig, arm: str) -> str:
     values = {name: getattr(resolved, name).model_dump(mode="json") for name in sections}
     values["train_detector"] = detector.model_dump(mode="json", exclude=_MIXING if extra == "none" else None)
     values["augmentation"] = augmentation_settings(detector)
-    shared = {"held_out_share": config.held_out_share} if extra != "none" else {}
+    shared: dict[str, Any] = {"held_out_share": config.held_out_share} if extra != "none" else {}
+    if arm_named(arm).edition > 1:
+        shared["edition"] = arm_named(arm).edition
+    if files := {name: dict(external[name]) for name in (*sections, "train_detector") if external.get(name)}:
+        shared["files"] = files
     return sha256_bytes(canonical_json([values, shared]))[:12]
-
-
-def run_identity(recipe: Recipe, config: EfficiencyConfig, run: Run, *, dataset: str) -> str:
-    """The key of a run of this plan on a data set (its digest)."""
-    return run_key(run, dataset=dataset, settings=settings_digest(recipe, config, run.arm))
 
 
 def run_key(run: Run, *, dataset: str, settings: str) -> str:

@@ -1,10 +1,14 @@
 """Labels saved: how many labels a reference arm would need for what another arm reaches with fewer.
 
 Decides the estimate. The reference's means as a function of log n, made monotone by isotonic regression (Barlow et al.
-1972), are inverted at the other arm's mean; the interval is a percentile bootstrap (Efron 1979) over draws, which both
-arms share: draw d is one order of the photographs, and n counts off along it, so a round draws whole orders. Beyond the
-numbers of labels that the reference was given nothing is known but a bound, and it is marked so, in the estimate and at
-either end of the interval. Refuses an interval from fewer than MIN_DRAWS draws.
+1972), are inverted at the other arm's mean. Only runs of one draw (an order of the photographs) and one seed are held
+against each other: the arm's level is the reference's at the same n plus the mean gain of the pairs.
+
+The interval is a bootstrap of that, with few draws in mind: a round draws whole orders with replacement for the
+reference's curve (Efron 1979), and the mean gain from Student's t about the observed one. Drawing the gains with
+replacement too would not do: three draws never yield a mean beyond the best of them, and what should miss in one of
+twenty experiments misses in four. Refuses an interval from fewer than MIN_DRAWS draws. Beyond the numbers of labels
+that the reference was given nothing is known but a bound, and it is marked so, in the estimate and at either end.
 
 >>> needed({10: 0.1, 20: 0.2, 40: 0.3}, reached=0.2)
 Labels(n=20.0, bound=<Bound.NONE: ''>)
@@ -13,19 +17,20 @@ Labels(n=20.0, bound=<Bound.NONE: ''>)
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from sklearn.isotonic import IsotonicRegression
+from scipy.optimize import isotonic_regression
 
 MIN_DRAWS = 3
 _ROUNDING = 1e-12
 CONFIDENCE = 0.90
 """Two-sided, so that each end alone is a 95 % bound."""
-ByDraw = Mapping[int, Sequence[float]]
-"""Draw => the score of each seed."""
+Scores = Mapping[tuple[int, int], float]
+"""(draw, seed) => the score of that run."""
 
 
 class Bound(StrEnum):
@@ -78,55 +83,68 @@ def needed(reference: Mapping[int, float], *, reached: float) -> Labels:
 
 
 def _invert(ns: Sequence[int], reference: Mapping[int, float], *, reached: float) -> Labels:
-    fitted = IsotonicRegression().fit_transform(np.log(ns), [reference[n] for n in ns])
-    if reached > fitted[-1] + _ROUNDING:
+    """What equals a point of the curve, but for rounding, needs exactly its labels."""
+    fitted = isotonic_regression([reference[n] for n in ns]).x
+    at = int(np.searchsorted(fitted, reached - _ROUNDING, side="left"))
+    if at == len(ns):
         return Labels(float(ns[-1]), Bound.AT_LEAST)
-    reached = min(reached, fitted[-1])
-    if reached <= fitted[0]:
-        return Labels(float(ns[0]), Bound.NONE if reached >= fitted[0] - _ROUNDING else Bound.AT_MOST)
-    at = int(np.searchsorted(fitted, reached, side="left"))
+    if reached >= fitted[at] - _ROUNDING:
+        return Labels(float(ns[at]), Bound.NONE)
+    if at == 0:
+        return Labels(float(ns[0]), Bound.AT_MOST)
     share = (reached - fitted[at - 1]) / (fitted[at] - fitted[at - 1])
     between = math.log(ns[at - 1]) + share * (math.log(ns[at]) - math.log(ns[at - 1]))
     return Labels(float(math.exp(between)), Bound.NONE)
 
 
 def labels_saved(
-    arm: tuple[str, ByDraw], reference: tuple[str, Mapping[int, ByDraw]], *, labels: int, rounds: int, seed: int
-) -> Saved:
-    """Of an arm at `labels` labels against a reference's curve, n => draw => scores.
-
-    Both sides of the same draws: another order of the photographs is another curve. A round draws orders with
-    replacement from those of the arm; a point of the reference that has none of them keeps its mean.
-    """
-    curve, draws = reference[1], sorted(arm[1])
-    means = {n: mean_of(by_draw, draws) for n, by_draw in curve.items()}
-    found = needed(means, reached=mean_of(arm[1], draws))
-    shared = [draw for draw in draws if any(draw in by_draw for by_draw in curve.values())]
+    arm: tuple[str, Scores], reference: tuple[str, Mapping[int, Scores]], *, labels: int, rounds: int, seed: int
+) -> Saved | None:
+    """Of an arm at `labels` labels against a reference's curve, n => its scores; None where no run of it is paired."""
+    here = reference[1][labels]
+    pairs = sorted(set(arm[1]) & set(here))
+    if not pairs:
+        return None
+    curve = {n: _known(scores, pairs) for n, scores in reference[1].items()}
+    gain_by_draw = _by_draw((pair[0], arm[1][pair] - here[pair]) for pair in pairs)
+    draws, gains = list(gain_by_draw), np.array(list(gain_by_draw.values()))
+    found = _needed(curve, draws, labels=labels, gain=float(gains.mean()))
     low = high = None
-    if len(shared) >= MIN_DRAWS:
+    if len(draws) >= MIN_DRAWS:
         rng = np.random.default_rng([seed, labels])
-        again = [_once_more(arm[1], curve, rng.choice(draws, size=len(draws))) for _ in range(rounds)]
-        low, high = _ends(again)
-    return Saved(
-        arm=arm[0],
-        reference=reference[0],
-        labels=labels,
-        needed=found,
-        ratio=found.over(labels),
-        low=low.over(labels) if low else None,
-        high=high.over(labels) if high else None,
-    )
+        spread = float(gains.std(ddof=1)) / math.sqrt(len(gains))
+        chance = spread * rng.standard_t(len(gains) - 1, size=rounds)
+        orders = rng.choice(draws, size=(rounds, len(draws)))
+        again = [
+            _needed(curve, order.tolist(), labels=labels, gain=float(gains.mean() + off))
+            for order, off in zip(orders, chance, strict=True)
+        ]
+        low, high = (end.over(labels) for end in _ends(again))
+    return Saved(arm[0], reference[0], labels, found, found.over(labels), low, high)
 
 
-def mean_of(by_draw: ByDraw, draws: Sequence[int]) -> float:
-    """Over draws, repeats counted, each the mean of its seeds; over all where none of them is there."""
-    known = [draw for draw in draws if draw in by_draw] or sorted(by_draw)
-    return float(np.mean([np.mean(by_draw[draw]) for draw in known]))
+def _known(scores: Scores, pairs: Sequence[tuple[int, int]]) -> dict[int, float]:
+    """Draw => mean over seeds, of the runs that are among the pairs; of all where none of them is."""
+    shared = [(pair[0], scores[pair]) for pair in pairs if pair in scores]
+    return _by_draw(shared or [(draw, score) for (draw, _), score in scores.items()])
 
 
-def _once_more(arm: ByDraw, curve: Mapping[int, ByDraw], drawn: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Labels:
-    draws = [int(draw) for draw in drawn]
-    return needed({n: mean_of(by_draw, draws) for n, by_draw in curve.items()}, reached=mean_of(arm, draws))
+def _by_draw(scores: Iterable[tuple[int, float]]) -> dict[int, float]:
+    """(draw, score) of every run => the mean of each draw."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for draw, score in scores:
+        found[draw].append(score)
+    return {draw: float(np.mean(found[draw])) for draw in sorted(found)}
+
+
+def _needed(curve: Mapping[int, Mapping[int, float]], draws: Sequence[int], *, labels: int, gain: float) -> Labels:
+    means = {n: _mean(by_draw, draws) for n, by_draw in curve.items()}
+    return needed(means, reached=means[labels] + gain)
+
+
+def _mean(by_draw: Mapping[int, float], draws: Sequence[int]) -> float:
+    """Over draws, repeats counted; over all where none of them is there."""
+    return float(np.mean([by_draw[draw] for draw in draws if draw in by_draw] or list(by_draw.values())))
 
 
 def _ends(found: Sequence[Labels]) -> tuple[Labels, Labels]:

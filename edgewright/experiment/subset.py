@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.data.rows import Row
+from edgewright.data.rows import Label, Row
+from edgewright.data.scores import HARD_SCORE
 from edgewright.errors import InputError
 from edgewright.experiment.plan import AssembleConfig, SubsetConfig, hold_out_every
 
@@ -33,10 +35,20 @@ def photographs_digest(dataset: Dataset) -> str:
     """
     rows = sorted(dataset.select(origin="real", labeled=True), key=lambda row: row.id)
     known = [
-        [row.id, row.sha256, row.split, row.group, [[label.class_id, label.xyxy, label.ignore] for label in row.labels]]
+        [row.id, row.sha256, row.split, row.group, [_seen(label) for label in row.labels], *_hardness(row)]
         for row in rows
     ]
     return sha256_bytes(canonical_json([dataset.classes, known]))
+
+
+def _seen(label: Label) -> list[Any]:
+    """The mask cuts the crops, where there is one."""
+    return [label.class_id, label.xyxy, label.ignore, *([label.mask] if label.mask else [])]
+
+
+def _hardness(row: Row) -> list[float]:
+    """Layouts are drawn by it, where there is one (`generate.hard_share`)."""
+    return [row.scores[HARD_SCORE]] if HARD_SCORE in row.scores else []
 
 
 def draw_order(rows: Sequence[Row], *, draw: int) -> list[Row]:
@@ -109,7 +121,7 @@ def _extra_rows(extra: Dataset, kind: str) -> Iterable[Row]:
     if kind == "synthetic":
         return extra.select(origin="synthetic", labeled=True)
     if kind == "pseudo":
-        return [row for row in extra.select(origin="real", labeled=True) if row.state == "model"]
+        return extra.pseudo_labeled()
     return []
 
 

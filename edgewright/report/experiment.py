@@ -1,16 +1,17 @@
 """The page of the label-efficiency experiment: the answer first, then the curve, the numbers and what the gate knew.
 
-Decides the order and the words; every number comes from `Analysis`. One file, no script, no request.
+Decides the order and the words; every number comes from `Analysis`. What is missing from the plan is said at the top.
+One file, no script, no request.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from edgewright.experiment.analysis import GATED, Analysis, Correlation, PairedGain, Point
-from edgewright.experiment.arms import ARMS
+from edgewright.experiment.arms import ARMS, Arm
 from edgewright.experiment.results import Result
 from edgewright.experiment.saved import Bound, Labels, Saved
 from edgewright.gates.utility import Gain
@@ -19,8 +20,14 @@ from edgewright.report.markup import Child, Markup, join, raw, tag
 _DASH = "–"
 
 
-def render_experiment(analysis: Analysis, results: Sequence[Result], curve_png: bytes, *, project: str) -> str:
-    """The whole page as HTML."""
+def render_experiment(
+    analysis: Analysis, results: Sequence[Result], curve_png: bytes, *, project: str, missing: Mapping[str, str]
+) -> str:
+    """The whole page as HTML.
+
+    Args:
+        missing: title of each planned run that has no line => why not; empty where it was not tried.
+    """
     title = f"{project}: label efficiency"
     source = "data:image/png;base64," + base64.b64encode(curve_png).decode()
     picture = tag("img", src=source, alt="mAP50-95 over labeled photographs, a line an arm", width="100%")
@@ -40,35 +47,68 @@ def render_experiment(analysis: Analysis, results: Sequence[Result], curve_png: 
         tag("style", raw(files("edgewright.report").joinpath("page.css").read_text(encoding="utf-8"))),
     )
     over = tag("p", tag("b", "edgewright"), tag("span", project), tag("span", f"{len(results)} runs"), class_="over")
-    header = tag("header", over, tag("h1", headline(analysis)))
+    caveats = [tag("p", text, class_="note") for text in _caveats(analysis, results, missing)]
+    header = tag("header", over, tag("h1", headline(analysis)), *caveats)
     return raw("<!doctype html>\n") + tag("html", head, tag("body", header, tag("main", body)), lang="en")
 
 
 def headline(analysis: Analysis) -> str:
-    """The answer for the best arm with synthetic pictures, win or loss, and whether it could be chance.
+    """The answer for the best arm with checked synthetic pictures, win or loss, whether it could be chance, and whether
+    the gate would have let it happen.
 
     At the fewest labels, of those that have an interval where any has.
     """
-    known = [one for one in analysis.saved if one.reference == "real" and not one.arm.endswith(GATED)]
-    made = [one for one in known if one.arm in ARMS and ARMS[one.arm].extra == "synthetic"]
+    known = [one for one in analysis.saved if one.reference == "real" and one.arm in ARMS]
+    made = [one for one in known if _is_product(ARMS[one.arm])]
     if not made:
-        return "No arm with synthetic pictures can be compared yet."
+        return "No arm with checked synthetic pictures can be compared yet."
     sure = [one for one in made if one.low is not None] or made
     fewest = min(one.labels for one in sure)
-    best = max((one for one in sure if one.labels == fewest), key=lambda one: (_ORDER[one.ratio.bound], one.ratio.n))
+    rivals = [one for one in sure if one.labels == fewest]
+    best = max(rivals, key=lambda one: (_ORDER[one.ratio.bound], one.ratio.n))
+    among = f" The best of {len(rivals)} arms." if len(rivals) > 1 else ""
+    admitted, sets = analysis.admitted.get((best.arm, best.labels), (0, 0))
+    gate = f" The gate admitted {admitted} of {sets} such sets." if sets else ""
     return (
         f"{best.labels} labeled photographs {ARMS[best.arm].title} do what {_WORDS[best.needed.bound]}"
-        f"{best.needed.n:.0f} photographs alone do: {_ratio(best)}. {_chance(best)}"
+        f"{best.needed.n:.0f} photographs alone do: {_ratio(best)}. {_chance(best)}{among}{gate}"
     )
+
+
+def _is_product(arm: Arm) -> bool:
+    """What a run of the pipeline may train on: photographs, and synthetic pictures that a labeler examined."""
+    return arm.extra == "synthetic" and arm.checked and arm.photographs
 
 
 def _chance(saved: Saved) -> str:
     if saved.low is None or saved.high is None:
         return "Too few draws for an interval."
-    if saved.low.n > 1 and saved.low.bound is not Bound.AT_MOST:
+    if _beyond(saved.low, Bound.AT_LEAST, saved.low.n > 1):
         return "Labels are saved."
-    lost = saved.high.n < 1 or (saved.high.n == 1 and saved.high.bound is Bound.AT_MOST)
-    return "Labels are lost." if lost else "That may be chance."
+    return "Labels are lost." if _beyond(saved.high, Bound.AT_MOST, saved.high.n < 1) else "That may be chance."
+
+
+def _beyond(end: Labels, bound: Bound, beyond_one: bool) -> bool:
+    """Whether an end of the interval lies on that side of 1: by its number, or as a bound that points there."""
+    return end.bound in (Bound.NONE, bound) and (beyond_one or (end.bound is bound and end.n == 1))
+
+
+def _caveats(analysis: Analysis, results: Sequence[Result], missing: Mapping[str, str]) -> list[str]:
+    """What a reader has to know before believing the first line."""
+    found = []
+    if missing:
+        told = "; ".join(f"{title} ({why})" if why else title for title, why in missing.items())
+        found.append(f"{len(missing)} runs of the plan are missing: {told}.")
+    if analysis.useless:
+        found.append(
+            f"Left out of every comparison, because they find nothing: {'; '.join(analysis.useless)}, and their pairs."
+        )
+    empty = [one.run.title for one in results if one.facts.get("problem")]
+    if empty:
+        found.append(f"Counted as 0, because nothing was left to train on: {'; '.join(empty)}.")
+    if len({one.facts.get("code", "") for one in results}) > 1:
+        found.append("The runs were made by more than one version of the code or of its libraries.")
+    return found
 
 
 _ORDER = {Bound.AT_MOST: 0, Bound.NONE: 1, Bound.AT_LEAST: 2}
@@ -93,21 +133,24 @@ def _how(results: Sequence[Result]) -> str:
     first = results[0]
     return (
         f"Every detector: {first.steps} optimizer steps at {first.image_px} px, measured on {first.n_test} test "
-        "photographs that nothing else ever saw. An arm sees its n photographs and no others."
+        "photographs that nothing else ever saw. An arm sees its n labels and no others; pseudo-labels "
+        "alone stand on the pool's other photographs."
     )
 
 
 def _saved_note() -> str:
     return (
-        "Isotonic in log n, inverted; interval by bootstrap over draws, from three draws on. What is marked ≥ lies "
-        "beyond the most labels that the reference was given, what is marked ≤ below the fewest."
+        "Isotonic in log n, inverted, over runs of equal draw and seed. Interval, from three draws on: the curve by "
+        "bootstrap over draws, the arm's gain by Student's t; one-sided 95 % either way. What is marked ≥ lies beyond "
+        "the most labels that the reference was given, what is marked ≤ below the fewest."
     )
 
 
 def _gate_note() -> str:
     return (
         "“own” judged with the arm's own held-out images alone, “pool” with the photographs that no arm saw. "
-        "Spearman's rank correlation of each measurement with the gain over the paired run."
+        "Spearman's rank correlation of each measurement with the gain, among sets of the same photographs; p for the "
+        "strongest of them all, by shuffling."
     )
 
 

@@ -13,6 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.artifacts import Store, open_store
+from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Row
+from edgewright.experiment.plan import SubsetConfig
+from edgewright.experiment.subset import subset_rows
+
 pytestmark = pytest.mark.slow
 
 SETTINGS = (
@@ -103,6 +109,43 @@ def test_every_other_arm(command: Callable[..., subprocess.CompletedProcess[str]
     assert {by_arm[arm]["n_photographs"] for arm in arms.split(",")[:-1]} == {24}
     assert by_arm["synthetic_only"]["n_photographs"] == 0
     assert by_arm["unchecked"]["n_extra"] == 12  # nobody has looked at them
+    check_that_nothing_saw_more_than_it_may(open_store(str(tmp_path / "home" / "store")))
+
+
+def check_that_nothing_saw_more_than_it_may(store: Store) -> None:
+    """By what every artifact says it was made from: nothing learns from more than the n, nothing meets `test` early."""
+    manifests = {digest: store.manifest(digest).content for digest in store.digests()}
+
+    def rows_of(digest: str) -> list[Row]:
+        is_data = manifests[digest].kind.startswith("dataset")
+        return Dataset.open(store, store.ref(digest, manifests[digest].kind)).usable if is_data else []
+
+    def photographs(digest: str) -> set[str]:
+        return {row.id for row in rows_of(digest) if row.origin == "real"}
+
+    (everything,) = (digest for digest, content in manifests.items() if content.stage == "ingest")
+    ordered = subset_rows(Dataset.open(store, store.ref(everything, "dataset_real")), SubsetConfig(labels=24, draw=0))
+    own, learnt_from = {row.id for row in ordered}, {row.id for row in ordered if row.split == "train"}
+    tested = {row.id for row in rows_of(everything) if row.split == "test"}
+    assert len(own) == 24 > len(learnt_from) > 0 < len(tested)
+
+    seen = dict.fromkeys(("train_generator", "generate", "train_labeler", "label", "gate_data", "assemble"), 0)
+    for content in manifests.values():
+        given: set[str] = set().union(*map(photographs, content.inputs.values()))
+        if content.stage in seen:
+            seen[content.stage] += 1
+            assert not given & tested, content.stage
+        if content.stage in ("train_generator", "generate", "train_labeler"):
+            assert given == own, content.stage
+    assert all(seen.values()), seen
+
+    for digest, content in manifests.items():
+        rows = rows_of(digest)
+        if content.stage == "generate":
+            assert {parent for row in rows for parent in row.parents} <= learnt_from
+        if content.stage == "assemble":
+            assert {row.id for row in rows if row.state == "human"} in (own, set())
+            assert {row.state for row in rows if row.id not in own} <= {"constructed", "model"}
 
 
 def test_a_run_that_fails_stops_no_other(
@@ -113,4 +156,6 @@ def test_a_run_that_fails_stops_no_other(
     failed = command(*given, home=tmp_path / "home", check=False)
     assert failed.returncode != 0
     assert "gan, n = 24" in failed.stderr
+    (page,) = (tmp_path / "home" / "experiments").glob("*/report.html")
+    assert "1 runs of the plan are missing: gan, n = 24, draw 0, seed 0 (" in page.read_text()
     assert [line["arm"] for line in lines(results)] == ["real", "compositor"]

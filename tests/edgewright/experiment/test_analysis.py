@@ -1,7 +1,9 @@
 """What follows from finished runs, on hand-made numbers."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from edgewright.experiment.analysis import GATED, analyze, correlate, gated
@@ -89,39 +91,67 @@ def test_a_refused_set_without_its_pair_is_left_out(runs):
     assert gated(runs("gan", {25: (0.5,)}, gate="refuse")) == []
 
 
+ARMS = ("compositor", "diffusion", "gan")
+
+
 def judged(result, gains, reference):
-    """n => draw => gain; the runs of an arm and the photographs' alone."""
-    base = {25: 0.2, 50: 0.3, 100: 0.4}
-    return [
-        one
-        for n, by_draw in gains.items()
-        for draw, gain in enumerate(by_draw)
-        for one in (
-            result(f"r{n}{draw}", labels=n, draw=draw, map50_95=base[n]),
+    """(n, draw) => the gain of each arm; a baseline that goes up and down with n and draw."""
+    made = []
+    for (n, draw), by_arm in gains.items():
+        level = 0.2 + n / 250 + 0.1 * draw
+        made.append(result(f"r{n}{draw}", labels=n, draw=draw, map50_95=level))
+        made += [
             result(
-                f"g{n}{draw}",
-                arm="gan",
+                f"{arm}{n}{draw}",
+                arm=arm,
                 labels=n,
                 draw=draw,
-                map50_95=base[n] + gain,
+                map50_95=level + gain,
                 gate="pass",
-                reference=reference(n, gain),
-            ),
-        )
-    ]
+                reference=reference(n, draw, gain),
+            )
+            for arm, gain in zip(ARMS, by_arm, strict=True)
+        ]
+    return made
 
 
-GAINS = {25: (0.05, 0.06, 0.08), 50: (0.03, 0.05, 0.04), 100: (0.01, 0.0, 0.02)}
+GAINS = {
+    (25, 0): (0.05, 0.06, 0.08),
+    (25, 1): (0.03, 0.09, 0.04),
+    (50, 0): (0.01, 0.0, 0.02),
+    (50, 1): (0.02, 0.07, 0.0),
+}
 
 
 def test_a_metric_that_foretells_the_gain_is_found(result):
-    found = correlate(judged(result, GAINS, lambda _, gain: {"good": 3 * gain + 1, "same": 1.0}))
-    assert [(one.metric, one.rho, one.n) for one in found] == [("good", pytest.approx(1.0), 9)]  # "same" never varies
+    rng = np.random.default_rng(0)
+    noise = {f"noise {place}": rng.normal(size=99).tolist() for place in range(20)}
+    found = correlate(
+        judged(
+            result,
+            GAINS,
+            lambda *where: {
+                "good": 3 * where[2] + where[1],
+                "same": 1.0,
+                **{name: noise[name].pop() for name in noise},
+            },
+        )
+    )
+    assert (found[0].metric, found[0].rho, found[0].n) == ("good", pytest.approx(1.0), 12)
+    assert found[0].p < 0.05
+    assert len(found) == 21  # "same" never varies
+    assert found[1].p > 0.2  # the strongest of twenty that know nothing
 
 
-def test_a_metric_that_only_knows_n_foretells_nothing(result):
-    """Over all n it falls with the gain; at each n it is the same."""
-    assert correlate(judged(result, GAINS, lambda n, _: {"labels": float(n)})) == []
+def test_a_metric_that_only_knows_n_and_the_draw_foretells_nothing(result):
+    """Over all of them it rises with the score; among sets of the same photographs it is the same."""
+    assert correlate(judged(result, GAINS, lambda n, draw, _: {"where": n + 100.0 * draw})) == []
+
+
+def test_sets_without_another_of_the_same_photographs_say_nothing(result):
+    alone = {(n, draw): (0.1, 0.2, 0.3) for n in (25, 50) for draw in range(4)}
+    made = [one for one in judged(result, alone, lambda *_: {"x": float(_[2])}) if one.arm in ("real", "gan")]
+    assert correlate(made) == []
 
 
 def test_too_few_sets_say_nothing(runs, photographs):
@@ -133,8 +163,10 @@ def test_the_page_says_the_answer_first(result, runs, photographs):
     made = runs("compositor", {25: (0.30, 0.32, 0.34)}, gate="refuse", reference={"fd_ratio": 1.0})
     everything = [*photographs, *made, result("all", arm="all_real", labels=None, n_photographs=190, map50_95=0.5)]
     analysis = analyze(everything, rounds=50)
-    page = render_experiment(analysis, everything, b"png", project="<cells>")
-    assert headline(analysis).endswith("do what 50 photographs alone do: 2.00 × [2.00, 2.00]. Labels are saved.")
+    page = render_experiment(analysis, everything, b"png", project="<cells>", missing={})
+    assert headline(analysis).endswith(
+        "do what 50 photographs alone do: 2.00 × [2.00, 2.00]. Labels are saved. The gate admitted 0 of 3 such sets."
+    )
     assert "<cells>" not in page
     assert "n = 190" in page
     assert "refuse" in page
@@ -159,6 +191,9 @@ def test_the_curve_is_a_picture(photographs):
         (50, (0.21, 0.22, 0.23), "Labels are lost."),
         (25, (0.05, 0.05, 0.05), "Labels are lost."),  # a bound is enough
         (50, (0.20, 0.32, 0.50), "That may be chance."),
+        (50, (0.30, 0.32, 0.34), "That may be chance."),  # exactly what photographs alone reach
+        (100, (0.50, 0.53, 0.54), "Labels are saved."),  # beyond the most labels, in every draw
+        (25, (0.24, 0.22, 0.20), "That may be chance."),
     ],
 )
 def test_the_headline_says_whether_it_may_be_chance(runs, photographs, labels, scores, said):
@@ -166,9 +201,48 @@ def test_the_headline_says_whether_it_may_be_chance(runs, photographs, labels, s
     alone = runs("diffusion", {25: (0.9,)}, gate="pass")  # better, and without an interval
     told = headline(analyze([*photographs, *made, *alone], rounds=100))
     assert told.startswith(f"{labels} labeled photographs + GAN do what")
-    assert told.endswith(said)
+    assert f" {said} The gate admitted 3 of 3" in told
 
 
 def test_without_an_interval_it_says_so(runs, photographs):
     made = runs("gan", {25: (0.3, 0.3)}, gate="pass")
-    assert headline(analyze([*photographs, *made], rounds=20)).endswith("Too few draws for an interval.")
+    assert "Too few draws for an interval." in headline(analyze([*photographs, *made], rounds=20))
+
+
+def test_the_headline_is_of_what_a_pipeline_may_train_on(runs, photographs):
+    """Better without a check or without the photographs is no answer to the question."""
+    made = [*runs("unchecked", {25: (0.9, 0.9, 0.9)}, gate="pass"), *runs("synthetic_only", {25: (0.9, 0.9, 0.9)})]
+    assert headline(analyze([*photographs, *made], rounds=20)) == (
+        "No arm with checked synthetic pictures can be compared yet."
+    )
+    made += [
+        *runs("gan", {25: (0.3, 0.3, 0.3)}, gate="refuse"),
+        *runs("diffusion", {25: (0.4, 0.4, 0.4)}, gate="refuse"),
+    ]
+    told = headline(analyze([*photographs, *made], rounds=20))
+    assert "+ diffusion do" in told
+    assert told.endswith("The best of 2 arms. The gate admitted 0 of 3 such sets.")
+
+
+def test_a_baseline_that_finds_nothing_is_no_baseline(runs, photographs):
+    made = runs("gan", {25: (0.25, 0.27, 0.29)}, gate="pass")
+    collapsed = [replace(one, map50=0.0, map50_95=0.0) if one.key == "real-25-2" else one for one in photographs]
+    found = analyze([*collapsed, *made], rounds=20)
+    assert next(one.pairs for one in found.gains if one.arm == "gan") == pytest.approx((0.05, 0.05))
+    assert saved_of(found, "gan").low is None  # two draws are left
+    page = render_experiment(found, collapsed, b"png", project="p", missing={})
+    assert "because they find nothing: real, n = 25, draw 2, seed 0" in page
+
+
+def test_the_page_says_what_is_missing_from_the_plan(photographs):
+    missing = {"gan, n = 25, draw 1, seed 0": "the loss is not finite", "gan, n = 25, draw 2, seed 0": ""}
+    page = render_experiment(analyze(photographs, rounds=5), photographs, b"png", project="p", missing=missing)
+    assert "2 runs of the plan are missing: gan, n = 25, draw 1, seed 0 (the loss is not finite); gan, n = 25" in page
+
+
+def test_the_page_says_that_code_differs(photographs):
+    def page(of):
+        return render_experiment(analyze(of, rounds=5), of, b"png", project="p", missing={})
+
+    other = [replace(one, facts={"code": f"{place % 2}"}) for place, one in enumerate(photographs)]
+    assert ("more than one version" in page(photographs), "more than one version" in page(other)) == (False, True)

@@ -106,6 +106,7 @@ def test_a_field_of_the_experiment_makes_new_runs_where_it_bears_on_the_result(c
         ((25, 50), ("real",), 49, "fewer labeled"),
         ((8,), ("real", "gan"), 50, "labeler"),  # two of the eight are the gate's
         ((8,), ("real", "strong"), 50, ""),
+        ((8,), ("real", "unchecked"), 50, ""),  # nobody looks
     ],
 )
 def test_a_run_that_cannot_be_made_is_refused_before_the_first_one(labels, arms, pool, refused):
@@ -115,6 +116,20 @@ def test_a_run_that_cannot_be_made_is_refused_before_the_first_one(labels, arms,
             check_recipe(RECIPE, config, pool=pool)
     else:
         check_recipe(RECIPE, config, pool=pool)
+
+
+def test_other_bytes_of_a_named_file_make_new_runs_where_it_is_used():
+    config = EfficiencyConfig()
+
+    def digests(**files):
+        external = {section: {"file": digest} for section, digest in files.items()}
+        return {name: settings_digest(RECIPE, config, name, external=external) for name in ARMS}
+
+    plain, weights, teacher = digests(), digests(train_detector="a"), digests(train_labeler="a")
+    assert not [
+        name for name in ARMS if plain[name] == weights[name] or weights[name] == digests(train_detector="b")[name]
+    ]
+    assert {name for name in ARMS if plain[name] == teacher[name]} == {"real", "strong", "all_real"}
 
 
 def test_a_run_is_recognized_by_all_that_it_is():
@@ -140,6 +155,7 @@ def test_a_run_is_recognized_by_all_that_it_is():
         {"steps": 0},
         {"steps": 410},  # twenty epochs of 20 steps would be 400
         {"draws": (0, 0)},
+        {"held_out_share": 0.9},  # every k-th: at most every second
         {"draws": (-1,)},
         {"seeds": ()},
     ],

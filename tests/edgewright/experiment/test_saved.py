@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,8 +49,16 @@ def test_a_rounding_error_above_a_flat_curve_is_on_it():
     assert needed({10: 0.3, 20: 0.3}, reached=0.3 + 1e-14) == Labels(10, Bound.NONE)
 
 
+@given(st.lists(st.integers(8, 200), min_size=2, max_size=2, unique=True), st.floats(0.1, 0.4), st.floats(0.01, 0.4))
+def test_what_equals_a_point_of_the_curve_needs_exactly_its_labels(ns, score, more):
+    """Not 49.999…, which would be fewer than 50."""
+    few, many = sorted(ns)
+    curve = {few: score, many: score + more}
+    assert [needed(curve, reached=curve[n]).n for n in (few, many)] == [few, many]
+
+
 def of_draws(*scores):
-    return {draw: (score,) for draw, score in enumerate(scores)}
+    return {(draw, 0): score for draw, score in enumerate(scores)}
 
 
 def test_two_draws_have_no_interval():
@@ -72,8 +81,40 @@ def test_an_end_of_the_interval_may_be_a_bound():
     assert (saved.low.bound, saved.ratio.bound, saved.high.bound) == (Bound.AT_MOST, Bound.NONE, Bound.AT_LEAST)
 
 
-def test_an_arm_is_held_against_the_same_orders():
-    """Order 1 is a hard one: the arm that was not run on it does not look better for that."""
+@pytest.mark.parametrize("arm_has", [{(0, 0): 0.4}, {(0, 0): 0.4, (2, 0): 0.1}, {(0, 0): 0.4, (0, 9): 0.1}])
+def test_an_arm_is_held_against_the_same_orders_and_seeds(arm_has):
+    """Order 1 is a hard one: the arm that was not run on it does not look better for that; nor worse for own ones."""
     curve = {25: of_draws(0.4, 0.1), 50: of_draws(0.5, 0.2)}
-    saved = labels_saved(("gan", of_draws(0.4)), ("real", curve), labels=25, rounds=10, seed=0)
+    saved = labels_saved(("gan", arm_has), ("real", curve), labels=25, rounds=10, seed=0)
     assert saved.needed == Labels(25, Bound.NONE)
+
+
+def test_another_seed_of_the_reference_changes_nothing():
+    """A baseline that was run again because it looked unlucky: the arm has no run of that seed."""
+    curve = {25: of_draws(0.2, 0.2, 0.1), 50: of_draws(0.3, 0.3, 0.3)}
+    again = {25: {**curve[25], (2, 1): 0.3}, 50: curve[50]}
+    arm = ("gan", of_draws(0.25, 0.25, 0.25))
+    first, second = (labels_saved(arm, ("real", it), labels=25, rounds=50, seed=0) for it in (curve, again))
+    assert first == second
+
+
+def test_without_a_pair_nothing_is_said():
+    curve = {25: of_draws(0.2), 50: of_draws(0.3)}
+    assert labels_saved(("gan", {(7, 0): 0.5}), ("real", curve), labels=25, rounds=10, seed=0) is None
+
+
+def test_an_arm_that_is_worth_nothing_is_seldom_said_to_save():
+    """Noise of a point on every score, effects of draws twice that: an end is wrong in about one of twenty."""
+    rng = np.random.default_rng(0)
+    saves = loses = 0
+    for seed in range(300):
+        hard = rng.normal(0, 0.02, 3)
+        curve = {
+            n: of_draws(*(level + hard + rng.normal(0, 0.01, 3))) for n, level in ((12, 0.46), (25, 0.5), (50, 0.53))
+        }
+        arm = of_draws(*(0.5 + hard + rng.normal(0, 0.01, 3)))
+        found = labels_saved(("gan", arm), ("real", curve), labels=25, rounds=100, seed=seed)
+        saves += found.low.n > 1
+        loses += found.high.n < 1 or found.high.bound is Bound.AT_MOST
+    assert max(saves, loses) < 0.09 * 300
+    assert min(saves, loses) > 0.01 * 300

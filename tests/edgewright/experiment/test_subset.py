@@ -61,6 +61,8 @@ def dataset(store):
     ("change", "same"),
     [
         ({"scores": {"sharpness": 3.0}}, True),
+        ({"scores": {"hard": 0.5}}, False),  # layouts are drawn by it
+        ({"labels": (Label(0, 0, (1.0, 1.0, 9.0, 9.0), mask="3 4"),)}, False),  # crops are cut by it
         ({"split": "val"}, False),
         ({"labels": (Label(0, 0, (1.0, 1.0, 9.0, 8.0)),)}, False),
     ],
@@ -150,7 +152,7 @@ def test_more_labels_than_there_are(dataset):
         (AssembleConfig(), {"real": 8}),
         (AssembleConfig(extra="synthetic"), {"real": 8, "synthetic": 3}),
         (AssembleConfig(extra="synthetic", photographs=False), {"synthetic": 3}),
-        (AssembleConfig(extra="pseudo"), {"real": 9}),  # the one that a model labeled
+        (AssembleConfig(extra="pseudo"), {"real": 9}),  # the one on which a model is sure of an object
     ],
 )
 def test_what_a_detector_is_trained_on(store, dataset, config, counts):
@@ -161,6 +163,9 @@ def test_what_a_detector_is_trained_on(store, dataset, config, counts):
         for i in range(3):
             writer.add(replace(row(i, split="train"), id=f"s{i}", origin="synthetic", state="constructed"), picture)
         writer.add(replace(row(7, split="train"), id="p", state="model"), picture)
+        unsure = tuple(replace(label, ignore=True) for label in row(6, split="train").labels)
+        writer.add(replace(row(6, split="train"), id="u", state="model", labels=unsure), picture)
+        writer.add(replace(row(5, split="train"), id="n", state="model", labels=()), picture)
         writer.quarantine(replace(row(8, split="train"), id="q", origin="synthetic", quarantine="refused"))
         writer.finish()
 
