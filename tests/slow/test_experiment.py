@@ -117,8 +117,8 @@ def check_that_nothing_saw_more_than_it_may(store: Store) -> None:
     manifests = {digest: store.manifest(digest).content for digest in store.digests()}
 
     def rows_of(digest: str) -> list[Row]:
-        is_data = manifests[digest].kind.startswith("dataset")
-        return Dataset.open(store, store.ref(digest, manifests[digest].kind)).usable if is_data else []
+        kind = manifests[digest].kind if digest in manifests else "source"
+        return Dataset.open(store, store.ref(digest, kind)).usable if kind.startswith("dataset") else []
 
     def photographs(digest: str) -> set[str]:
         return {row.id for row in rows_of(digest) if row.origin == "real"}
