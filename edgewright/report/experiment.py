@@ -58,21 +58,24 @@ def headline(analysis: Analysis) -> str:
 
     At the fewest labels, of those that have an interval where any has.
     """
-    known = [one for one in analysis.saved if one.reference == "real" and one.arm in ARMS]
-    made = [one for one in known if _is_product(ARMS[one.arm])]
-    if not made:
+    rivals = _rivals(analysis)
+    if not rivals:
         return "No arm with checked synthetic pictures can be compared yet."
-    sure = [one for one in made if one.low is not None] or made
-    fewest = min(one.labels for one in sure)
-    rivals = [one for one in sure if one.labels == fewest]
     best = max(rivals, key=lambda one: (_ORDER[one.ratio.bound], one.ratio.n))
-    among = f" The best of {len(rivals)} arms." if len(rivals) > 1 else ""
     admitted, sets = analysis.admitted.get((best.arm, best.labels), (0, 0))
     gate = f" The gate admitted {admitted} of {sets} such sets." if sets else ""
     return (
         f"{best.labels} labeled photographs {ARMS[best.arm].title} do what {_WORDS[best.needed.bound]}"
-        f"{best.needed.n:.0f} photographs alone do: {_ratio(best)}. {_chance(best)}{among}{gate}"
+        f"{best.needed.n:.0f} photographs alone do: {_ratio(best)}. {_chance(best)}{gate}"
     )
+
+
+def _rivals(analysis: Analysis) -> list[Saved]:
+    """The arms that the first line chooses from."""
+    known = [one for one in analysis.saved if one.reference == "real" and one.arm in ARMS]
+    made = [one for one in known if _is_product(ARMS[one.arm])]
+    sure = [one for one in made if one.low is not None] or made
+    return [one for one in sure if one.labels == min(other.labels for other in sure)]
 
 
 def _is_product(arm: Arm) -> bool:
@@ -96,9 +99,11 @@ def _beyond(end: Labels, bound: Bound, beyond_one: bool) -> bool:
 def _caveats(analysis: Analysis, results: Sequence[Result], missing: Mapping[str, str]) -> list[str]:
     """What a reader has to know before believing the first line."""
     found = []
+    if len(rivals := _rivals(analysis)) > 1:
+        found.append(f"That is the best of {len(rivals)} arms, and the best of several flatters.")
     if missing:
         told = "; ".join(f"{title} ({why})" if why else title for title, why in missing.items())
-        found.append(f"{len(missing)} runs of the plan are missing: {told}.")
+        found.append(f"Missing from the plan: {told}.")
     if analysis.useless:
         found.append(
             f"Left out of every comparison, because they find nothing: {'; '.join(analysis.useless)}, and their pairs."

@@ -157,5 +157,5 @@ def test_a_run_that_fails_stops_no_other(
     assert failed.returncode != 0
     assert "gan, n = 24" in failed.stderr
     (page,) = (tmp_path / "home" / "experiments").glob("*/report.html")
-    assert "1 runs of the plan are missing: gan, n = 24, draw 0, seed 0 (" in page.read_text()
+    assert "Missing from the plan: gan, n = 24, draw 0, seed 0 (" in page.read_text()
     assert [line["arm"] for line in lines(results)] == ["real", "compositor"]

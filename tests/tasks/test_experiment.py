@@ -123,7 +123,7 @@ def test_the_page_is_of_the_lines_of_these_settings_and_names_what_is_missing(
     append_result(results, replace(made(Run("real", 8, 1, 0), real, run[0], RECIPE), key="other", settings="other"))
     failed: dict[str, EdgewrightError] = {"strong, n = 8, draw 0, seed 0": StageFailed("the loss is not finite")}
     page = conclude(RECIPE, PLAN, real, str(results), failed).read_text()
-    assert "3 runs of the plan are missing: strong, n = 8, draw 0, seed 0 (the loss is not finite); real, n = 8" in page
+    assert "Missing from the plan: strong, n = 8, draw 0, seed 0 (the loss is not finite); real, n = 8" in page
     assert ">1 runs<" in page
     with pytest.raises(StageFailed, match="1 of the experiment's runs failed") as raised:
         report_failures(failed)

@@ -221,7 +221,9 @@ def test_the_headline_is_of_what_a_pipeline_may_train_on(runs, photographs):
     ]
     told = headline(analyze([*photographs, *made], rounds=20))
     assert "+ diffusion do" in told
-    assert told.endswith("The best of 2 arms. The gate admitted 0 of 3 such sets.")
+    assert told.endswith("The gate admitted 0 of 3 such sets.")
+    page = render_experiment(analyze([*photographs, *made], rounds=5), made, b"png", project="p", missing={})
+    assert "the best of 2 arms" in page
 
 
 def test_a_baseline_that_finds_nothing_is_no_baseline(runs, photographs):
@@ -237,7 +239,7 @@ def test_a_baseline_that_finds_nothing_is_no_baseline(runs, photographs):
 def test_the_page_says_what_is_missing_from_the_plan(photographs):
     missing = {"gan, n = 25, draw 1, seed 0": "the loss is not finite", "gan, n = 25, draw 2, seed 0": ""}
     page = render_experiment(analyze(photographs, rounds=5), photographs, b"png", project="p", missing=missing)
-    assert "2 runs of the plan are missing: gan, n = 25, draw 1, seed 0 (the loss is not finite); gan, n = 25" in page
+    assert "Missing from the plan: gan, n = 25, draw 1, seed 0 (the loss is not finite); gan, n = 25" in page
 
 
 def test_the_page_says_that_code_differs(photographs):
