@@ -275,10 +275,12 @@ class GateDataConfig(Section):
     copy_radius: float = Field(
         0.1, gt=0, lt=1, description="A picture this much nearer to a train image than real ones are is a copy"
     )
-    min_copy_distance_ratio: float = Field(0.8, ge=0)
+    min_copy_distance_ratio: float = Field(
+        0.68, ge=0, description="Median distance of made objects to train ones, in units of real ones'"
+    )
     max_copy_share: float = Field(0.12, ge=0, le=1, description="Share of pictures that are copies")
     max_object_copy_share: float = Field(
-        0.5, ge=0, le=1, description="Share of objects nearer to train than 95 % of real"
+        0.65, ge=0, le=1, description="Share of objects nearer to train than 95 % of real"
     )
     max_layout_ratio: float = Field(
         1.5, gt=0, description="Distance of counts, classes, sizes, places in units of real against real's 95 %"

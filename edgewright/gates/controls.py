@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image as PillowImage
 
 from edgewright.data.rows import Label
 from edgewright.gates.features import fit_space, random_extractor
@@ -44,6 +45,31 @@ def copied(train: Sequence[Scene], *, count: int, rng: np.random.Generator) -> l
     """Training pictures in random order, over and over, half of them mirrored. Caught by the copy test."""
     order = np.concatenate([rng.permutation(len(train)) for _ in range(-(-count // len(train)))])[:count]
     return [_mirrored(train[i]) if index % 2 else train[i] for index, i in enumerate(order)]
+
+
+def cut(scene: Scene, *, share: float, rng: np.random.Generator) -> Scene:
+    """A window, shorter by `share` a side, enlarged to the picture's size. Caught by the copy test of objects."""
+    height, width = scene.image.shape[:2]
+    rows, columns = round(height * (1 - share)), round(width * (1 - share))
+    y, x = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+    window = PillowImage.fromarray(scene.image[y : y + rows, x : x + columns])
+    sy, sx = height / rows, width / columns
+    moved = [
+        replace(
+            label,
+            xyxy=(
+                (label.xyxy[0] - x) * sx,
+                (label.xyxy[1] - y) * sy,
+                (label.xyxy[2] - x) * sx,
+                (label.xyxy[3] - y) * sy,
+            ),
+            mask="",
+        )
+        for label in scene.labels
+    ]
+    inside = [one for one in moved if 0 < _middle(one)[0] < width and 0 < _middle(one)[1] < height]
+    image = np.asarray(window.resize((width, height), PillowImage.Resampling.BILINEAR))
+    return Scene(image, tuple(inside), scene.source)
 
 
 def blurred(image: Image) -> Image:
@@ -103,6 +129,11 @@ def two_means(points: Features, *, rng: np.random.Generator) -> np.ndarray[tuple
         if np.square(apart.min(axis=1)).sum() < cost:
             found, cost = apart.argmin(axis=1), float(np.square(apart.min(axis=1)).sum())
     return found
+
+
+def _middle(label: Label) -> tuple[float, float]:
+    x1, y1, x2, y2 = label.xyxy
+    return (x1 + x2) / 2, (y1 + y2) / 2
 
 
 def _mirrored(scene: Scene) -> Scene:

@@ -10,11 +10,13 @@ Decides what a copy is, at two levels, each measured against how near held-out r
   alike; neither comes as near as that.
 - **objects in their surroundings**: tiles around the objects that S claims to have made (labels of another source than
   `human`; all labels, where a picture claims none) against the tiles around every object of T. A pasted real crop
-  among new neighbors is no nearer than a held-out object is; an object that was copied together with its surroundings
-  is. This level is blind to where in the picture the tile lies, so it also catches shifted copies and collages.
+  among new neighbors is nearer than most held-out objects, the more so the fewer photographs there are; an object that
+  was copied together with its surroundings is much nearer. This level is blind to where in the picture the tile lies,
+  so it also catches shifted and slightly cut copies, and collages of large pieces.
 
-It cannot catch: copies at another zoom or turned by other angles; a copied object without its surroundings, which is
-what the compositor is for; the memory of a *detail*. It is no privacy guarantee.
+It cannot catch: copies cut by a fifth, at another zoom or turned by other angles, collages of small pieces; a copied
+object without its surroundings, which is what the compositor is for; the memory of a *detail*. It is no privacy
+guarantee.
 
 >>> rng = np.random.default_rng(0)
 >>> train = rng.integers(0, 256, size=(20, 24, 24, 3)).astype(np.uint8)

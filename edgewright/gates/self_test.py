@@ -21,7 +21,7 @@ from edgewright.artifacts import Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.gates.controls import Scene, background_only, blurred, copied, noisy, one_mode, shuffled_labels
+from edgewright.gates.controls import Scene, background_only, blurred, copied, cut, noisy, one_mode, shuffled_labels
 from edgewright.gates.data_gate import decide_data, measure_data
 from edgewright.gates.tiles import Scale
 from edgewright.gates.verdict import Outcome, Verdict
@@ -36,6 +36,7 @@ MakeJudge = Callable[[Dataset], Judge]
 SHARES = (0.4, 0.2, 0.4)
 """Of the groups: T, H, F. H is as small, beside T, as a recipe's `val` is beside `train`."""
 NOISE_SD = 20.0
+CUT_SHARE = 0.05
 _LABELS = ("label agreement", "label error share", "left out share")
 CONTROLS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("held-out real", ()),
@@ -45,6 +46,7 @@ CONTROLS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("half the modes", ("picture coverage ratio", "coverage ratio")),
     ("shuffled labels", _LABELS),
     ("background only", _LABELS),
+    ("cut copies", ("object copy share", "object distance ratio")),
 )
 """Each control with the checks of which one must refuse it; held-out real pictures must be admitted."""
 
@@ -191,6 +193,8 @@ def _make(
         return shuffled_labels(fresh, rng=rng)
     if name == "background only":
         return [background_only(scene, rng=rng) for scene in fresh]
+    if name == "cut copies":
+        return [cut(scene, share=CUT_SHARE, rng=rng) for scene in copied(train, count=len(fresh), rng=rng)]
     return list(fresh)
 
 

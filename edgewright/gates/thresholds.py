@@ -54,13 +54,13 @@ THRESHOLDS = (
     Threshold("max_copy_share", 0.12, "the 5 % expected below a 5 % quantile, doubled"),
     Threshold(
         "max_object_copy_share",
-        0.5,
-        "composites 0.12 and 0.17, of 9 to 38 photographs 0.46 to 0.62, copies 1.0 (docs/LOG.md)",
+        0.65,
+        "composites of 9 to 38 photographs 0.46 to 0.62; moved or slightly cut copies 0.68 to 1.00 (docs/LOG.md)",
     ),
     Threshold(
         "min_copy_distance_ratio",
-        0.8,
-        "composites 0.92 and 0.94, of 9 to 38 photographs 0.72 to 0.80, real 0.95 to 1.00, copies 0 (docs/LOG.md)",
+        0.68,
+        "composites of 9 to 38 photographs 0.72 to 0.80; moved or slightly cut copies 0 to 0.65 (docs/LOG.md)",
     ),
     Threshold("max_layout_ratio", 1.5, "1 is exceeded by one of 20 real half-splits by definition; half as much again"),
     Threshold("absent classes: chance", MAX_MISS_CHANCE, "the usual level: one perfect generator of 20 is undecided"),

@@ -121,7 +121,9 @@ def test_real_is_admitted_and_every_control_refused_by_the_check_that_must(repor
 
 
 def test_a_gate_that_lets_a_control_pass_has_failed(store: LocalStore) -> None:
-    blind = CONFIG.model_copy(update={"max_copy_share": 1.0, "max_object_copy_share": 1.0})
+    blind = CONFIG.model_copy(
+        update={"max_copy_share": 1.0, "max_object_copy_share": 1.0, "min_copy_distance_ratio": 0.0}
+    )
     found = self_test(
         photographs(store, 200),
         blind,
@@ -132,7 +134,7 @@ def test_a_gate_that_lets_a_control_pass_has_failed(store: LocalStore) -> None:
         threads=1,
         on_progress=silent,
     )
-    assert [result.name for result in found.results if not result.right] == ["training copies"]
+    assert [result.name for result in found.results if not result.right] == ["training copies", "cut copies"]
     assert not found.passed
 
 
