@@ -18,6 +18,15 @@ worse end of its interval does not reach more than `interval_slack` past it; `fi
 
 """
 _TAIL = """
+## Pictures that differ from photographs on purpose
+
+Balanced classes (`generate.class_balance`) or hard scenes (`generate.hard_share`) are unlike the photographs, so the
+default rule refuses them, however useful they are: composites with balanced classes had an FD ratio of 10 and gained
+the most (docs/LOG.md). `--set gate_data.rule=utility --set measure_utility.pairs=3` lets measured usefulness decide in
+place of likeness: pairs of detectors with and without the pictures, measured on `val`, and the lower bound of the gain
+above 0. FD, KID, coverage, precision, density, spectrum and layouts are then reported; copies, labels and absent
+classes decide as ever. It costs six trainings of `measure_utility.steps` steps.
+
 ## How to have the literal rule `fid_recall` evaluated
 
 FID < 30 and recall > 0.85 are printed on every run, mostly as not evaluable, with what is missing. To have them judged:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from edgewright.errors import RecipeError
 from edgewright.sections import (
+    MIN_PAIRS,
     FlashConfig,
     GateDataConfig,
     GateModelConfig,
@@ -60,6 +61,16 @@ class Recipe(Section):
         if self.train_generator.level == "scene" and learnt_px != wanted_px:
             raise ValueError(
                 f"level scene: train_generator.scene_px ({learnt_px}) and generate.image_px ({wanted_px}) must be equal"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _measure_what_shall_decide(self) -> Self:
+        gate = self.gate_data
+        if (gate.require_utility or gate.rule == "utility") and self.measure_utility.pairs < MIN_PAIRS:
+            raise ValueError(
+                f"gate_data decides by usefulness: measure_utility.pairs must be at least {MIN_PAIRS}, "
+                f"got {self.measure_utility.pairs}"
             )
         return self
 

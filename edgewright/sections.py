@@ -241,8 +241,10 @@ MIN_RANDOM_NETWORKS = 3
 
 
 class GateDataConfig(Section):
-    rule: Literal["default", "fid_recall"] = Field(
-        "default", description="The rule set that decides; fid_recall is FID < 30 and recall > 0.85, always printed"
+    rule: Literal["default", "utility", "fid_recall"] = Field(
+        "default",
+        description="The rule set that decides; utility: measured usefulness in place of likeness; "
+        "fid_recall: FID < 30 and recall > 0.85, always printed",
     )
     features: Literal["random", "ssl", "inception", "dinov2"] = Field(
         "random", description="The declared feature space; ssl is trained on the real train images"
@@ -335,12 +337,16 @@ class TrainDetectorConfig(Section):
     keep: Literal["best", "last"] = Field("best", description="best: the epoch best on val; last: the last, val unseen")
 
 
+MIN_PAIRS = 3
+"""Of detectors: fewer are no evidence of usefulness."""
+
+
 class MeasureUtilityConfig(Section):
     pairs: int = Field(
         0,
         ge=0,
         le=20,
-        description="Trainings with and without synthetic pictures; at least 3 to count, 0: not measured",
+        description=f"Trainings with and without synthetic pictures; at least {MIN_PAIRS} to count, 0: not measured",
     )
     steps: int = Field(400, ge=1, description="Optimizer steps of every one of them")
     epochs: int = Field(20, ge=1, description="Parts that the steps are cut into")

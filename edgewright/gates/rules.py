@@ -1,9 +1,12 @@
-"""The data gate's two rule sets: evidence in, checks out. Pure.
+"""The data gate's rule sets: evidence in, checks out. Pure.
 
-Decides which measurement is held against which recipe field. `default` is ours; `fid_recall` is the literal FID < 30
-and recall > 0.85, printed on every run and deciding only where the recipe chooses it. It is not evaluable outside of
-Inception's space, in which alone 30 means anything, and under as many pictures a side as a picture has features
-(2,048). Where nothing could be measured, both rule sets say why.
+Decides which measurement is held against which recipe field. `default` is ours. `utility` is for pictures that differ
+from the photographs on purpose (balanced classes, hard scenes): measured usefulness, its lower bound above 0, takes the
+place of likeness, which is only reported; copies, labels and absent classes decide as ever, because a detector may gain
+by what should not be there. `fid_recall` is the literal FID < 30 and recall > 0.85, printed on every run and deciding
+only where the recipe chooses it. It is not evaluable outside of Inception's space, in which alone 30 means anything,
+and under as many pictures a side as a picture has features (2,048). Where nothing could be measured, every rule set
+says why.
 
     checks = checks_of(evidence, config)
 """
@@ -55,8 +58,17 @@ _RULES = (
 )
 
 
+_LIKENESS = frozenset(
+    (
+        *("fd_ratio", "kid_excess", "coverage_ratio", "picture_coverage_ratio", "precision_ratio", "density_ratio"),
+        *("spectrum_excess_db", *(f"layout_{name}_ratio" for name in LAYOUT_STATISTICS)),
+    )
+)
+"""What the rule `utility` only reports."""
+
+
 def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
-    """Both rule sets; the one that the recipe did not choose is reported only. A problem decides under either."""
+    """The chosen rule set's, and the literal rule or ours beside it, reported only. A problem decides under each."""
     default, literal = _default(evidence, config), _fid_recall(evidence)
     if config.rule == "fid_recall":
         chosen, other = literal, default
@@ -71,12 +83,23 @@ def _default(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
     rules = [
         rule for rule in _RULES if not evidence.problem or evidence.measurement(rule.measurement).value is not None
     ]
+    useful = config.rule == "utility"
+    measured = [_check(rule, evidence, config) for rule in rules]
     return [
-        *(_check(rule, evidence, config) for rule in rules),
+        *(
+            replace(check, decides=False) if useful and rule.measurement in _LIKENESS else check
+            for rule, check in zip(rules, measured, strict=True)
+        ),
         *class_checks(evidence.classes),
-        utility_check(evidence.utility, config),
+        utility_check(evidence.utility, _strict(config) if useful else config),
         *class_gain_checks(evidence.utility),
     ]
+
+
+def _strict(config: GateDataConfig) -> GateDataConfig:
+    """Usefulness has to be measured, and neutral is not enough."""
+    least = max(0.0, config.min_utility_gain)
+    return config.model_copy(update={"require_utility": True, "min_utility_gain": least})
 
 
 def class_checks(classes: Sequence[ClassCount]) -> list[Check]:

@@ -20,7 +20,8 @@ from typing import Any
 
 from scipy.stats import t as student
 
-MIN_PAIRS = 3
+from edgewright.sections import MIN_PAIRS
+
 _ONE_SIDED = 0.95
 """Each end of an interval alone is a 95 % bound."""
 

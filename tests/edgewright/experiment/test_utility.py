@@ -12,10 +12,10 @@ from edgewright.data.rows import Label, Row
 from edgewright.detect.evaluate import Evaluation
 from edgewright.experiment.score import scores_of
 from edgewright.experiment.utility import detector_config, measure_utility
-from edgewright.gates.utility import MIN_PAIRS, Pair, Scores, UtilityEvidence, mean_interval
+from edgewright.gates.utility import Pair, Scores, UtilityEvidence, mean_interval
 from edgewright.progress import silent
 from edgewright.recipe import resolve
-from edgewright.sections import MeasureUtilityConfig, TrainDetectorConfig
+from edgewright.sections import MIN_PAIRS, MeasureUtilityConfig, TrainDetectorConfig
 
 SMALL = TrainDetectorConfig(batch=4, image_px=64, width=0.0625)
 TINY = MeasureUtilityConfig(pairs=1, steps=4, epochs=2, detector=SMALL)

@@ -117,6 +117,45 @@ UNMEASURED = UtilityEvidence(
 )
 
 
+UNLIKE = {
+    "fd_ratio": (10.5, 7.1, 16.8),
+    "kid_excess": (12.8, 9.0, 15.0),
+    "coverage_ratio": (0.44, 0.4, 0.5),
+    "layout_class_frequency_ratio": (15.1, 14.0, 16.0),
+    "spectrum_excess_db": (4.0, 3.5, 4.5),
+}
+"""Of composites with balanced classes."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "gains", "outcome"),
+    [
+        (UNLIKE, (0.02, 0.025, 0.03), Outcome.PASS),
+        (UNLIKE, (0.001, -0.001, 0.0), Outcome.REFUSE),  # neutral is not enough
+        (UNLIKE, (-0.02, -0.025, -0.03), Outcome.REFUSE),
+        (UNLIKE, (), Outcome.NOT_EVALUABLE),  # not measured
+        ({}, (), Outcome.NOT_EVALUABLE),  # though it is as real ones are
+        # what usefulness does not excuse
+        ({"picture_copy_share": (0.2, 0.1, 0.3)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
+        ({"object_copy_share": (0.9, 0.8, 1.0)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
+        ({"object_distance_ratio": (0.3, 0.2, 0.4)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
+        ({"label_agreement": (0.2, 0.1, 0.3)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
+        ({"label_error_share": (0.9, 0.8, 1.0)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
+        ({"left_out_share": (0.9, 0.8, 1.0)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
+    ],
+)
+def test_the_rule_of_measured_usefulness(changes: dict[str, Any], gains: tuple[float, ...], outcome: Outcome) -> None:
+    evidence = replace(evidence_of(**changes), utility=_utility(*gains) if gains else UtilityEvidence())
+    assert decide_data(evidence, GateDataConfig(rule="utility")).outcome is outcome
+    if changes is UNLIKE:
+        assert decide_data(evidence, GateDataConfig()).outcome is Outcome.REFUSE
+
+
+def test_it_keeps_to_a_gain_that_the_recipe_asks_for() -> None:
+    evidence = replace(evidence_of(), utility=_utility(0.02, 0.025, 0.03))
+    assert decide_data(evidence, GateDataConfig(rule="utility", min_utility_gain=0.1)).outcome is Outcome.REFUSE
+
+
 def test_usefulness_is_told_class_by_class() -> None:
     verdict = decide_data(replace(evidence_of(), utility=_utility(0.02, 0.025, 0.03)), GateDataConfig())
     (check,) = (check for check in verdict.checks if check.name == "utility of disc, AP50-95")
