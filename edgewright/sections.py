@@ -181,8 +181,8 @@ class TrainLabelerConfig(Section):
     )
     teacher: str = Field(
         "",
-        description="Weights (.pt) of a YOLO-World, YOLOE or YOLO detector that labels photographs which nobody "
-        "labeled, for the classes where it proves itself on people's labels",
+        description="Weights file (.pt) of a YOLO-World, YOLOE or YOLO detector that labels photographs which "
+        "nobody labeled, for the classes where it proves itself on people's labels",
     )
     checkpoint_every: int = Field(100, ge=1)
 
