@@ -3,8 +3,8 @@
 Decides three estimates, each with its uncertainty:
 
 - an arm at n: the mean over draws, each the mean of its seeds, ± Student's t over draws (two ends of 95 % one-sided);
-- *labels saved* (`saved.py`) against photographs alone, against stronger classic augmentation and against the
-  compositor: what an arm that learns to generate has to beat;
+- *labels saved* (`saved.py`) against photographs alone, with stronger classic augmentation, with rare classes shown
+  more often, and against the compositor: what an arm that learns to generate has to beat;
 - Spearman's rank correlation of each gate metric with mAP50-95 among synthetic sets of the same photographs, both as
   deviations from their means over those sets: otherwise a metric that only knows n, or a baseline that went badly,
   would foretell gains. Its p is that of the strongest of all metrics where gains are shuffled among sets of the same
@@ -32,7 +32,7 @@ from edgewright.gates.utility import Gain, mean_interval
 MIN_POINTS = 6
 _SHUFFLES = 2000
 WHOLE = "all_real"
-REFERENCES = (BASELINE, "strong", "compositor")
+REFERENCES = (BASELINE, "strong", "repeated", "compositor")
 _Floats = npt.NDArray[np.float64]
 GATED = " (gated)"
 """Added to an arm's name: its result where the gate admitted the pictures, the photographs' alone where it did not."""

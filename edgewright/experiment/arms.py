@@ -22,7 +22,8 @@ class Arm:
     """One way to train a detector from n labeled photographs.
 
     Attributes:
-        extra: what stands beside the photographs: `none`, `synthetic` pictures, or `pseudo`-labeled photographs.
+        extra: what stands beside the photographs: `none`, those with rare objects `repeated`, `synthetic` pictures, or
+            `pseudo`-labeled photographs.
         photographs: whether the n photographs are trained on (`synthetic_only` leaves them out).
         checked: whether the labeler examines the synthetic pictures first.
         everything: all labeled photographs of the pool instead of n.
@@ -39,6 +40,11 @@ class Arm:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     edition: int = 1
 
+    @property
+    def makes(self) -> bool:
+        """Whether something is learnt from the photographs first, to make or label other pictures with."""
+        return self.extra in ("synthetic", "pseudo")
+
 
 _COMPOSITOR = {"train_generator": {"method": "compositor", "level": "object"}}
 _GAN = {"train_generator": {"method": "gan"}}
@@ -49,6 +55,7 @@ ARMS = {
     for arm in (
         Arm("real", "photographs alone"),
         Arm("strong", "+ stronger classic augmentation", changes={"train_detector": {"augmentation": "strong"}}),
+        Arm("repeated", "photographs, those with rare objects more often", "repeated"),
         Arm("compositor", "+ composites of real crops", "synthetic", changes=_COMPOSITOR),
         Arm("gan", "+ GAN", "synthetic", changes=_GAN),
         Arm("diffusion", "+ diffusion", "synthetic", changes=_DIFFUSION),

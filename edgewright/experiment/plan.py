@@ -115,7 +115,7 @@ class AssembleConfig(Section):
     """What a detector is trained on."""
 
     photographs: bool = True
-    extra: Literal["none", "synthetic", "pseudo"] = "none"
+    extra: Literal["none", "repeated", "synthetic", "pseudo"] = "none"
 
 
 class EvaluateConfig(Section):
@@ -183,7 +183,7 @@ def check_recipe(recipe: Recipe, config: EfficiencyConfig, *, pool: int) -> None
             got=pool,
             next_step="name fewer labels, or raise ingest.train_share",
         )
-    learning = [name for name in config.arms if arm_named(name).extra != "none" and arm_named(name).checked]
+    learning = [name for name in config.arms if arm_named(name).makes and arm_named(name).checked]
     needed, own = recipe.train_labeler.min_images, learnt_from(min(config.labels), config.held_out_share)
     if learning and own < needed:
         raise RecipeError(
@@ -214,13 +214,13 @@ def settings_digest(
     Args:
         external: section => field => digest of the files that it names: other bytes under an old name are others.
     """
-    resolved, extra = arm_recipe(recipe, arm), arm_named(arm).extra
+    resolved, makes = arm_recipe(recipe, arm), arm_named(arm).makes
     detector = detector_of(resolved, config)
-    sections = {"none": (), "pseudo": ("train_labeler", "label")}.get(extra, _MAKING)
+    sections = {"synthetic": _MAKING, "pseudo": ("train_labeler", "label")}.get(arm_named(arm).extra, ())
     values = {name: getattr(resolved, name).model_dump(mode="json") for name in sections}
-    values["train_detector"] = detector.model_dump(mode="json", exclude=_MIXING if extra == "none" else None)
+    values["train_detector"] = detector.model_dump(mode="json", exclude=None if makes else _MIXING)
     values["augmentation"] = augmentation_settings(detector)
-    shared: dict[str, Any] = {"held_out_share": config.held_out_share} if extra != "none" else {}
+    shared: dict[str, Any] = {"held_out_share": config.held_out_share} if makes else {}
     if arm_named(arm).edition > 1:
         shared["edition"] = arm_named(arm).edition
     if files := {name: dict(external[name]) for name in (*sections, "train_detector") if external.get(name)}:

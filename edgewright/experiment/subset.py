@@ -8,6 +8,8 @@ labels than the pool has.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +22,9 @@ from edgewright.data.rows import Label, Row
 from edgewright.data.scores import HARD_SCORE
 from edgewright.errors import InputError
 from edgewright.experiment.plan import AssembleConfig, SubsetConfig, hold_out_every
+
+REPEATS = 4
+"""Showings of a photograph on average, where those with rare objects are repeated."""
 
 
 def pool_rows(dataset: Dataset) -> list[Row]:
@@ -105,19 +110,34 @@ def assemble(
         How many `photographs` and `extra` rows there are.
     """
     extra.check_classes(subset.classes)
-    counts = {"photographs": 0, "extra": 0}
-    if config.photographs:
-        for row in (row for row in subset.select(origin="real", labeled=True) if row.split in splits):
-            writer.link(replace(row, split="train"), subset)
-            counts["photographs"] += 1
-    for row in _extra_rows(extra, config.extra):
-        writer.link(replace(row, split="train"), extra)
-        counts["extra"] += 1
+    photographs = [row for row in subset.select(origin="real", labeled=True) if row.split in splits]
+    beside = _extra_rows(extra, photographs, config.extra)
+    for row in photographs if config.photographs else []:
+        writer.link(replace(row, split="train"), subset)
+    for row in beside:
+        writer.link(replace(row, split="train"), subset if config.extra == "repeated" else extra)
     writer.finish()
-    return counts
+    return {"photographs": len(photographs) if config.photographs else 0, "extra": len(beside)}
 
 
-def _extra_rows(extra: Dataset, kind: str) -> Iterable[Row]:
+def repeats(rows: Sequence[Row]) -> list[Row]:
+    """Further showings of photographs, those with objects of rare classes more often; ids are numbered.
+
+    A photograph's weight is the sum over its objects of one over how many objects of that class there are, so that
+    every class has equal weight in all (the image weights of YOLOv5, `labels_to_image_weights`). Of REPEATS showings a
+    photograph on average, each gets the share of its weight, rounded, and at least one.
+    """
+    classes = [row.boxes.class_id.tolist() for row in rows]
+    objects = Counter(itertools.chain.from_iterable(classes))
+    weights = [sum(1 / objects[one] for one in found) for found in classes]
+    unit = REPEATS * len(rows) / max(1, len(objects))  # the weights sum to the number of classes
+    showings = [max(1, round(weight * unit)) for weight in weights]
+    return [replace(row, id=f"{row.id}~{k}") for row, n in zip(rows, showings, strict=True) for k in range(1, n)]
+
+
+def _extra_rows(extra: Dataset, photographs: Sequence[Row], kind: str) -> Sequence[Row]:
+    if kind == "repeated":
+        return repeats(photographs)
     if kind == "synthetic":
         return extra.select(origin="synthetic", labeled=True)
     if kind == "pseudo":

@@ -59,10 +59,13 @@ def test_every_detector_has_the_same_steps_and_chooses_nothing():
 @pytest.mark.parametrize(
     ("changes", "same"),
     [
-        ({"generate": {"images": 7}}, {"real", "strong", "pseudo", "all_real"}),  # no matter where nothing is made
-        ({"train_labeler": {"steps": 7}}, {"real", "strong", "all_real"}),
+        (
+            {"generate": {"images": 7}},
+            {"real", "strong", "repeated", "pseudo", "all_real"},
+        ),  # no matter where nothing is made
+        ({"train_labeler": {"steps": 7}}, {"real", "strong", "repeated", "all_real"}),
         ({"train_detector": {"batch": 8}}, set()),
-        ({"train_detector": {"synthetic_until": 0.5}}, {"real", "strong", "all_real"}),
+        ({"train_detector": {"synthetic_until": 0.5}}, {"real", "strong", "repeated", "all_real"}),
         ({"quantize": {"calibration_images": 8}}, set(ARMS)),  # what comes after the float detector
     ],
 )
@@ -88,8 +91,8 @@ def test_what_the_experiment_sets_itself_is_no_setting_of_the_recipe():
     ("changes", "same"),
     [
         ({"steps": 200}, set()),
-        ({"real_share": 0.4}, {"real", "strong", "all_real"}),
-        ({"held_out_share": 0.4}, {"real", "strong", "all_real"}),
+        ({"real_share": 0.4}, {"real", "strong", "repeated", "all_real"}),
+        ({"held_out_share": 0.4}, {"real", "strong", "repeated", "all_real"}),
         ({"draws": (7,)}, set(ARMS)),
     ],
 )
@@ -105,7 +108,7 @@ def test_a_field_of_the_experiment_makes_new_runs_where_it_bears_on_the_result(c
         ((25, 50), ("real", "gan"), 50, ""),
         ((25, 50), ("real",), 49, "fewer labeled"),
         ((8,), ("real", "gan"), 50, "labeler"),  # two of the eight are the gate's
-        ((8,), ("real", "strong"), 50, ""),
+        ((8,), ("real", "strong", "repeated"), 50, ""),
         ((8,), ("real", "unchecked"), 50, ""),  # nobody looks
     ],
 )
@@ -129,7 +132,7 @@ def test_other_bytes_of_a_named_file_make_new_runs_where_it_is_used():
     assert not [
         name for name in ARMS if plain[name] == weights[name] or weights[name] == digests(train_detector="b")[name]
     ]
-    assert {name for name in ARMS if plain[name] == teacher[name]} == {"real", "strong", "all_real"}
+    assert {name for name in ARMS if plain[name] == teacher[name]} == {"real", "strong", "repeated", "all_real"}
 
 
 def test_a_run_is_recognized_by_all_that_it_is():

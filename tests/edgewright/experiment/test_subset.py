@@ -11,7 +11,15 @@ from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.experiment.plan import AssembleConfig, SubsetConfig
-from edgewright.experiment.subset import assemble, draw_order, photographs_digest, pool_rows, subset_rows, write_subset
+from edgewright.experiment.subset import (
+    assemble,
+    draw_order,
+    photographs_digest,
+    pool_rows,
+    repeats,
+    subset_rows,
+    write_subset,
+)
 
 
 def publish(store, rows_or_writer, classes=("a",)):
@@ -152,6 +160,7 @@ def test_more_labels_than_there_are(dataset):
         (AssembleConfig(), {"real": 8}),
         (AssembleConfig(extra="synthetic"), {"real": 8, "synthetic": 3}),
         (AssembleConfig(extra="synthetic", photographs=False), {"synthetic": 3}),
+        (AssembleConfig(extra="repeated"), {"real": 8 * 4}),  # one class, one object each: alike
         (AssembleConfig(extra="pseudo"), {"real": 9}),  # the one on which a model is sure of an object
     ],
 )
@@ -179,3 +188,15 @@ def test_another_class_list_is_refused(store, dataset, tmp_path):
     other = publish(store, lambda writer: writer.finish(), classes=("b",))
     with pytest.raises(InputError, match="class lists"):
         assemble(dataset, other, AssembleConfig(), writer=DatasetWriter(tmp_path / "out", classes=("a",)))
+
+
+def test_photographs_with_rare_objects_are_shown_more_often_and_every_one_is_shown():
+    def with_classes(index, *classes):
+        labels = tuple(Label(i, class_id, (1.0, 1.0, 9.0, 9.0)) for i, class_id in enumerate(classes))
+        return replace(row(index, split="train"), labels=labels)
+
+    common = [with_classes(i, 0, 0, 0) for i in range(9)]
+    rare, empty = with_classes(9, 0, 0, 0, 1), with_classes(10)
+    shown = Counter(one.id.partition("~")[0] for one in [*common, rare, empty, *repeats([*common, rare, empty])])
+    assert [shown[one.id] for one in (*common, rare, empty)] == [2] * 9 + [24, 1]  # 44 / 2 of 1 / 10, 11 / 10 and 0
+    assert repeats([empty]) == []
