@@ -203,7 +203,7 @@ def ui(
     mlflow_port: Annotated[int, typer.Option()] = 5000,
     prefect_port: Annotated[int, typer.Option()] = 4200,
 ) -> None:
-    """Serve MLflow and Prefect on this home until Ctrl-C."""
+    """Serve MLflow and Prefect on this home until Ctrl-C or SIGTERM."""
     settings = home_settings()
     from edgewright.launch import terminate_as_interrupt
     from tasks.interfaces import serve_interfaces

@@ -93,8 +93,7 @@ class TrainGeneratorConfig(Section):
     pipeline: str = Field("", description="diffusers: folder of an inpainting pipeline in safetensors")
     pipeline_steps: int = Field(25, ge=1, description="diffusers: steps of the pipeline's own scheduler")
     pipeline_download: bool = Field(
-        False,
-        description="diffusers: `pipeline` is `name@commit` of one to download; the commit's 40 hex digits",
+        False, description="diffusers: `pipeline` is `name@commit` of one to download; the commit's 40 hex digits"
     )
     prompt: str = Field("a photo of a {name}", description="diffusers: {name} is the class's name")
     checkpoint_every: int = Field(100, ge=1)
@@ -126,20 +125,14 @@ class GenerateConfig(Section):
     images: int = Field(240, ge=0, description="How many synthetic images")
     image_px: int = Field(192, ge=64, le=1024, description="Longer side of a synthetic image")
     generated_share: float = Field(
-        0.25,
-        ge=0,
-        le=1,
-        description="Object level: share of crops from the network or pipeline; others are real",
+        0.25, ge=0, le=1, description="Object level: share of crops from the network or pipeline; others are real"
     )
     max_overlap: float = Field(
         0.3, ge=0, le=1, description="Object level: overlap, of the smaller box, above which another place is tried"
     )
     min_visible: float = Field(0.3, ge=0, le=1, description="Objects less visible than this are ignore regions")
     keep_share: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Object level: share of the background's own objects that stay, unpainted",
+        0.5, ge=0, le=1, description="Object level: share of the background's own objects that stay, unpainted"
     )
     class_balance: float = Field(
         0.0,

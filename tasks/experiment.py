@@ -7,7 +7,7 @@ experiment's parent; the conclusion is a picture and a page.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,9 +73,9 @@ def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, resul
     dataset = Dataset.open(_session().store, real)
     check_recipe(recipe, config, pool=len(pool_rows(dataset)))
     _check_test(dataset)
-    identify = _identities(recipe, config, dataset)
+    digest, settings = photographs_digest(dataset), _settings(recipe, config)
     for run in runs_of(config):
-        if identify(run) not in {one.key for one in _known(results)}:
+        if run_key(run, dataset=digest, settings=settings[run.arm]) not in {one.key for one in _known(results)}:
             yield run
 
 
@@ -89,11 +89,6 @@ def _check_test(dataset: Dataset) -> None:
             where=dataset.ref.uri,
             next_step="label more photographs, or lower ingest.train_share",
         )
-
-
-def _identities(recipe: Recipe, config: EfficiencyConfig, dataset: Dataset) -> Callable[[Run], str]:
-    digest, settings = photographs_digest(dataset), _settings(recipe, config)
-    return lambda run: run_key(run, dataset=digest, settings=settings[run.arm])
 
 
 def _settings(recipe: Recipe, config: EfficiencyConfig) -> dict[str, str]:
@@ -168,11 +163,11 @@ def conclude(
     from edgewright.experiment.chart import draw_curve
     from edgewright.report.experiment import render_experiment
 
-    session, known = _session(), _known(results)
-    dataset = Dataset.open(session.store, real)
-    identify, keys = _identities(recipe, config, dataset), {one.key for one in known}
-    missing = {run.title: str(failed.get(run.title, "")) for run in runs_of(config) if identify(run) not in keys}
-    found = of_settings(known, dataset=photographs_digest(dataset), settings=_settings(recipe, config))
+    session = _session()
+    digest = photographs_digest(Dataset.open(session.store, real))
+    found = of_settings(_known(results), dataset=digest, settings=_settings(recipe, config))
+    made = {one.run for one in found}
+    missing = {run.title: str(failed.get(run.title, "")) for run in runs_of(config) if run not in made}
     analysis = analyze(found)
     folder = session.journal.path.parent
     picture = draw_curve(analysis, title=session.link.project)
