@@ -66,13 +66,17 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _measure_what_shall_decide(self) -> Self:
-        gate = self.gate_data
-        if (gate.require_utility or gate.rule == "utility") and self.measure_utility.pairs < MIN_PAIRS:
+        if self.decided_by_use and self.measure_utility.pairs < MIN_PAIRS:
             raise ValueError(
                 f"gate_data decides by usefulness: measure_utility.pairs must be at least {MIN_PAIRS}, "
                 f"got {self.measure_utility.pairs}"
             )
         return self
+
+    @property
+    def decided_by_use(self) -> bool:
+        """Whether the data gate refuses pictures whose usefulness was not measured."""
+        return self.gate_data.require_utility or self.gate_data.rule == "utility"
 
     @property
     def utility(self) -> MeasureUtilityConfig:

@@ -19,9 +19,9 @@ from edgewright.experiment.plan import (
     Run,
     SubsetConfig,
     detector_of,
+    utility_of,
 )
 from edgewright.recipe import Recipe
-from edgewright.sections import MeasureUtilityConfig
 from tasks.assemble import assemble
 from tasks.evaluate import evaluate
 from tasks.experiment import Findings, can_train, conclude, open_runs, record, ref_of, report_failures, running
@@ -65,9 +65,9 @@ def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef
     if arm.extra == "synthetic":
         extra = _synthetic(resolved, arm, own)
         apart = subset(drawn.model_copy(update={"rest": "held_out"}), real)
-        unmeasured = measure_utility(MeasureUtilityConfig(pairs=0), own, extra)
-        gated = gate_data(resolved.gate_data, own, extra, unmeasured)
-        reference = gate_data(resolved.gate_data, apart, extra, unmeasured)
+        useful = measure_utility(utility_of(resolved), own, extra)
+        gated = gate_data(resolved.gate_data, own, extra, useful)
+        reference = gate_data(resolved.gate_data, apart, extra, useful)
     if arm.extra == "pseudo":
         unlabeled = subset(drawn.model_copy(update={"rest": "unlabeled"}), real)
         extra = label(resolved.label, train_labeler(resolved.train_labeler, own), unlabeled, own)

@@ -24,7 +24,7 @@ from edgewright.detect.schedule import augmentation_settings
 from edgewright.errors import RecipeError
 from edgewright.experiment.arms import ARMS, BASELINE, arm_named, arm_recipe
 from edgewright.recipe import Recipe
-from edgewright.sections import Section, TrainDetectorConfig
+from edgewright.sections import MeasureUtilityConfig, Section, TrainDetectorConfig
 
 MIN_LABELS = 8
 _MAKING = ("train_generator", "generate", "train_labeler", "label", "gate_data")
@@ -158,6 +158,14 @@ def detector_of(recipe: Recipe, config: EfficiencyConfig) -> TrainDetectorConfig
     return recipe.train_detector.model_copy(update=changes)
 
 
+def utility_of(recipe: Recipe) -> MeasureUtilityConfig:
+    """What an arm's gate measures by pairs of its own: nothing, unless it decides by that.
+
+    Each arm is a pair with photographs alone already, but one measured on the test photographs, which no gate may see.
+    """
+    return recipe.utility if recipe.decided_by_use else MeasureUtilityConfig()
+
+
 def check_overrides(overrides: Sequence[str]) -> None:
     """Raises RecipeError where `--set` names what the experiment sets itself."""
     for word in overrides:
@@ -221,6 +229,8 @@ def settings_digest(
     values["train_detector"] = detector.model_dump(mode="json", exclude=None if makes else _MIXING)
     values["augmentation"] = augmentation_settings(detector)
     shared: dict[str, Any] = {"held_out_share": config.held_out_share} if makes else {}
+    if arm_named(arm).extra == "synthetic" and resolved.decided_by_use:
+        shared["utility"] = utility_of(resolved).model_dump(mode="json")
     if arm_named(arm).edition > 1:
         shared["edition"] = arm_named(arm).edition
     if files := {name: dict(external[name]) for name in (*sections, "train_detector") if external.get(name)}:

@@ -15,8 +15,9 @@ from edgewright.experiment.plan import (
     run_key,
     runs_of,
     settings_digest,
+    utility_of,
 )
-from edgewright.recipe import Recipe
+from edgewright.recipe import Recipe, resolve
 
 RECIPE = Recipe()
 
@@ -181,3 +182,16 @@ def test_an_unknown_arm_is_named():
     with pytest.raises(RecipeError, match="magic"):
         arm_named("magic")
     assert arm_named(BASELINE).extra == "none"
+
+
+def test_the_gate_measures_usefulness_itself_where_it_decides_by_that_alone():
+    deciding = ["gate_data.rule=utility", "measure_utility.pairs=3"]
+    by_use, longer = (
+        resolve("laptop", overrides=deciding),
+        resolve("laptop", overrides=[*deciding, "measure_utility.steps=800"]),
+    )
+    assert utility_of(RECIPE).pairs == utility_of(resolve("laptop", overrides=deciding[1:])).pairs == 0
+    assert utility_of(by_use) == by_use.utility
+    config = EfficiencyConfig()
+    changed = {name for name in ARMS if settings_digest(by_use, config, name) != settings_digest(longer, config, name)}
+    assert changed == {name for name, arm in ARMS.items() if arm.extra == "synthetic"}
