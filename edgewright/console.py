@@ -130,6 +130,8 @@ def print_summary(state: dict[str, Any]) -> None:
         console.print(table)
     for gate in state["gates"]:
         console.print(f"{gate['name']}: {gate['verdict']} ({gate['decision']}). {gate['reasons'][0]}", highlight=False)
+        if gate.get("beside"):
+            console.print(f"  beside it: {gate['beside']}", highlight=False)
     if state["release"]:
         console.print(
             f"release {state['release']['version']}, digest {state['release']['digest'][:16]}", highlight=False

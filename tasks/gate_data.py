@@ -40,7 +40,8 @@ def gate_data(
         (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
         (out / "evidence.json").write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True, allow_nan=False))
         (out / "utility.json").write_bytes(work.open(utility).path("utility.json").read_bytes())
-        work.child.tag({"gate.gate_data": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
+        note = "\n\n".join([*verdict.reasons, verdict.beside])
+        work.child.tag({"gate.gate_data": verdict.outcome, "mlflow.note.content": note})
         work.child.log_json(verdict.to_json(), "verdict.json")
         metrics = {_metric(c.name): c.value for c in verdict.checks if c.value is not None}
         return work.publish(out, kind="dataset_training", metrics=metrics, facts={"rows": rows})

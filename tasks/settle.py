@@ -133,6 +133,7 @@ def _note(session: Session, verdict: Verdict) -> None:
             "verdict": str(verdict.outcome),
             "decision": verdict.decision,
             "reasons": verdict.reasons,
+            "beside": verdict.beside,
             "decided_by": verdict.decided_by,
             "why": verdict.why,
         }

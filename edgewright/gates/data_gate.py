@@ -45,7 +45,7 @@ from edgewright.gates.likeness import Rounds, TileFeatures, measure_likeness
 from edgewright.gates.literal import LITERAL_RESIZE, drawn_rows, measure_literal
 from edgewright.gates.look import Everything, Sets, alike_problem, look_at_all, problem_of
 from edgewright.gates.modes import PICTURE_DIMENSIONS, measure_modes
-from edgewright.gates.rules import checks_of
+from edgewright.gates.rules import checks_of, told_beside
 from edgewright.gates.spectrum import measure_spectrum, radial_spectrum_db
 from edgewright.gates.tiles import RESIZE_PATH, Scale, Tiles
 from edgewright.gates.utility import UtilityEvidence
@@ -147,7 +147,7 @@ def decide_data(evidence: DataEvidence, config: GateDataConfig) -> Verdict:
     checks = checks_of(evidence, config)
     outcome = combine(checks)
     decision = "admitted" if outcome is Outcome.PASS else _DECISIONS[config.on_refuse]
-    verdict = Verdict(GATE, outcome, tuple(checks), "", decision)
+    verdict = Verdict(GATE, outcome, tuple(checks), "", decision, beside=told_beside(evidence, config))
     return replace(verdict, sentence=_sentence(verdict, evidence))
 
 

@@ -20,7 +20,7 @@ from edgewright.gates.claims import LAYOUT_STATISTICS
 from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
 from edgewright.gates.thresholds import MAX_FID, MAX_MISS_CHANCE, MIN_RECALL
 from edgewright.gates.utility import UtilityEvidence
-from edgewright.gates.verdict import Check, Outcome, compare
+from edgewright.gates.verdict import Check, Outcome, combine, compare, reasons_of
 from edgewright.sections import GateDataConfig
 
 
@@ -76,6 +76,18 @@ def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
         chosen, other = default, literal
     problem = [_problem(evidence, config)] if evidence.problem else []
     return [*chosen, *problem, *(replace(check, decides=False) for check in other)]
+
+
+def told_beside(evidence: DataEvidence, config: GateDataConfig) -> str:
+    """What the rule set that was not chosen would have said: the literal rule beside ours, ours beside the literal."""
+    name, checks = (
+        ("default", _default(evidence, config))
+        if config.rule == "fid_recall"
+        else (f"fid_recall (FID < {MAX_FID:g}, recall > {MIN_RECALL:g})", _fid_recall(evidence))
+    )
+    outcome, reasons = combine(checks), reasons_of(checks)
+    told = "; ".join(reasons) if outcome is Outcome.PASS else reasons[0]
+    return f"rule {name}, reported only: {outcome.replace('_', ' ')}. {told}"
 
 
 def _default(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
@@ -223,7 +235,7 @@ def _literal(
     if not why:
         return check
     number = "" if check.value is None else f"{check.value:.4g} on n = {check.n}, "
-    return replace(check, outcome=Outcome.NOT_EVALUABLE, sentence=f"{name}: {number}not evaluable: {why}")
+    return replace(check, outcome=Outcome.NOT_EVALUABLE, sentence=f"{name}: {number}{why}")
 
 
 def _why_not_literal(found: Measurement, evidence: DataEvidence) -> str:

@@ -62,6 +62,7 @@ class Verdict:
         gate: `gate_data` or `gate_model`.
         decision: what follows, in the gate's own words (`admitted`, `real_only`, `ask`, `end`, `release`).
         decided_by, why: who decided where a person was asked; empty where the rule decided.
+        beside: what a rule set that does not decide would have said; empty where there is none.
     """
 
     gate: str
@@ -71,13 +72,11 @@ class Verdict:
     decision: str
     decided_by: str = ""
     why: str = ""
+    beside: str = ""
 
     @property
     def reasons(self) -> list[str]:
-        """The sentences of the deciding checks that did not pass; of all deciding checks where all passed."""
-        deciding = [check for check in self.checks if check.decides]
-        bad = [check.sentence for check in deciding if check.outcome is not Outcome.PASS]
-        return bad or [check.sentence for check in deciding] or [self.sentence]
+        return reasons_of(self.checks) or [self.sentence]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -123,6 +122,13 @@ def compare(
     finite = [number if number is not None and math.isfinite(number) else None for number in (value, low, high)]
     check = Check(name, outcome, finite[0], finite[1], finite[2], n, threshold, comparison, set_at, "", decides, limit)
     return replace(check, sentence=_sentence(check, min_n=min_n))
+
+
+def reasons_of(checks: Sequence[Check]) -> list[str]:
+    """The sentences of the deciding checks that did not pass; of all deciding checks where all passed."""
+    deciding = [check for check in checks if check.decides]
+    bad = [check.sentence for check in deciding if check.outcome is not Outcome.PASS]
+    return bad or [check.sentence for check in deciding]
 
 
 def combine(checks: Sequence[Check]) -> Outcome:

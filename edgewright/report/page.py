@@ -175,6 +175,7 @@ def _verdict(verdict: Verdict, data: ReportData) -> Markup:
         "article",
         tag("h3", name, " ", badge(verdict.outcome)),
         tag("p", verdict.sentence),
+        tag("p", verdict.beside, class_="note") if verdict.beside else None,
         tag("p", "Decision: ", tag("b", verdict.decision.replace("_", " ")), class_="note")
         if verdict.decision
         else None,

@@ -59,7 +59,7 @@ def checks_table(checks: Sequence[Check], *, title: str) -> Markup:
             (None, "plot", draw_interval(check)),
             ("n", "num", str(check.n)),
             ("Set in", "code", _dotted(check.set_at)),
-            ("Outcome", None, badge(check.outcome) if check.decides else "reported"),
+            ("Outcome", None, _outcome(check)),
         ]
         for check in checks
     ]
@@ -67,6 +67,12 @@ def checks_table(checks: Sequence[Check], *, title: str) -> Markup:
     numeric = {"Measured", "Needed", "n"}
     heads = [tag("th", name, scope="col", class_="num" if name in numeric else None) for name in head]
     return _table(tag("tr", heads), rows, caption=title, class_="checks")
+
+
+def _outcome(check: Check) -> Child:
+    if check.decides:
+        return badge(check.outcome)
+    return f"reported: {GLYPHS[check.outcome][1]}" if check.threshold is not None else "reported"
 
 
 def thresholds_table(checks: Sequence[Check]) -> Markup:

@@ -29,6 +29,8 @@ def test_the_object_holds_what_the_command_line_promises(toy_run: Any) -> None:
     assert printed["error"] is None
     assert {gate["name"] for gate in printed["gates"]} == {"gate_data", "gate_model"}
     assert all(gate["verdict"] in ("pass", "refuse", "not_evaluable") and gate["reasons"] for gate in printed["gates"])
+    literal = next(gate["beside"] for gate in printed["gates"] if gate["name"] == "gate_data")
+    assert literal.startswith("rule fid_recall (FID < 30, recall > 0.85), reported only: not evaluable.")
     assert set(printed["models"]) == {"float", "int8"}
     assert 0 < printed["models"]["int8"]["bytes"] < 2_000_000 < printed["models"]["float"]["bytes"]
     assert printed["release"]["version"] == 1
@@ -46,6 +48,7 @@ def test_the_report_is_one_page_that_says_simulated(toy_run: Any) -> None:
     page = Path(toy_run.printed["report"]).read_text()
     assert page.lstrip().lower().startswith("<!doctype html>")
     assert "simulated" in page.lower()
+    assert "rule fid_recall (FID &lt; 30, recall &gt; 0.85), reported only: not evaluable." in page
     assert "<script" not in page.lower()
     assert 'src="http' not in page
 

@@ -12,7 +12,7 @@ from edgewright.gates.data_gate import decide_data
 from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
 from edgewright.gates.thresholds import THRESHOLDS, threshold_table
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence
-from edgewright.gates.verdict import Outcome
+from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.sections import GateDataConfig
 
 GOOD = {
@@ -210,6 +210,7 @@ def test_the_literal_rule_decides_where_it_is_chosen(
     literal = [check for check in reported.checks if check.name.startswith("fid_recall")]
     assert [check.decides for check in literal] == [False, False]
     assert all(check.value is not None for check in literal)
+    assert f"reported only: {outcome.replace('_', ' ')}. " in reported.beside
 
 
 @pytest.mark.parametrize("rule", ["default", "fid_recall"])
@@ -227,6 +228,10 @@ def test_the_literal_rule_is_told_on_every_run(rule: str, change: dict[str, Any]
     literal = [check for check in verdict.checks if check.name.startswith("fid_recall")]
     assert [check.outcome for check in literal] == [Outcome.NOT_EVALUABLE] * 2
     assert all(why in check.sentence and check.decides == (rule == "fid_recall") for check in literal)
+    other = "default" if rule == "fid_recall" else "fid_recall (FID < 30, recall > 0.85)"
+    assert verdict.beside.startswith(f"rule {other}, reported only: ")
+    assert rule == "fid_recall" or ("not evaluable" in verdict.beside and why in verdict.beside)
+    assert Verdict.from_json(verdict.to_json()) == verdict
 
 
 def test_under_the_literal_rule_a_problem_leaves_the_other_rule_without_a_say() -> None:

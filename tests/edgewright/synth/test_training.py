@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from edgewright.errors import InputError, StageFailed
 from edgewright.progress import OnProgress, silent
@@ -125,9 +127,20 @@ def test_every_field_changes_the_weights(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_gradient_checkpointing_changes_no_loss(crops: CropSet, tmp_path: Path, method: str) -> None:
+def test_gradient_checkpointing_forgets_what_is_inside_blocks_and_changes_no_loss(
+    crops: CropSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    forgotten: list[object] = []
+
+    def forget(block: Any, *inputs: Any, **how: Any) -> Any:
+        forgotten.append(block)
+        return checkpoint(block, *inputs, **how)
+
+    monkeypatch.setattr("edgewright.synth.precision.checkpoint", forget)
     plain = learn(crops, tmp_path, method=method)
+    assert not forgotten
     frugal = learn(crops, tmp_path, method=method, work_id="frugal", gradient_checkpointing=True)
+    assert len(forgotten) >= 8  # in every step
     assert [point.losses for point in frugal.history] == [pytest.approx(point.losses) for point in plain.history]
 
 
