@@ -9,8 +9,8 @@ masks of its objects, run-length encoded, with their tight boxes.
 Compositor: pictures with their labels, not encoded, in one process and in two at once, against decoding, resizing and
 encoding of real ones (`copier`). Written: pictures encoded and in the dataset's shards, against encoding alone.
 Rates of the compositor are of CPU seconds, which other work on the machine disturbs least; at 64 px two processes
-together shall make at least 2,000. Networks on a GPU:
-`gpu_generation.py`.
+together shall make at least 2,000. It runs no network, so it has no floor in FLOP; the labeler's is printed. Networks
+on a GPU: `gpu_generation.py`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
@@ -74,7 +75,10 @@ def main() -> None:
         return report_alone(*options.alone, images=options.images)
     with tempfile.TemporaryDirectory() as folder:
         made = prepare(LocalStore(Path(folder)))
-        sys.stdout.write(f"{OBJECTS} objects a picture, 40 sources of 640 x 480 px, one torch thread a process\n")
+        sys.stdout.write(
+            f"{OBJECTS} objects a picture, 40 sources of 640 x 480 px, one torch thread a process, pictures one by one, "
+            f"{_WARM_UP} before the compositor's clock starts\n"
+        )
         for line in label_lines(made.dataset):
             sys.stdout.write(line + "\n")
         for side_px in options.sides:
@@ -86,15 +90,16 @@ def main() -> None:
 
 def measure(made: Made, *, side_px: int, images: int) -> list[str]:
     """The lines of one picture size."""
-    one = sum(together(made, side_px=side_px, images=images, processes=1))
-    two = sum(together(made, side_px=side_px, images=images, processes=2))
+    [(one, one_mb)] = together(made, side_px=side_px, images=images, processes=1)
+    two = sum(rate for rate, _ in together(made, side_px=side_px, images=images, processes=2))
     copied = rate_of(factory_of(made, made.copier, side_px), images=images // 4, warm_up=40)
-    written, encoded, peak_mb = write_rate(made, side_px=side_px, images=images // 2)
+    written, encoded = write_rate(made, side_px=side_px, images=images // 2)
     return [
         ratio(f"compositor {side_px} px, one process, pictures/s", one, "copier", copied),
         ratio(f"compositor {side_px} px, two processes, pictures/s", two, "one process", one),
+        f"  peak memory of a process {one_mb:.0f} MB",
         ratio(f"written to shards {side_px} px, one process, pictures/s", written, "PNG encoding alone", encoded),
-        f"  peak memory {peak_mb:.0f} MB",
+        f"  peak memory {peak_mb():.0f} MB",
     ]
 
 
@@ -109,11 +114,19 @@ def label_lines(dataset: Dataset) -> list[str]:
     spec = LabelerSpec(dataset.classes, (True, True), 128, 16, 1.0)
     labeler = Labeler(spec, UNet(n_classes=len(dataset.classes), width=16).eval())
     images = [dataset.image(row) for row in dataset.rows[:20]]
+    labeler.see(images[0])
     look_us = timed(lambda: [labeler.see(image) for image in images]) / len(images) * 1e6
     return [
-        ratio("boxes from the layout, us a sample", boxes_us, "labeler", look_us),
+        ratio("boxes from the layout, 12 a sample, 10,000 samples a call, us a sample", boxes_us, "labeler", look_us),
         ratio("visible masks and tight boxes, us a sample", masks_us, "labeler", look_us),
+        f"  labeler: {spec.image_px} px, batch 1, first look not counted, {mega_flop(labeler, spec):.0f} MFLOP a look",
     ]
+
+
+def mega_flop(labeler: Labeler, spec: LabelerSpec) -> float:
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        labeler.net(torch.zeros(1, 3, spec.image_px, spec.image_px))
+    return float(counted.get_total_flops()) / 1e6
 
 
 def planned_scenes(dataset: Dataset, *, count: int, wh: tuple[int, int]) -> list[list[SceneObject]]:
@@ -124,25 +137,26 @@ def planned_scenes(dataset: Dataset, *, count: int, wh: tuple[int, int]) -> list
     return [[place(item, bank, wh=wh, rng=rng) for item in plan] for plan in plans]
 
 
-def together(made: Made, *, side_px: int, images: int, processes: int) -> list[float]:
-    """Pictures a CPU second of each of some processes that work at the same time."""
+def together(made: Made, *, side_px: int, images: int, processes: int) -> list[tuple[float, float]]:
+    """Pictures a CPU second, and peak memory in MB, of each of some processes that work at the same time."""
     refs = [made.compositor.ref.sha256, made.dataset.ref.sha256]
     command = [sys.executable, __file__, "--images", str(images), "--alone", made.store.uri, *refs, str(side_px)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
     found = [process.communicate()[0] for process in running]
     if any(process.returncode for process in running):
         raise SystemExit("a measuring process failed")
-    return [float(text) for text in found]
+    return [(float(rate), float(peak_mb)) for rate, peak_mb in (text.split() for text in found)]
 
 
 def report_alone(store_uri: str, generator: str, dataset: str, side_px: str, *, images: int) -> None:
-    """Print the rate of this process, in pictures a CPU second."""
+    """Print the rate of this process, in pictures a CPU second, and its peak memory, MB."""
     store = LocalStore(Path(store_uri.removeprefix("file://")))
     opened = Dataset.open(store, store.ref(dataset, "dataset_real"))
     artifact = store.open(ArtifactRef.from_json(store.ref(generator, "generator").to_json()))
     config = GenerateConfig(images=images, image_px=int(side_px))
     factory = PictureFactory(open_generator(artifact), opened, config, seed=0)
-    sys.stdout.write(f"{rate_of(factory, images=images, warm_up=_WARM_UP)}\n")
+    rate = rate_of(factory, images=images, warm_up=_WARM_UP)
+    sys.stdout.write(f"{rate} {peak_mb()}\n")
 
 
 def factory_of(made: Made, generator: Artifact, side_px: int) -> PictureFactory:
@@ -160,8 +174,13 @@ def rate_of(factory: PictureFactory, *, images: int, warm_up: int) -> float:
     return images / (time.process_time() - start)
 
 
-def write_rate(made: Made, *, side_px: int, images: int) -> tuple[float, float, float]:
-    """Pictures a second through `generate`, with all it does once; through the encoder alone; and peak memory, MB."""
+def peak_mb() -> float:
+    """Of this process since its start."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def write_rate(made: Made, *, side_px: int, images: int) -> tuple[float, float]:
+    """Pictures a second through `generate`, with all it does once, and through the encoder alone."""
     config = GenerateConfig(images=images, image_px=side_px)
     with made.store.workspace() as work:
         writer = DatasetWriter(work, classes=made.dataset.classes)
@@ -174,7 +193,7 @@ def write_rate(made: Made, *, side_px: int, images: int) -> tuple[float, float, 
     factory = factory_of(made, made.compositor, side_px)
     pictures = [factory.make(index).image for index in range(100)]
     encoded_s = timed(lambda: [encode_png(picture) for picture in pictures])
-    return images / written_s, 100 / encoded_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return images / written_s, 100 / encoded_s
 
 
 def prepare(store: LocalStore) -> Made:
