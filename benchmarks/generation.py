@@ -76,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = prepare(LocalStore(Path(folder)))
         sys.stdout.write(
-            f"{OBJECTS} objects a picture, 40 sources of 640 x 480 px, one torch thread a process, pictures one by one, "
+            f"{OBJECTS} objects a picture, 40 sources of 640 x 480 px, one torch thread, pictures one by one, "
             f"{_WARM_UP} before the compositor's clock starts\n"
         )
         for line in label_lines(made.dataset):
