@@ -61,21 +61,26 @@ def headline(analysis: Analysis) -> str:
     rivals = _rivals(analysis)
     if not rivals:
         return "No arm with checked synthetic pictures can be compared yet."
-    best = max(rivals, key=lambda one: (_ORDER[one.ratio.bound], one.ratio.n))
+    best = max(rivals, key=_rank)
     admitted, sets = analysis.admitted.get((best.arm, best.labels), (0, 0))
     gate = f" The gate admitted {admitted} of {sets} such sets." if sets else ""
     return (
         f"{best.labels} labeled photographs {ARMS[best.arm].title} do what {_WORDS[best.needed.bound]}"
-        f"{best.needed.n:.0f} photographs alone do: {_ratio(best)}. {_chance(best)}{gate}"
+        f"{best.needed.n:.0f} {_ALONE[best.reference]}: {_ratio(best)}. {_chance(best)}{gate}"
     )
 
 
 def _rivals(analysis: Analysis) -> list[Saved]:
-    """The arms that the first line chooses from."""
-    known = [one for one in analysis.saved if one.reference == "real" and one.arm in ARMS]
+    """What the first line chooses from, each beside the arm without other pictures that makes it look worst."""
+    known = [one for one in analysis.saved if one.reference in _ALONE and one.arm in ARMS]
     made = [one for one in known if _is_product(ARMS[one.arm])]
     sure = [one for one in made if one.low is not None] or made
-    return [one for one in sure if one.labels == min(other.labels for other in sure)]
+    here = [one for one in sure if one.labels == min(other.labels for other in sure)]
+    return [min((one for one in here if one.arm == arm), key=_rank) for arm in dict.fromkeys(one.arm for one in here)]
+
+
+def _rank(saved: Saved) -> tuple[int, float]:
+    return _ORDER[saved.ratio.bound], saved.ratio.n
 
 
 def _is_product(arm: Arm) -> bool:
@@ -116,6 +121,12 @@ def _caveats(analysis: Analysis, results: Sequence[Result], missing: Mapping[str
     return found
 
 
+_ALONE = {
+    "real": "photographs alone do",
+    "strong": "photographs with stronger augmentation do",
+    "repeated": "photographs do where rare objects are shown more often",
+}
+"""Arms without other pictures, as the first line says them."""
 _ORDER = {Bound.AT_MOST: 0, Bound.NONE: 1, Bound.AT_LEAST: 2}
 _WORDS = {Bound.AT_MOST: "at most ", Bound.NONE: "", Bound.AT_LEAST: "at least "}
 

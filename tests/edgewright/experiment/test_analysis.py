@@ -248,3 +248,12 @@ def test_the_page_says_that_code_differs(photographs):
 
     other = [replace(one, facts={"code": f"{place % 2}"}) for place, one in enumerate(photographs)]
     assert ("more than one version" in page(photographs), "more than one version" in page(other)) == (False, True)
+
+
+def test_the_headline_takes_the_best_that_photographs_alone_can_do(runs, photographs):
+    made = runs("gan", {25: (0.3, 0.32, 0.34)}, gate="pass")
+    repeated = runs("repeated", {25: (0.25, 0.27, 0.29), 50: (0.35, 0.37, 0.39)})
+    weaker = runs("strong", {25: (0.05, 0.07, 0.09), 50: (0.15, 0.17, 0.19)})
+    assert "do what 50 photographs alone do: 2.00 ×" in headline(analyze([*photographs, *made, *weaker], rounds=50))
+    told = headline(analyze([*photographs, *made, *weaker, *repeated], rounds=50))
+    assert "do what 35 photographs do where rare objects are shown more often: 1.41 ×" in told
