@@ -27,8 +27,8 @@ place of likeness: pairs of detectors with and without the pictures, measured on
 above 0. FD, KID, coverage, precision, density, spectrum and layouts are then reported; copies, labels and absent
 classes decide as ever. It costs six trainings of `measure_utility.steps` steps.
 
-Three pairs see only large gains: the lower bound lies 1.7 standard deviations of the pairs' gains below their mean, with
-five pairs 0.95, with eight 0.67 (Student's t). More steps tell more than more pairs: what composites gained on 25
+Three pairs see only large gains: the lower bound lies 1.7 standard deviations of the pairs' gains below their mean,
+with five pairs 0.95, with eight 0.67 (Student's t). More steps tell more than more pairs: what composites gained on 25
 photographs differed from draw to draw by 4.8 points after 800 steps, by 1.1 after 2,000 (standard deviations;
 docs/LOG.md).
 
