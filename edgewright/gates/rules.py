@@ -74,14 +74,13 @@ def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
         chosen, other = literal, default
     else:
         chosen, other = default, literal
-    problem = [_problem(evidence, config)] if evidence.problem else []
-    return [*chosen, *problem, *(replace(check, decides=False) for check in other)]
+    return [*chosen, *_problems(evidence, config), *(replace(check, decides=False) for check in other)]
 
 
 def told_beside(evidence: DataEvidence, config: GateDataConfig) -> str:
     """What the rule set that was not chosen would have said: the literal rule beside ours, ours beside the literal."""
     name, checks = (
-        ("default", _default(evidence, config))
+        ("default", [*_default(evidence, config), *_problems(evidence, config)])
         if config.rule == "fid_recall"
         else (f"fid_recall (FID < {MAX_FID:g}, recall > {MIN_RECALL:g})", _fid_recall(evidence))
     )
@@ -180,10 +179,13 @@ def class_gain_checks(utility: UtilityEvidence) -> list[Check]:
     return found
 
 
-def _problem(evidence: DataEvidence, config: GateDataConfig) -> Check:
+def _problems(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
+    """Why nothing, or not all, could be measured: one check that cannot pass, or none."""
+    if not evidence.problem:
+        return []
     n = min(evidence.n_train, evidence.n_held_out, evidence.n_synthetic)
     check = compare("evidence", None, n=n, set_at="gate_data.min_images", at_least=float(config.min_images))
-    return replace(check, sentence=f"the synthetic images could not be judged: {evidence.problem}")
+    return [replace(check, sentence=f"the synthetic images could not be judged: {evidence.problem}")]
 
 
 def _check(rule: _Rule, evidence: DataEvidence, config: GateDataConfig) -> Check:

@@ -231,6 +231,7 @@ def test_the_literal_rule_is_told_on_every_run(rule: str, change: dict[str, Any]
     other = "default" if rule == "fid_recall" else "fid_recall (FID < 30, recall > 0.85)"
     assert verdict.beside.startswith(f"rule {other}, reported only: ")
     assert rule == "fid_recall" or ("not evaluable" in verdict.beside and why in verdict.beside)
+    assert "problem" not in change or "reported only: not evaluable" in verdict.beside
     assert Verdict.from_json(verdict.to_json()) == verdict
 
 
