@@ -28,9 +28,8 @@ above 0. FD, KID, coverage, precision, density, spectrum and layouts are then re
 classes decide as ever. It costs six trainings of `measure_utility.steps` steps.
 
 Three pairs see only large gains: the lower bound lies 1.7 standard deviations of the pairs' gains below their mean,
-with five pairs 0.95, with eight 0.67 (Student's t). More steps tell more than more pairs: what composites gained on 25
-photographs differed from draw to draw by 4.8 points after 800 steps, by 1.1 after 2,000 (standard deviations;
-docs/LOG.md).
+with five pairs 0.95, with eight 0.67 (Student's t). The gains of three pairs on 50 photographs had standard deviations
+of 1.6 to 3.0 points (docs/LOG.md).
 
 ## How to have the literal rule `fid_recall` evaluated
 

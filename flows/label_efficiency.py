@@ -65,7 +65,7 @@ def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef
     if arm.extra == "synthetic":
         extra = _synthetic(resolved, arm, own)
         apart = subset(drawn.model_copy(update={"rest": "held_out"}), real)
-        useful = measure_utility(utility_of(resolved), own, extra)
+        useful = measure_utility(utility_of(resolved, run.arm), own, extra)
         gated = gate_data(resolved.gate_data, own, extra, useful)
         reference = gate_data(resolved.gate_data, apart, extra, useful)
     if arm.extra == "pseudo":

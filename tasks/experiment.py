@@ -32,7 +32,7 @@ from tasks.session import Session, current_session, session_open
 
 _NOTHING_FOUND: dict[str, Any] = {"map50": 0.0, "map50_95": 0.0, "ap50_95": {}, "n_images": 0}
 _STAGES = (
-    *("subset", "train_generator", "generate", "train_labeler", "label", "gate_data"),
+    *("subset", "train_generator", "generate", "train_labeler", "label", "measure_utility", "gate_data"),
     *("assemble", "train_detector", "evaluate"),
 )
 CURVE, PAGE = "label_efficiency.png", "report.html"
@@ -215,6 +215,7 @@ def _result(findings: Findings, session: Session) -> Result:
             "gate_sentence": gate.get("sentence", ""),
             "reference_sentence": reference.get("sentence", ""),
             "left_out": _left_out(session, findings.extra),
+            **utility_facts(session, findings.gated),
             "problem": "" if findings.evaluation else "nothing was left to train on",
         },
     )
@@ -239,6 +240,12 @@ def _measurements(session: Session, ref: ArtifactRef | None) -> dict[str, float]
         return {}
     evidence = session.store.open(ref).json("evidence.json")
     return {one["name"]: one["value"] for one in evidence["measurements"] if one["value"] is not None}
+
+
+def utility_facts(session: Session, ref: ArtifactRef | None) -> dict[str, Any]:
+    """The gain that the gate decided by, with its interval; nothing where no pairs were trained for it."""
+    gain = session.store.open(ref).json("utility.json")["gain"] if ref else None
+    return {"utility": gain} if gain else {}
 
 
 def _left_out(session: Session, extra: ArtifactRef) -> int:

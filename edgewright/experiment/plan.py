@@ -20,13 +20,15 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from edgewright.artifacts import canonical_json, sha256_bytes
-from edgewright.detect.schedule import augmentation_settings
+from edgewright.detect.schedule import augmentation_settings, batches_per_epoch
 from edgewright.errors import RecipeError
 from edgewright.experiment.arms import ARMS, BASELINE, arm_named, arm_recipe
 from edgewright.recipe import Recipe
 from edgewright.sections import MeasureUtilityConfig, Section, TrainDetectorConfig
 
 MIN_LABELS = 8
+REPEATS = 4
+"""Showings of a photograph on average, where those with rare objects are repeated."""
 _MAKING = ("train_generator", "generate", "train_labeler", "label", "gate_data")
 _MIXING = {"real_share", "synthetic_until"}
 """Of the detector: without a meaning where there is one kind of pictures."""
@@ -158,12 +160,14 @@ def detector_of(recipe: Recipe, config: EfficiencyConfig) -> TrainDetectorConfig
     return recipe.train_detector.model_copy(update=changes)
 
 
-def utility_of(recipe: Recipe) -> MeasureUtilityConfig:
-    """What an arm's gate measures by pairs of its own: nothing, unless it decides by that.
+def utility_of(recipe: Recipe, arm: str) -> MeasureUtilityConfig:
+    """What an arm's gate measures by pairs of its own: nothing, unless it admits by that.
 
     Each arm is a pair with photographs alone already, but one measured on the test photographs, which no gate may see.
+    So where a recipe asks for pairs under a rule that only refuses measured harm by them, this gate is the laxer one.
     """
-    return recipe.utility if recipe.decided_by_use else MeasureUtilityConfig()
+    asks = recipe.decided_by_use and arm_named(arm).checked and arm_named(arm).photographs
+    return recipe.utility if asks else MeasureUtilityConfig()
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
@@ -191,6 +195,7 @@ def check_recipe(recipe: Recipe, config: EfficiencyConfig, *, pool: int) -> None
             got=pool,
             next_step="name fewer labels, or raise ingest.train_share",
         )
+    _check_repeats(recipe, config)
     learning = [name for name in config.arms if arm_named(name).makes and arm_named(name).checked]
     needed, own = recipe.train_labeler.min_images, learnt_from(min(config.labels), config.held_out_share)
     if learning and own < needed:
@@ -199,6 +204,22 @@ def check_recipe(recipe: Recipe, config: EfficiencyConfig, *, pool: int) -> None
             expected=f">= {needed} (train_labeler.min_images)",
             got=f"{own}, after the gate's share of {min(config.labels)}, in the arms {', '.join(learning)}",
             next_step="more labels, a smaller --held-out-share, or fewer arms",
+        )
+
+
+def _check_repeats(recipe: Recipe, config: EfficiencyConfig) -> None:
+    """An epoch that is too short for every showing would leave photographs out, which the paired arm shows.
+
+    REPEATS showings on average, and one more at most, because none has less than one.
+    """
+    detector, most = detector_of(recipe, config), (REPEATS + 1) * max(config.labels)
+    places = batches_per_epoch(detector) * detector.batch
+    if any(arm_named(name).extra == "repeated" for name in config.arms) and most > places:
+        raise RecipeError(
+            "an epoch is too short to show photographs repeatedly",
+            expected=f">= {most} pictures an epoch, {REPEATS + 1} times {max(config.labels)} labels",
+            got=f"{places}, {batches_per_epoch(detector)} batches of {detector.batch}",
+            next_step="more --steps, fewer --epochs, a larger train_detector.batch, or --arms without repeated",
         )
 
 
@@ -229,8 +250,10 @@ def settings_digest(
     values["train_detector"] = detector.model_dump(mode="json", exclude=None if makes else _MIXING)
     values["augmentation"] = augmentation_settings(detector)
     shared: dict[str, Any] = {"held_out_share": config.held_out_share} if makes else {}
-    if arm_named(arm).extra == "synthetic" and resolved.decided_by_use:
-        shared["utility"] = utility_of(resolved).model_dump(mode="json")
+    useful = utility_of(resolved, arm)
+    if arm_named(arm).extra == "synthetic" and useful.pairs:
+        shared["utility"] = useful.model_dump(mode="json", exclude={"detector": set(FIXED)})
+        sections = (*sections, "measure_utility")
     if arm_named(arm).edition > 1:
         shared["edition"] = arm_named(arm).edition
     if files := {name: dict(external[name]) for name in (*sections, "train_detector") if external.get(name)}:

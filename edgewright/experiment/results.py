@@ -33,8 +33,8 @@ class Result:
         by_class: AP50-95 on test.
         gate: outcome of the data gate on the n images alone; empty for arms without synthetic pictures.
         reference: the gate's measurements against the pool's other photographs, which no arm saw; by name.
-        reference_gate: the outcome that those would have led to.
-        facts: versions, times, reasons, what the labeler left out.
+        reference_gate: the outcome that those would have led to; usefulness, where measured, as `gate` knows it.
+        facts: versions, times, reasons, what the labeler left out, the gain that the gate measured.
     """
 
     key: str

@@ -21,10 +21,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.data.scores import HARD_SCORE
 from edgewright.errors import InputError
-from edgewright.experiment.plan import AssembleConfig, SubsetConfig, hold_out_every
-
-REPEATS = 4
-"""Showings of a photograph on average, where those with rare objects are repeated."""
+from edgewright.experiment.plan import REPEATS, AssembleConfig, SubsetConfig, hold_out_every
 
 
 def pool_rows(dataset: Dataset) -> list[Row]:

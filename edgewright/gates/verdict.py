@@ -125,9 +125,11 @@ def compare(
 
 
 def reasons_of(checks: Sequence[Check]) -> list[str]:
-    """The sentences of the deciding checks that did not pass; of all deciding checks where all passed."""
+    """The sentences of the deciding checks that did not pass, what refuses before what could not be judged; of all
+    deciding checks where all passed."""
     deciding = [check for check in checks if check.decides]
-    bad = [check.sentence for check in deciding if check.outcome is not Outcome.PASS]
+    worst = (Outcome.REFUSE, Outcome.NOT_EVALUABLE)
+    bad = [check.sentence for outcome in worst for check in deciding if check.outcome is outcome]
     return bad or [check.sentence for check in deciding]
 
 

@@ -66,7 +66,7 @@ def headline(analysis: Analysis) -> str:
     gate = f" The gate admitted {admitted} of {sets} such sets." if sets else ""
     return (
         f"{best.labels} labeled photographs {ARMS[best.arm].title} do what {_WORDS[best.needed.bound]}"
-        f"{best.needed.n:.0f} {_ALONE[best.reference]}: {_ratio(best)}. {_chance(best)}{gate}"
+        f"{best.needed.n:.0f} {_ALONE[best.reference]}: {_ratio(best)}. {_settled(analysis, best)}{gate}"
     )
 
 
@@ -77,6 +77,19 @@ def _rivals(analysis: Analysis) -> list[Saved]:
     sure = [one for one in made if one.low is not None] or made
     here = [one for one in sure if one.labels == min(other.labels for other in sure)]
     return [min((one for one in here if one.arm == arm), key=_rank) for arm in dict.fromkeys(one.arm for one in here)]
+
+
+def _settled(analysis: Analysis, best: Saved) -> str:
+    """Saved only where every arm without other pictures says so: one without a curve by reaching less at as many
+    labels."""
+    beside = [one for one in analysis.saved if (one.arm, one.labels) == (best.arm, best.labels)]
+    known = {one.reference: _chance(one) for one in beside if one.reference in _ALONE}
+    if _chance(best) == _SAVED and set(known.values()) != {_SAVED}:
+        return "That may be chance."
+    reached = {one.arm: one.map50_95 for one in analysis.points if one.labels == best.labels}
+    for arm in (name for name in _ALONE if name not in known and reached.get(name, 0) >= reached[best.arm]):
+        return f"But “{ARMS[arm].title}” reaches {reached[arm]:.3f} with as many, against {reached[best.arm]:.3f}."
+    return _chance(best)
 
 
 def _rank(saved: Saved) -> tuple[int, float]:
@@ -92,7 +105,7 @@ def _chance(saved: Saved) -> str:
     if saved.low is None or saved.high is None:
         return "Too few draws for an interval."
     if _beyond(saved.low, Bound.AT_LEAST, saved.low.n > 1):
-        return "Labels are saved."
+        return _SAVED
     return "Labels are lost." if _beyond(saved.high, Bound.AT_MOST, saved.high.n < 1) else "That may be chance."
 
 
@@ -127,6 +140,7 @@ _ALONE = {
     "repeated": "photographs do where rare objects are shown more often",
 }
 """Arms without other pictures, as the first line says them."""
+_SAVED = "Labels are saved."
 _ORDER = {Bound.AT_MOST: 0, Bound.NONE: 1, Bound.AT_LEAST: 2}
 _WORDS = {Bound.AT_MOST: "at most ", Bound.NONE: "", Bound.AT_LEAST: "at least "}
 
@@ -164,7 +178,8 @@ def _saved_note() -> str:
 
 def _gate_note() -> str:
     return (
-        "“own” judged with the arm's own held-out images alone, “pool” with the photographs that no arm saw. "
+        "“own” judged with the arm's own held-out images alone, “pool” with the photographs that no arm saw; "
+        "usefulness, where it was measured, with the own ones in both. "
         "Spearman's rank correlation of each measurement with the gain, among sets of the same photographs; p for the "
         "strongest of them all, by shuffling."
     )

@@ -105,13 +105,26 @@ FEW = [word for name in ("steps=30", "batch=8", "width=8") for word in ("--set",
 
 def test_every_other_arm(command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
-    arms = "real,strong,gan,diffusion,pseudo,unchecked,synthetic_only"
-    command(*words(results, *FEW, arms=arms), home=tmp_path / "home")
+    arms = "real,strong,repeated,gan,diffusion,pseudo,unchecked,synthetic_only"
+    command(*words(results, *FEW, "--steps", "60", arms=arms), home=tmp_path / "home")
     by_arm = {str(line["arm"]): line for line in lines(results)}
     assert set(by_arm) == set(arms.split(","))
     assert {by_arm[arm]["n_photographs"] for arm in arms.split(",")[:-1]} == {24}
     assert by_arm["synthetic_only"]["n_photographs"] == 0
     assert by_arm["unchecked"]["n_extra"] == 12  # nobody has looked at them
+    assert int(str(by_arm["repeated"]["n_extra"])) > 24
+    check_that_nothing_saw_more_than_it_may(open_store(str(tmp_path / "home" / "store")))
+
+
+def test_a_gate_that_decides_by_use_measures_on_the_arms_own_photographs(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    results = tmp_path / "results.jsonl"
+    pairs = [f"measure_utility.{field}" for field in ("pairs=3", "steps=16", "epochs=2")]
+    chosen = [word for name in ("gate_data.rule=utility", *pairs) for word in ("--set", name)]
+    command(*words(results, *chosen, arms="real,compositor"), home=tmp_path / "home")
+    (made,) = (line for line in lines(results) if line["arm"] == "compositor")
+    assert made["gate"] in ("not_evaluable", "refuse")  # six held-out images are too few to pass
     check_that_nothing_saw_more_than_it_may(open_store(str(tmp_path / "home" / "store")))
 
 
@@ -132,13 +145,14 @@ def check_that_nothing_saw_more_than_it_may(store: Store) -> None:
     tested = {row.id for row in rows_of(everything) if row.split == "test"}
     assert len(own) == 24 > len(learnt_from) > 0 < len(tested)
 
-    seen = dict.fromkeys(("train_generator", "generate", "train_labeler", "label", "gate_data", "assemble"), 0)
+    making = ("train_generator", "generate", "train_labeler", "measure_utility")
+    seen = dict.fromkeys((*making, "label", "gate_data", "assemble"), 0)
     for content in manifests.values():
         given: set[str] = set().union(*map(photographs, content.inputs.values()))
         if content.stage in seen:
             seen[content.stage] += 1
             assert not given & tested, content.stage
-        if content.stage in ("train_generator", "generate", "train_labeler"):
+        if content.stage in making and content.inputs:
             assert given == own, content.stage
     assert all(seen.values()), seen
 
@@ -146,9 +160,12 @@ def check_that_nothing_saw_more_than_it_may(store: Store) -> None:
         rows = rows_of(digest)
         if content.stage == "generate":
             assert {parent for row in rows for parent in row.parents} <= learnt_from
+        if content.stage == "measure_utility" and rows:  # what its pairs train on; they are measured on the rest
+            assert {row.id for row in rows if row.origin == "real"} == learnt_from
         if content.stage == "assemble":
-            assert {row.id for row in rows if row.state == "human"} in (own, set())
-            assert {row.state for row in rows if row.id not in own} <= {"constructed", "model"}
+            shown = {row.id.partition("~")[0]: row.state for row in rows}  # repeated ones are numbered
+            assert {row for row, state in shown.items() if state == "human"} in (own, set())
+            assert {state for row, state in shown.items() if row not in own} <= {"constructed", "model"}
 
 
 def test_a_run_that_fails_stops_no_other(

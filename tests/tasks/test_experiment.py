@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import EdgewrightError, InputError, RecipeError, StageFailed
 from edgewright.experiment.plan import EfficiencyConfig, Run
 from edgewright.experiment.results import Result, append_result
+from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.recipe import Recipe, resolve
-from tasks.experiment import conclude, open_runs, report_failures
+from tasks.experiment import conclude, open_runs, report_failures, utility_facts
 from tasks.session import Session, session_open
 
 Run_ = tuple[LocalStore, dict[str, ArtifactRef]]
@@ -129,3 +131,17 @@ def test_the_page_is_of_the_lines_of_these_settings_and_names_what_is_missing(
         report_failures(failed)
     assert "strong, n = 8, draw 0, seed 0: the loss is not finite" in str(raised.value)
     report_failures({})
+
+
+def test_the_gain_that_the_gate_measured_is_written_down(session: Session) -> None:
+    def gated(evidence: UtilityEvidence) -> ArtifactRef:
+        with session.store.workspace() as work:
+            (work / "utility.json").write_text(json.dumps(evidence.to_json()))
+            return session.store.publish(work, Content(kind="dataset_training", stage="gate_data"), Record())
+
+    pairs = tuple(
+        Pair(seed, Scores(0.5, 0.2, {}), Scores(0.6, both, {})) for seed, both in enumerate((0.22, 0.23, 0.24))
+    )
+    gain = utility_facts(session, gated(UtilityEvidence(pairs=pairs)))["utility"]
+    assert (round(gain["mean"], 6), gain["n"], gain["low"] > 0) == (0.03, 3, True)
+    assert utility_facts(session, gated(UtilityEvidence(problem="not measured"))) == utility_facts(session, None) == {}

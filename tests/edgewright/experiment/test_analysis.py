@@ -257,3 +257,24 @@ def test_the_headline_takes_the_best_that_photographs_alone_can_do(runs, photogr
     assert "do what 50 photographs alone do: 2.00 ×" in headline(analyze([*photographs, *made, *weaker], rounds=50))
     told = headline(analyze([*photographs, *made, *weaker, *repeated], rounds=50))
     assert "do what 35 photographs do where rare objects are shown more often: 1.41 ×" in told
+    stronger = [replace(one, arm="strong", key=f"s{one.key}") for one in repeated]
+    told = headline(analyze([*photographs, *made, *stronger], rounds=50))
+    assert "do what 35 photographs with stronger augmentation do: 1.41 ×" in told
+
+
+def test_labels_are_saved_only_where_every_arm_of_photographs_alone_says_so(runs, photographs):
+    """Against `repeated` the estimate is the smaller one and sure; against photographs as they are it may be chance."""
+    made = runs("gan", {25: (0.22, 0.40, 0.30)}, gate="pass")
+    repeated = runs("repeated", {25: (0.17, 0.35, 0.25), 50: (0.25, 0.45, 0.35)})
+    told = headline(analyze([*photographs, *made, *repeated], rounds=200))
+    assert "shown more often: 1.4" in told
+    assert "That may be chance." in told
+
+
+def test_a_better_arm_of_photographs_alone_without_a_curve_is_named(runs, photographs):
+    made = runs("gan", {25: (0.30, 0.32, 0.34)}, gate="pass")
+    one_n = runs("repeated", {25: (0.35, 0.37, 0.39)})
+    told = headline(analyze([*photographs, *made, *one_n], rounds=50))
+    assert "But “photographs, those with rare objects more often” reaches 0.370 with as many, against 0.320." in told
+    weaker = runs("repeated", {25: (0.25, 0.27, 0.29)})
+    assert "Labels are saved." in headline(analyze([*photographs, *made, *weaker], rounds=50))

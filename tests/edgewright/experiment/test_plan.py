@@ -190,8 +190,26 @@ def test_the_gate_measures_usefulness_itself_where_it_decides_by_that_alone():
         resolve("laptop", overrides=deciding),
         resolve("laptop", overrides=[*deciding, "measure_utility.steps=800"]),
     )
-    assert utility_of(RECIPE).pairs == utility_of(resolve("laptop", overrides=deciding[1:])).pairs == 0
-    assert utility_of(by_use) == by_use.utility
-    config = EfficiencyConfig()
-    changed = {name for name in ARMS if settings_digest(by_use, config, name) != settings_digest(longer, config, name)}
-    assert changed == {name for name, arm in ARMS.items() if arm.extra == "synthetic"}
+    assert utility_of(RECIPE, "gan").pairs == utility_of(resolve("laptop", overrides=deciding[1:]), "gan").pairs == 0
+    assert utility_of(by_use, "gan") == by_use.utility
+    config, judged = EfficiencyConfig(), {"compositor", "gan", "diffusion"}  # the others are gated for nobody
+
+    def changed(other, **given):
+        return {
+            name
+            for name in ARMS
+            if settings_digest(by_use, config, name) != settings_digest(other, config, name, **given)
+        }
+
+    assert changed(longer) == judged
+    assert changed(by_use, external={"measure_utility": {"detector.model": "other bytes"}}) == judged
+    detector = by_use.train_detector.model_copy(update={"epochs": 7, "steps": 70, "keep": "best"})
+    assert changed(by_use.model_copy(update={"train_detector": detector})) == set()  # set by the experiment
+
+
+def test_an_epoch_too_short_to_repeat_photographs_is_refused():
+    config = EfficiencyConfig(labels=(64,), arms=("real", "repeated"))
+    check_recipe(RECIPE, config, pool=99)  # 20 batches of 16
+    with pytest.raises(RecipeError, match="an epoch is too short"):
+        check_recipe(RECIPE, config.model_copy(update={"labels": (65,)}), pool=99)
+    check_recipe(RECIPE, config.model_copy(update={"labels": (65,), "arms": ("real",)}), pool=99)

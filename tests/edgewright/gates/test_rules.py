@@ -211,6 +211,14 @@ def test_the_literal_rule_decides_where_it_is_chosen(
     assert [check.decides for check in literal] == [False, False]
     assert all(check.value is not None for check in literal)
     assert f"reported only: {outcome.replace('_', ' ')}. " in reported.beside
+    told = next((check.sentence for check in literal if check.outcome is outcome), "")
+    assert told in reported.beside
+
+
+def test_the_sentence_tells_what_refused_it_not_what_came_first() -> None:
+    evidence = evidence_of(fd_ratio=(2.0, 1.5, 3.8), coverage_ratio=(0.1, 0.05, 0.15))
+    verdict = decide_data(evidence, GateDataConfig())
+    assert (verdict.outcome, "refused. coverage ratio is 0.1" in verdict.sentence) == (Outcome.REFUSE, True)
 
 
 @pytest.mark.parametrize("rule", ["default", "fid_recall"])

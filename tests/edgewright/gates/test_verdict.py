@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -77,4 +78,6 @@ def test_round_trip_and_reasons() -> None:
     verdict = Verdict("gate_data", Outcome.REFUSE, checks, "refused", "real_only")
     assert Verdict.from_json(verdict.to_json()) == verdict
     assert verdict.reasons == ["refuse"]
+    doubtful = replace(verdict, checks=(check_of(Outcome.NOT_EVALUABLE), check_of(Outcome.REFUSE)))
+    assert doubtful.reasons == ["refuse", "not_evaluable"]  # what decides comes first
     assert Verdict("g", Outcome.NOT_EVALUABLE, (), "nothing was measured", "end").reasons == ["nothing was measured"]
