@@ -342,7 +342,7 @@ class MeasureUtilityConfig(Section):
         description=f"Trainings with and without synthetic pictures; at least {MIN_PAIRS} to count, 0: not measured",
     )
     steps: int = Field(400, ge=1, description="Optimizer steps of every one of them")
-    epochs: int = Field(20, ge=1, description="Parts that the steps are cut into")
+    epochs: int = Field(20, ge=1, description="Parts of the steps; each shows the same steps / epochs × batch pictures")
     real_share: float = Field(0.5, gt=0, le=1, description="Share of photographs among what the mixed side shows")
     detector: TrainDetectorConfig | None = Field(
         None, description="What is trained in pairs, a whole section of its own; none: as the run's `train_detector`"

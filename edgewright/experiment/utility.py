@@ -17,6 +17,7 @@ from pathlib import Path
 from edgewright.artifacts import Content, Record, Store, canonical_json
 from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.detect.schedule import shown
 from edgewright.detect.train import train_detector
 from edgewright.experiment.plan import AssembleConfig
 from edgewright.experiment.score import score_detector, scores_of
@@ -56,7 +57,7 @@ def measure_utility(
         pairs=tuple(pairs),
         steps=config.steps,
         n_real=len(sets["real"].usable),
-        n_synthetic=len(sets["both"].usable) - len(sets["real"].usable),
+        n_synthetic=_n_shown(sets["both"], config),
         n_held_out=len(_held_out(real)),
         problem=next((pair.problem for pair in pairs if pair.problem), ""),
     )
@@ -69,6 +70,13 @@ def detector_config(config: MeasureUtilityConfig) -> TrainDetectorConfig:
     """
     changes = {"epochs": config.epochs, "steps": config.steps, "real_share": config.real_share, "keep": "last"}
     return (config.detector or TrainDetectorConfig()).model_copy(update=changes)
+
+
+def _n_shown(training: Dataset, config: MeasureUtilityConfig) -> int:
+    """How many synthetic pictures the mixed side ever sees; which ones, its seed decides."""
+    made = [row.origin == "synthetic" for row in training.usable]
+    indices = shown([row.id for row in training.usable], made, detector_config(config), seed=0)
+    return sum(made[at] for at in set(indices))
 
 
 def _held_out(real: Dataset) -> list[object]:

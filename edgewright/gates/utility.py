@@ -74,7 +74,7 @@ class UtilityEvidence:
 
     Attributes:
         steps: optimizer steps of every run.
-        n_real, n_synthetic, n_held_out: photographs trained on, synthetic pictures trained on, photographs measured on.
+        n_real, n_synthetic, n_held_out: photographs trained on, synthetic pictures shown, photographs measured on.
         problem: why nothing was measured, or why it says nothing; empty where it does.
     """
 

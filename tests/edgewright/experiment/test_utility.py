@@ -60,7 +60,7 @@ def measure(store, tmp_path):
 
 def test_a_pair_differs_in_the_synthetic_pictures_alone(store, measure, tmp_path):
     real = squares(store, split=("train", "train", "val"), count=9)
-    made = squares(store, split=("train",), origin="synthetic", count=4)
+    made = squares(store, split=("train",), origin="synthetic", count=6)  # of which an epoch shows 4
     evidence = measure(real, made, TINY)
     assert [(pair.seed, set(pair.real.by_class)) for pair in evidence.pairs] == [(3, {"square"})]
     assert (evidence.n_real, evidence.n_synthetic, evidence.n_held_out, evidence.steps) == (6, 4, 3, 4)
