@@ -106,7 +106,7 @@ FEW = [word for name in ("steps=30", "batch=8", "width=8") for word in ("--set",
 def test_every_other_arm(command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     arms = "real,strong,repeated,gan,diffusion,pseudo,unchecked,synthetic_only"
-    command(*words(results, *FEW, "--steps", "60", arms=arms), home=tmp_path / "home")
+    command(*words(results, *FEW, "--epochs", "1", arms=arms), home=tmp_path / "home")
     by_arm = {str(line["arm"]): line for line in lines(results)}
     assert set(by_arm) == set(arms.split(","))
     assert {by_arm[arm]["n_photographs"] for arm in arms.split(",")[:-1]} == {24}

@@ -211,8 +211,7 @@ def test_the_literal_rule_decides_where_it_is_chosen(
     assert [check.decides for check in literal] == [False, False]
     assert all(check.value is not None for check in literal)
     assert f"reported only: {outcome.replace('_', ' ')}. " in reported.beside
-    told = next((check.sentence for check in literal if check.outcome is outcome), "")
-    assert told in reported.beside
+    assert next(check.sentence for check in literal if check.outcome is outcome) in reported.beside
 
 
 def test_the_sentence_tells_what_refused_it_not_what_came_first() -> None:
