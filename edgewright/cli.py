@@ -156,7 +156,7 @@ def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
     """List past runs, newest first."""
     settings = home_settings()
     from edgewright.console import print_runs
-    from tasks.journal import journals
+    from tasks.engine.journal import journals
 
     known = journals(settings.runs)
     if json_:
@@ -169,7 +169,7 @@ def report(run: Annotated[str, typer.Argument(help="A run's id, or `latest`")]) 
     """Write a run's report again and print its path."""
     settings = home_settings()
     from edgewright.launch import reopen
-    from tasks.journal import find_journal
+    from tasks.engine.journal import find_journal
     from tasks.report import write_report
 
     journal = find_journal(settings.runs, run)
@@ -188,7 +188,7 @@ def decide(
     settings = home_settings()
     from edgewright.console import Display, print_summary
     from edgewright.launch import STAGE_NAMES, decide_run, request_of, run_pipeline
-    from tasks.journal import find_journal
+    from tasks.engine.journal import find_journal
 
     journal = find_journal(settings.runs, run)
     decide_run(journal, choice=choice, person=person or getpass.getuser(), why=why)
@@ -206,7 +206,7 @@ def ui(
     """Serve MLflow and Prefect on this home until Ctrl-C or SIGTERM."""
     settings = home_settings()
     from edgewright.launch import terminate_as_interrupt
-    from tasks.interfaces import serve_interfaces
+    from tasks.serve.ui import serve_interfaces
 
     with terminate_as_interrupt():
         serve_interfaces(
@@ -267,9 +267,9 @@ def gc(
 ) -> None:
     """Remove artifacts that no kept run, registered model or release reaches."""
     settings = home_settings()
-    from tasks.journal import home_lock
-    from tasks.sweep import plan_sweep, sweep
-    from tasks.tracking import Tracker
+    from tasks.engine.journal import home_lock
+    from tasks.engine.tracking import Tracker
+    from tasks.serve.garbage import plan_sweep, sweep
 
     store = home_store(settings)
     with home_lock(settings.home):
@@ -289,8 +289,8 @@ def _device(context: typer.Context) -> None:
 
 def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
     from edgewright.artifacts import ArtifactRef
-    from tasks.journal import find_journal
-    from tasks.source import matching_digests
+    from tasks.engine.journal import find_journal
+    from tasks.engine.source import matching_digests
 
     matching = matching_digests(text, store)
     if len(matching) == 1:
@@ -313,7 +313,7 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
                 described = json.loads((folder / name).read_bytes())
                 return model, ModelSpec.from_json(described.get("spec", described))
         raise InputError("no spec.json or manifest.json beside the model", where=folder)
-    from tasks.journal import find_journal
+    from tasks.engine.journal import find_journal
 
     refs = find_journal(settings.runs, text).state["refs"]
     if "quantize" not in refs:
@@ -327,7 +327,7 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
 @contextmanager
 def _remembering(settings: Settings) -> Iterator[None]:
     """Keep the journal's public part where `_end` finds it when the run raises."""
-    from tasks.journal import journals
+    from tasks.engine.journal import journals
 
     try:
         yield

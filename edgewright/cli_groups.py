@@ -143,7 +143,7 @@ def _run_of(run: str, settings: Settings) -> tuple[dict[str, ArtifactRef], Label
     """A run's artifacts by stage, and the `label` section it was made with."""
     from edgewright.artifacts import ArtifactRef
     from edgewright.sections import LabelConfig
-    from tasks.journal import find_journal
+    from tasks.engine.journal import find_journal
 
     state = find_journal(settings.runs, run).state
     refs = {name: ArtifactRef.from_json(ref) for name, ref in state["refs"].items()}
@@ -184,7 +184,7 @@ def review_import(
 ) -> None:
     """Take corrected labels back as a new data set; print its digest and the command to go on with."""
     settings = home_settings()
-    from tasks.journal import find_journal
+    from tasks.engine.journal import find_journal
     from tasks.review import import_review_of_run
 
     refs, config = _run_of(run, settings)

@@ -21,13 +21,13 @@ from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings
 from flows.lifecycle import STAGES, lifecycle
-from tasks.journal import Journal, home_lock
+from tasks.engine.enforce import record_decision
+from tasks.engine.journal import Journal, home_lock
+from tasks.engine.session import Observer, Session, Silent, StageLink, session_open
+from tasks.engine.source import is_local, project_of
+from tasks.engine.tracking import Tracker
 from tasks.report import write_report
-from tasks.server import prefect_server
-from tasks.session import Observer, Session, Silent, StageLink, session_open
-from tasks.settle import record_decision
-from tasks.source import is_local, project_of
-from tasks.tracking import Tracker
+from tasks.serve.prefect_server import prefect_server
 
 _DELIVERY_S = 10.0
 STAGE_NAMES = tuple(stage.name for stage in STAGES)

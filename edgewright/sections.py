@@ -19,7 +19,14 @@ _DOWNLOAD = re.compile(r"[\w.-]+(/[\w.-]+)?@[0-9a-f]{40}")
 
 
 class Section(BaseModel):
+    """One stage's part of a recipe."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions of optional extras that these values call in: a result depends on their versions then."""
+        return ()
 
 
 class IngestConfig(Section):
@@ -97,6 +104,10 @@ class TrainGeneratorConfig(Section):
     )
     prompt: str = Field("a photo of a {name}", description="diffusers: {name} is the class's name")
     checkpoint_every: int = Field(100, ge=1)
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return ("diffusers", "transformers") if self.method == "diffusers" else ()
 
     @model_validator(mode="after")
     def _fit_the_method(self) -> Self:
@@ -293,6 +304,10 @@ class GateDataConfig(Section):
         description="Where pictures are not admitted: photographs alone, end the run, wait for `edgewright decide`",
     )
     ask_timeout_s: int = Field(3600, ge=1, description="No answer within this time ends the run")
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return ("torch-fidelity",) if self.features == "inception" else ()
 
     @model_validator(mode="after")
     def _enough_random_networks(self) -> Self:

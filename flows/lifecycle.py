@@ -9,6 +9,7 @@ from __future__ import annotations
 from prefect import flow
 
 from edgewright.recipe import Recipe
+from tasks.engine.enforce import settle_data, settle_model
 from tasks.flash import flash
 from tasks.gate_data import gate_data
 from tasks.gate_model import gate_model
@@ -18,7 +19,6 @@ from tasks.label import label
 from tasks.measure_utility import measure_utility
 from tasks.quantize import quantize
 from tasks.release import release
-from tasks.settle import settle_data, settle_model
 from tasks.train_detector import train_detector
 from tasks.train_generator import train_generator
 from tasks.train_labeler import train_labeler

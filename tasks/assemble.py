@@ -5,8 +5,8 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.experiment.plan import AssembleConfig
-from tasks.numbers import numbers_of
-from tasks.stage import Work, stage
+from tasks.engine.metrics import numbers_of
+from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("cpu",))

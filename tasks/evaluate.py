@@ -7,7 +7,7 @@ import json
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.experiment.plan import EvaluateConfig
-from tasks.stage import Work, stage
+from tasks.engine.stage import Work, stage
 
 EVALUATION_FILE = "evaluation.json"
 

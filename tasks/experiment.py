@@ -25,15 +25,26 @@ from edgewright.experiment.results import Result, append_result, of_settings, re
 from edgewright.experiment.subset import photographs_digest, pool_rows
 from edgewright.recipe import Recipe
 from edgewright.sections import Section
-from tasks.code import code_digest, library_versions
-from tasks.external import external_digests
-from tasks.numbers import numbers_of
-from tasks.session import Session, current_session, session_open
+from tasks.assemble import assemble
+from tasks.engine.external import external_digests
+from tasks.engine.fingerprint import fingerprint
+from tasks.engine.metrics import numbers_of
+from tasks.engine.session import Session, current_session, session_open
+from tasks.engine.stage import Stage
+from tasks.evaluate import evaluate
+from tasks.gate_data import gate_data
+from tasks.generate import generate
+from tasks.label import label
+from tasks.measure_utility import measure_utility
+from tasks.subset import subset
+from tasks.train_detector import train_detector
+from tasks.train_generator import train_generator
+from tasks.train_labeler import train_labeler
 
 _NOTHING_FOUND: dict[str, Any] = {"map50": 0.0, "map50_95": 0.0, "ap50_95": {}, "n_images": 0}
-_STAGES = (
-    *("subset", "train_generator", "generate", "train_labeler", "label", "measure_utility", "gate_data"),
-    *("assemble", "train_detector", "evaluate"),
+_STAGES: tuple[Stage, ...] = (
+    *(subset, train_generator, generate, train_labeler, label, measure_utility, gate_data),
+    *(assemble, train_detector, evaluate),
 )
 CURVE, PAGE = "label_efficiency.png", "report.html"
 
@@ -210,8 +221,7 @@ def _result(findings: Findings, session: Session) -> Result:
         reference_gate=reference.get("outcome", ""),
         facts={
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": library_versions(),
-            "code": _code(),
+            **_made_by(),
             "gate_sentence": gate.get("sentence", ""),
             "reference_sentence": reference.get("sentence", ""),
             "left_out": _left_out(session, findings.extra),
@@ -221,9 +231,11 @@ def _result(findings: Findings, session: Session) -> Result:
     )
 
 
-def _code() -> str:
-    """Digest of the code of every stage of the experiment, so that lines of other code can be told apart."""
-    return sha256_bytes(canonical_json([code_digest(f"tasks.{name}") for name in _STAGES]))[:12]
+def _made_by() -> dict[str, Any]:
+    """The libraries of every stage of the experiment, and the digest of their code: lines of other code can be told."""
+    found = [fingerprint(stage.fn) for stage in _STAGES]
+    versions = {name: version for one in found for name, version in one.libraries.items()}
+    return {"versions": versions, "code": sha256_bytes(canonical_json([one.code for one in found]))[:12]}
 
 
 def _count_test(findings: Findings, session: Session) -> int:

@@ -13,8 +13,8 @@ from edgewright.data.dataset import Dataset
 from edgewright.release.gateway import flash_device
 from edgewright.sections import FlashConfig
 from edgewright.simulate.source import write_feed
+from tasks.engine.stage import Work, stage
 from tasks.pictures import spread
-from tasks.stage import Work, stage
 
 
 @stage(pools=("edge",), cached=False)

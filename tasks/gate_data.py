@@ -10,7 +10,7 @@ from edgewright.gates.data_gate import decide_data
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.sections import GateDataConfig
-from tasks.stage import Work, stage
+from tasks.engine.stage import Work, stage
 
 UTILITY_FILE = "utility.json"
 

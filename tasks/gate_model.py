@@ -9,8 +9,8 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.model_gate import ModelEvidence, decide_model
 from edgewright.sections import GateModelConfig
-from tasks.numbers import numbers_of
-from tasks.stage import Work, stage
+from tasks.engine.metrics import numbers_of
+from tasks.engine.stage import Work, stage
 
 if TYPE_CHECKING:
     from edgewright.compress.measure import ModelMeasurement

@@ -14,9 +14,9 @@ from edgewright.data.ingest_report import IngestReport
 from edgewright.data.splits import SplitLedger
 from edgewright.sections import IngestConfig
 from edgewright.simulate.source import write_source
-from tasks.numbers import numbers_of
-from tasks.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity
-from tasks.stage import Work, stage
+from tasks.engine.metrics import numbers_of
+from tasks.engine.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity
+from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("cpu",), identify={"source": source_identity}, per_project=True)

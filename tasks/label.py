@@ -5,9 +5,9 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.sections import LabelConfig
-from tasks.numbers import numbers_of
-from tasks.source import find_dataset
-from tasks.stage import Work, stage
+from tasks.engine.metrics import numbers_of
+from tasks.engine.source import find_dataset
+from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("gpu", "fpga"))

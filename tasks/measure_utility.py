@@ -8,8 +8,8 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.sections import MeasureUtilityConfig
-from tasks.numbers import numbers_of
-from tasks.stage import Work, stage
+from tasks.engine.metrics import numbers_of
+from tasks.engine.stage import Work, stage
 
 UTILITY_FILE = "utility.json"
 

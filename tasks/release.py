@@ -15,8 +15,8 @@ from edgewright.runtime.boxes import Image
 from edgewright.runtime.session import ModelSpec, load_network, predictor
 from edgewright.sections import ReleaseConfig
 from edgewright.simulate.camera import SimulatedCamera
+from tasks.engine.stage import Work, stage
 from tasks.pictures import spread
-from tasks.stage import Work, stage
 
 _CANDIDATES = 24
 _GOLDEN_START = 2_000_000

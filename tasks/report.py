@@ -21,9 +21,9 @@ from edgewright.report.page import render
 from edgewright.report.pictures import beside
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.preprocess import read_image
-from tasks.numbers import history_of
+from tasks.engine.metrics import history_of
+from tasks.engine.session import Session
 from tasks.pictures import picture_of, spread
-from tasks.session import Session
 
 _PICTURES, _PAIR_PX = 8, 160
 _MLFLOW = "http://127.0.0.1:5000"
@@ -289,5 +289,6 @@ def _series(history: list[tuple[int, dict[str, float]]], names: dict[str, str]) 
 
 
 def _stage_figures(row: dict[str, Any]) -> StageFigures:
-    ran_on = f"{row['ran_on']['host']}, {row['ran_on']['device']} ({row['ran_on']['router']})"
-    return StageFigures(row["name"], row["pool"], ran_on, row["seconds"], row["cached"])
+    ran_on = row["ran_on"]
+    where = ", ".join(part for part in (ran_on["host"], ran_on["device"]) if part)
+    return StageFigures(row["name"], row["pool"], f"{where} ({ran_on['router']})", row["seconds"], row["cached"])

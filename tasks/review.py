@@ -36,7 +36,7 @@ from edgewright.label.review import ImportReport, ReviewExport, export_review, i
 from edgewright.label.suspects import AUDIT_FILE, Suspect
 from edgewright.progress import OnProgress, silent
 from edgewright.sections import LabelConfig
-from tasks.numbers import numbers_of
+from tasks.engine.metrics import numbers_of
 
 Part = Literal["real", "synthetic"]
 PARTS = {"real": "ingest", "synthetic": "label"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.experiment.plan import SubsetConfig
-from tasks.stage import Work, stage
+from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("cpu",))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.sections import TrainDetectorConfig
-from tasks.numbers import history_of, numbers_of
-from tasks.stage import Work, stage
+from tasks.engine.metrics import history_of, numbers_of
+from tasks.engine.stage import Work, stage
 
 if TYPE_CHECKING:
     from edgewright.detect.train import EpochReport

@@ -6,8 +6,8 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.runtime.preprocess import read_image
 from edgewright.sections import TrainLabelerConfig
-from tasks.numbers import history_of, numbers_of
-from tasks.stage import Work, stage
+from tasks.engine.metrics import history_of, numbers_of
+from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("gpu",))

@@ -23,7 +23,7 @@ HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")
 ENVIRONMENT = {
     "edgewright/settings.py": "the one reader",
     "edgewright/detect/library.py": "ultralytics reads its switches from there alone, before its first import",
-    "tasks/server.py": "hands it on to the Prefect server that it starts",
+    "tasks/serve/prefect_server.py": "hands it on to the Prefect server that it starts",
 }
 
 

@@ -75,7 +75,12 @@ class Content:
 
 @dataclass(frozen=True)
 class Record:
-    """How an artifact came about: measured, dated, not hashed."""
+    """How an artifact came about: measured, dated, not hashed.
+
+    Attributes:
+        code: digest of the code that made it; empty in what earlier versions wrote.
+        versions: the libraries that its stage uses.
+    """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +88,7 @@ class Record:
     seconds: float = 0.0
     host: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
 
 
 @dataclass(frozen=True)

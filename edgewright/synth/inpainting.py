@@ -11,8 +11,9 @@ artifact was made, and the network unless the recipe allows it and names the com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class PipelineSpec:
         revision: its commit, 40 hex digits, which fixes the bytes of a downloaded one; empty for a folder.
         fingerprint: digest of the names and bytes of what is read in the folder; empty for a downloaded one.
         side_px: of the crops that come out, whatever size the pipeline paints at.
+        libraries: distribution => version that described it; with others it may paint otherwise.
     """
 
     folder: str
@@ -52,6 +54,7 @@ class PipelineSpec:
     steps: int
     side_px: int
     download: bool
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe_pipeline(config: TrainGeneratorConfig) -> PipelineSpec:
@@ -66,6 +69,7 @@ def describe_pipeline(config: TrainGeneratorConfig) -> PipelineSpec:
         steps=config.pipeline_steps,
         side_px=config.side_px,
         download=config.pipeline_download,
+        libraries={name: version(name) for name in config.libraries},
     )
 
 

@@ -23,7 +23,7 @@ import yaml
 from PIL import Image
 
 from flows.lifecycle import STAGES
-from tasks.stage import POOLS
+from tasks.engine.stage import POOLS
 
 ROOT = Path(__file__).parents[2]
 FILE = files("deployments").joinpath("prefect.yaml")

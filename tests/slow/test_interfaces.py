@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.server import answers
+from tasks.serve.prefect_server import answers
 from tests.conftest import free_port
 
 pytestmark = pytest.mark.slow

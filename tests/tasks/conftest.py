@@ -15,9 +15,9 @@ from edgewright.data.rows import Label, Row
 from edgewright.label.train import train_labeler
 from edgewright.sections import TrainLabelerConfig
 from edgewright.settings import read_settings
-from tasks.journal import Journal
-from tasks.session import Session, StageLink
-from tasks.tracking import Tracker
+from tasks.engine.journal import Journal
+from tasks.engine.session import Session, StageLink
+from tasks.engine.tracking import Tracker
 
 Publish = Callable[[LocalStore, Sequence[int]], ArtifactRef]
 Run = tuple[LocalStore, dict[str, ArtifactRef]]

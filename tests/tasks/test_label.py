@@ -14,10 +14,10 @@ from edgewright.errors import InputError
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.label.review import ReviewExport
 from edgewright.sections import LabelConfig
+from tasks.engine.session import Session
 from tasks.gate_data import admit
 from tasks.label import label
 from tasks.review import export_review_of_run, import_review_of_run
-from tasks.session import Session
 
 OpenSession = Callable[[LocalStore], Session]
 Run = tuple[LocalStore, dict[str, ArtifactRef]]

@@ -16,13 +16,13 @@ from edgewright.errors import ArtifactMissing, InputError, SourceError
 from edgewright.recipe import resolve
 from edgewright.sections import IngestConfig, LabelConfig
 from edgewright.settings import read_settings
+from tasks.engine.journal import Journal, find_journal
+from tasks.engine.session import Session
+from tasks.engine.source import find_dataset, is_local, project_of
+from tasks.engine.tracking import Tracker
 from tasks.ingest import ingest
-from tasks.journal import Journal, find_journal
 from tasks.review import export_review_of_run, import_review_of_run
-from tasks.session import Session
-from tasks.source import find_dataset, is_local, project_of
-from tasks.sweep import plan_sweep, sweep
-from tasks.tracking import Tracker
+from tasks.serve.garbage import plan_sweep, sweep
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Publish = Callable[[LocalStore, Sequence[int]], ArtifactRef]

@@ -18,12 +18,11 @@ from edgewright.sections import (
     TrainLabelerConfig,
 )
 from edgewright.settings import read_settings
-from tasks import code
-from tasks.external import external_digests
-from tasks.journal import Journal
-from tasks.session import Session, StageLink
-from tasks.stage import Stage
-from tasks.tracking import Tracker
+from tasks.engine.external import external_digests
+from tasks.engine.journal import Journal
+from tasks.engine.session import Session, StageLink
+from tasks.engine.stage import Stage
+from tasks.engine.tracking import Tracker
 from tasks.train_generator import train_generator
 from tasks.train_labeler import train_labeler
 
@@ -92,13 +91,3 @@ def test_no_field_that_names_a_file_is_forgotten() -> None:
     }
     named -= {(type(Recipe().ingest), "group_pattern")}  # a path within the source, whose bytes are the stage's input
     assert named == {(section, name) for section, names in EXTERNAL_PATHS.items() for name in names}
-
-
-def test_an_absent_library_leaves_the_digest_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    code.library_versions.cache_clear()
-    known = code.library_versions()
-    assert {"diffusers", "transformers"} <= set(code._NUMERIC)
-    monkeypatch.setattr(code, "_NUMERIC", (*code._NUMERIC, "no-such-library"))
-    code.library_versions.cache_clear()
-    assert code.library_versions() == known
-    code.library_versions.cache_clear()

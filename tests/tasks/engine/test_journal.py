@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgewright.errors import ArtifactMissing, HomeBusy
-from tasks.journal import PUBLIC, Journal, find_journal, home_lock, journals
+from tasks.engine.journal import PUBLIC, Journal, find_journal, home_lock, journals
 
 
 def begin(runs: Path, plan: str = "plan") -> Journal:
@@ -58,7 +58,7 @@ def test_runs_are_found_by_the_beginning_of_their_id(tmp_path: Path) -> None:
 
 
 def test_a_second_live_run_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from tasks.journal import home_lock\n"
+    code = "import sys, time; from pathlib import Path; from tasks.engine.journal import home_lock\n"
     code += f"with home_lock(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

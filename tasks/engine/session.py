@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from edgewright.artifacts import Store, open_store
 from edgewright.errors import StoreUnavailable
 from edgewright.settings import Settings, read_settings
-from tasks.journal import Journal
-from tasks.tracking import Tracker
+from tasks.engine.journal import Journal
+from tasks.engine.tracking import Tracker
 
 MIN_FREE_BYTES = 300_000_000
 """A stage is not begun with less: the largest toy artifact is 60 MB, a checkpointed training holds three of them."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
     from edgewright.sections import Section
-    from tasks.session import Session
-    from tasks.stage import Stage
+    from tasks.engine.session import Session
+    from tasks.engine.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class InlineRouter:
 ROUTERS = {"inline": InlineRouter()}
 
 
-def ran_on(router: str) -> dict[str, str]:
-    """`{router, host, device}` of work done in this process."""
-    return {"router": router, "host": socket.gethostname(), "device": _device()}
+def ran_on(router: str, *, ran: bool = True) -> dict[str, str]:
+    """`{router, host, device}` of work done in this process; no device where nothing ran."""
+    return {"router": router, "host": socket.gethostname(), "device": _device() if ran else ""}
 
 
 def _device() -> str:
-    torch = sys.modules.get("torch")  # asked only where a stage has imported it
+    torch = sys.modules.get("torch")  # asked only where the stage has imported it
     return f"cuda: {torch.cuda.get_device_name(0)}" if torch is not None and torch.cuda.is_available() else "cpu"

@@ -11,8 +11,8 @@ import pytest
 
 from edgewright.artifacts import LocalStore
 from edgewright.gates.verdict import Outcome, Verdict
-from tasks.session import Session, Silent
-from tasks.settle import _ask
+from tasks.engine.enforce import _ask
+from tasks.engine.session import Session, Silent
 
 ASKED = Verdict("gate_data", Outcome.REFUSE, (), "Copies.", "ask")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgewright.artifacts import ArtifactRef, Store, canonical_json, sha256_bytes
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
-from tasks.session import Session, source_allowed
+from tasks.engine.session import Session, source_allowed
 
 SIMULATED = "simulated"
 """The source of `edgewright run demo` without `--source`: photographs by the simulated camera."""

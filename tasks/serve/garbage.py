@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from edgewright.artifacts import Store
 from edgewright.errors import ArtifactCorrupt, ArtifactMissing
 from edgewright.settings import Settings
-from tasks.journal import Journal, journals
-from tasks.tracking import Tracker
+from tasks.engine.journal import Journal, journals
+from tasks.engine.tracking import Tracker
 
 
 @dataclass(frozen=True)

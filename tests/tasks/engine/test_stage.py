@@ -17,12 +17,12 @@ from edgewright.artifacts import ArtifactRef, LocalStore
 from edgewright.errors import ArtifactMissing, EdgewrightError, StoreUnavailable
 from edgewright.sections import GenerateConfig, IngestConfig
 from edgewright.settings import Settings, read_settings
-from tasks import session as session_module
-from tasks.journal import Journal
-from tasks.server import PrefectServer, ServerRecord, is_server_of, live_server, prefect_server
-from tasks.session import Session, StageLink, session_open
-from tasks.stage import Work, stage
-from tasks.tracking import Tracker
+from tasks.engine import session as session_module
+from tasks.engine.journal import Journal
+from tasks.engine.session import Session, StageLink, session_open
+from tasks.engine.stage import Work, stage
+from tasks.engine.tracking import Tracker
+from tasks.serve.prefect_server import PrefectServer, ServerRecord, is_server_of, live_server, prefect_server
 
 
 @stage(pools=("cpu",), identify={"source": lambda value, session: value})
@@ -229,7 +229,8 @@ def test_a_stage_is_not_begun_on_a_full_disk(session: Session, monkeypatch: pyte
 @pytest.mark.slow
 def test_the_server_dies_with_a_killed_run(tmp_path: Path) -> None:
     code = (
-        "import os, signal; from edgewright.settings import read_settings; from tasks.server import PrefectServer\n"
+        "import os, signal; from edgewright.settings import read_settings\n"
+        "from tasks.serve.prefect_server import PrefectServer\n"
         "server = PrefectServer(read_settings()); server.wait(); print(server.api_url, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -17,8 +17,8 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.errors import GateEnded, StageFailed, WaitingForPerson
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.sections import GateDataConfig
-from tasks.registry import register_models
-from tasks.session import Session, current_session
+from tasks.engine.registry import register_models
+from tasks.engine.session import Session, current_session
 
 CHOICES = ("real_only", "end")
 _GRACE_S = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgewright.artifacts import Artifact
-from tasks.session import Session
+from tasks.engine.session import Session
 
 
 def register_models(session: Session, int8: Artifact, *, passed: bool) -> dict[str, str]:

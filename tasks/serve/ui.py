@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from edgewright.errors import StageFailed
 from edgewright.settings import Settings
-from tasks.server import answers, die_with_parent, prefect_server
+from tasks.serve.prefect_server import answers, die_with_parent, prefect_server
 
 _LOOK_EVERY_S = 0.5
 

@@ -5,8 +5,8 @@
             looks in the store, then runs `.fn` through the router
     .flow   a one-stage flow for a deployment (`tasks.label:label.flow`): looks in the store, then runs `.fn` here
 
-Decides the cache key: stage, config and the files it names, input digests, seed, code digest. The store is the only
-cache; Prefect's is off.
+Decides the cache key: stage, config and the files it names, input digests, seed, code and libraries. The store is the
+only cache; Prefect's is off.
 Refuses to begin on a disk that is nearly full.
 
     @stage(pools=("cpu",))
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
+import socket
 import time
 import typing
 from collections.abc import Callable, Mapping
@@ -35,11 +36,11 @@ from edgewright.artifacts.store import store_errors
 from edgewright.errors import ArtifactMissing, EdgewrightError, InputError
 from edgewright.progress import OnProgress
 from edgewright.sections import Section
-from tasks.code import code_digest, library_versions
-from tasks.external import external_digests
-from tasks.router import ROUTERS, ran_on
-from tasks.session import Session, StageLink, current_session, session_open, stage_session
-from tasks.tracking import Child
+from tasks.engine.external import external_digests
+from tasks.engine.fingerprint import Fingerprint, fingerprint
+from tasks.engine.routers import ROUTERS, ran_on
+from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
+from tasks.engine.tracking import Child
 
 POOLS = ("control", "cpu", "gpu", "fpga", "edge")
 
@@ -104,13 +105,15 @@ class Work:
             seed=self.seed,
             licence=licence,
         )
+        found = self.stage.fingerprint(self.config)
         record = Record(
             metrics=dict(metrics or {}),
             facts=dict(facts or {}),
             created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             seconds=round(time.monotonic() - self.started, 3),
-            host=ran_on("inline")["host"],
-            versions=library_versions(),
+            host=socket.gethostname(),
+            versions=dict(found.libraries),
+            code=found.code,
         )
         ref = self.session.store.publish(directory, content, record)
         if metrics:
@@ -186,11 +189,15 @@ class Stage:
                     "external": external_digests(config),
                     "inputs": self.digests(inputs, session=session),
                     "seed": session.link.seed,
-                    "code": code_digest(self.fn.__module__),
+                    "code": self.fingerprint(config).digest,
                     "project": session.link.project if self.per_project else "",
                 }
             )
         )
+
+    def fingerprint(self, config: Section) -> Fingerprint:
+        """The code behind this stage, and the libraries that these values call in."""
+        return fingerprint(self.fn, extras=config.libraries)
 
     def digests(self, inputs: Mapping[str, Any], *, session: Session) -> dict[str, str]:
         """Input name → digest."""
@@ -236,7 +243,7 @@ class Stage:
             {
                 "name": self.name,
                 "pool": self.pool,
-                "ran_on": ran_on(session.settings.router),
+                "ran_on": ran_on(session.settings.router, ran=not found),
                 "seconds": seconds,
                 "cached": found,
             },

@@ -1,0 +1,1 @@
+"""What makes a function a stage: its faces, its key, where it runs, what is written down of it."""

@@ -1,0 +1,311 @@
+"""Our own sources, read and never imported: which definitions a function reaches, and what of them computes anything.
+
+Decides what of a definition can change a result: its syntax without docstrings, comments, annotations of functions and
+variables, and without what a field of a recipe only describes or refuses. Annotations in a class's body stay: they make
+a dataclass's fields. Imports inside functions count, those under TYPE_CHECKING do not. Refuses to guess: a module that
+is used as a whole, or by a name that is found only when it runs, counts with everything in it.
+
+    tree = SourceTree({"edgewright": Path("edgewright"), "tasks": Path("tasks")})
+    reach = tree.reach("tasks.quantize", "quantize", leave_out=("edgewright.report",))
+    reach.definitions["edgewright.compress.quantize:quantize"]           # its code, as text
+    reach.libraries                                                      # {"numpy", "onnxruntime", …}
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EVERYTHING = "**"
+_ONLY_DESCRIBES = {"description", "title", "examples", "ge", "gt", "le", "lt", "multiple_of", "pattern", "min_length"}
+"""Arguments of a recipe's `Field` that say what it means or refuse a value; a value that passed stands in the key."""
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+Target = tuple[str, str]
+"""(module, its attribute); no attribute: the module itself."""
+
+
+@dataclass
+class Reach:
+    """What a function reaches.
+
+    Attributes:
+        definitions: `module:name` => the code that can change a result, as text.
+        libraries: top-level names of what is imported from elsewhere.
+        texts: string constants: a library may be imported by its name.
+    """
+
+    definitions: dict[str, str] = field(default_factory=dict)
+    libraries: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Code:
+    """Some statements: their text and what they refer to.
+
+    Attributes:
+        names: (name, the attribute that is asked of it or nothing).
+        imports: what is imported within.
+    """
+
+    text: str
+    names: frozenset[tuple[str, str]]
+    imports: tuple[Target, ...]
+    texts: frozenset[str]
+
+
+class Source:
+    """One module, parsed.
+
+    Attributes:
+        name: dotted.
+        sections: function => annotation of its argument `config`; class => those of its fields, as one tuple.
+        statements: at the top level, as far as they can change a result.
+        definitions: name => the statements that bind it.
+        imports: name => what it stands for.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        found = list(_top_level(ast.parse(path.read_bytes())))
+        self.name = name
+        self.sections = {one.name: _section(one) for one in found if isinstance(one, _Function | ast.ClassDef)}
+        self.statements: list[ast.stmt] = [kept for one in found if (kept := _Essence().visit(one)) is not None]
+        self.imports = {alias: target for statement in self.statements for alias, target in _imported(statement)}
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        for statement in self.statements:
+            for bound in _bound(statement):
+                self.definitions.setdefault(bound, []).append(statement)
+        self._codes: dict[str, Code] = {}
+
+    def code(self, name: str) -> Code:
+        """Of a definition; `name()`: of a class, its methods alone; no name: what an import does but bind names."""
+        if name not in self._codes:
+            self._codes[name] = _code(self._statements_of(name))
+        return self._codes[name]
+
+    def _statements_of(self, name: str) -> list[ast.stmt]:
+        if not name:
+            kinds = ast.Import | ast.ImportFrom
+            return [one for one in self.statements if not _bound(one) and not isinstance(one, kinds)]
+        found = self.definitions[name.removesuffix("()")]
+        if not name.endswith("()"):
+            return found
+        classes = [one for one in found if isinstance(one, ast.ClassDef)]
+        return [inner for one in classes for inner in one.body if isinstance(inner, _Function)]
+
+
+class SourceTree:
+    """Packages by the folders that hold them.
+
+    Args:
+        roots: package => its folder.
+    """
+
+    def __init__(self, roots: Mapping[str, Path]) -> None:
+        self._roots = dict(roots)
+        self._sources: dict[str, Source | None] = {}
+
+    def source(self, module: str) -> Source | None:
+        """None where it is no module of these packages."""
+        if module not in self._sources:
+            path = self._path(module)
+            self._sources[module] = Source(module, path) if path else None
+        return self._sources[module]
+
+    def is_ours(self, module: str) -> bool:
+        return module.partition(".")[0] in self._roots
+
+    def reach(self, module: str, name: str, *, leave_out: tuple[str, ...] = ()) -> Reach:
+        """Everything that the definition `name` of `module` reaches, but nothing of the packages `leave_out`.
+
+        The recipe's section in its signature comes with its methods alone: its values stand in a key by themselves.
+        """
+        walk = _Walk(self, leave_out)
+        walk.section_of(module, name)
+        walk.visit(module, name)
+        return walk.found
+
+    def _path(self, module: str) -> Path | None:
+        package, _, rest = module.partition(".")
+        if package not in self._roots:
+            return None
+        place = self._roots[package].joinpath(*rest.split(".")) if rest else self._roots[package]
+        return next((p for p in (place / "__init__.py", place.with_suffix(".py")) if p.is_file()), None)
+
+
+class _Walk:
+    """One search; every definition is seen once."""
+
+    def __init__(self, tree: SourceTree, leave_out: tuple[str, ...]) -> None:
+        self._tree, self._leave_out = tree, leave_out
+        self.found = Reach()
+
+    def visit(self, module: str, name: str) -> None:
+        """A definition, a name imported from elsewhere, or EVERYTHING of a module."""
+        source = None if self._is_left_out(module) else self._tree.source(module)
+        if source is None:
+            return
+        self._load(source)
+        if name in source.definitions:
+            self._add(source, name)
+        elif name in source.imports:
+            self._follow(source.imports[name])
+        else:  # EVERYTHING, or a name that the module makes when it runs
+            for one in source.definitions:
+                self._add(source, one)
+
+    def section_of(self, module: str, name: str) -> None:
+        """The methods of the sections that annotate `config`, and of those within them."""
+        source = self._tree.source(module)
+        annotation = source.sections.get(name) if source else None
+        for node in ast.walk(annotation) if annotation is not None else ():
+            owner, bare = self._origin(source, node.id) if isinstance(node, ast.Name) and source else (None, "")
+            if owner is None or f"{owner.name}:{bare}()" in self.found.definitions:
+                continue
+            if isinstance(owner.definitions[bare][0], ast.ClassDef):
+                self._add(owner, f"{bare}()")
+                self.section_of(owner.name, bare)
+
+    def _origin(self, source: Source, name: str) -> tuple[Source | None, str]:
+        """The module that defines a name."""
+        found: Source | None = source
+        while found and name not in found.definitions:
+            module, name = found.imports.get(name, ("", ""))
+            found = self._tree.source(module) if name else None
+        return found, name
+
+    def _load(self, source: Source) -> None:
+        """What importing the module does, that of the packages around it too."""
+        if f"{source.name}:" in self.found.definitions:
+            return
+        self._add(source, "")
+        if "*" in source.imports:
+            self.visit(source.imports["*"][0], EVERYTHING)
+        parent = self._tree.source(source.name.rpartition(".")[0])
+        if parent is not None:
+            self._load(parent)
+
+    def _add(self, source: Source, name: str) -> None:
+        key = f"{source.name}:{name}"
+        if key in self.found.definitions:
+            return
+        code = source.code(name)
+        self.found.definitions[key] = code.text
+        self.found.texts |= code.texts
+        for target in code.imports:
+            self._follow(target)
+        for used, attribute in code.names:
+            if used in source.definitions:
+                self._add(source, used)
+            elif used in source.imports:
+                self._follow(source.imports[used], attribute=attribute)
+
+    def _follow(self, target: Target, *, attribute: str = "") -> None:
+        module, name = target
+        if not self._tree.is_ours(module):
+            self.found.libraries.add(module.partition(".")[0])
+        elif not name:
+            self.visit(module, EVERYTHING)
+        elif self._tree.source(f"{module}.{name}") is not None:
+            self.visit(f"{module}.{name}", attribute or EVERYTHING)
+        else:
+            self.visit(module, name)
+
+    def _is_left_out(self, module: str) -> bool:
+        return any(module == one or module.startswith(f"{one}.") for one in self._leave_out)
+
+
+class _Essence(ast.NodeTransformer):
+    """What of a statement can change a result. A text that stands alone is a docstring, wherever it stands."""
+
+    def __init__(self) -> None:
+        self._in_class = False
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._definition(node, in_class=True)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        node.decorator_list = [one for one in node.decorator_list if not _is_call_of(one, "stage")]
+        return self._definition(node, in_class=False)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return ast.arg(node.arg)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.generic_visit(node)
+        if self._in_class:
+            return node
+        return ast.Assign([node.target], node.value, lineno=0) if node.value is not None else None
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _is_call_of(node, "Field"):
+            node.keywords = [one for one in node.keywords if one.arg not in _ONLY_DESCRIBES]
+        return self.generic_visit(node)
+
+    def _definition(self, node: ast.ClassDef | ast.FunctionDef, *, in_class: bool) -> ast.AST:
+        outside, self._in_class = self._in_class, in_class
+        self.generic_visit(node)
+        self._in_class = outside
+        node.body = node.body or [ast.Pass()]
+        return node
+
+
+def _code(statements: list[ast.stmt]) -> Code:
+    nodes = [node for one in statements for node in ast.walk(one)]
+    asked = {id(one.value): one.attr for one in nodes if isinstance(one, ast.Attribute)}
+    return Code(
+        text="\n".join(ast.unparse(one) for one in statements),
+        names=frozenset((one.id, asked.get(id(one), "")) for one in nodes if isinstance(one, ast.Name)),
+        imports=tuple(target for one in nodes for _, target in _imported(one)),
+        texts=frozenset(one.value for one in nodes if isinstance(one, ast.Constant) and isinstance(one.value, str)),
+    )
+
+
+def _section(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.expr | None:
+    if isinstance(node, ast.ClassDef):
+        return ast.Tuple([one.annotation for one in node.body if isinstance(one, ast.AnnAssign)], ast.Load())
+    return next((one.annotation for one in node.args.args if one.arg == "config"), None)
+
+
+def _is_call_of(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """A module's statements, those in the branches of `if` and `try` too, but not what is for type checkers."""
+    waiting: list[ast.stmt] = list(reversed(tree.body))
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, ast.If):
+            for_checkers = isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING"
+            waiting += reversed([*([] if for_checkers else statement.body), *statement.orelse])
+        elif isinstance(statement, ast.Try):
+            handlers = [inner for handler in statement.handlers for inner in handler.body]
+            waiting += reversed([*statement.body, *handlers, *statement.orelse, *statement.finalbody])
+        elif not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
+            yield statement
+
+
+def _bound(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, _Function | ast.ClassDef):
+        return [statement.name]
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    nodes = (node for target in targets if target is not None for node in ast.walk(target))
+    return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+
+
+def _imported(statement: ast.AST) -> Iterator[tuple[str, Target]]:
+    """Name => what it stands for, for every name that an import binds."""
+    if isinstance(statement, ast.Import):
+        for alias in statement.names:
+            yield alias.asname or alias.name.partition(".")[0], (alias.name, "")
+    elif isinstance(statement, ast.ImportFrom) and statement.module:
+        for alias in statement.names:
+            yield alias.asname or alias.name, (statement.module, alias.name)

@@ -1,0 +1,85 @@
+"""The keys of the real stages: what stands in them, what does not, and what they cost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgewright.sections import GateDataConfig, TrainGeneratorConfig
+from flows.lifecycle import STAGES
+from tasks.engine import fingerprint as fingerprint_module
+from tasks.engine.fingerprint import NUMERIC, fingerprint, reached
+from tasks.gate_data import gate_data
+from tasks.quantize import quantize
+from tasks.train_detector import train_detector
+from tasks.train_generator import train_generator
+
+ROOT = Path(__file__).parents[3]
+CODE_OF = {
+    "ingest": "edgewright.data.splits:SplitLedger",
+    "train_generator": "edgewright.synth.train_gan:",
+    "generate": "edgewright.synth.compositor:",
+    "train_labeler": "edgewright.label.net:",
+    "label": "edgewright.label.agreement:",
+    "measure_utility": "edgewright.detect.trainer:Trainer",
+    "gate_data": "edgewright.gates.metrics:",
+    "train_detector": "edgewright.detect.trainer:Trainer",
+    "quantize": "edgewright.compress.calibrate:",
+    "gate_model": "edgewright.detect.evaluate:evaluate",
+    "release": "edgewright.release.bundle:build_bundle",
+    "flash": "edgewright.device.runner:",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_key_holds_the_code_that_computes_the_result(stage: object) -> None:
+    name = stage.name
+    assert any(found.startswith(CODE_OF[name]) and text for found, text in reached(stage.fn).definitions.items())
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_key_holds_nothing_that_only_carries_or_shows(stage: object) -> None:
+    definitions = reached(stage.fn).definitions
+    modules = {name.partition(":")[0] for name, text in definitions.items() if text}
+    assert not any(module.startswith(fingerprint_module._TELLS) for module in modules)
+    sections = [text for name, text in definitions.items() if name.startswith("edgewright.sections:")]
+    assert not any("description=" in text for text in sections)
+
+
+def test_a_key_does_not_hold_other_sections() -> None:
+    held = {name for name in reached(quantize.fn).definitions if "Config" in name}
+    assert held == {"edgewright.sections:QuantizeConfig()"}
+
+
+def test_libraries_are_those_that_the_stage_uses() -> None:
+    assert {"torch", "ultralytics", "torchvision"} <= set(fingerprint(train_detector.fn).libraries)
+    assert "onnxruntime" in fingerprint(quantize.fn).libraries
+    assert "onnx" not in fingerprint(train_generator.fn).libraries
+
+
+def test_an_extra_counts_where_the_recipe_calls_it_in() -> None:
+    known = {name for names in NUMERIC.values() for name in names}
+    for stage in STAGES:
+        assert set(fingerprint(stage.fn).libraries) <= known
+    asked = TrainGeneratorConfig(method="diffusers", pipeline="folder")
+    assert {"diffusers", "transformers"} <= set(train_generator.fingerprint(asked).libraries)
+    assert "torch-fidelity" in gate_data.fingerprint(GateDataConfig(features="inception")).libraries
+
+
+def test_an_absent_library_is_left_out() -> None:
+    assert "no-such-library" not in fingerprint(quantize.fn, extras=["no-such-library"]).libraries
+
+
+def test_a_key_loads_nothing_heavy_and_not_what_it_reads() -> None:
+    code = (
+        "import sys\nfrom flows.lifecycle import STAGES\nfrom tasks.engine.fingerprint import fingerprint\n"
+        "before = set(sys.modules)\nfor stage in STAGES: fingerprint(stage.fn)\n"
+        "print(*(set(sys.modules) - before), sep='\\n')\nprint('torch' in sys.modules, 'ultralytics' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    *loaded, heavy = done.stdout.split("\n")[:-1]
+    assert heavy == "False False"
+    assert not [name for name in loaded if name.startswith("edgewright.")]
