@@ -7,8 +7,6 @@ result: the paired arms are the measurement of usefulness, and nothing is traine
 
 from __future__ import annotations
 
-from prefect import flow
-
 from edgewright.artifacts import ArtifactRef
 from edgewright.errors import EdgewrightError
 from edgewright.experiment.arms import Arm, arm_named, arm_recipe
@@ -23,8 +21,9 @@ from edgewright.experiment.plan import (
 )
 from edgewright.recipe import Recipe
 from tasks.assemble import assemble
+from tasks.engine.experiment import Findings, can_train, conclude, open_runs, record, report_failures, running
+from tasks.engine.run import pipeline
 from tasks.evaluate import evaluate
-from tasks.experiment import Findings, can_train, conclude, open_runs, record, ref_of, report_failures, running
 from tasks.gate_data import gate_data
 from tasks.generate import generate
 from tasks.ingest import ingest
@@ -35,19 +34,25 @@ from tasks.train_detector import train_detector
 from tasks.train_generator import train_generator
 from tasks.train_labeler import train_labeler
 
+STAGES = (
+    *(subset, train_generator, generate, train_labeler, label, measure_utility, gate_data),
+    *(assemble, train_detector, evaluate),
+)
+"""What a run of the experiment is made by."""
 
-@flow(name="label_efficiency", persist_result=False, log_prints=False)
+
+@pipeline(name="label_efficiency")
 def label_efficiency(recipe: Recipe, config: EfficiencyConfig, source: str, results: str) -> None:
     """Make every run that is not in the results file yet, then conclude from all that are.
 
     A run that fails does not keep the others from being made; what failed is raised at the end.
     """
-    real = ref_of(ingest(recipe.ingest, source))
+    real = ingest(recipe.ingest, source)
     failed: dict[str, EdgewrightError] = {}
     for run in open_runs(recipe, config, real, results):
         try:
             with running(run):
-                record(_learn(recipe, config, run, real), results)
+                record(_learn(recipe, config, run, real), results, stages=STAGES)
         except EdgewrightError as error:
             failed[run.title] = error
     try:
@@ -71,7 +76,7 @@ def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef
     if arm.extra == "pseudo":
         unlabeled = subset(drawn.model_copy(update={"rest": "unlabeled"}), real)
         extra = label(resolved.label, train_labeler(resolved.train_labeler, own), unlabeled, own)
-    training = ref_of(assemble(AssembleConfig(photographs=arm.photographs, extra=arm.extra), own, extra))
+    training = assemble(AssembleConfig(photographs=arm.photographs, extra=arm.extra), own, extra)
     measured = None
     if can_train(training):
         measured = evaluate(EvaluateConfig(), train_detector(detector_of(resolved, config), training), real)
@@ -81,14 +86,14 @@ def _learn(recipe: Recipe, config: EfficiencyConfig, run: Run, real: ArtifactRef
         run=run,
         real=real,
         training=training,
-        evaluation=ref_of(measured) if measured else None,
-        extra=ref_of(extra),
-        gated=ref_of(gated) if gated else None,
-        reference=ref_of(reference) if reference else None,
+        evaluation=measured,
+        extra=extra,
+        gated=gated,
+        reference=reference,
     )
 
 
 def _synthetic(recipe: Recipe, arm: Arm, own: ArtifactRef) -> ArtifactRef:
     """Pictures made from the arm's own photographs, examined by a labeler that saw nothing else either."""
     made = generate(recipe.generate, train_generator(recipe.train_generator, own), own)
-    return ref_of(label(recipe.label, train_labeler(recipe.train_labeler, own), made, own) if arm.checked else made)
+    return label(recipe.label, train_labeler(recipe.train_labeler, own), made, own) if arm.checked else made

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from edgewright.recipe import Recipe
-from tasks.engine.enforce import settle_data, settle_model
+from tasks.engine.enforce import enforce_data, enforce_model
+from tasks.engine.run import pipeline
 from tasks.flash import flash
 from tasks.gate_data import gate_data
 from tasks.gate_model import gate_model
@@ -39,7 +38,7 @@ STAGES = (
 )
 
 
-@flow(name="lifecycle", persist_result=False, log_prints=False)
+@pipeline(name="lifecycle")
 def lifecycle(recipe: Recipe, source: str) -> None:
     """Run every stage in order; stages whose result the store already knows are not run again."""
     real = ingest(recipe.ingest, source)
@@ -49,10 +48,10 @@ def lifecycle(recipe: Recipe, source: str) -> None:
     labeled = label(recipe.label, labeler, synthetic, real)
     utility = measure_utility(recipe.utility, real, labeled)
     gated = gate_data(recipe.gate_data, real, labeled, utility)
-    training = settle_data(gated)
+    training = enforce_data(gated)
     detector = train_detector(recipe.train_detector, training)
     int8 = quantize(recipe.quantize, detector, real)
     measured = gate_model(recipe.gate_model, int8, detector, real)
-    admitted = settle_model(measured, int8)
+    admitted = enforce_model(measured, int8)
     released = release(recipe.release, int8, admitted, training)
     flash(recipe.flash, released, real)

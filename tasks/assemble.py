@@ -5,12 +5,12 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.experiment.plan import AssembleConfig
-from tasks.engine.metrics import numbers_of
+from edgewright.metrics import metrics_of
 from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("cpu",))
-def assemble(config: AssembleConfig, subset: ArtifactRef, extra: ArtifactRef, *, work: Work) -> ArtifactRef:
+def assemble(work: Work, config: AssembleConfig, subset: ArtifactRef, extra: ArtifactRef) -> ArtifactRef:
     """Put a training set together, without a gate: an experiment measures what a gate would have kept out too."""
     from edgewright.experiment.subset import assemble as put_together
 
@@ -19,4 +19,4 @@ def assemble(config: AssembleConfig, subset: ArtifactRef, extra: ArtifactRef, *,
     with store.workspace() as out:
         writer = DatasetWriter(out, classes=own.classes)
         counts = put_together(own, Dataset.open(store, extra), config, writer=writer)
-        return work.publish(out, kind="dataset_experiment", metrics=numbers_of(counts), facts=counts)
+        return work.publish(out, kind="dataset_experiment", metrics=metrics_of(counts), facts=counts)

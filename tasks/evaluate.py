@@ -13,7 +13,7 @@ EVALUATION_FILE = "evaluation.json"
 
 
 @stage(pools=("gpu",))
-def evaluate(config: EvaluateConfig, detector: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def evaluate(work: Work, config: EvaluateConfig, detector: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """Average precision on the labeled real test images."""
     from edgewright.experiment.score import score_detector
 

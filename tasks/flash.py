@@ -10,15 +10,15 @@ from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.data.rows import spread
 from edgewright.release.gateway import flash_device
 from edgewright.sections import FlashConfig
 from edgewright.simulate.source import write_feed
 from tasks.engine.stage import Work, stage
-from tasks.pictures import spread
 
 
 @stage(pools=("edge",), cached=False)
-def flash(config: FlashConfig, released: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """One device of the group: update, verify, switch, detect."""
     real = Dataset.open(work.session.store, dataset)
     facts = work.open(released).json("release.json")

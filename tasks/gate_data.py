@@ -17,7 +17,7 @@ UTILITY_FILE = "utility.json"
 
 @stage(pools=("gpu",))
 def gate_data(
-    config: GateDataConfig, real: ArtifactRef, synthetic: ArtifactRef, utility: ArtifactRef, *, work: Work
+    work: Work, config: GateDataConfig, real: ArtifactRef, synthetic: ArtifactRef, utility: ArtifactRef
 ) -> ArtifactRef:
     """Measure, decide, and admit the synthetic images only on a pass."""
     from edgewright.gates.data_gate import measure_data

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.model_gate import ModelEvidence, decide_model
+from edgewright.metrics import metrics_of
 from edgewright.sections import GateModelConfig
-from tasks.engine.metrics import numbers_of
 from tasks.engine.stage import Work, stage
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @stage(pools=("cpu", "edge"))
 def gate_model(
-    config: GateModelConfig, model: ArtifactRef, detector: ArtifactRef, dataset: ArtifactRef, *, work: Work
+    work: Work, config: GateModelConfig, model: ArtifactRef, detector: ArtifactRef, dataset: ArtifactRef
 ) -> ArtifactRef:
     """Evaluate float and INT8 on the real test images and on the device runtime."""
     from edgewright.compress.measure import measure_model
@@ -37,7 +37,7 @@ def gate_model(
         (out / "measured.json").write_text(json.dumps(measured.to_json(), indent=1, sort_keys=True, allow_nan=False))
         work.child.tag({"gate.gate_model": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
         work.child.log_json(measured.to_json(), "measured.json")
-        return work.publish(out, kind="model_verdict", metrics=numbers_of(evidence_of(measured).to_json()))
+        return work.publish(out, kind="model_verdict", metrics=metrics_of(evidence_of(measured).to_json()))
 
 
 def evidence_of(measured: ModelMeasurement) -> ModelEvidence:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.rows import spread
+from edgewright.metrics import metrics_of
+from edgewright.report.figures import picture_of
 from edgewright.sections import GenerateConfig
-from tasks.engine.metrics import numbers_of
 from tasks.engine.stage import Work, stage
-from tasks.pictures import picture_of, spread
 
 
 @stage(pools=("gpu",))
-def generate(config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def generate(work: Work, config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """Compose synthetic images on real training backgrounds."""
     from edgewright.report.figures import grid
     from edgewright.synth.generate import generate as compose
@@ -31,7 +32,7 @@ def generate(config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRe
             on_progress=work.on_progress,
         )
         writer.finish()
-        ref = work.publish(out, kind="dataset_synthetic", metrics=numbers_of(report), facts=report.facts)
+        ref = work.publish(out, kind="dataset_synthetic", metrics=metrics_of(report), facts=report.facts)
     made = Dataset.open(store, ref)
     if made.usable:
         pictures = [picture_of(made, row) for row in spread(made.usable, 12)]

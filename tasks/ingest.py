@@ -12,15 +12,15 @@ from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
 from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.splits import SplitLedger
+from edgewright.metrics import metrics_of
 from edgewright.sections import IngestConfig
 from edgewright.simulate.source import write_source
-from tasks.engine.metrics import numbers_of
 from tasks.engine.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity
 from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("cpu",), identify={"source": source_identity}, per_project=True)
-def ingest(config: IngestConfig, source: str, *, work: Work) -> ArtifactRef:
+def ingest(work: Work, config: IngestConfig, source: str) -> ArtifactRef:
     """Read the source, quarantine what cannot be used with its reason, and keep earlier splits."""
     with work.session.store.workspace() as out:
         if is_dataset(source):
@@ -29,7 +29,7 @@ def ingest(config: IngestConfig, source: str, *, work: Work) -> ArtifactRef:
             report, simulated = _read(config, source, out=out, work=work), is_simulated(source)
         (out / ORIGIN_NAME).write_text(json.dumps({"simulated": simulated}))
         ref = work.publish(
-            out, kind="dataset_real", metrics=numbers_of(report.to_json()), facts={"simulated": simulated}
+            out, kind="dataset_real", metrics=metrics_of(report.to_json()), facts={"simulated": simulated}
         )
     work.session.store.remember(_ledger_key(work), ref)
     return ref

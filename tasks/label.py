@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.metrics import metrics_of
 from edgewright.sections import LabelConfig
-from tasks.engine.metrics import numbers_of
 from tasks.engine.source import find_dataset
 from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("gpu", "fpga"))
 def label(
-    config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, photographs: ArtifactRef, *, work: Work
+    work: Work, config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, photographs: ArtifactRef
 ) -> ArtifactRef:
     """Compare constructed labels with what the segmentation network sees; label photographs that nobody labeled."""
     from edgewright.label.annotate import annotate
@@ -31,4 +31,4 @@ def label(
             on_progress=work.on_progress,
         )
         writer.finish()
-        return work.publish(out, kind="dataset_labeled", metrics=numbers_of(report))
+        return work.publish(out, kind="dataset_labeled", metrics=metrics_of(report))

@@ -7,17 +7,15 @@ import json
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.utility import UtilityEvidence
+from edgewright.metrics import metrics_of
 from edgewright.sections import MeasureUtilityConfig
-from tasks.engine.metrics import numbers_of
 from tasks.engine.stage import Work, stage
 
 UTILITY_FILE = "utility.json"
 
 
 @stage(pools=("gpu",))
-def measure_utility(
-    config: MeasureUtilityConfig, real: ArtifactRef, synthetic: ArtifactRef, *, work: Work
-) -> ArtifactRef:
+def measure_utility(work: Work, config: MeasureUtilityConfig, real: ArtifactRef, synthetic: ArtifactRef) -> ArtifactRef:
     """Train the pairs that the recipe asks for and measure them on held-out photographs; with none, say so."""
     from edgewright.experiment.utility import measure_utility as measure
 
@@ -41,7 +39,7 @@ def measure_utility(
 def _numbers(evidence: UtilityEvidence) -> dict[str, float]:
     if evidence.gain is None:
         return {"utility/n": 0.0}
-    found = numbers_of(evidence.gain, prefix="utility/")
+    found = metrics_of(evidence.gain, prefix="utility/")
     for name, gain in evidence.gain_by_class.items():
-        found |= numbers_of(gain, prefix=f"utility/{name}/")
+        found |= metrics_of(gain, prefix=f"utility/{name}/")
     return found

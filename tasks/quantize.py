@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.metrics import metrics_of
 from edgewright.sections import QuantizeConfig
-from tasks.engine.metrics import numbers_of
 from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("cpu",))
-def quantize(config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def quantize(work: Work, config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """Convolutions to U8 activations and S8 weights; decoding stays in float."""
     from edgewright.compress.quantize import quantize as quantize_detector
 
@@ -24,4 +24,4 @@ def quantize(config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef
             threads=work.threads,
             on_progress=work.on_progress,
         )
-        return work.publish(out, kind="int8_model", metrics=numbers_of(report))
+        return work.publish(out, kind="int8_model", metrics=metrics_of(report))

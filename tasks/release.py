@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.data.rows import spread
 from edgewright.gates.verdict import Verdict
 from edgewright.release.bundle import build_bundle
 from edgewright.release.repository import next_release_number, publish_release
@@ -16,7 +17,6 @@ from edgewright.runtime.session import ModelSpec, load_network, predictor
 from edgewright.sections import ReleaseConfig
 from edgewright.simulate.camera import SimulatedCamera
 from tasks.engine.stage import Work, stage
-from tasks.pictures import spread
 
 _CANDIDATES = 24
 _GOLDEN_START = 2_000_000
@@ -25,7 +25,7 @@ _GOLDEN_START = 2_000_000
 
 @stage(pools=("control",), cached=False)
 def release(
-    config: ReleaseConfig, model: ArtifactRef, verdict: ArtifactRef, training: ArtifactRef, *, work: Work
+    work: Work, config: ReleaseConfig, model: ArtifactRef, verdict: ArtifactRef, training: ArtifactRef
 ) -> ArtifactRef:
     """Sign and publish; an equal bundle that is already released is left as it is."""
     int8, gate = work.open(model), work.open(verdict)

@@ -9,7 +9,7 @@ from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("cpu",))
-def subset(config: SubsetConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def subset(work: Work, config: SubsetConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Draw n labeled photographs of the pool; test is never handed out."""
     from edgewright.experiment.subset import write_subset
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.metrics import history_of, metrics_of
 from edgewright.sections import TrainDetectorConfig
-from tasks.engine.metrics import history_of, numbers_of
 from tasks.engine.stage import Work, stage
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @stage(pools=("gpu",))
-def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def train_detector(work: Work, config: TrainDetectorConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Train from scratch or from given weights; a killed training continues from its last epoch."""
     from edgewright.detect.train import train_detector as train
 
@@ -23,7 +23,7 @@ def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: W
         found = "" if report.map50 is None else f", val mAP50 {report.map50:.3f}"
         text = f"epoch {report.epoch} of {report.epochs}{found}"
         work.on_progress(report.epoch, report.epochs, text)
-        work.child.log(numbers_of(report), step=report.epoch)
+        work.child.log(metrics_of(report), step=report.epoch)
 
     with work.session.store.workspace() as out:
         report = train(
@@ -36,7 +36,7 @@ def train_detector(config: TrainDetectorConfig, dataset: ArtifactRef, *, work: W
             on_epoch=on_epoch,
         )
         _fill_gaps(work, history_of(out / "history.json"))
-        return work.publish(out, kind="detector", metrics=numbers_of(report, prefix="detector/"))
+        return work.publish(out, kind="detector", metrics=metrics_of(report, prefix="detector/"))
 
 
 def _fill_gaps(work: Work, history: list[tuple[int, dict[str, float]]]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.metrics import history_of, metrics_of
 from edgewright.runtime.preprocess import read_image
 from edgewright.sections import TrainGeneratorConfig
-from tasks.engine.metrics import history_of, numbers_of
 from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("gpu",))
-def train_generator(config: TrainGeneratorConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def train_generator(work: Work, config: TrainGeneratorConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Fit the layout model and train the network on the real training images only."""
     from edgewright.synth.generator import train_generator as train
 
@@ -29,4 +29,4 @@ def train_generator(config: TrainGeneratorConfig, dataset: ArtifactRef, *, work:
         work.child.log_history(history_of(out / "history.json"))
         if (out / "preview.png").exists():
             work.child.log_image(read_image(out / "preview.png"), "crops.png")
-        return work.publish(out, kind="generator", metrics=numbers_of(report))
+        return work.publish(out, kind="generator", metrics=metrics_of(report))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.metrics import history_of, metrics_of
 from edgewright.runtime.preprocess import read_image
 from edgewright.sections import TrainLabelerConfig
-from tasks.engine.metrics import history_of, numbers_of
 from tasks.engine.stage import Work, stage
 
 
 @stage(pools=("gpu",))
-def train_labeler(config: TrainLabelerConfig, dataset: ArtifactRef, *, work: Work) -> ArtifactRef:
+def train_labeler(work: Work, config: TrainLabelerConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Train on the real training images, calibrate and audit on what each fold leaves out; examine the teacher."""
     from edgewright.label.train import train_labeler as train
 
@@ -29,4 +29,4 @@ def train_labeler(config: TrainLabelerConfig, dataset: ArtifactRef, *, work: Wor
         work.child.log_history(history_of(out / "history.json"))
         if (out / "preview.png").exists():
             work.child.log_image(read_image(out / "preview.png"), "masks.png")
-        return work.publish(out, kind="labeler", metrics=numbers_of(report))
+        return work.publish(out, kind="labeler", metrics=metrics_of(report))

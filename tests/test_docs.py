@@ -14,7 +14,8 @@ import typer
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from edgewright import cli, settings
+from edgewright import settings
+from edgewright.cli import frame
 from edgewright.device import cli as device_cli
 from edgewright.recipe import PRESET_NAMES, Recipe
 from flows.lifecycle import STAGES
@@ -25,7 +26,7 @@ COMMANDS = (ROOT / "docs/commands.md").read_text()
 SETTINGS = (ROOT / "docs/settings.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-COMMAND_NAMES = sorted(typer.main.get_command(cli._application()).commands)  # type: ignore[attr-defined]
+COMMAND_NAMES = sorted(typer.main.get_command(frame._application()).commands)  # type: ignore[attr-defined]
 DECISIONS = sorted(path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TEXT = (".py", ".md", ".toml", ".yaml", ".yml", ".json", ".txt", ".html", ".css", "Makefile", "run", ".gitignore")

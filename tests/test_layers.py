@@ -18,7 +18,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("edgewright", "flows", "tasks", "deployments")
 LIGHT = ("runtime", "simulate", "device", "errors.py", "progress.py")
 LIGHT_BASE = {"numpy", "PIL", "onnxruntime", "tuf", "securesystemslib", "edgewright"}
-OUTERMOST = {f"edgewright.{name}" for name in ("cli", "cli_groups", "launch", "console", "home")}
+OUTERMOST = {"edgewright.cli"}
 HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")
 ENVIRONMENT = {
     "edgewright/settings.py": "the one reader",
@@ -105,6 +105,12 @@ def test_the_contracts_name_every_room() -> None:
     assert set(re.findall(r"edgewright\.\w+", " ".join(layers))) == rooms
     quiet = contracts["rooms know neither Prefect nor MLflow nor the terminal"]["source_modules"]
     assert set(quiet) == rooms - OUTERMOST
+
+
+def test_the_contracts_name_every_stage() -> None:
+    contracts = {contract["name"]: contract for contract in PYPROJECT["tool"]["importlinter"]["contracts"]}
+    stages = {f"tasks.{path.stem}" for path in (ROOT / "tasks").glob("*.py") if path.stem != "__init__"}
+    assert set(contracts["stages -> engine"]["forbidden_modules"]) == {"tasks.serve", *stages}
 
 
 def test_every_import_is_declared() -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from edgewright.runtime.boxes import Boxes
 
+T = TypeVar("T")
 SPLITS = ("train", "val", "test")
 """`val` chooses epochs, thresholds and gates; `test` is real only and is looked at by the final report."""
 STATES = ("unlabeled", "background", "human", "constructed", "model", "reviewed")
@@ -184,3 +185,10 @@ def _label(record: dict[str, object]) -> Label:
     values: dict[str, Any] = dict(record)
     corners = {name: tuple(values.get(name) or ()) for name in ("xyxy", "replaced_xyxy")}
     return Label(**{**values, **corners})
+
+
+def spread(items: Sequence[T], n: int) -> list[T]:
+    """At most `n` items, evenly over the sequence, so that pictures do not all come from one place."""
+    if len(items) <= n:
+        return list(items)
+    return [items[index * len(items) // n] for index in range(n)]

@@ -1,4 +1,4 @@
-"""Picture grids as one image, for MLflow.
+"""Pictures of datasets, and grids of them as one image, for MLflow.
 
 grid(pictures, columns=4, cell_px=192)      # (H, 4 * 192 + 3 gaps, 3) uint8
 """
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image as PillowImage
 
+from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Row
 from edgewright.errors import InputError
 from edgewright.report.data import Picture
 from edgewright.runtime.boxes import Image
@@ -18,6 +20,11 @@ from edgewright.runtime.draw import draw_boxes
 _GAP_PX = 8
 _PAPER = 18
 """Gray value between the pictures."""
+
+
+def picture_of(dataset: Dataset, row: Row, *, caption: str = "") -> Picture:
+    """A row's image with its counting labels."""
+    return Picture(dataset.image(row), row.boxes, caption or row.id)
 
 
 def grid(pictures: Sequence[Picture], *, columns: int, cell_px: int) -> Image:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Any
-
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from edgewright.artifacts import ArtifactRef
-from edgewright.errors import GateEnded, StageFailed, WaitingForPerson
+from edgewright.errors import GateEnded, InputError, StageFailed, WaitingForPerson
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.sections import GateDataConfig
+from tasks.engine.control import control
+from tasks.engine.journal import Journal
 from tasks.engine.registry import register_models
 from tasks.engine.session import Session, current_session
 
@@ -25,31 +23,14 @@ _GRACE_S = 1.0
 """For the way from the answer to here."""
 
 
-def settle_data(training: ArtifactRef | None) -> ArtifactRef | None:
+@control
+def enforce_data(training: ArtifactRef) -> ArtifactRef:
     """Act on the data gate's verdict; the training set holds synthetic images only where it was a pass.
 
     Raises:
         GateEnded: the recipe says that a refusal ends the run, or a person did.
         WaitingForPerson: nobody has decided yet.
     """
-    session = current_session()
-    if training is None or session is None or session.plan is not None:
-        return training
-    return _settle_data(training)  # type: ignore[no-any-return]
-
-
-def settle_model(verdict: ArtifactRef | None, model: ArtifactRef | None) -> ArtifactRef | None:
-    """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
-    session = current_session()
-    if verdict is None or model is None or session is None or session.plan is not None:
-        return verdict
-    return _settle_model(verdict, model)  # type: ignore[no-any-return]
-
-
-@task(
-    name="settle_data", task_run_name="settle_data", tags={"pool:control"}, cache_policy=NO_CACHE, persist_result=False
-)
-def _settle_data(training: ArtifactRef) -> ArtifactRef:
     session = _session()
     verdict = Verdict.from_json(session.store.open(training).json("verdict.json"))
     if verdict.decision == "ask":
@@ -60,34 +41,49 @@ def _settle_data(training: ArtifactRef) -> ArtifactRef:
     return training
 
 
-@task(
-    name="settle_model",
-    task_run_name="settle_model",
-    tags={"pool:control"},
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def _settle_model(verdict_ref: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
+@control
+def enforce_model(verdict: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
+    """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
     session = _session()
-    verdict = Verdict.from_json(session.store.open(verdict_ref).json("verdict.json"))
-    passed = verdict.outcome is Outcome.PASS
-    _note(session, verdict)
+    measured = Verdict.from_json(session.store.open(verdict).json("verdict.json"))
+    passed = measured.outcome is Outcome.PASS
+    _note(session, measured)
     register_models(session, session.store.open(model), passed=passed)
     if not passed:
-        raise GateEnded(verdict.sentence, where="gate_model", next_step="read the report; nothing was released")
-    return verdict_ref
+        raise GateEnded(measured.sentence, where="gate_model", next_step="read the report; nothing was released")
+    return verdict
 
 
-def record_decision(session_journal: Any, *, choice: str, person: str, why: str) -> None:
+def decide_run(journal: Journal, *, choice: str, person: str, why: str) -> None:
+    """Keep a person's answer; `real_only` makes the same command go on, `end` closes the run.
+
+    Raises:
+        InputError: the run waits for nobody, or has waited too long.
+    """
+    state = journal.state
+    if state["status"] != "waiting":
+        raise InputError("the run waits for no decision", got=f"status {state['status']}", where=journal.run_id)
+    waited = time.time() - float(state["waiting_since"])
+    allowed = float(state["recipe"]["gate_data"]["ask_timeout_s"])
+    if choice == "real_only" and waited > allowed:
+        journal.update(status="ended")
+        raise InputError(
+            "the time to decide is over, which means end", expected=f"<= {allowed:.0f} s", got=f"{waited:.0f} s"
+        )
+    record_decision(journal, choice=choice, person=person, why=why)
+    journal.update(status="ended" if choice == "end" else "interrupted")
+
+
+def record_decision(journal: Journal, *, choice: str, person: str, why: str) -> None:
     """Keep who decided what and why."""
     decision = {"choice": choice, "person": person, "why": why, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-    session_journal.update(decisions={**session_journal.state["decisions"], "gate_data": decision})
+    journal.update(decisions={**journal.state["decisions"], "gate_data": decision})
 
 
 def _session() -> Session:
     session = current_session()
     if session is None:
-        raise StageFailed("a verdict was settled outside a pipeline run")
+        raise StageFailed("a verdict was enforced outside a pipeline run")
     return session
 
 

@@ -23,7 +23,9 @@ class InlineRouter:
 
     name: str = "inline"
 
-    def run(self, stage: Stage, config: Section, inputs: dict[str, Any], *, session: Session, key: str) -> ArtifactRef:
+    def run(
+        self, stage: Stage[...], config: Section, inputs: dict[str, Any], *, session: Session, key: str
+    ) -> ArtifactRef:
         return stage.execute(config, inputs, session=session, key=key)
 
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from edgewright.artifacts import Store, open_store
-from edgewright.errors import StoreUnavailable
+from edgewright.errors import ArtifactMissing, StoreUnavailable
+from edgewright.packages import require_own_packages
 from edgewright.settings import Settings, read_settings
 from tasks.engine.journal import Journal
 from tasks.engine.tracking import Tracker
+
+if TYPE_CHECKING:
+    from tasks.engine.callers import Caller
 
 MIN_FREE_BYTES = 300_000_000
 """A stage is not begun with less: the largest toy artifact is 60 MB, a checkpointed training holds three of them."""
@@ -71,7 +75,7 @@ class Session:
         required: stages that must be in the store (those before `--from`).
         excluded: stages that are left out (those after `--until`).
         trusted_source: the source was named at this machine's command line, not in a form or an event.
-        plan: a list while a plan is made (`--dry-run`): stages add a row each and run nothing.
+        caller: what a flow's calls become; None: Prefect tasks.
     """
 
     settings: Settings
@@ -84,7 +88,19 @@ class Session:
     required: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     trusted_source: bool = False
-    plan: list[dict[str, Any]] | None = None
+    caller: Caller | None = None
+
+    def watched_by(self, observer: Observer) -> Session:
+        return replace(self, observer=observer)
+
+    def require_not_needed(self, stage: str) -> None:
+        """Raises ArtifactMissing where `--from` begins after a stage whose result is not known."""
+        if stage in self.required:
+            raise ArtifactMissing(
+                f"--from needs the result of {stage}, which is not in the store",
+                where=self.store.uri,
+                next_step=f"run once without --from, or with --from {stage}",
+            )
 
     def check_space(self) -> None:
         """Raises StoreUnavailable before a stage begins that could not finish."""
@@ -121,6 +137,7 @@ def stage_session(link: StageLink, *, store_uri: str = "") -> Session:
 
     Without a parent in the link it opens an MLflow parent run of its own.
     """
+    require_own_packages()
     settings = read_settings()
     tracker = Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
     journal = Journal.begin(settings.runs, project=link.project, source="", recipe={}, plan="")

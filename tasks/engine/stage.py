@@ -10,7 +10,9 @@ only cache; Prefect's is off.
 Refuses to begin on a disk that is nearly full.
 
     @stage(pools=("cpu",))
-    def quantize(config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef, *, work: Work) -> ArtifactRef: …
+    def quantize(work: Work, config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef: …
+
+    quantize(config, detector, dataset)             # in a flow; a type checker knows the arguments
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, Generic, ParamSpec, cast
 
 from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
@@ -33,15 +35,17 @@ from prefect.states import Completed
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, canonical_json, sha256_bytes
 from edgewright.artifacts.store import store_errors
-from edgewright.errors import ArtifactMissing, EdgewrightError, InputError
+from edgewright.errors import EdgewrightError, InputError
 from edgewright.progress import OnProgress
 from edgewright.sections import Section
+from tasks.engine.callers import current_caller
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import Fingerprint, fingerprint
 from tasks.engine.routers import ROUTERS, ran_on
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
 from tasks.engine.tracking import Child
 
+P = ParamSpec("P")
 POOLS = ("control", "cpu", "gpu", "fpga", "edge")
 
 Identify = Callable[[Any, Session], str]
@@ -58,7 +62,7 @@ class Work:
     """
 
     session: Session
-    stage: Stage
+    stage: Stage[...]
     config: Section
     inputs: Mapping[str, str]
     scratch: Path
@@ -123,10 +127,10 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Generic[P]):
     """A stage and its faces; made by `@stage`."""
 
-    fn: Callable[..., ArtifactRef]
+    fn: Callable[Concatenate[Work, P], ArtifactRef]
     pools: tuple[str, ...]
     cached: bool
     identify: Mapping[str, Identify]
@@ -148,15 +152,13 @@ class Stage:
         found = inspect.signature(self.fn).parameters.values()
         return {p.name: p.replace(annotation=hints[p.name]) for p in found if p.name != "work"}
 
-    def __call__(self, config: Section, *inputs: Any) -> Any:
-        """What a flow writes: `.task`; the look-up alone while a plan is made; None for what `--until` leaves out."""
-        session = current_session()
-        if session is not None and session.plan is not None:
-            names = [name for name in self.parameters if name != "config"]
-            return self._plan(config, dict(zip(names, inputs, strict=True)), session=session)
-        if session is not None and (self.name in session.excluded or any(value is None for value in inputs)):
-            return None  # after `--until`
-        return self.task(config, *inputs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ArtifactRef:
+        """What a flow writes. The session's caller decides what it means: `.task`, or a look-up for a plan.
+
+        After `--until` nothing is done: None stands for the reference, and only stages that are left out are given it.
+        """
+        given = inspect.Signature(list(self.parameters.values())).bind(*args, **kwargs).arguments
+        return cast(ArtifactRef, current_caller().call(self, given.pop("config"), given))
 
     @cached_property
     def task(self) -> Task[..., Any]:
@@ -220,7 +222,7 @@ class Stage:
         with session.tracker.child(session.link.mlflow_parent, stage=self.name, key=key, tags=tags) as child:
             work = Work(session, self, config, self.digests(inputs, session=session), scratch, child)
             with store_errors(str(scratch)):
-                ref = self.fn(config, **inputs, work=work)
+                ref: ArtifactRef = cast(Any, self.fn)(work, config, **inputs)
         if self.cached:
             session.store.remember(key, ref)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -236,7 +238,7 @@ class Stage:
         ref = self.recall(key, session=session)
         found = ref is not None
         if ref is None:
-            self._require_not_needed(session)
+            session.require_not_needed(self.name)
             ref = ROUTERS[session.settings.router].run(self, config, inputs, session=session, key=key)
         seconds = round(time.monotonic() - began, 3)
         session.journal.note_stage(
@@ -268,34 +270,6 @@ class Stage:
                 session.tracker.finish_parent(session.link.mlflow_parent, succeeded=succeeded)
         return ref.to_json()
 
-    def _plan(self, config: Section, inputs: dict[str, Any], *, session: Session) -> ArtifactRef | None:
-        known = all(value is not None for value in inputs.values())
-        skipped = self.name in session.excluded
-        ref = None
-        if known and not skipped:
-            ref = self.recall(self.key(config, inputs, session=session), session=session)
-            if ref is None:
-                self._require_not_needed(session)
-        assert session.plan is not None
-        session.plan.append(
-            {
-                "name": self.name,
-                "pool": self.pool,
-                "router": session.settings.router,
-                "state": "skipped" if skipped else "cached" if ref else "to run",
-                "config": config.model_dump(mode="json"),
-            }
-        )
-        return ref
-
-    def _require_not_needed(self, session: Session) -> None:
-        if self.name in session.required:
-            raise ArtifactMissing(
-                f"--from needs the result of {self.name}, which is not in the store",
-                where=session.store.uri,
-                next_step=f"run once without --from, or with --from {self.name}",
-            )
-
 
 def stage(
     *,
@@ -303,7 +277,7 @@ def stage(
     cached: bool = True,
     identify: Mapping[str, Identify] | None = None,
     per_project: bool = False,
-) -> Callable[[Callable[..., ArtifactRef]], Stage]:
+) -> Callable[[Callable[Concatenate[Work, P], ArtifactRef]], Stage[P]]:
     """Make a function a stage.
 
     Args:
@@ -316,7 +290,7 @@ def stage(
     if unknown or not pools:
         raise EdgewrightError("unknown pool", expected=", ".join(POOLS), got=pools)
 
-    def make(fn: Callable[..., ArtifactRef]) -> Stage:
+    def make(fn: Callable[Concatenate[Work, P], ArtifactRef]) -> Stage[P]:
         return Stage(fn, pools, cached, dict(identify or {}), per_project)
 
     return make

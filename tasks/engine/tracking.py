@@ -87,6 +87,9 @@ class Tracker:
         for name, value in tags.items():
             self.client.set_tag(mlflow_run_id, name, str(value)[:_MAX_TAG])
 
+    def log(self, mlflow_run_id: str, metrics: Mapping[str, float]) -> None:
+        _log(self.client, mlflow_run_id, [(0, metrics)])
+
     @contextmanager
     def child(self, parent: str, *, stage: str, key: str, tags: Mapping[str, object]) -> Iterator[Child]:
         """A stage's run below its parent; FAILED where the body raises."""
@@ -201,16 +204,7 @@ class Child:
 
     def log_history(self, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Many steps in as few batches as MLflow allows."""
-        from mlflow.entities import Metric
-
-        now_ms = int(time.time() * 1000)
-        rows = [
-            Metric(_clean(name), float(value), now_ms, step)
-            for step, metrics in history
-            for name, value in metrics.items()
-        ]
-        for start in range(0, len(rows), _MAX_BATCH):
-            self.client.log_batch(self.run_id, metrics=rows[start : start + _MAX_BATCH])
+        _log(self.client, self.run_id, history)
 
     def steps(self, metric: str) -> set[int]:
         """The steps at which a metric has been logged, by an earlier process too."""
@@ -226,6 +220,17 @@ class Child:
 
     def log_json(self, value: Any, name: str) -> None:
         self.client.log_text(self.run_id, json.dumps(value, indent=1, sort_keys=True), name)
+
+
+def _log(client: MlflowClient, run_id: str, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    from mlflow.entities import Metric
+
+    now_ms = int(time.time() * 1000)
+    rows = [
+        Metric(_clean(name), float(value), now_ms, step) for step, metrics in history for name, value in metrics.items()
+    ]
+    for start in range(0, len(rows), _MAX_BATCH):
+        client.log_batch(run_id, metrics=rows[start : start + _MAX_BATCH])
 
 
 def _clean(name: str) -> str:

@@ -28,6 +28,7 @@ from edgewright.settings import Settings
 _FACTORY = "prefect.server.api.server:create_app"
 START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 10.0
+_DELIVERY_S = 10.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -86,6 +87,24 @@ def prefect_server(settings: Settings, *, port: int = 0, services: bool = False)
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def through(server: PrefectServer) -> Iterator[None]:
+    """Flows in this block talk to the server, which has all they said before the block is left.
+
+    Prefect sends logs and task states from background threads; they must finish before the server is ended.
+    """
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    try:
+        with temporary_settings({PREFECT_API_URL: server.api_url}):
+            yield
+    finally:
+        for service in (EventsWorker, APILogWorker):
+            service.drain_all(timeout=_DELIVERY_S)
 
 
 def live_server(home: Path) -> ServerRecord | None:

@@ -12,12 +12,12 @@ from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import InputError
 from edgewright.gates.verdict import Outcome, Verdict
-from edgewright.label.review import ReviewExport
+from edgewright.review.of_run import export_review_of_run, import_review_of_run
+from edgewright.review.round_trip import ReviewExport
 from edgewright.sections import LabelConfig
 from tasks.engine.session import Session
 from tasks.gate_data import admit
 from tasks.label import label
-from tasks.review import export_review_of_run, import_review_of_run
 
 OpenSession = Callable[[LocalStore], Session]
 Run = tuple[LocalStore, dict[str, ArtifactRef]]

@@ -93,9 +93,9 @@ def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None
 
 def _lines(row: Row) -> list[str]:
     counting = [label for label in row.labels if not label.ignore]
-    numbers_of = _polygon if counting and all(label.mask for label in counting) else _center_box
+    metrics_of = _polygon if counting and all(label.mask for label in counting) else _center_box
     return [
-        f"{label.class_id} " + " ".join(f"{number:.8f}" for number in numbers_of(label, row)) + "\n"
+        f"{label.class_id} " + " ".join(f"{number:.8f}" for number in metrics_of(label, row)) + "\n"
         for label in counting
     ]
 

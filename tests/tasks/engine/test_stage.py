@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ from edgewright.sections import GenerateConfig, IngestConfig
 from edgewright.settings import Settings, read_settings
 from tasks.engine import session as session_module
 from tasks.engine.journal import Journal
+from tasks.engine.planner import plan_of
 from tasks.engine.session import Session, StageLink, session_open
 from tasks.engine.stage import Work, stage
 from tasks.engine.tracking import Tracker
-from tasks.serve.prefect_server import PrefectServer, ServerRecord, is_server_of, live_server, prefect_server
+from tasks.serve.prefect_server import PrefectServer, ServerRecord, is_server_of, live_server, prefect_server, through
 
 
 @stage(pools=("cpu",), identify={"source": lambda value, session: value})
-def read_words(config: IngestConfig, source: str, *, work: Work) -> ArtifactRef:
+def read_words(work: Work, config: IngestConfig, source: str) -> ArtifactRef:
     """Toy."""
     work.on_progress(1, 1, "reading")
     with work.session.store.workspace() as out:
@@ -35,7 +37,7 @@ def read_words(config: IngestConfig, source: str, *, work: Work) -> ArtifactRef:
 
 
 @stage(pools=("gpu", "fpga"))
-def shout(config: GenerateConfig, words: ArtifactRef, *, work: Work) -> ArtifactRef:
+def shout(work: Work, config: GenerateConfig, words: ArtifactRef) -> ArtifactRef:
     """Toy."""
     if config.images == 7:
         raise EdgewrightError("seven is refused")
@@ -75,16 +77,11 @@ def session(settings: Settings, tracker: Tracker, tmp_path: Path) -> Session:
 
 @pytest.fixture(scope="module")
 def server(settings: Settings) -> Iterator[PrefectServer]:
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-
-    from edgewright.launch import delivered
+    from prefect.settings import PREFECT_HOME, temporary_settings
 
     with prefect_server(settings) as running:
         running.wait()
-        with (
-            temporary_settings({PREFECT_API_URL: running.api_url, PREFECT_HOME: settings.home / "prefect"}),
-            delivered(),
-        ):
+        with temporary_settings({PREFECT_HOME: settings.home / "prefect"}), through(running):
             yield running
 
 
@@ -176,16 +173,12 @@ def test_a_stage_done_again_joins_its_mlflow_run(session: Session) -> None:
 
 
 def test_stages_after_until_are_skipped(session: Session, server: PrefectServer) -> None:
-    from dataclasses import replace
-
     with session_open(replace(session, excluded=frozenset({"shout"}))):
         toy_flow()("until")
     assert [row["name"] for row in session.journal.public["stages"]] == ["read_words"]
 
 
 def test_from_needs_the_stages_before_it_and_does_the_rest_anew(session: Session, server: PrefectServer) -> None:
-    from dataclasses import replace
-
     later = replace(session, required=frozenset({"read_words"}), refresh=frozenset({"shout"}))
     with session_open(later), pytest.raises(ArtifactMissing, match="read_words"):
         toy_flow()("from")
@@ -197,18 +190,21 @@ def test_from_needs_the_stages_before_it_and_does_the_rest_anew(session: Session
 
 
 def test_a_plan_runs_nothing(session: Session) -> None:
-    from dataclasses import replace
-
-    rows: list[dict[str, Any]] = []
-    with session_open(replace(session, plan=rows)):
-        toy_flow().fn("plan")
+    rows = plan_of(toy_flow().fn, session, "plan")
     assert [(row["name"], row["state"]) for row in rows] == [("read_words", "to run"), ("shout", "to run")]
     assert list(session.store.digests()) == []
 
 
-def test_every_part_of_the_work_changes_the_key(session: Session) -> None:
-    from dataclasses import replace
+def test_a_plan_knows_what_the_store_knows(session: Session, server: PrefectServer) -> None:
+    with session_open(session):
+        toy_flow()("known")
+    rows = plan_of(toy_flow(images=2).fn, session, "known")
+    assert [(row["name"], row["state"]) for row in rows] == [("read_words", "cached"), ("shout", "to run")]
+    later = plan_of(toy_flow().fn, replace(session, excluded=frozenset({"shout"})), "known")
+    assert [row["state"] for row in later] == ["cached", "skipped"]
 
+
+def test_every_part_of_the_work_changes_the_key(session: Session) -> None:
     other_seed = replace(session, link=StageLink(project="toy", seed=1))
     keys = {
         key_of(IngestConfig(), session),

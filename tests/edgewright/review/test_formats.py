@@ -8,9 +8,9 @@ import pytest
 
 from edgewright.data.dataset import DatasetWriter
 from edgewright.errors import InputError
-from edgewright.label.review import import_review
-from edgewright.label.review_formats import REVIEW_FORMATS, read_review
-from edgewright.label.review_formats.annotated import key_of
+from edgewright.review.formats import REVIEW_FORMATS, read_review
+from edgewright.review.formats.annotated import key_of
+from edgewright.review.round_trip import import_review
 
 NAME = f"00001_{key_of('scene-001')}__x.png"
 SIDES = 'xtl="10" ytl="40" xbr="30" ybr="60"'
@@ -121,7 +121,7 @@ def test_archives_that_hold_anything_else_are_refused(tmp_path, take, monkeypatc
     with pytest.raises(InputError, match="not an archive"):
         take(broken)
     bomb = zipped(tmp_path / "bomb.zip", **{"a.json": b" " * 100_000})
-    monkeypatch.setattr("edgewright.label.review_formats.document.MAX_REVIEW_BYTES", 10_000)
+    monkeypatch.setattr("edgewright.review.formats.document.MAX_REVIEW_BYTES", 10_000)
     with pytest.raises(InputError, match="too large"):
         take(bomb)
     assert not (tmp_path.parent / "x.json").exists()

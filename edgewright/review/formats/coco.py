@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgewright.label.review_formats.annotated import AnnotatedImage, Box, ReviewFile, ReviewTask, iso_time, key_in
+from edgewright.review.formats.annotated import AnnotatedImage, Box, ReviewFile, ReviewTask, iso_time, key_in
 
 FILE = "annotations.json"
 _READ_ME = """\

@@ -26,8 +26,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter, image_suffix
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.label.agreement import match_greedily
-from edgewright.label.doubts import Proposals, collect_doubts, has_picture, hidden_labels
-from edgewright.label.review_formats import (
+from edgewright.review.formats import (
     AnnotatedImage,
     Box,
     ReviewFile,
@@ -36,7 +35,8 @@ from edgewright.label.review_formats import (
     read_review,
     write_review,
 )
-from edgewright.label.review_formats.annotated import Xyxy, file_name, iso_time, key_of, write_images
+from edgewright.review.formats.annotated import Xyxy, file_name, iso_time, key_of, write_images
+from edgewright.review.queue import Proposals, collect_doubts, has_picture, hidden_labels
 from edgewright.runtime.boxes import Boxes
 
 UNCHANGED_PX = 0.02

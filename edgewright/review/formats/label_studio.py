@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 
 from edgewright.data.rows import Label
 from edgewright.errors import InputError
-from edgewright.label.review_formats.annotated import (
+from edgewright.review.formats.annotated import (
     AnnotatedImage,
     Box,
     ReviewFile,

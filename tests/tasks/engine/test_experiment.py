@@ -16,8 +16,8 @@ from edgewright.experiment.plan import EfficiencyConfig, Run
 from edgewright.experiment.results import Result, append_result
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.recipe import Recipe, resolve
+from tasks.engine.experiment import conclude, open_runs, report_failures, utility_facts
 from tasks.engine.session import Session, session_open
-from tasks.experiment import conclude, open_runs, report_failures, utility_facts
 
 Run_ = tuple[LocalStore, dict[str, ArtifactRef]]
 PLAN = EfficiencyConfig(labels=(8,), draws=(0, 1), arms=("real", "strong"))

@@ -31,12 +31,12 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactMissing, InputError
-from edgewright.label.doubts import Proposals
-from edgewright.label.review import ImportReport, ReviewExport, export_review, import_review
 from edgewright.label.suspects import AUDIT_FILE, Suspect
+from edgewright.metrics import metrics_of
 from edgewright.progress import OnProgress, silent
+from edgewright.review.queue import Proposals
+from edgewright.review.round_trip import ImportReport, ReviewExport, export_review, import_review
 from edgewright.sections import LabelConfig
-from tasks.engine.metrics import numbers_of
 
 Part = Literal["real", "synthetic"]
 PARTS = {"real": "ingest", "synthetic": "label"}
@@ -104,7 +104,7 @@ def import_review_of_run(
             inputs={"dataset": dataset.ref.sha256, "answers": sha256_file(path)},
         )
         record = Record(
-            metrics=numbers_of(report), facts={"persons": list(report.persons), "file": path.name}, created_at=_now()
+            metrics=metrics_of(report), facts={"persons": list(report.persons), "file": path.name}, created_at=_now()
         )
         return store.publish(out, content, record), report
 

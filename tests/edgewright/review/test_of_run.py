@@ -14,6 +14,7 @@ from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import ArtifactMissing, InputError, SourceError
 from edgewright.recipe import resolve
+from edgewright.review.of_run import export_review_of_run, import_review_of_run
 from edgewright.sections import IngestConfig, LabelConfig
 from edgewright.settings import read_settings
 from tasks.engine.journal import Journal, find_journal
@@ -21,7 +22,6 @@ from tasks.engine.session import Session
 from tasks.engine.source import find_dataset, is_local, project_of
 from tasks.engine.tracking import Tracker
 from tasks.ingest import ingest
-from tasks.review import export_review_of_run, import_review_of_run
 from tasks.serve.garbage import plan_sweep, sweep
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

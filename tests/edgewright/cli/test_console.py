@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.console import Display
+from edgewright.cli.console import Display
 
 WAIT_S = 0.6
 

@@ -12,11 +12,11 @@ from edgewright.artifacts import Content, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label
 from edgewright.errors import InputError
-from edgewright.label.doubts import Proposals
-from edgewright.label.review import export_review, import_review
-from edgewright.label.review_formats import REVIEW_FORMATS
-from edgewright.label.review_formats.annotated import key_of
 from edgewright.label.suspects import Suspect, Suspicion
+from edgewright.review.formats import REVIEW_FORMATS
+from edgewright.review.formats.annotated import key_of
+from edgewright.review.queue import Proposals
+from edgewright.review.round_trip import export_review, import_review
 
 A, B, C = (4.125, 4.25, 20.5, 24.75), (30.0, 8.0, 50.0, 28.0), (10.0, 40.0, 30.0, 60.0)
 MODEL = "f" * 64
@@ -307,7 +307,7 @@ def test_hostile_files_are_refused(doubtful, tmp_path, take, payload, said):
 def test_large_and_missing_files_are_refused(doubtful, tmp_path, take, monkeypatch):
     with pytest.raises(InputError, match="cannot be read"):
         take(doubtful, tmp_path / "nothing.json")
-    monkeypatch.setattr("edgewright.label.review_formats.document.MAX_REVIEW_BYTES", 10)
+    monkeypatch.setattr("edgewright.review.formats.document.MAX_REVIEW_BYTES", 10)
     (tmp_path / "large.json").write_text("[" + " " * 20 + "]")
     with pytest.raises(InputError, match="too large"):
         take(doubtful, tmp_path / "large.json")

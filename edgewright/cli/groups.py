@@ -1,4 +1,4 @@
-"""Commands in groups: experiments, the gate, reviews. Like `cli.py`, the outermost layer: words in, sentences out."""
+"""Commands in groups: experiments, the gate, reviews. Words in, sentences out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgewright.cli.home import home_settings, home_store
 from edgewright.errors import GateEnded, InputError
-from edgewright.home import home_settings, home_store
 from edgewright.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,19 +81,16 @@ def label_efficiency(
             print(planned.title)
         return
     settings = home_settings()
-    from edgewright.console import Display
-    from edgewright.launch import run_experiment
+    from edgewright.cli.console import Display
+    from edgewright.cli.launch import run_experiment
+    from tasks.engine.run import make_request
 
+    told = {"config": config.model_dump(mode="json")}
+    request = make_request(
+        resolved, source=source or "simulated", project=project or None, flow="label_efficiency", told=told
+    )
     with Display(stages=0) as display:
-        journal = run_experiment(
-            resolved,
-            config,
-            settings,
-            source=source or "simulated",
-            project=project or None,
-            results=results,
-            observer=display,
-        )
+        journal = run_experiment(request, config, settings, results=results, observer=display)
     print(journal.state["report"])
 
 
@@ -108,8 +105,8 @@ def gate_self_test(
 
     resolved = resolve(recipe or ("laptop" if source else "demo"), overrides=set_)
     settings = home_settings()
-    from edgewright.console import Display, print_self_test
-    from tasks.self_test import self_test_of
+    from edgewright.cli.console import Display, print_self_test
+    from edgewright.experiment.self_test import self_test_of
 
     path = Path(source).expanduser() if source else None
     settings.scratch.mkdir(parents=True, exist_ok=True)
@@ -159,7 +156,7 @@ def review_export(
 ) -> None:
     """Write the pictures that the labeler doubts, lowest confidence first, for an annotation tool."""
     settings = home_settings()
-    from tasks.review import export_review_of_run
+    from edgewright.review.of_run import export_review_of_run
 
     refs, config = _run_of(run, settings)
     done = export_review_of_run(
@@ -184,8 +181,8 @@ def review_import(
 ) -> None:
     """Take corrected labels back as a new data set; print its digest and the command to go on with."""
     settings = home_settings()
+    from edgewright.review.of_run import import_review_of_run
     from tasks.engine.journal import find_journal
-    from tasks.review import import_review_of_run
 
     refs, config = _run_of(run, settings)
     ref, report = import_review_of_run(

@@ -1,60 +1,48 @@
-"""The page that a run ends with: gathers what the run's artifacts hold, and writes `report.html`.
+"""What stands on the page that a run ends with, gathered from the run's artifacts.
 
 Decides the first line: what was refused stands before what came out. A section whose stage has not run is left out.
+
+    page = render(Gathered(store, state, refs).data())
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from edgewright.artifacts import Artifact, ArtifactRef
-from edgewright.artifacts.store import write_atomically
+from edgewright.artifacts import Artifact, ArtifactRef, Store
 from edgewright.data.dataset import Dataset
+from edgewright.data.rows import spread
 from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.metrics import history_of
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
-from edgewright.report.page import render
+from edgewright.report.figures import picture_of
 from edgewright.report.pictures import beside
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.preprocess import read_image
-from tasks.engine.metrics import history_of
-from tasks.engine.session import Session
-from tasks.pictures import picture_of, spread
 
 _PICTURES, _PAIR_PX = 8, 160
-_MLFLOW = "http://127.0.0.1:5000"
-_PREFECT = "http://127.0.0.1:4200"
-
-
-def write_report(session: Session) -> Path:
-    """Write the report of what has run so far, note its path and figures in the journal, and log it to MLflow."""
-    gathered = Gathered(session)
-    path = session.journal.path.parent / "report.html"
-    session.journal.update(models=gathered.models_json(), report=str(path))
-    write_atomically(path, render(gathered.data()).encode())
-    client = session.tracker.client
-    client.log_artifact(session.link.mlflow_parent, str(path))
-    refs = session.journal.state["refs"]
-    digests = {"dataset.digest": refs["ingest"]["sha256"]} if "ingest" in refs else {}
-    session.tracker.tag(session.link.mlflow_parent, {"mlflow.note.content": gathered.headline(), **digests})
-    for precision, figures in gathered.models_json().items():
-        for name, value in figures.items():
-            if value is not None:
-                client.log_metric(session.link.mlflow_parent, f"{precision}/{name}", value)
-    return path
 
 
 class Gathered:
-    """A run's artifacts, opened as the page needs them."""
+    """A run's artifacts, opened as the page needs them.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._state = session.journal.state
-        self._refs = {name: ArtifactRef.from_json(ref) for name, ref in self._state["refs"].items()}
+    Args:
+        state: the run's record. refs: its artifacts by stage. links: (what, address) of what the page points at.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        state: Mapping[str, Any],
+        refs: Mapping[str, ArtifactRef],
+        *,
+        links: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._store, self._state, self._refs, self._links = store, state, refs, links
 
     def data(self) -> ReportData:
         real = self._dataset("ingest")
@@ -77,7 +65,7 @@ class Gathered:
             stages=[_stage_figures(row) for row in self._state["stages"]],
             device=list(self._device()),
             device_pictures=self._device_pictures(),
-            links=list(self._links()),
+            links=list(self._links),
             recipe_yaml=yaml.safe_dump(self._state["recipe"], sort_keys=False),
         )
 
@@ -118,10 +106,10 @@ class Gathered:
         }
 
     def _open(self, stage: str) -> Artifact | None:
-        return self._session.store.open(self._refs[stage]) if stage in self._refs else None
+        return self._store.open(self._refs[stage]) if stage in self._refs else None
 
     def _dataset(self, stage: str) -> Dataset | None:
-        return Dataset.open(self._session.store, self._refs[stage]) if stage in self._refs else None
+        return Dataset.open(self._store, self._refs[stage]) if stage in self._refs else None
 
     def _measured(self) -> dict[str, Any]:
         artifact = self._open("gate_model")
@@ -247,14 +235,6 @@ class Gathered:
         if artifact is None or real is None:
             return []
         return list(device_pictures(artifact, n=_PICTURES))
-
-    def _links(self) -> Iterator[tuple[str, str]]:
-        """They open while `edgewright ui` serves this home."""
-        parent = self._session.link.mlflow_parent
-        experiment = self._session.tracker.client.get_run(parent).info.experiment_id
-        yield "MLflow run", f"{_MLFLOW}/#/experiments/{experiment}/runs/{parent}"
-        if self._state["prefect_flow_run_id"]:
-            yield "Prefect run", f"{_PREFECT}/runs/flow-run/{self._state['prefect_flow_run_id']}"
 
 
 def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgewright.data.rows import Label
 from edgewright.errors import InputError
-from edgewright.label.review_formats.annotated import (
+from edgewright.review.formats.annotated import (
     AnnotatedImage,
     Box,
     ReviewFile,

@@ -15,9 +15,9 @@ from pathlib import Path
 from edgewright.data.formats.safe_xml import parse_xml
 from edgewright.data.sources import Unusable
 from edgewright.errors import InputError
-from edgewright.label.review_formats import coco, cvat, label_studio
-from edgewright.label.review_formats.annotated import AnnotatedImage, Box, ReviewFile, ReviewTask
-from edgewright.label.review_formats.document import read_document
+from edgewright.review.formats import coco, cvat, label_studio
+from edgewright.review.formats.annotated import AnnotatedImage, Box, ReviewFile, ReviewTask
+from edgewright.review.formats.document import read_document
 
 __all__ = [
     "REVIEW_FORMATS",

@@ -1,6 +1,6 @@
 """The numbers of a domain report, flat, as a tracker wants them.
 
->>> numbers_of({"a": 1, "b": {"c": 0.5, "d": None, "e": "text"}, "f": [1, 2]})
+>>> metrics_of({"a": 1, "b": {"c": 0.5, "d": None, "e": "text"}, "f": [1, 2]})
 {'a': 1.0, 'b/c': 0.5}
 """
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 
-def numbers_of(report: Any, *, prefix: str = "") -> dict[str, float]:
+def metrics_of(report: Any, *, prefix: str = "") -> dict[str, float]:
     """Every finite number of a dataclass or mapping, nested names joined by `/`; sequences and text are left out."""
     values = asdict(report) if is_dataclass(report) and not isinstance(report, type) else report
     found: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found |= numbers_of(value, prefix=f"{prefix}{name}/")
+            found |= metrics_of(value, prefix=f"{prefix}{name}/")
         elif isinstance(value, int | float) and math.isfinite(value):
             found[f"{prefix}{name}"] = float(value)
     return found

@@ -1,117 +1,25 @@
-"""The commands. The outermost layer: turns words into requests, and what went wrong into one sentence and an exit code.
-
-Exit codes: 0 done, 2 bad input, 3 ended because of a gate, 4 waiting for a person, 1 anything else. Results go to
-stdout, progress and logs to stderr. What a command needs is imported when it runs, so that `--help` is quick and a
-missing extra is named only by those who need it.
-"""
+"""The commands: words into requests, and what came of them printed."""
 
 from __future__ import annotations
 
 import json
-import sys
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from edgewright.errors import EdgewrightError, InputError, MissingExtra, StageFailed, describe
-from edgewright.home import home_settings, home_store
+import typer
+
+from edgewright.cli.home import home_settings, home_store
+from edgewright.cli.printed import PUBLIC_EMPTY, print_json, remembering
+from edgewright.errors import InputError
 from edgewright.settings import Settings
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef, Store
 
-try:
-    import typer
-except ModuleNotFoundError:  # the light base has no typer; `main` says what to install
-    typer = None  # type: ignore[assignment]
 
-_TYPER_INTERRUPTED = 130
-"""What newer typers make of Ctrl-C; ours is 1, with a sentence."""
-
-_PUBLIC_EMPTY: dict[str, Any] = {
-    "run_id": None,
-    "mlflow_run_id": None,
-    "stages": [],
-    "gates": [],
-    "models": {},
-    "release": None,
-    "device": None,
-    "report": None,
-}
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The `edgewright` script."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["device"]:
-        from edgewright.device.cli import main as device_main
-
-        sys.exit(device_main(words[1:]))
-    if typer is None:
-        print("edgewright: this command needs the pipeline extra: pip install 'edgewright[pipeline]'", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(_run_command(words))
-
-
-def _run_command(words: list[str]) -> int:
-    """The one frame that turns any exception into an exit code, a sentence and, with --json, an object."""
-    try:
-        result = int(_application()(args=words, prog_name="edgewright", standalone_mode=False) or 0)
-        return _end(describe(KeyboardInterrupt()), words) if result == _TYPER_INTERRUPTED else result
-    except typer.Exit as done:
-        return int(done.exit_code)
-    except _usage_error() as refused:
-        refused.show()
-        return _end(InputError(refused.format_message()), words, quiet=True)
-    except ModuleNotFoundError as raised:
-        return _end(_missing_extra(raised), words)
-    except (EdgewrightError, KeyboardInterrupt) as raised:
-        return _end(describe(raised), words)
-    except typer.Abort:
-        return _end(describe(KeyboardInterrupt()), words)
-    except Exception as raised:  # noqa: BLE001 - the outermost frame
-        traceback.print_exc()
-        return _end(describe(raised), words)
-
-
-def _usage_error() -> Any:
-    """The class of every complaint about the command line: click's own, or the copy that newer typers carry."""
-    return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-
-
-def _end(error: EdgewrightError, words: list[str], *, quiet: bool = False) -> int:
-    if not quiet:
-        print(f"edgewright: {error}", file=sys.stderr)
-    if "--json" in words:
-        _print_json({**(_last_run or _PUBLIC_EMPTY), "error": error.to_json()})
-    return error.exit_code
-
-
-_last_run: dict[str, Any] = {}
-"""What the journal of this process's run says, for the object that a failed `run --json` still prints."""
-
-
-def _application() -> typer.Typer:
-    application = typer.Typer(
-        name="edgewright",
-        help="From a few labeled photographs to a signed INT8 detector under 2 MB on an edge device.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
+def add_commands(application: typer.Typer) -> None:
     for command in (run, runs, report, decide, ui, detect, export, gc):
         application.command()(command)
-    from edgewright.cli_groups import add_groups
-
-    add_groups(application)
-    application.command(
-        name="device",
-        help="Forward to edgewright-device: init, update, run, status.",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    )(_device)
-    return application
 
 
 def run(
@@ -131,23 +39,23 @@ def run(
     if not source and resolved.preset != "demo":
         raise InputError("--source is needed", expected="a folder, archive, video, s3://… or dataset:…", got="nothing")
     settings = home_settings()
-    from edgewright.console import Display, print_plan, print_summary
-    from edgewright.launch import STAGE_NAMES, make_request, plan_run, run_pipeline
+    from edgewright.cli.console import Display, print_plan, print_summary
+    from edgewright.cli.launch import STAGE_NAMES, plan_lifecycle, run_lifecycle
+    from tasks.engine.run import make_request
 
-    request = make_request(
-        resolved, source=source or "simulated", project=project or None, from_stage=from_, until=until
-    )
+    asked = {"stages": STAGE_NAMES, "from_stage": from_, "until": until}
+    request = make_request(resolved, source=source or "simulated", project=project or None, **asked)
     if dry_run:
-        plan = plan_run(request, settings)
+        plan = plan_lifecycle(request, settings)
         if json_:
-            _print_json({**_PUBLIC_EMPTY, "stages": plan, "error": None})
+            print_json({**PUBLIC_EMPTY, "stages": plan, "error": None})
         else:
             print_plan(plan, project=request.project, source=request.source)
         return
-    with _remembering(settings), Display(stages=len(STAGE_NAMES)) as display:
-        journal = run_pipeline(request, settings, observer=display)
+    with remembering(settings), Display(stages=len(STAGE_NAMES)) as display:
+        journal = run_lifecycle(request, settings, observer=display)
     if json_:
-        _print_json(journal.public)
+        print_json(journal.public)
     else:
         print_summary(journal.state)
 
@@ -155,12 +63,12 @@ def run(
 def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
     """List past runs, newest first."""
     settings = home_settings()
-    from edgewright.console import print_runs
+    from edgewright.cli.console import print_runs
     from tasks.engine.journal import journals
 
     known = journals(settings.runs)
     if json_:
-        _print_json([journal.public for journal in known])
+        print_json([journal.public for journal in known])
     else:
         print_runs([journal.state for journal in known])
 
@@ -168,9 +76,9 @@ def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
 def report(run: Annotated[str, typer.Argument(help="A run's id, or `latest`")]) -> None:
     """Write a run's report again and print its path."""
     settings = home_settings()
-    from edgewright.launch import reopen
     from tasks.engine.journal import find_journal
-    from tasks.report import write_report
+    from tasks.engine.page import write_report
+    from tasks.engine.run import reopen
 
     journal = find_journal(settings.runs, run)
     print(write_report(reopen(journal, settings)))
@@ -186,9 +94,11 @@ def decide(
     import getpass
 
     settings = home_settings()
-    from edgewright.console import Display, print_summary
-    from edgewright.launch import STAGE_NAMES, decide_run, request_of, run_pipeline
+    from edgewright.cli.console import Display, print_summary
+    from edgewright.cli.launch import STAGE_NAMES, run_lifecycle
+    from tasks.engine.enforce import decide_run
     from tasks.engine.journal import find_journal
+    from tasks.engine.run import request_of
 
     journal = find_journal(settings.runs, run)
     decide_run(journal, choice=choice, person=person or getpass.getuser(), why=why)
@@ -196,7 +106,7 @@ def decide(
         print(f"run {journal.run_id} has ended")
         return
     with Display(stages=len(STAGE_NAMES)) as display:
-        print_summary(run_pipeline(request_of(journal), settings, observer=display).state)
+        print_summary(run_lifecycle(request_of(journal, stages=STAGE_NAMES), settings, observer=display).state)
 
 
 def ui(
@@ -205,7 +115,7 @@ def ui(
 ) -> None:
     """Serve MLflow and Prefect on this home until Ctrl-C or SIGTERM."""
     settings = home_settings()
-    from edgewright.launch import terminate_as_interrupt
+    from edgewright.cli.launch import terminate_as_interrupt
     from tasks.serve.ui import serve_interfaces
 
     with terminate_as_interrupt():
@@ -243,7 +153,7 @@ def detect(
         if not json_:
             print(f"{picture}: {len(boxes)} objects -> {target}")
     if json_:
-        _print_json(found)
+        print_json(found)
 
 
 def export(
@@ -278,13 +188,6 @@ def gc(
             sweep(store, settings, plan)
     word = "would free" if dry_run else "freed"
     print(f"{word} {plan.bytes / 1e6:.1f} MB: {len(plan.artifacts)} artifacts, {len(plan.runs)} runs")
-
-
-def _device(context: typer.Context) -> None:
-    """Reached through `main`, which forwards before the light base needs typer; kept for `--help`."""
-    from edgewright.device.cli import main as device_main
-
-    raise typer.Exit(device_main(context.args))
 
 
 def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
@@ -322,35 +225,3 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
 
     artifact = home_store(settings).open(ArtifactRef.from_json(refs["quantize"]))
     return artifact.path("model.onnx"), ModelSpec.from_json(artifact.json("spec.json"))
-
-
-@contextmanager
-def _remembering(settings: Settings) -> Iterator[None]:
-    """Keep the journal's public part where `_end` finds it when the run raises."""
-    from tasks.engine.journal import journals
-
-    try:
-        yield
-    finally:
-        known = journals(settings.runs)
-        if known:
-            _last_run.update(known[0].public)
-
-
-def _missing_extra(error: ModuleNotFoundError) -> EdgewrightError:
-    """Which extra holds the module that is not there."""
-    train = ("torch", "torchvision", "ultralytics", "onnx", "onnxslim", "cv2", "safetensors")
-    root = (error.name or "").split(".")[0]
-    extra = "train" if root in train else "pipeline"
-    if root in ("edgewright", "tasks", "flows"):
-        return StageFailed(str(error), next_step="reinstall edgewright")
-    return MissingExtra(f"{root} is not installed", next_step=f"pip install 'edgewright[{extra}]'")
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.flush()
-    print(json.dumps(value, indent=1, sort_keys=True), flush=True)
-
-
-if __name__ == "__main__":
-    main()

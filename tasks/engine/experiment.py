@@ -7,13 +7,11 @@ experiment's parent; the conclusion is a picture and a page.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from prefect.client.schemas.objects import State
 
 from edgewright.artifacts import ArtifactRef, canonical_json, sha256_bytes
 from edgewright.artifacts.store import write_atomically
@@ -23,36 +21,16 @@ from edgewright.experiment.arms import ARMS
 from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_key, runs_of, settings_digest
 from edgewright.experiment.results import Result, append_result, of_settings, read_results
 from edgewright.experiment.subset import photographs_digest, pool_rows
+from edgewright.metrics import metrics_of
 from edgewright.recipe import Recipe
 from edgewright.sections import Section
-from tasks.assemble import assemble
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import fingerprint
-from tasks.engine.metrics import numbers_of
 from tasks.engine.session import Session, current_session, session_open
 from tasks.engine.stage import Stage
-from tasks.evaluate import evaluate
-from tasks.gate_data import gate_data
-from tasks.generate import generate
-from tasks.label import label
-from tasks.measure_utility import measure_utility
-from tasks.subset import subset
-from tasks.train_detector import train_detector
-from tasks.train_generator import train_generator
-from tasks.train_labeler import train_labeler
 
 _NOTHING_FOUND: dict[str, Any] = {"map50": 0.0, "map50_95": 0.0, "ap50_95": {}, "n_images": 0}
-_STAGES: tuple[Stage, ...] = (
-    *(subset, train_generator, generate, train_labeler, label, measure_utility, gate_data),
-    *(assemble, train_detector, evaluate),
-)
 CURVE, PAGE = "label_efficiency.png", "report.html"
-
-
-def ref_of(value: Any) -> ArtifactRef:
-    """What a stage gave a flow: the reference, which stands inside a state where the store knew it."""
-    found: ArtifactRef = value.result() if isinstance(value, State) else value
-    return found
 
 
 @dataclass(frozen=True)
@@ -150,14 +128,14 @@ def report_failures(failed: Mapping[str, EdgewrightError]) -> None:
         ) from first
 
 
-def record(findings: Findings, results: str) -> Result:
+def record(findings: Findings, results: str, *, stages: Sequence[Stage[...]]) -> Result:
     """Log the run, then append its line: what stands there is not made again, so it comes last."""
     session = _session()
-    result = _result(findings, session)
+    result = _result(findings, session, made_by=_made_by(stages))
     parent, title = session.link.mlflow_parent, findings.run.title
     tags = {"edgewright.arm": result.arm, "edgewright.labels": result.labels, "gate.gate_data": result.gate}
     with session.tracker.child(parent, stage=title, key=result.key, tags=tags) as child:
-        child.log(numbers_of({"map50": result.map50, "map50_95": result.map50_95, "reference": result.reference}))
+        child.log(metrics_of({"map50": result.map50, "map50_95": result.map50_95, "reference": result.reference}))
         child.log_json(result.to_json(), "result.json")
     append_result(Path(results), result)
     return result
@@ -191,7 +169,7 @@ def conclude(
     return folder / PAGE
 
 
-def _result(findings: Findings, session: Session) -> Result:
+def _result(findings: Findings, session: Session, *, made_by: Mapping[str, Any]) -> Result:
     run, store = findings.run, session.store
     measured = store.open(findings.evaluation).json("evaluation.json") if findings.evaluation else _NOTHING_FOUND
     counts = store.manifest(findings.training.sha256).record.facts
@@ -221,7 +199,7 @@ def _result(findings: Findings, session: Session) -> Result:
         reference_gate=reference.get("outcome", ""),
         facts={
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            **_made_by(),
+            **made_by,
             "gate_sentence": gate.get("sentence", ""),
             "reference_sentence": reference.get("sentence", ""),
             "left_out": _left_out(session, findings.extra),
@@ -231,9 +209,9 @@ def _result(findings: Findings, session: Session) -> Result:
     )
 
 
-def _made_by() -> dict[str, Any]:
+def _made_by(stages: Sequence[Stage[...]]) -> dict[str, Any]:
     """The libraries of every stage of the experiment, and the digest of their code: lines of other code can be told."""
-    found = [fingerprint(stage.fn) for stage in _STAGES]
+    found = [fingerprint(stage.fn) for stage in stages]
     versions = {name: version for one in found for name, version in one.libraries.items()}
     return {"versions": versions, "code": sha256_bytes(canonical_json([one.code for one in found]))[:12]}
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgewright.artifacts import sha256_bytes
 from edgewright.data.formats.annotation import pair_key
-from edgewright.label.doubts import ReviewItem
+from edgewright.review.queue import ReviewItem
 
 _KEY_DIGITS = 16
 _KEY = re.compile(rf"(?<![0-9a-f])([0-9a-f]{{{_KEY_DIGITS}}})__")

@@ -19,10 +19,10 @@ def test_a_self_test_prints_one_object_with_its_controls_and_its_error(
 ) -> None:
     verdict = Verdict("gate_data", said, (), "because", "admitted")
     report = SelfTest((ControlResult("held-out real", 12, (), (), verdict),), 12, 12, 12, seed=0)
-    monkeypatch.setattr("tasks.self_test.self_test_of", lambda *_, **__: report)
+    monkeypatch.setattr("edgewright.experiment.self_test.self_test_of", lambda *_, **__: report)
     # The command's own way to its settings also sets this process's environment, which other tests hand on.
     home = read_settings({"EDGEWRIGHT_HOME": str(tmp_path)})
-    monkeypatch.setattr("edgewright.cli_groups.home_settings", lambda: home)
+    monkeypatch.setattr("edgewright.cli.groups.home_settings", lambda: home)
     with pytest.raises(SystemExit) as ended:
         main(["gate", "self-test", "--json"])
     assert ended.value.code == code

@@ -1,0 +1,6 @@
+"""`python -m edgewright.cli`."""
+
+from edgewright.cli.frame import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""A run from the command line: SIGTERM as Ctrl-C, the home's Prefect server around it, the flow within."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgewright.experiment.plan import EfficiencyConfig
+from edgewright.settings import Settings
+from flows.lifecycle import STAGES, lifecycle
+from tasks.engine.journal import Journal
+from tasks.engine.planner import plan_of
+from tasks.engine.run import Request, open_run, session_of
+from tasks.engine.session import Observer, Session, session_open
+from tasks.serve.prefect_server import prefect_server, through
+
+STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+def plan_lifecycle(request: Request, settings: Settings) -> list[dict[str, Any]]:
+    """What a run would do, stage by stage; nothing is run and no server is started."""
+    session = session_of(request, settings, Journal(settings.runs / "plan" / "run.json"))
+    return plan_of(lifecycle.fn, session, request.recipe, request.source)
+
+
+def run_lifecycle(request: Request, settings: Settings, *, observer: Observer | None = None) -> Journal:
+    """Run, or continue.
+
+    Raises:
+        EdgewrightError: what ended the run; the journal holds it as `error`.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the same command continues.
+    """
+    with _launched(request, settings, observer=observer) as session:
+        lifecycle(request.recipe, request.source)
+        return session.journal
+
+
+def run_experiment(
+    request: Request, config: EfficiencyConfig, settings: Settings, *, results: Path, observer: Observer | None = None
+) -> Journal:
+    """Run the label-efficiency experiment, or continue it; the journal names the page that it ends with.
+
+    Raises:
+        EdgewrightError: what ended it. KeyboardInterrupt: Ctrl-C; the same command continues after the last line.
+    """
+    from flows.label_efficiency import label_efficiency
+
+    with _launched(request, settings, observer=observer) as session:
+        label_efficiency(request.recipe, config, request.source, str(results.resolve()))
+        return session.journal
+
+
+@contextmanager
+def _launched(request: Request, settings: Settings, *, observer: Observer | None) -> Iterator[Session]:
+    """The server starts while MLflow is opened: each takes seconds."""
+    with (
+        terminate_as_interrupt(),
+        prefect_server(settings) as server,
+        open_run(request, settings, observer=observer) as session,
+    ):
+        server.wait()
+        with through(server), session_open(session):
+            yield session
+
+
+@contextmanager
+def terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: the checkpoint stands, the journal says interrupted, the server is ended."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

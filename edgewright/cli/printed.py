@@ -1,0 +1,42 @@
+"""What commands print for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from edgewright.settings import Settings
+
+PUBLIC_EMPTY: dict[str, Any] = {
+    "run_id": None,
+    "mlflow_run_id": None,
+    "stages": [],
+    "gates": [],
+    "models": {},
+    "release": None,
+    "device": None,
+    "report": None,
+}
+last_run: dict[str, Any] = {}
+"""What the journal of this process's run says, for the object that a failed `run --json` still prints."""
+
+
+@contextmanager
+def remembering(settings: Settings) -> Iterator[None]:
+    """Keep the journal's public part where the frame finds it when the run raises."""
+    from tasks.engine.journal import journals
+
+    try:
+        yield
+    finally:
+        known = journals(settings.runs)
+        if known:
+            last_run.update(known[0].public)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.flush()
+    print(json.dumps(value, indent=1, sort_keys=True), flush=True)

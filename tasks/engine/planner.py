@@ -1,0 +1,64 @@
+"""`--dry-run`: what a flow would do, stage by stage, told by the store alone.
+
+Decides which stages would run, which are known and which are left out. Chosen before there is a Prefect task: the
+flow's own function is called with a planner in place of tasks, so no server starts, nothing runs, nothing is written.
+
+    rows = plan_of(lifecycle.fn, recipe, source, session=session)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from edgewright.artifacts import ArtifactRef
+from edgewright.sections import Section
+from tasks.engine.session import Session, current_session, session_open
+
+if TYPE_CHECKING:
+    from tasks.engine.control import Control
+    from tasks.engine.stage import Stage
+
+P = ParamSpec("P")
+Row = dict[str, Any]
+"""`{name, pool, router, state: cached | to run | skipped, config}`"""
+
+
+class Planner:
+    """The caller of a plan: it looks results up. What is not known yet is None, and so is what depends on it."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def call(self, stage: Stage[...], config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None:
+        session = current_session()
+        if session is None:
+            return None
+        skipped = stage.name in session.excluded
+        known = not skipped and all(value is not None for value in inputs.values())
+        ref = stage.recall(stage.key(config, inputs, session=session), session=session) if known else None
+        if known and ref is None:
+            session.require_not_needed(stage.name)
+        self.rows.append(
+            {
+                "name": stage.name,
+                "pool": stage.pool,
+                "router": session.settings.router,
+                "state": "skipped" if skipped else "cached" if ref else "to run",
+                "config": config.model_dump(mode="json"),
+            }
+        )
+        return ref
+
+    def enforce(self, step: Control[...], inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None:  # noqa: ARG002
+        """Nothing is decided on a plan."""
+        return inputs[0]
+
+
+def plan_of(function: Callable[P, Any], /, session: Session, *args: P.args, **kwargs: P.kwargs) -> list[Row]:
+    """The rows of a flow's own function."""
+    planner = Planner()
+    with session_open(replace(session, caller=planner)):
+        function(*args, **kwargs)
+    return planner.rows

@@ -1,0 +1,232 @@
+"""A run's life: the lock, the journal, the MLflow parent, the session, and what is written down when it ends.
+
+Decides whether a request continues an earlier run, and that a run leaves a journal, an MLflow parent and a page behind
+however it ends. One path for every flow, whether a command line opens the run around it or a worker starts the flow
+alone (`@pipeline`). `configure_libraries` must have been called before Prefect and MLflow are imported.
+
+    with open_run(request, settings, observer=display) as session, session_open(session):
+        lifecycle(request.recipe, request.source)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from prefect import Flow, flow
+from prefect.context import FlowRunContext
+from pydantic import BaseModel
+
+from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
+from edgewright.errors import EdgewrightError, GateEnded, InputError, WaitingForPerson, describe
+from edgewright.packages import require_own_packages
+from edgewright.recipe import Recipe, validate
+from edgewright.settings import Settings, read_settings
+from tasks.engine.journal import Journal, home_lock
+from tasks.engine.page import write_report
+from tasks.engine.session import Observer, Session, Silent, StageLink, current_session, session_open
+from tasks.engine.source import is_local, project_of
+from tasks.engine.tracking import Tracker
+
+P = ParamSpec("P")
+LIFECYCLE = "lifecycle"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. Equal requests are the same work: by them a killed run is recognized.
+
+    Attributes:
+        flow: which flow. stages: its stages in order, where parts of it may be asked for.
+        told: what the flow is told besides recipe and source, as JSON.
+        trusted: the source was named at this machine's command line, not in a form or an event.
+    """
+
+    recipe: Recipe
+    source: str
+    project: str
+    flow: str = LIFECYCLE
+    stages: tuple[str, ...] = ()
+    from_stage: str = ""
+    until: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    trusted: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in (("--from", self.from_stage), ("--until", self.until)):
+            if value and value not in self.stages:
+                raise InputError(f"no such stage for {name}", expected=", ".join(self.stages), got=value)
+        if self.from_stage and self.until and self.stages.index(self.from_stage) > self.stages.index(self.until):
+            raise InputError("--from names a later stage than --until", got=f"{self.from_stage}, {self.until}")
+
+    @property
+    def plan(self) -> str:
+        parts = [self.recipe.model_dump(mode="json"), self.source, self.project, self.from_stage, self.until]
+        plan = sha256_bytes(canonical_json(parts))
+        return plan if self.flow == LIFECYCLE else sha256_bytes(canonical_json([self.flow, plan, dict(self.told)]))
+
+    @property
+    def required(self) -> frozenset[str]:
+        return frozenset(self.stages[: self.stages.index(self.from_stage)] if self.from_stage else ())
+
+    @property
+    def refresh(self) -> frozenset[str]:
+        return frozenset(self.stages[self.stages.index(self.from_stage) :] if self.from_stage else ())
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        return frozenset(self.stages[self.stages.index(self.until) + 1 :] if self.until else ())
+
+
+def make_request(recipe: Recipe, *, source: str, project: str | None = None, **asked: Any) -> Request:
+    """Local paths are made absolute, so that the same folder is the same request wherever it is given from.
+
+    Args:
+        asked: the other attributes of `Request`.
+    """
+    located = str(Path(source).expanduser().resolve()) if is_local(source) else source
+    return Request(recipe, located, project or project_of(located), **asked)
+
+
+@contextmanager
+def open_run(request: Request, settings: Settings, *, observer: Observer | None = None) -> Iterator[Session]:
+    """Begin or continue a run; at the end, however it comes, write down how it went.
+
+    Raises:
+        HomeBusy: another run is live in this home.
+    """
+    with home_lock(settings.home):
+        journal = Journal.resume_or_begin(
+            settings.runs if request.flow == LIFECYCLE else settings.home / "experiments",
+            project=request.project,
+            source=request.source,
+            recipe=request.recipe.model_dump(mode="json"),
+            plan=request.plan,
+        )
+        session = session_of(request, settings, journal, mlflow_parent=_parent(request, settings, journal))
+        session = session.watched_by(observer or Silent())
+        try:
+            yield session
+        except BaseException as raised:
+            from mlflow.exceptions import MlflowException
+
+            with suppress(OSError, EdgewrightError, MlflowException):  # full disk: the first error is the one to tell
+                _write_down(session, request, raised)
+            raise
+        _write_down(session, request, None)
+
+
+def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
+    """Make a function of `recipe`, `source` and more a flow. Started without a run around it, by a worker or in the UI,
+    it opens one on its machine's home, and the source must lie under EDGEWRIGHT_SOURCES."""
+
+    def make(function: Callable[P, None]) -> Flow[P, None]:
+        @wraps(function)
+        def body(*args: P.args, **kwargs: P.kwargs) -> None:
+            session = current_session()
+            if session is not None:
+                _note_flow_run(session)
+                return function(*args, **kwargs)
+            require_own_packages()
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+            with open_run(_asked(name, given), read_settings()) as session, session_open(session):
+                _note_flow_run(session)
+                return function(*args, **kwargs)
+
+        return flow(name=name, persist_result=False, log_prints=False)(body)
+
+    return make
+
+
+def reopen(journal: Journal, settings: Settings) -> Session:
+    """A session on a past run, to read its artifacts again."""
+    state = journal.state
+    link = StageLink(project=state["project"], run_id=journal.run_id, mlflow_parent=state["mlflow_run_id"])
+    return Session(
+        settings=settings, store=store_of(settings), tracker=tracker_of(settings), journal=journal, link=link
+    )
+
+
+def request_of(journal: Journal, *, stages: tuple[str, ...]) -> Request:
+    """The request that a run of the life cycle was begun with, to continue it."""
+    state = journal.state
+    recipe = validate(state["recipe"], where=str(journal.path))
+    parts = {"from_stage": state.get("from_stage", ""), "until": state.get("until", "")}
+    return Request(recipe, state["source"], state["project"], stages=stages, **parts)
+
+
+def session_of(request: Request, settings: Settings, journal: Journal, *, mlflow_parent: str = "") -> Session:
+    """What the request's stages run in."""
+    seed, run_id = request.recipe.seed, journal.run_id
+    return Session(
+        settings=settings,
+        store=store_of(settings),
+        tracker=tracker_of(settings),
+        journal=journal,
+        link=StageLink(project=request.project, run_id=run_id, mlflow_parent=mlflow_parent, seed=seed),
+        refresh=request.refresh,
+        required=request.required,
+        excluded=request.excluded,
+        trusted_source=request.trusted,
+    )
+
+
+def store_of(settings: Settings) -> Store:
+    return open_store(settings.store, scratch=settings.scratch / "s3")
+
+
+def tracker_of(settings: Settings) -> Tracker:
+    return Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
+
+
+def _asked(name: str, given: Mapping[str, Any]) -> Request:
+    """What a form or an event asks for."""
+    told = {key: value.model_dump(mode="json") for key, value in given.items() if isinstance(value, BaseModel)}
+    recipe: Recipe = given["recipe"]
+    told.pop("recipe")
+    return make_request(recipe, source=given["source"], flow=name, told=told, trusted=False)
+
+
+def _parent(request: Request, settings: Settings, journal: Journal) -> str:
+    """The MLflow run of this run: opened again where it is known."""
+    tracker = tracker_of(settings)
+    journal.update(from_stage=request.from_stage, until=request.until)
+    known = journal.state["mlflow_run_id"]
+    if known and tracker.resume_parent(known):
+        return str(known)
+    parameters = {
+        f"{section}.{name}" if isinstance(values, dict) else section: value
+        for section, values in request.recipe.model_dump(mode="json").items()
+        for name, value in (values.items() if isinstance(values, dict) else [("", values)])
+    }
+    parent = tracker.start_parent(request.project, run_id=journal.run_id, params=parameters)
+    journal.update(mlflow_run_id=parent)
+    return parent
+
+
+def _note_flow_run(session: Session) -> None:
+    context = FlowRunContext.get()
+    if context is not None and context.flow_run is not None:
+        flow_run_id = str(context.flow_run.id)
+        session.journal.update(prefect_flow_run_id=flow_run_id)
+        session.tracker.tag(session.link.mlflow_parent, {"prefect.flow_run_id": flow_run_id})
+
+
+def _write_down(session: Session, request: Request, raised: BaseException | None) -> None:
+    status = _status(raised)
+    session.journal.update(status=status, error=describe(raised).to_json() if raised else None)
+    if request.flow == LIFECYCLE:  # an experiment writes a page of its own, before it ends
+        write_report(session)
+    session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status in ("finished", "ended"))
+
+
+def _status(raised: BaseException | None) -> str:
+    if raised is None:
+        return "finished"
+    kinds = ((GateEnded, "ended"), (WaitingForPerson, "waiting"), (KeyboardInterrupt, "interrupted"))
+    return next((status for kind, status in kinds if isinstance(raised, kind)), "failed")
