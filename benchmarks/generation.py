@@ -35,7 +35,7 @@ from edgewright.data.rows import Label, Row
 from edgewright.label.graph import UNet
 from edgewright.label.net import Labeler, LabelerSpec
 from edgewright.progress import silent
-from edgewright.sections import GenerateConfig, TrainGeneratorConfig
+from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
 from edgewright.synth.background import SceneObject
 from edgewright.synth.boxes import frame_boxes
 from edgewright.synth.composite import label_scene

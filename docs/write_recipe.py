@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from edgewright.recipe import PRESET_NAMES, PRESETS, Recipe
-from edgewright.sections import Section
+from edgewright.recipe.section import Section
 
 PAGE = Path(__file__).parent / "recipe.md"
 _LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "multiple of"}
@@ -22,7 +22,7 @@ leaves out comes from its preset (`preset: laptop` unless it says otherwise). `e
 --set train_detector.epochs=80` changes one field; `--dry-run` prints them all. An unknown field, a wrong type or a
 value out of range ends the command with exit code 2.
 
-Written by `docs/write_recipe.py` from `edgewright/recipe.py` and `edgewright/sections.py`; do not edit it.
+Written by `docs/write_recipe.py` from `edgewright/recipe/`; do not edit it.
 """
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import spread
+from edgewright.recipe.release import FlashConfig
 from edgewright.release.gateway import flash_device
-from edgewright.sections import FlashConfig
 from edgewright.simulate.source import write_feed
 from tasks.engine.stage import Work, stage
 

@@ -9,7 +9,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.gates.data_gate import decide_data
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.stage import Work, stage
 
 UTILITY_FILE = "utility.json"

@@ -9,7 +9,7 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.model_gate import ModelEvidence, decide_model
 from edgewright.metrics import metrics_of
-from edgewright.sections import GateModelConfig
+from edgewright.recipe.gates import GateModelConfig
 from tasks.engine.stage import Work, stage
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import spread
 from edgewright.metrics import metrics_of
+from edgewright.recipe.synth import GenerateConfig
 from edgewright.report.figures import picture_of
-from edgewright.sections import GenerateConfig
 from tasks.engine.stage import Work, stage
 
 

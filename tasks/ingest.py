@@ -13,7 +13,7 @@ from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.splits import SplitLedger
 from edgewright.metrics import metrics_of
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 from edgewright.simulate.source import write_source
 from tasks.engine.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity
 from tasks.engine.stage import Work, stage

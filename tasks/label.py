@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.metrics import metrics_of
-from edgewright.sections import LabelConfig
+from edgewright.recipe.label import LabelConfig
 from tasks.engine.source import find_dataset
 from tasks.engine.stage import Work, stage
 

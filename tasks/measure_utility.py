@@ -8,7 +8,7 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.metrics import metrics_of
-from edgewright.sections import MeasureUtilityConfig
+from edgewright.recipe.gates import MeasureUtilityConfig
 from tasks.engine.stage import Work, stage
 
 UTILITY_FILE = "utility.json"

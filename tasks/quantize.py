@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.metrics import metrics_of
-from edgewright.sections import QuantizeConfig
+from edgewright.recipe.compress import QuantizeConfig
 from tasks.engine.stage import Work, stage
 
 

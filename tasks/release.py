@@ -10,11 +10,11 @@ from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import spread
 from edgewright.gates.verdict import Verdict
+from edgewright.recipe.release import ReleaseConfig
 from edgewright.release.bundle import build_bundle
 from edgewright.release.repository import next_release_number, publish_release
 from edgewright.runtime.boxes import Image
 from edgewright.runtime.session import ModelSpec, load_network, predictor
-from edgewright.sections import ReleaseConfig
 from edgewright.simulate.camera import SimulatedCamera
 from tasks.engine.stage import Work, stage
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.metrics import history_of, metrics_of
-from edgewright.sections import TrainDetectorConfig
+from edgewright.recipe.detect import TrainDetectorConfig
 from tasks.engine.stage import Work, stage
 
 if TYPE_CHECKING:

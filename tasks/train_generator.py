@@ -5,8 +5,8 @@ from __future__ import annotations
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.metrics import history_of, metrics_of
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.runtime.preprocess import read_image
-from edgewright.sections import TrainGeneratorConfig
 from tasks.engine.stage import Work, stage
 
 

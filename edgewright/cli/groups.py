@@ -17,7 +17,7 @@ from edgewright.settings import Settings
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
     from edgewright.gates.self_test import SelfTest
-    from edgewright.sections import LabelConfig
+    from edgewright.recipe.label import LabelConfig
 
 ReviewFormat = Literal["label-studio", "coco", "cvat"]
 
@@ -139,7 +139,7 @@ def _misjudged(report: SelfTest) -> GateEnded:
 def _run_of(run: str, settings: Settings) -> tuple[dict[str, ArtifactRef], LabelConfig]:
     """A run's artifacts by stage, and the `label` section it was made with."""
     from edgewright.artifacts import ArtifactRef
-    from edgewright.sections import LabelConfig
+    from edgewright.recipe.label import LabelConfig
     from tasks.engine.journal import find_journal
 
     state = find_journal(settings.runs, run).state

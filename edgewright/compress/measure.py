@@ -21,6 +21,7 @@ from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matche
 from edgewright.detect.network import load_float_network
 from edgewright.errors import InputError
 from edgewright.progress import OnProgress, silent
+from edgewright.recipe.gates import GateModelConfig
 from edgewright.runtime.boxes import Boxes, Image
 from edgewright.runtime.preprocess import letterbox
 from edgewright.runtime.session import (
@@ -31,7 +32,6 @@ from edgewright.runtime.session import (
     load_network,
     predictor,
 )
-from edgewright.sections import GateModelConfig
 
 PARITY_IOU = 0.5
 _WARM_UP_RUNS = 5

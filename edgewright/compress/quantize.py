@@ -32,8 +32,8 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.detect.network import load_module
 from edgewright.progress import OnProgress, silent
+from edgewright.recipe.compress import QuantizeConfig
 from edgewright.runtime.session import load_network
-from edgewright.sections import QuantizeConfig
 
 INT8_FILE, FLOAT_FILE, SPEC_FILE, FACTS_FILE = "model.onnx", "float.onnx", "spec.json", "quantize.json"
 _METHODS = {

@@ -23,7 +23,7 @@ from edgewright.data.rows import Row
 from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.data.splits import Assignment, SplitLedger, keep_splits
 from edgewright.errors import SourceError
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 
 LAYOUT = "dataset"
 

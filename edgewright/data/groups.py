@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from edgewright.errors import RecipeError
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 
 
 def base_groups(ids: Iterable[str], config: IngestConfig, *, known: Mapping[str, str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from edgewright.data.sources import Source, Unusable, open_source, suffix_of
 from edgewright.data.splits import Assignment, SplitLedger, assign_splits
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 
 REPORT_NAME = "ingest.json"
 LEDGER_NAME = "splits.json"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.sections import TrainDetectorConfig
+from edgewright.recipe.detect import TrainDetectorConfig
 
 STRONG = {
     "degrees": 10.0,

@@ -36,8 +36,8 @@ from edgewright.detect.training_files import (
     write_training_files,
 )
 from edgewright.errors import InputError
+from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec
-from edgewright.sections import TrainDetectorConfig
 
 SCORE_THRESHOLD, IOU_THRESHOLD = 0.25, 0.6
 """Of the float specification; the INT8 model carries those of the recipe's `quantize` section."""

@@ -24,7 +24,9 @@ from edgewright.detect.schedule import augmentation_settings, batches_per_epoch
 from edgewright.errors import RecipeError
 from edgewright.experiment.arms import ARMS, BASELINE, arm_named, arm_recipe
 from edgewright.recipe import Recipe
-from edgewright.sections import MeasureUtilityConfig, Section, TrainDetectorConfig
+from edgewright.recipe.detect import TrainDetectorConfig
+from edgewright.recipe.gates import MeasureUtilityConfig
+from edgewright.recipe.section import Section
 
 MIN_LABELS = 8
 REPEATS = 4

@@ -24,7 +24,8 @@ from edgewright.experiment.score import score_detector, scores_of
 from edgewright.experiment.subset import assemble
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.progress import OnProgress
-from edgewright.sections import MeasureUtilityConfig, TrainDetectorConfig
+from edgewright.recipe.detect import TrainDetectorConfig
+from edgewright.recipe.gates import MeasureUtilityConfig
 
 _SCORE_THRESHOLD = 0.001
 

@@ -51,7 +51,7 @@ from edgewright.gates.tiles import RESIZE_PATH, Scale, Tiles
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict, combine
 from edgewright.progress import OnProgress
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 
 GATE = "gate_data"
 DIMENSIONS = 32

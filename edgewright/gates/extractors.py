@@ -11,7 +11,7 @@ from __future__ import annotations
 from edgewright.gates.features import FeatureExtractor, random_extractor
 from edgewright.gates.tiles import Tiles
 from edgewright.progress import OnProgress
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 
 
 def open_extractors(

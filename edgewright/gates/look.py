@@ -20,8 +20,8 @@ from edgewright.data.rows import Label, Row
 from edgewright.gates.copying import OBJECT_PRINT_PX, PICTURE_PRINT_PX, Prints
 from edgewright.gates.tiles import Scale, Tiles, centered_corners, cut_tiles, random_corners, squared, thumbnail
 from edgewright.progress import OnProgress
+from edgewright.recipe.gates import GateDataConfig
 from edgewright.runtime.boxes import Boxes, Image
-from edgewright.sections import GateDataConfig
 
 PICTURE_TILES = 1.5
 MIN_SPREAD = 0.5

@@ -19,7 +19,7 @@ from typing import Any
 
 from edgewright.errors import InputError
 from edgewright.gates.verdict import Check, Outcome, Verdict, combine, compare
-from edgewright.sections import GateModelConfig
+from edgewright.recipe.gates import GateModelConfig
 
 GATE = "gate_model"
 _SHARES = ("float_map50", "float_map50_95", "int8_map50", "int8_map50_95", "parity")

@@ -21,7 +21,7 @@ from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
 from edgewright.gates.thresholds import MAX_FID, MAX_MISS_CHANCE, MIN_RECALL
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Check, Outcome, combine, compare, reasons_of
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from edgewright.gates.data_gate import decide_data, measure_data
 from edgewright.gates.tiles import Scale
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.progress import OnProgress, silent
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 
 Judge = Callable[[Dataset], Dataset]
 """A synthetic set => the same with the labeler's scores, as `label.annotate` leaves it."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from edgewright.sections import MIN_PAIRS
+from edgewright.recipe.gates import MIN_PAIRS
 
 _ONE_SIDED = 0.95
 """Each end of an interval alone is a 95 % bound."""

@@ -19,8 +19,8 @@ from enum import StrEnum
 import numpy as np
 
 from edgewright.data.rle import Mask
+from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes, FloatArray
-from edgewright.sections import LabelConfig
 
 MISSED_IOU = 0.1
 """Overlap below this is a neighbor's, not a badly placed sight of the object."""

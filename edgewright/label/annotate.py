@@ -34,8 +34,8 @@ from edgewright.label.net import Labeler, LabelerSpec
 from edgewright.label.pseudo import PseudoLabeler, Seer
 from edgewright.label.teacher import Examined
 from edgewright.progress import OnProgress
+from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes
-from edgewright.sections import LabelConfig
 
 _PROGRESS_EVERY_S = 0.5
 

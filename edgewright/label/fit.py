@@ -21,7 +21,7 @@ from edgewright.label.batches import Batch, Examples, random_batch
 from edgewright.label.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgewright.label.graph import UNet
 from edgewright.label.loss import loss_of, weigh_classes
-from edgewright.sections import TrainLabelerConfig
+from edgewright.recipe.label import TrainLabelerConfig
 
 _HISTORY_EVERY = 10
 _PROGRESS_EVERY_S = 0.5

@@ -23,8 +23,8 @@ import numpy as np
 
 from edgewright.data.rows import Label, labels_of
 from edgewright.label.evidence import Evidence
+from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes, Image
-from edgewright.sections import LabelConfig
 
 
 class Sighted(Protocol):

@@ -44,7 +44,7 @@ from edgewright.label.score import ClassScore, HeldOut, Sighting, calibrate, gat
 from edgewright.label.suspects import AUDIT_FILE, Suspect
 from edgewright.label.teacher import TEACHER_FILE, Examined, Teacher
 from edgewright.progress import OnProgress
-from edgewright.sections import TrainLabelerConfig
+from edgewright.recipe.label import TrainLabelerConfig
 
 HISTORY_FILE = "history.json"
 PREVIEW_FILE = "preview.png"

@@ -34,9 +34,9 @@ from edgewright.errors import ArtifactMissing, InputError
 from edgewright.label.suspects import AUDIT_FILE, Suspect
 from edgewright.metrics import metrics_of
 from edgewright.progress import OnProgress, silent
+from edgewright.recipe.label import LabelConfig
 from edgewright.review.queue import Proposals
 from edgewright.review.round_trip import ImportReport, ReviewExport, export_review, import_review
-from edgewright.sections import LabelConfig
 
 Part = Literal["real", "synthetic"]
 PARTS = {"real": "ingest", "synthetic": "label"}

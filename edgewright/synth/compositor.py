@@ -19,7 +19,7 @@ import numpy as np
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label
 from edgewright.errors import InputError
-from edgewright.sections import GenerateConfig
+from edgewright.recipe.synth import GenerateConfig
 from edgewright.synth.background import (
     Plate,
     SceneObject,

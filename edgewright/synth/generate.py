@@ -27,7 +27,7 @@ from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Row, count_by_class
 from edgewright.progress import OnProgress
-from edgewright.sections import GenerateConfig
+from edgewright.recipe.synth import GenerateConfig
 from edgewright.synth.compositor import PictureFactory
 from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.helpers import Helpers, describe_job

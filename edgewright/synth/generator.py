@@ -25,7 +25,7 @@ from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
 from edgewright.progress import OnProgress
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.composite import Photometry
 from edgewright.synth.crops import CropBank, build_bank
 from edgewright.synth.inpainting import InpaintSampler, PipelineSpec, describe_pipeline, open_pipeline

@@ -17,7 +17,7 @@ import torch
 from edgewright.artifacts import open_store
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
-from edgewright.sections import GenerateConfig
+from edgewright.recipe.synth import GenerateConfig
 from edgewright.synth.generate import make_factory, shard_maker
 from edgewright.synth.generator import open_generator
 from edgewright.synth.helpers import FINISH_WITHIN_S, describe_job, is_told_to_stop, read_job

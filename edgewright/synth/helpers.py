@@ -27,7 +27,7 @@ from typing import Any, Self
 from edgewright.artifacts import Artifact, ArtifactRef, canonical_json, sha256_bytes
 from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
-from edgewright.sections import GenerateConfig
+from edgewright.recipe.synth import GenerateConfig
 
 FINISH_WITHIN_S = 10.0
 """Time that a helper has for the shard in work once it is not wanted any more."""

@@ -25,7 +25,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
 from edgewright.progress import OnProgress
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.batches import Batches, CropBatches, CropSet
 from edgewright.synth.crops import CropBank
 from edgewright.synth.nets import Generator, NetShape

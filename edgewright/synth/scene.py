@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
-from edgewright.sections import GenerateConfig
+from edgewright.recipe.synth import GenerateConfig
 from edgewright.synth.background import SceneObject, scaled_wh
 from edgewright.synth.boxes import cut_to_frame, oval, tight_box
 from edgewright.synth.composite import constructed, label_scene

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from edgewright.data.rows import Row
 from edgewright.data.scores import HARD_SCORE
 from edgewright.errors import InputError
-from edgewright.sections import GenerateConfig
+from edgewright.recipe.synth import GenerateConfig
 
 Rng = np.random.Generator
 

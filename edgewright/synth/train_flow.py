@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from edgewright.compute import best_device
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.augment import apart, joint, told_augment
 from edgewright.synth.batches import Batches
 from edgewright.synth.ema import update_ema

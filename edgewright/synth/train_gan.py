@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewright.compute import best_device
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.augment import apart, diff_augment, joint
 from edgewright.synth.batches import Batches
 from edgewright.synth.ema import update_ema

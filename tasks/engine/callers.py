@@ -14,7 +14,7 @@ from tasks.engine.session import current_session
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
-    from edgewright.sections import Section
+    from edgewright.recipe.section import Section
     from tasks.engine.control import Control
     from tasks.engine.stage import Stage
 

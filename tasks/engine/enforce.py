@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from edgewright.artifacts import ArtifactRef
 from edgewright.errors import GateEnded, InputError, StageFailed, WaitingForPerson
 from edgewright.gates.verdict import Outcome, Verdict
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.control import control
 from tasks.engine.journal import Journal
 from tasks.engine.registry import register_models

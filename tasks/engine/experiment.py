@@ -23,7 +23,7 @@ from edgewright.experiment.results import Result, append_result, of_settings, re
 from edgewright.experiment.subset import photographs_digest, pool_rows
 from edgewright.metrics import metrics_of
 from edgewright.recipe import Recipe
-from edgewright.sections import Section
+from edgewright.recipe.section import Section
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import fingerprint
 from tasks.engine.session import Session, current_session, session_open

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgewright.artifacts import canonical_json, sha256_bytes, sha256_file
 from edgewright.errors import InputError
-from edgewright.sections import EXTERNAL_PATHS, Section
+from edgewright.recipe.section import Section
 
 
 def external_digests(config: Section) -> dict[str, str]:
@@ -24,11 +24,10 @@ def external_digests(config: Section) -> dict[str, str]:
 
 
 def _named(config: Section) -> Iterator[tuple[str, Path]]:
-    names = EXTERNAL_PATHS.get(type(config), ())
     for name, value in config:
         if isinstance(value, Section):
             yield from ((f"{name}.{inner}", path) for inner, path in _named(value))
-        elif name in names and value:
+        elif name in config.external_paths and value:
             yield name, Path(value)
 
 

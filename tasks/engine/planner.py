@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from edgewright.artifacts import ArtifactRef
-from edgewright.sections import Section
+from edgewright.recipe.section import Section
 from tasks.engine.session import Session, current_session, session_open
 
 if TYPE_CHECKING:

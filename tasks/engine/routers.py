@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
-    from edgewright.sections import Section
+    from edgewright.recipe.section import Section
     from tasks.engine.session import Session
     from tasks.engine.stage import Stage
 

@@ -37,7 +37,7 @@ from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, canonic
 from edgewright.artifacts.store import store_errors
 from edgewright.errors import EdgewrightError, InputError
 from edgewright.progress import OnProgress
-from edgewright.sections import Section
+from edgewright.recipe.section import Section
 from tasks.engine.callers import current_caller
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import Fingerprint, fingerprint

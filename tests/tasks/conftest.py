@@ -13,7 +13,7 @@ from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.label.train import train_labeler
-from edgewright.sections import TrainLabelerConfig
+from edgewright.recipe.label import TrainLabelerConfig
 from edgewright.settings import read_settings
 from tasks.engine.journal import Journal
 from tasks.engine.session import Session, StageLink

@@ -12,9 +12,9 @@ from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import InputError
 from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.recipe.label import LabelConfig
 from edgewright.review.of_run import export_review_of_run, import_review_of_run
 from edgewright.review.round_trip import ReviewExport
-from edgewright.sections import LabelConfig
 from tasks.engine.session import Session
 from tasks.gate_data import admit
 from tasks.label import label

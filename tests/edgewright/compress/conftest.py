@@ -8,7 +8,8 @@ from edgewright.compress.quantize import quantize
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.detect.train import train_detector
-from edgewright.sections import QuantizeConfig, TrainDetectorConfig
+from edgewright.recipe.compress import QuantizeConfig
+from edgewright.recipe.detect import TrainDetectorConfig
 
 CLASSES = ("red", "blue")
 SPLITS = [("train", "real")] * 10 + [("train", "synthetic")] * 3 + [("val", "real")] * 3 + [("test", "real")] * 4

@@ -9,9 +9,9 @@ import pytest
 from edgewright.compress.measure import ModelMeasurement, measure_latency, measure_model, measure_parity
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
+from edgewright.recipe.gates import GateModelConfig
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.session import ModelSpec
-from edgewright.sections import GateModelConfig
 
 SPEC = ModelSpec(("a", "b"), 64, "dense", 0.25, 0.6)
 A, B = [0, 0, 10, 10], [30, 30, 50, 50]

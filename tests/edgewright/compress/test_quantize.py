@@ -20,8 +20,8 @@ from edgewright.data.rows import Label, Row
 from edgewright.detect.graphs import slim_graph
 from edgewright.detect.network import as_network, build_module, load_module
 from edgewright.errors import InputError
+from edgewright.recipe.compress import QuantizeConfig
 from edgewright.runtime.session import ModelSpec, load_network
-from edgewright.sections import QuantizeConfig
 
 FLOAT_OPS = {"Sigmoid", "Softmax", "Concat", "Mul", "Sub", "Add", "Div"}
 

@@ -15,7 +15,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ingest
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.splits import SplitLedger
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 
 PictureMaker = Callable[..., bytes]
 

@@ -16,7 +16,7 @@ from edgewright.data.ingest_report import IngestReport
 from edgewright.data.rows import Label, Row
 from edgewright.data.splits import SplitLedger
 from edgewright.errors import SourceError
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 
 CONFIG = IngestConfig(min_images=2)
 REVIEWED = Label(0, 0, (1.0, 2.0, 9.0, 9.0), mask="4 8", source="reviewed", model="f", person="ann", reviewed_at="2026")

@@ -19,7 +19,7 @@ from edgewright.data.ingest_report import IngestReport
 from edgewright.data.rows import SPLITS
 from edgewright.errors import RecipeError, SourceError
 from edgewright.recipe import validate
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 
 Take = Callable[..., tuple[IngestReport, Dataset]]
 

@@ -10,7 +10,7 @@ import pytest
 from edgewright.data.rows import Row
 from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.errors import SourceError
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 
 
 def file(folder: Path, text: str) -> str:

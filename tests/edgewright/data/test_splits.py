@@ -13,7 +13,7 @@ from edgewright.data.groups import base_groups, merge_groups
 from edgewright.data.rows import SPLITS
 from edgewright.data.splits import SplitLedger, assign_splits
 from edgewright.errors import ArtifactCorrupt, RecipeError
-from edgewright.sections import IngestConfig
+from edgewright.recipe.data import IngestConfig
 
 SHARES = (0.6, 0.2, 0.2)
 names = st.text("abcdef", min_size=1, max_size=3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgewright.detect.schedule import STRONG, augmentation_settings, batches_per_epoch, shown
 from edgewright.detect.train import train_detector
 from edgewright.detect.training_files import REAL_LIST, TRAIN_LIST, read_list, write_lists
-from edgewright.sections import TrainDetectorConfig
+from edgewright.recipe.detect import TrainDetectorConfig
 
 
 @given(

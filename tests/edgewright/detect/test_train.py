@@ -17,8 +17,8 @@ from edgewright.detect.graphs import find_graph, slim_graph, write_graph
 from edgewright.detect.network import build_module, load_float_network
 from edgewright.detect.train import read_history, train_detector
 from edgewright.errors import ArtifactCorrupt, InputError, StageFailed
+from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec, predictor
-from edgewright.sections import TrainDetectorConfig
 
 FILES = ["detector.json", "graph.yaml", "history.json", "spec.json", "weights.safetensors"]
 TINY = {"image_px": 64, "width": 0.05, "batch": 4, "epochs": 2}
@@ -132,7 +132,7 @@ from pathlib import Path
 from edgewright.artifacts import ArtifactRef, open_store
 from edgewright.data.dataset import Dataset
 from edgewright.detect.train import train_detector
-from edgewright.sections import TrainDetectorConfig
+from edgewright.recipe.detect import TrainDetectorConfig
 ref = ArtifactRef.from_json(json.loads(sys.argv[1]))
 train_detector(Dataset.open(open_store(ref.store_uri), ref), TrainDetectorConfig(**json.loads(sys.argv[2])),
     out=Path(sys.argv[3]) / "out", scratch=Path(sys.argv[3]) / "scratch", seed=0, threads=1,

@@ -15,7 +15,8 @@ from edgewright.experiment.utility import detector_config, measure_utility
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence, mean_interval
 from edgewright.progress import silent
 from edgewright.recipe import resolve
-from edgewright.sections import MIN_PAIRS, MeasureUtilityConfig, TrainDetectorConfig
+from edgewright.recipe.detect import TrainDetectorConfig
+from edgewright.recipe.gates import MIN_PAIRS, MeasureUtilityConfig
 
 SMALL = TrainDetectorConfig(batch=4, image_px=64, width=0.0625)
 TINY = MeasureUtilityConfig(pairs=1, steps=4, epochs=2, detector=SMALL)

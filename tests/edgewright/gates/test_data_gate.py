@@ -22,8 +22,9 @@ from edgewright.gates.metrics import Features
 from edgewright.gates.tiles import Tiles
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.progress import silent
+from edgewright.recipe.data import IngestConfig
+from edgewright.recipe.gates import GateDataConfig
 from edgewright.runtime.boxes import Image
-from edgewright.sections import GateDataConfig, IngestConfig
 
 CONFIG = GateDataConfig(feature_px=32, tiles_per_image=3, bootstraps=20)
 

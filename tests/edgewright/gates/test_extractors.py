@@ -17,7 +17,7 @@ from edgewright.gates.self_supervised import train_extractor, vicreg_loss
 from edgewright.gates.tiles import Tiles
 from edgewright.progress import silent
 from edgewright.recipe import resolve
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 
 
 def tiles(n: int, *, seed: int = 0, side: int = 32) -> Tiles:

@@ -11,7 +11,7 @@ import pytest
 from edgewright.errors import InputError
 from edgewright.gates.model_gate import ModelEvidence, decide_model
 from edgewright.gates.verdict import Outcome
-from edgewright.sections import GateModelConfig
+from edgewright.recipe.gates import GateModelConfig
 
 GOOD = ModelEvidence(
     bytes=1_820_000,

@@ -13,7 +13,7 @@ from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
 from edgewright.gates.thresholds import THRESHOLDS, threshold_table
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 
 GOOD = {
     "picture_copy_share": (0.0, 0.0, 0.02),

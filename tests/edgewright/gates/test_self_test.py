@@ -17,7 +17,7 @@ from edgewright.gates.controls import Scene, background_only, copied, one_mode, 
 from edgewright.gates.self_test import CONTROLS, SelfTest, self_test
 from edgewright.gates.verdict import Outcome
 from edgewright.progress import silent
-from edgewright.sections import GateDataConfig
+from edgewright.recipe.gates import GateDataConfig
 
 CONFIG = GateDataConfig(feature_px=32, tiles_per_image=3, bootstraps=20)
 SIZE_WH = (96, 72)

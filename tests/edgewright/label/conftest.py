@@ -10,7 +10,7 @@ from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.label.train import train_labeler
-from edgewright.sections import TrainLabelerConfig
+from edgewright.recipe.label import TrainLabelerConfig
 
 CLASSES = ("disk", "bar")
 SIDE_PX = 64

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright.label.agreement import Agreement, Decision, Judgment, compare, decide, inside, match_greedily
+from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes
-from edgewright.sections import LabelConfig
 
 CONFIG = LabelConfig(keep_iou=0.6, drop_iou=0.3, min_score=0.5, correct_score=0.9375)
 A, B = (0, 0, 10, 10), (20, 20, 30, 30)

@@ -10,8 +10,8 @@ from edgewright.errors import InputError
 from edgewright.label.agreement import Agreement, Decision, Judgment
 from edgewright.label.annotate import annotate, judgeable, relabel
 from edgewright.label.net import LabelerSpec
+from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes
-from edgewright.sections import LabelConfig
 
 CONFIG = LabelConfig(keep_iou=0.5, drop_iou=0.25, min_score=0.4, max_bad_share=0.4)
 SYNTHETIC = {"origin": "synthetic", "state": "constructed", "split": "train"}

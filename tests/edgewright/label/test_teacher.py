@@ -17,8 +17,8 @@ from edgewright.label.evidence import ClassEvidence, Evidence
 from edgewright.label.pseudo import Belief, PseudoLabeler, Seer, believe, why_refused
 from edgewright.label.teacher import Examined, Teacher
 from edgewright.label.train import train_labeler
+from edgewright.recipe.label import LabelConfig, TrainLabelerConfig
 from edgewright.runtime.boxes import Boxes
-from edgewright.sections import LabelConfig, TrainLabelerConfig
 
 CLASSES = ("disk", "bar")
 GRAPHS = {"DetectionModel": "yolo11n.yaml", "WorldModel": "yolov8-worldv2.yaml", "YOLOEModel": "yoloe-11.yaml"}

@@ -10,7 +10,7 @@ from edgewright.label.evidence import Evidence
 from edgewright.label.fit import schedule
 from edgewright.label.net import Labeler
 from edgewright.label.train import train_labeler, trusted_rows
-from edgewright.sections import TrainLabelerConfig
+from edgewright.recipe.label import TrainLabelerConfig
 
 TINY = TrainLabelerConfig(image_px=32, steps=8, batch=4, width=8, folds=1, min_images=2, checkpoint_every=3)
 FILES = ("labeler.safetensors", "labeler.json", "evidence.json", "audit.json", "history.json", "preview.png")

@@ -14,8 +14,9 @@ from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import ArtifactMissing, InputError, SourceError
 from edgewright.recipe import resolve
+from edgewright.recipe.data import IngestConfig
+from edgewright.recipe.label import LabelConfig
 from edgewright.review.of_run import export_review_of_run, import_review_of_run
-from edgewright.sections import IngestConfig, LabelConfig
 from edgewright.settings import read_settings
 from tasks.engine.journal import Journal, find_journal
 from tasks.engine.session import Session

@@ -14,7 +14,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rle import encode_mask
 from edgewright.data.rows import Label, Row
 from edgewright.progress import OnProgress, silent
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.batches import CropSet
 from edgewright.synth.generator import train_generator
 

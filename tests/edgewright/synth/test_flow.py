@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.flow import (
     DATA_SD,
     draw_times,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.augment import apart, diff_augment, joint, told_augment
 from edgewright.synth.ema import update_ema
 from edgewright.synth.losses import discriminator_loss, generator_loss, gradient_penalty

@@ -17,7 +17,8 @@ from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.label.train import train_labeler
 from edgewright.progress import silent
-from edgewright.sections import GenerateConfig, TrainGeneratorConfig, TrainLabelerConfig
+from edgewright.recipe.label import TrainLabelerConfig
+from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
 from edgewright.synth.boxes import tight_box
 from edgewright.synth.crops import CropBank
 from edgewright.synth.generate import GenerateReport, generate

@@ -18,7 +18,7 @@ from edgewright.artifacts import Artifact
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError, MissingExtra, RecipeError
 from edgewright.recipe import resolve
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.crops import Crop, CropBank
 from edgewright.synth.generator import open_generator
 from edgewright.synth.inpainting import (

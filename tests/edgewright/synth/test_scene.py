@@ -16,7 +16,7 @@ from edgewright.data.rle import decode_mask
 from edgewright.data.rows import Label
 from edgewright.errors import InputError, RecipeError
 from edgewright.recipe import resolve
-from edgewright.sections import GenerateConfig, TrainGeneratorConfig
+from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
 from edgewright.synth.background import SceneObject
 from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.learning import tile_batches

@@ -22,7 +22,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt
 from edgewright.progress import OnProgress, silent
-from edgewright.sections import GenerateConfig, TrainGeneratorConfig
+from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
 from edgewright.synth.generate import GenerateReport, generate
 from edgewright.synth.helpers import Helpers, Job, describe_job, is_told_to_stop
 from edgewright.synth.shards import STALE_S, OnPicture, Shard, ShardFolder, ShardPlan, make_shards

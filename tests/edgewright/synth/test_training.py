@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from edgewright.errors import InputError, StageFailed
 from edgewright.progress import OnProgress, silent
-from edgewright.sections import TrainGeneratorConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.batches import CropBatches, CropSet
 from edgewright.synth.learning import shape_of
 from edgewright.synth.samplers import crop_sampler

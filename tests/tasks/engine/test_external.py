@@ -9,14 +9,10 @@ import pytest
 
 from edgewright.artifacts import LocalStore
 from edgewright.recipe import Recipe
-from edgewright.sections import (
-    EXTERNAL_PATHS,
-    GateDataConfig,
-    MeasureUtilityConfig,
-    Section,
-    TrainGeneratorConfig,
-    TrainLabelerConfig,
-)
+from edgewright.recipe.gates import GateDataConfig, MeasureUtilityConfig
+from edgewright.recipe.label import TrainLabelerConfig
+from edgewright.recipe.section import Section
+from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.settings import read_settings
 from tasks.engine.external import external_digests
 from tasks.engine.journal import Journal
@@ -90,4 +86,4 @@ def test_no_field_that_names_a_file_is_forgotten() -> None:
         if field.annotation is str and speaks.search((field.description or "").lower())
     }
     named -= {(type(Recipe().ingest), "group_pattern")}  # a path within the source, whose bytes are the stage's input
-    assert named == {(section, name) for section, names in EXTERNAL_PATHS.items() for name in names}
+    assert named == {(type(section), name) for section in sections for name in section.external_paths}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.sections import GateDataConfig, TrainGeneratorConfig
+from edgewright.recipe.gates import GateDataConfig
+from edgewright.recipe.synth import TrainGeneratorConfig
 from flows.lifecycle import STAGES
 from tasks.engine import fingerprint as fingerprint_module
 from tasks.engine.fingerprint import NUMERIC, fingerprint, reached
@@ -45,13 +46,13 @@ def test_a_key_holds_nothing_that_only_carries_or_shows(stage: object) -> None:
     definitions = reached(stage.fn).definitions
     modules = {name.partition(":")[0] for name, text in definitions.items() if text}
     assert not any(module.startswith(fingerprint_module._TELLS) for module in modules)
-    sections = [text for name, text in definitions.items() if name.startswith("edgewright.sections:")]
+    sections = [text for name, text in definitions.items() if name.startswith("edgewright.recipe.")]
     assert not any("description=" in text for text in sections)
 
 
 def test_a_key_does_not_hold_other_sections() -> None:
     held = {name for name in reached(quantize.fn).definitions if "Config" in name}
-    assert held == {"edgewright.sections:QuantizeConfig()"}
+    assert held == {"edgewright.recipe.compress:QuantizeConfig()"}
 
 
 def test_libraries_are_those_that_the_stage_uses() -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from edgewright.artifacts import ArtifactRef, LocalStore
 from edgewright.errors import ArtifactMissing, EdgewrightError, StoreUnavailable
-from edgewright.sections import GenerateConfig, IngestConfig
+from edgewright.recipe.data import IngestConfig
+from edgewright.recipe.synth import GenerateConfig
 from edgewright.settings import Settings, read_settings
 from tasks.engine import session as session_module
 from tasks.engine.journal import Journal

@@ -1,7 +1,4 @@
-"""The recipe: one section a stage. The YAML a person writes, the form the Prefect UI shows, what MLflow records.
-
-Decides every number a run depends on. Refuses an unknown field, a wrong type, a value out of range. Endpoints and
-credentials never stand here (recipes are logged); they are settings.
+"""Presets, recipe files and overrides: from words to a recipe.
 
 >>> resolve("demo", overrides=["train_detector.epochs=3"]).train_detector.epochs
 3
@@ -11,82 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from edgewright.errors import RecipeError
-from edgewright.sections import (
-    MIN_PAIRS,
-    FlashConfig,
-    GateDataConfig,
-    GateModelConfig,
-    GenerateConfig,
-    IngestConfig,
-    LabelConfig,
-    MeasureUtilityConfig,
-    QuantizeConfig,
-    ReleaseConfig,
-    Section,
-    TrainDetectorConfig,
-    TrainGeneratorConfig,
-    TrainLabelerConfig,
-)
+from edgewright.recipe.recipe import Recipe
 
 MAX_RECIPE_BYTES = 64_000
-
-
-class Recipe(Section):
-    """Everything a run depends on, apart from its source and the machine."""
-
-    preset: Literal["demo", "laptop", "workstation", "cluster"] = "laptop"
-    seed: int = Field(0, ge=0)
-    ingest: IngestConfig = IngestConfig()
-    train_generator: TrainGeneratorConfig = TrainGeneratorConfig()
-    generate: GenerateConfig = GenerateConfig()
-    train_labeler: TrainLabelerConfig = TrainLabelerConfig()
-    label: LabelConfig = LabelConfig()
-    measure_utility: MeasureUtilityConfig = MeasureUtilityConfig()
-    gate_data: GateDataConfig = GateDataConfig()
-    train_detector: TrainDetectorConfig = TrainDetectorConfig()
-    quantize: QuantizeConfig = QuantizeConfig()
-    gate_model: GateModelConfig = GateModelConfig()
-    release: ReleaseConfig = ReleaseConfig()
-    flash: FlashConfig = FlashConfig()
-
-    @model_validator(mode="after")
-    def _paint_scenes_as_large_as_they_were_learnt(self) -> Self:
-        learnt_px, wanted_px = self.train_generator.scene_px, self.generate.image_px
-        if self.train_generator.level == "scene" and learnt_px != wanted_px:
-            raise ValueError(
-                f"level scene: train_generator.scene_px ({learnt_px}) and generate.image_px ({wanted_px}) must be equal"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _measure_what_shall_decide(self) -> Self:
-        if self.decided_by_use and self.measure_utility.pairs < MIN_PAIRS:
-            raise ValueError(
-                f"gate_data decides by usefulness: measure_utility.pairs must be at least {MIN_PAIRS}, "
-                f"got {self.measure_utility.pairs}"
-            )
-        return self
-
-    @property
-    def decided_by_use(self) -> bool:
-        """Whether the data gate refuses pictures whose usefulness was not measured."""
-        return self.gate_data.require_utility or self.gate_data.rule == "utility"
-
-    @property
-    def utility(self) -> MeasureUtilityConfig:
-        """`measure_utility` with the detector that this run trains, where it names no other: what helps one network may
-        not help another. Without pairs nothing is trained, and the detector is left out."""
-        if not self.measure_utility.pairs:
-            return self.measure_utility
-        detector = self.measure_utility.detector or self.train_detector
-        return self.measure_utility.model_copy(update={"detector": detector})
-
 
 PRESET_NAMES = ("demo", "laptop", "workstation", "cluster")
 PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = {

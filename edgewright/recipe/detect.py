@@ -1,0 +1,39 @@
+"""What the detector's training may be told."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from edgewright.recipe.section import Section
+
+
+class TrainDetectorConfig(Section):
+    external_paths: ClassVar[tuple[str, ...]] = ("model",)
+
+    model: str = Field("edgewright-slim", description="A graph of our table, or any ultralytics model by name or path")
+    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of the slim graph")
+    image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(16, ge=2)
+    optimizer: Literal["AdamW", "SGD", "MuSGD"] = "AdamW"
+    learning_rate: float = Field(2e-3, gt=0)
+    mosaic: float = Field(1.0, ge=0, le=1, description="Share of training pictures put together from four")
+    close_mosaic_share: float = Field(0.2, ge=0, le=1, description="Share of the epochs, the last ones, without it")
+    flip_vertical: float = Field(0.0, ge=0, le=1, description="0.5 where the scene has no up and down")
+    augmentation: Literal["usual", "strong"] = Field(
+        "usual", description="usual: the library's; strong: about twice it"
+    )
+    patience: int = Field(100, ge=1, description="Epochs without a better val mAP before training ends")
+    steps: int | None = Field(None, ge=1, description="Optimizer steps in all; none: what the epochs' batches give")
+    real_share: float | None = Field(
+        None, gt=0, le=1, description="Share of photographs among the pictures shown; none: as many as there are"
+    )
+    synthetic_until: float = Field(
+        1.0, ge=0, le=1, description="Share of the epochs after which photographs alone are shown"
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: autocast, about 1.7 times as fast on AVX-512 CPUs"
+    )
+    keep: Literal["best", "last"] = Field("best", description="best: the epoch best on val; last: the last, val unseen")

@@ -1,0 +1,119 @@
+"""What the gates may be told: every threshold of theirs stands here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edgewright.recipe.detect import TrainDetectorConfig
+from edgewright.recipe.section import Section
+
+MIN_RANDOM_NETWORKS = 3
+MIN_PAIRS = 3
+"""Of detectors: fewer are no evidence of usefulness."""
+
+
+class GateDataConfig(Section):
+    external_paths: ClassVar[tuple[str, ...]] = ("features_weights",)
+
+    rule: Literal["default", "utility", "fid_recall"] = Field(
+        "default",
+        description="The rule set that decides; utility: measured usefulness in place of likeness; "
+        "fid_recall: FID < 30 and recall > 0.85, always printed",
+    )
+    features: Literal["random", "ssl", "inception", "dinov2"] = Field(
+        "random", description="The declared feature space; ssl is trained on the real train images"
+    )
+    features_weights: str = Field("", description="File with the weights of inception or dinov2, on the worker")
+    feature_seeds: int = Field(
+        3, ge=1, le=10, description="Networks of random (at least 3) and ssl; the others are one"
+    )
+    ssl_steps: int = Field(200, ge=1, description="Optimizer steps of each ssl network")
+    feature_px: int = Field(64, ge=32, le=256, description="Side of the tiles that pictures are compared by")
+    tiles_per_image: int = Field(4, ge=1, le=64, description="Random tiles a picture is judged by")
+    bootstraps: int = Field(100, ge=20, le=2000)
+    neighbors: int = Field(5, ge=1, le=20, description="k of precision, recall, density and coverage")
+    min_images: int = Field(12, ge=4, description="Fewer synthetic, train or held-out real images: not evaluable")
+    max_images: int = Field(400, ge=12, description="Synthetic and held-out images looked at; a random draw of more")
+    max_fid_images: int = Field(
+        5000, ge=2048, description="Synthetic and held-out images of the rule fid_recall; with features inception alone"
+    )
+    max_fd_ratio: float = Field(2.5, gt=0, description="Frechet distance in units of real against real")
+    max_kid_excess: float = Field(
+        0.6, ge=0, description="KID above real against real; the kernel of a tile with itself is ~8"
+    )
+    min_coverage_ratio: float = Field(0.85, ge=0)
+    min_picture_coverage_ratio: float = Field(0.85, ge=0, description="Coverage by whole pictures: dropped modes")
+    min_precision_ratio: float = Field(0.85, ge=0)
+    min_density_ratio: float = Field(0.7, ge=0)
+    max_spectrum_excess_db: float = Field(
+        3.0, ge=0, description="Detail more or less than real, beyond real against real"
+    )
+    copy_radius: float = Field(
+        0.1, gt=0, lt=1, description="A picture this much nearer to a train image than real ones are is a copy"
+    )
+    min_copy_distance_ratio: float = Field(
+        0.68, ge=0, description="Median distance of made objects to train ones, in units of real ones'"
+    )
+    max_copy_share: float = Field(0.12, ge=0, le=1, description="Share of pictures that are copies")
+    max_object_copy_share: float = Field(
+        0.65, ge=0, le=1, description="Share of objects nearer to train than 95 % of real"
+    )
+    max_layout_ratio: float = Field(
+        1.5, gt=0, description="Distance of counts, classes, sizes, places in units of real against real's 95 %"
+    )
+    min_label_agreement: float = Field(0.4, ge=0, le=1, description="Median IoU of labels and labeler, by picture")
+    max_label_error_share: float = Field(0.4, ge=0, le=1, description="Missed and phantom objects among all known")
+    max_left_out_share: float = Field(0.4, ge=0, le=1, description="Share of pictures the labeler left out")
+    min_utility_gain: float = Field(
+        -0.005, ge=-1, le=1, description="Lower bound of the gain in mAP50-95; above 0 useful, between neutral"
+    )
+    require_utility: bool = Field(False, description="Without measured usefulness: not evaluable")
+    interval_slack: float = Field(0.5, ge=0, le=2, description="How far past a threshold the interval may reach")
+    on_refuse: Literal["real_only", "fail", "ask"] = Field(
+        "real_only",
+        description="Where pictures are not admitted: photographs alone, end the run, wait for `edgewright decide`",
+    )
+    ask_timeout_s: int = Field(3600, ge=1, description="No answer within this time ends the run")
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return ("torch-fidelity",) if self.features == "inception" else ()
+
+    @model_validator(mode="after")
+    def _enough_random_networks(self) -> Self:
+        """One random space says little: its median over seeds is what the gate judges by."""
+        if self.features == "random" and self.feature_seeds < MIN_RANDOM_NETWORKS:
+            raise ValueError(f"features random needs feature_seeds >= {MIN_RANDOM_NETWORKS}, got {self.feature_seeds}")
+        return self
+
+
+class MeasureUtilityConfig(Section):
+    pairs: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description=f"Trainings with and without synthetic pictures; at least {MIN_PAIRS} to count, 0: not measured",
+    )
+    steps: int = Field(400, ge=1, description="Optimizer steps of every one of them")
+    epochs: int = Field(20, ge=1, description="Parts of the steps; each shows the same steps / epochs × batch pictures")
+    real_share: float = Field(0.5, gt=0, le=1, description="Share of photographs among what the mixed side shows")
+    detector: TrainDetectorConfig | None = Field(
+        None, description="What is trained in pairs, a whole section of its own; none: as the run's `train_detector`"
+    )
+
+    @model_validator(mode="after")
+    def _cut_evenly(self) -> Self:
+        if self.steps % self.epochs:
+            raise ValueError(f"the epochs must divide the steps, got {self.steps} steps in {self.epochs} epochs")
+        return self
+
+
+class GateModelConfig(Section):
+    max_bytes: int = Field(2_000_000, ge=1, description="Of the single ONNX file that the device loads")
+    max_map_drop: float = Field(0.02, ge=0, le=1, description="Float mAP50-95 minus INT8 mAP50-95")
+    min_parity: float = Field(0.9, ge=0, le=1, description="Share of float detections that INT8 finds at IoU >= 0.5")
+    max_p99_ms: float = Field(250.0, gt=0, description="On the device runtime")
+    min_map50: float = Field(0.05, ge=0, le=1, description="A detector that finds nothing is not released")
+    latency_runs: int = Field(100, ge=10)
