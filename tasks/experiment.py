@@ -16,13 +16,13 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from edgewright.artifacts import ArtifactRef, canonical_json, sha256_bytes
-from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
 from edgewright.errors import EdgewrightError, InputError, StageFailed
 from edgewright.experiment.arms import ARMS
 from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_key, runs_of, settings_digest
 from edgewright.experiment.results import Result, append_result, of_settings, read_results
 from edgewright.experiment.subset import photographs_digest, pool_rows
+from edgewright.files import write_atomically
 from edgewright.recipe import Recipe
 from edgewright.sections import Section
 from tasks.code import code_digest, library_versions

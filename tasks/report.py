@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from edgewright.artifacts import Artifact, ArtifactRef
-from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
+from edgewright.files import write_atomically
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.page import render

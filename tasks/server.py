@@ -21,8 +21,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from edgewright.artifacts.store import write_atomically
 from edgewright.errors import StoreUnavailable
+from edgewright.files import write_atomically
 from edgewright.settings import Settings
 
 _FACTORY = "prefect.server.api.server:create_app"

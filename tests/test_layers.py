@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("edgewright", "flows", "tasks", "deployments")
-LIGHT = ("runtime", "simulate", "device", "errors.py", "progress.py")
+LIGHT = ("runtime", "simulate", "device", "errors.py", "files.py", "progress.py")
 LIGHT_BASE = {"numpy", "PIL", "onnxruntime", "tuf", "securesystemslib", "edgewright"}
 OUTERMOST = {f"edgewright.{name}" for name in ("cli", "cli_groups", "launch", "console", "home")}
 HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")

@@ -25,8 +25,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgewright.artifacts import Artifact, ArtifactRef, canonical_json, sha256_bytes
-from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
+from edgewright.files import write_atomically
 from edgewright.sections import GenerateConfig
 
 FINISH_WITHIN_S = 10.0

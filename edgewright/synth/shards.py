@@ -11,22 +11,21 @@ alone, so it does not matter who made it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edgewright.artifacts.store import write_atomically
 from edgewright.data.rows import Row, rows_from_table, rows_to_table
 from edgewright.errors import ArtifactCorrupt
+from edgewright.files import locked, write_atomically
 
 STALE_S = 300.0
 """A claim of another machine that was not touched for so long is dead."""
@@ -145,7 +144,7 @@ class ShardFolder:
 
     def _clear_if_dead(self, number: int) -> bool:
         """Remove the claim of a process that is gone; one at a time, so that nobody removes what has just been made."""
-        with _locked(self.path / "takeover.lock"):
+        with locked(self.path / "takeover.lock"):
             dead = _is_dead(self._claim(number))
             if dead:
                 self.release(number)
@@ -221,10 +220,3 @@ def _answers(pid: int) -> str:
     except PermissionError:
         return "alive"
     return "alive"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
