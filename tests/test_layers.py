@@ -22,6 +22,7 @@ OUTERMOST = {f"edgewright.{name}" for name in ("cli", "cli_groups", "launch", "c
 HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")
 ENVIRONMENT = {
     "edgewright/settings.py": "the one reader",
+    "edgewright/processes.py": "another process's, to know whose it is",
     "edgewright/detect/library.py": "ultralytics reads its switches from there alone, before its first import",
     "tasks/server.py": "hands it on to the Prefect server that it starts",
 }

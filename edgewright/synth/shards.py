@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from edgewright.data.rows import Row, rows_from_table, rows_to_table
 from edgewright.errors import ArtifactCorrupt
 from edgewright.files import locked, write_atomically
+from edgewright.processes import ProcessIdentity, identity_of, is_alive
 
 STALE_S = 300.0
 """A claim of another machine that was not touched for so long is dead."""
@@ -181,8 +182,9 @@ def _make_one(folder: ShardFolder, number: int, make: MakeShard, on_picture: OnP
         folder.release(number)
 
 
-def _identity() -> dict[str, str | int]:
-    return {"host": platform.node(), "pid": os.getpid(), "began": _began(os.getpid())}
+def _identity() -> dict[str, str | int | float | None]:
+    me = identity_of(os.getpid())
+    return {"host": platform.node(), "pid": os.getpid(), "began_s": me.began_s if me else None}
 
 
 def _is_dead(claim: Path) -> bool:
@@ -195,28 +197,6 @@ def _is_dead(claim: Path) -> bool:
     except ValueError:
         return idle_s > _TORN_S
     if owner["host"] == platform.node():
-        return bool(_began(owner["pid"]) != owner["began"])
+        # A claim of a version that wrote other beginnings counts as dead: both would make the same bytes.
+        return not is_alive(ProcessIdentity(owner["pid"], owner.get("began_s", 0.0)))
     return idle_s > STALE_S
-
-
-def _began(pid: int) -> str:
-    """When a living process began, in the kernel's ticks, so that a number used again is not mistaken; "" for none."""
-    if not Path("/proc/self/stat").exists():
-        return _answers(pid)
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    state, *rest = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else rest[18]
-
-
-def _answers(pid: int) -> str:
-    """Where there is no /proc: "alive" for a process that takes signals, or that is not ours to signal."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        return "alive"
-    return "alive"
