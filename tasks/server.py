@@ -139,8 +139,14 @@ def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[b
             preexec_fn=die_with_parent,
             process_group=0,  # Ctrl-C in the terminal is the run's to handle; the run then ends its server
         )
-    began_s, owner_began_s = (found and found.began_s for found in map(identity_of, (process.pid, os.getpid())))
-    return process, ServerRecord(process.pid, port, os.getpid(), began_s, owner_began_s)
+    server, owner = identity_of(process.pid), identity_of(os.getpid())
+    return process, ServerRecord(
+        process.pid,
+        port,
+        owner_pid=os.getpid(),
+        began_s=server.began_s if server else None,
+        owner_began_s=owner.began_s if owner else None,
+    )
 
 
 def die_with_parent() -> None:

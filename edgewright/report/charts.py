@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
@@ -156,7 +156,7 @@ def _empty(frame: _Frame, curve: Curve, palette: Palette) -> tuple[Figure, Axes]
     return figure, axes
 
 
-def _look(number: int, palette: Palette) -> dict[str, object]:
+def _look(number: int, palette: Palette) -> dict[str, Any]:
     dashes = _DASHES[number % len(_DASHES)]
     return {
         "color": palette[_color(number)],

@@ -41,7 +41,13 @@ def place_interval(check: Check) -> IntervalPlace | None:
         return None
     margin = (max(numbers) - min(numbers)) * 0.2 or abs(check.threshold) * 0.2 or 1.0
     start, span = min(numbers) - margin, max(numbers) - min(numbers) + 2 * margin
-    places = [round((number - start) / span * WIDTH_PX, 1) for number in numbers]
-    threshold = places[3]
-    allowed = (threshold, round(WIDTH_PX - threshold, 1)) if check.comparison == ">=" else (0.0, threshold)
-    return IntervalPlace(*places, *allowed)
+    low, high, value, threshold = (round((number - start) / span * WIDTH_PX, 1) for number in numbers)
+    above = check.comparison == ">="
+    return IntervalPlace(
+        low=low,
+        high=high,
+        value=value,
+        threshold=threshold,
+        allowed_from=threshold if above else 0.0,
+        allowed_width=round(WIDTH_PX - threshold, 1) if above else threshold,
+    )
