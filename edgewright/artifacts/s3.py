@@ -7,9 +7,7 @@ its manifest does: the manifest is uploaded last and deleted first.
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -23,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from edgewright.artifacts.manifest import MANIFEST_NAME, Manifest, sha256_bytes, sha256_file
 from edgewright.artifacts.store import Store
 from edgewright.errors import SourceError, StoreUnavailable
+from edgewright.files import replaced
 from edgewright.progress import OnProgress
 
 _MISSING = ("404", "NoSuchKey", "NotFound")
@@ -64,7 +63,7 @@ class S3Store(Store):
         copy = self._scratch / "copies" / entry.sha256 / PurePosixPath(name).name
         if not copy.is_file() or sha256_file(copy) != entry.sha256:
             copy.parent.mkdir(parents=True, exist_ok=True)
-            with _s3_errors(self.uri), _replaced(copy) as partial:
+            with _s3_errors(self.uri), replaced(copy) as partial:
                 self._client.download_file(self._bucket, self._key("artifacts", digest, name), str(partial))
         return copy
 
@@ -153,7 +152,7 @@ def _fetch_object(client: Any, bucket: str, item: dict[str, Any], target: Path, 
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     marks.mkdir(parents=True, exist_ok=True)
-    with _replaced(target) as partial:
+    with replaced(target) as partial:
         client.download_file(bucket, item["Key"], str(partial))
     mark.write_text(tag)
 
@@ -163,18 +162,6 @@ def _inside(directory: Path, name: str, uri: str) -> Path:
     if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
         raise SourceError("an object key that would leave the folder", got=name, where=uri)
     return directory.joinpath(*parts)
-
-
-@contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
-    """A temporary file beside the target that takes its place when all went well."""
-    handle, name = tempfile.mkstemp(prefix=f".{sha256_bytes(target.name.encode())[:8]}-", dir=target.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.replace(name, target)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 @contextmanager

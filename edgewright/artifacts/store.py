@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlparse
 from edgewright.artifacts.manifest import MANIFEST_NAME, Content, Manifest, Record, hash_files, sha256_file
 from edgewright.artifacts.ref import MEDIA_PREFIX, ArtifactRef
 from edgewright.errors import ArtifactCorrupt, ArtifactMissing, InputError, StoreUnavailable
+from edgewright.files import sync, write_atomically, write_durably
 
 _TEMPORARY_PREFIX = "staged-"
 
@@ -185,11 +186,11 @@ class LocalStore(Store):
         if target.exists():  # left by a delete that was cut short: it has no manifest
             shutil.rmtree(target)
         for name in manifest.content.files:
-            _fsync(directory / name)
-        _write_durably(directory / MANIFEST_NAME, manifest.to_bytes())
+            sync(directory / name)
+        write_durably(directory / MANIFEST_NAME, manifest.to_bytes())
         os.replace(directory, target)
         directory.mkdir()  # the workspace goes on existing until its owner leaves it
-        _fsync(target.parent)
+        sync(target.parent)
 
     def _read_manifest(self, digest: str) -> bytes | None:
         return _read_or_none(self._directory(digest) / MANIFEST_NAME)
@@ -250,34 +251,6 @@ def store_errors(where: str) -> Iterator[None]:
             if full
             else "check the folder's permissions and the disk",
         ) from error
-
-
-def write_atomically(path: Path, payload: bytes) -> None:
-    """Replace a file in one step: a reader sees the old bytes or the new ones, after a power cut too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(handle)
-    try:
-        _write_durably(Path(name), payload)
-        os.replace(name, path)
-        _fsync(path.parent)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _write_durably(path: Path, payload: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(payload)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_or_none(path: Path) -> bytes | None:

@@ -2,7 +2,8 @@
 
 Decides that a member's name is a label and never a path: nothing is written under a name from an archive. Refuses the
 whole archive (SourceError) for a member with an absolute path, `..`, a link, a device, a repeated name or an archive in
-it; for too many members; and for bombs, counted while the bytes come out, not by what the archive says of itself.
+it; for too many members; and for bombs, counted while the bytes come out, not by what the archive says of itself. Own
+code: `shutil.unpack_archive` writes under the archive's names and as much as comes out.
 
     files = unpack(Path("photos.zip"), scratch)      # {"images/a.jpg": scratch/00000000, …}
 """

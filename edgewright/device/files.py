@@ -1,4 +1,5 @@
-"""The file-system port: every write of the agent goes through these few calls, so that a test can fail each of them.
+"""The file-system port: every write of the agent goes through these few calls, so that a test can fail each of them;
+`edgewright/files.py`, which everybody else writes by, has no such places.
 
 Decides in which order bytes become durable: file, fsync, rename, fsync of the folder. Refuses nothing: an `OSError`
 (full, read-only or broken disk) goes to the caller.

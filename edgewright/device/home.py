@@ -12,18 +12,17 @@ Decides the device's identity. Refuses to be told another trust root than its fi
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from edgewright.device.files import Files
 from edgewright.errors import HomeBusy, InputError, StoreUnavailable
+from edgewright.files import try_locked
 from edgewright.runtime.bundle import CHANNEL_NAME
 
 MAX_ROOT_BYTES = 512_000
@@ -111,19 +110,11 @@ def open_home(root: Path, *, files: Files) -> Home:
 @contextmanager
 def locked(home: Home) -> Iterator[None]:
     """One agent a home; the lock dies with its process. Raises HomeBusy, StoreUnavailable."""
-    try:
-        descriptor = os.open(home.root, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise StoreUnavailable("cannot open the device's folder", got=error.strerror, where=home.root) from error
-    try:
-        _lock(descriptor, home.root)
+    with ExitStack() as held:
+        try:
+            free = held.enter_context(try_locked(home.root))
+        except OSError as error:
+            raise StoreUnavailable("cannot open the device's folder", got=error.strerror, where=home.root) from error
+        if not free:
+            raise HomeBusy("another agent runs on this folder", where=home.root, next_step="wait for it")
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, where: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise HomeBusy("another agent runs on this folder", where=where, next_step="wait for it") from error

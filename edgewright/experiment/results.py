@@ -8,7 +8,6 @@ Law: `Result.from_json(r.to_json()) == r`.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from edgewright.errors import InputError
 from edgewright.experiment.plan import Run
+from edgewright.files import locked, locked_for_reading
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,7 @@ def append_result(path: Path, result: Result) -> None:
     """Add a line; several processes may do so at once."""
     line = json.dumps(result.to_json(), sort_keys=True, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with locked(path), path.open("ab") as stream:
         if stream.tell() and not _ends_whole(path):
             line = "\n" + line  # after a torn line, which stays visible
         stream.write(line.encode())
@@ -114,9 +113,8 @@ def of_settings(results: Sequence[Result], *, dataset: str, settings: Mapping[st
 
 def _read(path: Path) -> str:
     """Never half a line that another process is writing."""
-    with path.open("rb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_SH)
-        return stream.read().decode(errors="replace")
+    with locked_for_reading(path):
+        return path.read_text(errors="replace")
 
 
 def _ends_whole(path: Path) -> bool:

@@ -15,13 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgewright.artifacts import Content, Record, Store, canonical_json
-from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.detect.schedule import shown
 from edgewright.detect.train import train_detector
 from edgewright.experiment.plan import AssembleConfig
 from edgewright.experiment.score import score_detector, scores_of
 from edgewright.experiment.subset import assemble
+from edgewright.files import write_atomically
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.progress import OnProgress
 from edgewright.recipe.detect import TrainDetectorConfig

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from edgewright.artifacts.store import write_atomically
+from edgewright.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Decides who may sign what. Root is 2 of 3: with the demo's keys in one folder that protects nothing, but it is the
 shape of production, where two of the three and `targets` are taken offline and no device needs a new root. Refuses
-key files that others may read, and never writes them anywhere but into this folder.
+key files that others may read, and never writes them anywhere but into this folder: private from their first byte on,
+and never half a key.
 
     root       root-1 root-2 root-3 (threshold 2)     which keys count; signed rarely
     targets    targets                                which files are a release
@@ -12,7 +13,6 @@ key files that others may read, and never writes them anywhere but into this fol
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
 from edgewright.errors import InputError
+from edgewright.files import PRIVATE, write_atomically
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
 KEY_NAMES = {"root": ("root-1", "root-2", "root-3"), **{role: (role,) for role in ROLES[1:]}}
@@ -36,7 +37,7 @@ def make_keys(folder: Path) -> Keys:
     for names in KEY_NAMES.values():
         for name in names:
             if not _path(folder, name).exists():
-                _write_private(_path(folder, name), CryptoSigner.generate_ed25519().private_bytes)
+                write_atomically(_path(folder, name), CryptoSigner.generate_ed25519().private_bytes, mode=PRIVATE)
     return read_keys(folder)
 
 
@@ -62,14 +63,3 @@ def _read(path: Path) -> CryptoSigner:
     if signer.public_key.keytype != "ed25519":
         raise InputError("a key of another type", expected="ed25519", got=signer.public_key.keytype, where=path)
     return signer
-
-
-def _write_private(path: Path, payload: bytes) -> None:
-    """Private from its first byte on, and never half a key."""
-    staged = path.with_suffix(".new")
-    staged.unlink(missing_ok=True)
-    with os.fdopen(os.open(staged, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
-        stream.write(payload)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(staged, path)

@@ -17,8 +17,8 @@ from tuf.api.exceptions import RepositoryError, StorageError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
-from edgewright.device.files import Files
 from edgewright.errors import ArtifactCorrupt, InputError
+from edgewright.files import READABLE, write_atomically
 from edgewright.release.keys import ROLES, ROOT_THRESHOLD, Keys
 
 LIFETIME: Mapping[str, timedelta] = {
@@ -94,7 +94,7 @@ class SignedSet:
             del self.targets.signed.targets[path]
         self.targets.signed.targets.update({target.path: target for target in targets})
 
-    def sign(self, keys: Keys, *, now: datetime, files: Files, changed: bool) -> tuple[str, ...]:
+    def sign(self, keys: Keys, *, now: datetime, changed: bool) -> tuple[str, ...]:
         """Write what has `changed` (the targets) or is half expired; the roles that were signed, in order.
 
         Raises:
@@ -118,7 +118,7 @@ class SignedSet:
             for signer in keys[role]:
                 metadata.sign(signer, append=True)
             name = f"{role}.json" if role == "timestamp" else f"{metadata.signed.version}.{role}.json"
-            files.replace(self.folder / name, metadata.to_bytes())
+            write_atomically(self.folder / name, metadata.to_bytes(), mode=READABLE)
         return tuple(role for role in ROLES if role in due)
 
     def _check_keys(self, keys: Keys) -> None:

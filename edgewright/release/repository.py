@@ -12,8 +12,6 @@ release number. Publishing an equal bundle publishes nothing. Refuses a number t
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,13 +20,11 @@ from pathlib import Path
 
 from tuf.api.metadata import TargetFile
 
-from edgewright.device.files import Files
 from edgewright.errors import InputError, StoreUnavailable
+from edgewright.files import READABLE, locked, write_atomically
 from edgewright.release.keys import make_keys, read_keys
 from edgewright.release.metadata import SignedSet
 from edgewright.runtime.bundle import MANIFEST, Bundle
-
-_FILES = Files()
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: 
     bundle = Bundle.load(bundle_dir)
     if bundle.manifest.channel != channel:
         raise InputError("a bundle for another channel", expected=channel, got=bundle.manifest.channel)
-    with _locked(repository):
+    with _writing(repository):
         metadata = repository / "metadata"
         new = not SignedSet.exists(metadata)
         signers = make_keys(keys) if new else read_keys(keys)
@@ -75,10 +71,10 @@ def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: 
         version, digest = _current(signed_set, channel)
         equal = digest == bundle.manifest.digest
         if equal:
-            _FILES.replace(bundle_dir / MANIFEST, bundle.manifest.numbered(version).to_bytes())
+            write_atomically(bundle_dir / MANIFEST, bundle.manifest.numbered(version).to_bytes(), mode=READABLE)
         else:
             _add(signed_set, bundle, repository / "targets", above=version)
-        signed = signed_set.sign(signers, now=now, files=_FILES, changed=not equal)
+        signed = signed_set.sign(signers, now=now, changed=not equal)
     return ReleaseReport(
         version=version if equal else bundle.manifest.release,
         digest=bundle.manifest.digest,
@@ -92,9 +88,9 @@ def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: 
 
 def refresh_timestamp(repository: Path, *, keys: Path, now: datetime) -> tuple[str, ...]:
     """Sign again what is half expired, so that devices can tell a quiet server from a frozen one; the roles signed."""
-    with _locked(repository):
+    with _writing(repository):
         signed_set = SignedSet.read(repository / "metadata")
-        return signed_set.sign(read_keys(keys), now=now, files=_FILES, changed=False)
+        return signed_set.sign(read_keys(keys), now=now, changed=False)
 
 
 def next_release_number(repository: Path, channel: str) -> int:
@@ -123,22 +119,17 @@ def _add(signed_set: SignedSet, bundle: Bundle, folder: Path, *, above: int) -> 
         target = TargetFile.from_data(f"{manifest.channel}/{name}", payload, ["sha256"])
         target.unrecognized_fields["custom"] = custom
         path = folder / target.get_prefixed_paths()[0]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _FILES.replace(path, payload)
+        write_atomically(path, payload, mode=READABLE)
         targets.append(target)
     signed_set.set_channel(manifest.channel, targets)
 
 
 @contextmanager
-def _locked(repository: Path) -> Iterator[None]:
+def _writing(repository: Path) -> Iterator[None]:
     """One writer at a time; the lock dies with its process."""
     try:
         (repository / "metadata").mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(repository, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(repository):
             yield
-        finally:
-            os.close(descriptor)
     except OSError as error:
         raise StoreUnavailable("cannot write the release repository", got=error, where=repository) from error

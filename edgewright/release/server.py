@@ -27,14 +27,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from edgewright.device.files import Files
 from edgewright.errors import InputError
+from edgewright.files import READABLE, write_atomically
 
 MAX_REPORT_BYTES = 64_000
 DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FILE = re.compile(r"/((?:metadata|targets)(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+)")
 _REPORT = re.compile(r"/reports/([^/]+)")
-_FILES = Files()
 
 
 @dataclass
@@ -79,7 +78,9 @@ class _Server(ThreadingHTTPServer):
 
     def accept_report(self, device: str, report: dict[str, Any]) -> None:
         with self.writing:
-            _FILES.replace(self.reports / f"{device}.json", json.dumps(report, indent=1, sort_keys=True).encode())
+            write_atomically(
+                self.reports / f"{device}.json", json.dumps(report, indent=1, sort_keys=True).encode(), mode=READABLE
+            )
             self.handle.received.setdefault(device, []).append(report)
 
 

@@ -20,13 +20,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Series:
+    """One line; `low` and `high` are the ends of an interval at each of its points, where it has any."""
+
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
 class Curve:
+    """A chart of lines over one axis, before anybody has drawn it."""
+
     title: str
     x_label: str
     y_label: str

@@ -1,55 +1,76 @@
 """The page of the label-efficiency experiment: the answer first, then the curve, the numbers and what the gate knew.
 
-Decides the order and the words; every number comes from `Analysis`. What is missing from the plan is said at the top.
-One file, no script, no request.
+Decides the words; the order stands in `templates/experiment.html`, and every number comes from `Analysis`. What is
+missing from the plan is said at the top. One file, no script, no request.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 
 from edgewright.experiment.analysis import GATED, Analysis, Correlation, PairedGain, Point
 from edgewright.experiment.arms import ARMS, Arm
 from edgewright.experiment.results import Result
 from edgewright.experiment.saved import Bound, Labels, Saved
 from edgewright.gates.utility import Gain
-from edgewright.report.markup import Child, Markup, join, raw, tag
+from edgewright.report.charts import draw_intervals
+from edgewright.report.data import Curve, Series
+from edgewright.report.shell import render_page
+from edgewright.report.tables import MISSING, words
 
-_DASH = "–"
+Rows = Sequence[Sequence[str]]
+"""Of a table, as text; the first cell names the row."""
 
 
 def render_experiment(
-    analysis: Analysis, results: Sequence[Result], curve_png: bytes, *, project: str, missing: Mapping[str, str]
+    analysis: Analysis, results: Sequence[Result], *, project: str, missing: Mapping[str, str]
 ) -> str:
     """The whole page as HTML.
 
     Args:
         missing: title of each planned run that has no line => why not; empty where it was not tried.
     """
-    title = f"{project}: label efficiency"
-    source = "data:image/png;base64," + base64.b64encode(curve_png).decode()
-    picture = tag("img", src=source, alt="mAP50-95 over labeled photographs, a line an arm", width="100%")
-    body = (
-        _section("Curve", _how(results), picture),
-        _section("Arms", "Means over draws; one-sided 95 % either way.", _points(analysis.points)),
-        _section("Gain over photographs alone", _gain_note(), _gains(analysis.gains)),
-        _section("Labels saved", _saved_note(), _saved(analysis.saved)),
-        _section("What the gate knew", _gate_note(), _gates(results), _correlations(analysis.correlations)),
+    classes = sorted({name for one in analysis.gains for name in one.by_class})
+    return render_page(
+        "experiment.html",
+        project=project,
+        n_runs=len(results),
+        headline=headline(analysis),
+        caveats=_caveats(analysis, results, missing),
+        how=_how(results),
+        curve=draw_intervals(efficiency_curve(analysis, project=project)),
+        points=_points(analysis.points),
+        classes=classes,
+        gains=_gains(analysis.gains, classes),
+        saved=_saved(analysis.saved),
+        gates=_gates(results),
+        correlations=_correlations(analysis.correlations),
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", raw(files("edgewright.report").joinpath("page.css").read_text(encoding="utf-8"))),
+
+
+def efficiency_curve(analysis: Analysis, *, project: str) -> Curve:
+    """mAP50-95 over the number of labels: a line an arm, an interval at every point."""
+    by_arm: dict[str, list[Point]] = {arm: [] for arm in ARMS}
+    for point in sorted(analysis.points, key=lambda one: one.labels):
+        if not point.arm.endswith(GATED) and point.arm in by_arm:
+            by_arm[point.arm].append(point)
+    return Curve(
+        f"{project}: label efficiency (bars: one-sided 95 % either way, over draws)",
+        "labeled photographs",
+        "mAP50-95 on the test photographs",
+        [_series(arm, points) for arm, points in by_arm.items() if points],
     )
-    over = tag("p", tag("b", "edgewright"), tag("span", project), tag("span", f"{len(results)} runs"), class_="over")
-    caveats = [tag("p", text, class_="note") for text in _caveats(analysis, results, missing)]
-    header = tag("header", over, tag("h1", headline(analysis)), *caveats)
-    return raw("<!doctype html>\n") + tag("html", head, tag("body", header, tag("main", body)), lang="en")
+
+
+def _series(arm: str, points: Sequence[Point]) -> Series:
+    fewest, most = min(point.runs for point in points), max(point.runs for point in points)
+    return Series(
+        f"{ARMS[arm].title} ({fewest if fewest == most else f'{fewest}–{most}'} runs)",
+        [point.labels for point in points],
+        [point.map50_95 for point in points],
+        low=[point.map50_95 if point.low is None else point.low for point in points],
+        high=[point.map50_95 if point.high is None else point.high for point in points],
+    )
 
 
 def headline(analysis: Analysis) -> str:
@@ -154,11 +175,6 @@ def _bounded(labels: Labels, digits: int = 2) -> str:
     return f"{labels.bound} {labels.n:.{digits}f}".strip()
 
 
-def _section(name: str, note: str, *children: Child) -> Markup:
-    margin = tag("div", tag("h2", name), tag("p", note, class_="note"), class_="margin")
-    return tag("section", margin, tag("div", *children, class_="content"))
-
-
 def _how(results: Sequence[Result]) -> str:
     first = results[0]
     return (
@@ -168,41 +184,15 @@ def _how(results: Sequence[Result]) -> str:
     )
 
 
-def _saved_note() -> str:
-    return (
-        "Isotonic in log n, inverted, over runs of equal draw and seed. Interval, from three draws on: the curve by "
-        "bootstrap over draws, the arm's gain by Student's t; one-sided 95 % either way. What is marked ≥ lies beyond "
-        "the most labels that the reference was given, what is marked ≤ below the fewest."
-    )
-
-
-def _gate_note() -> str:
-    return (
-        "“own” judged with the arm's own held-out images alone, “pool” with the photographs that no arm saw; "
-        "usefulness, where it was measured, with the own ones in both. "
-        "Spearman's rank correlation of each measurement with the gain, among sets of the same photographs; p for the "
-        "strongest of them all, by shuffling."
-    )
-
-
 def _title(arm: str) -> str:
     bare = arm.removesuffix(GATED)
     return ARMS[bare].title + (arm[len(bare) :] if arm != bare else "") if bare in ARMS else arm
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    """The first column names the row; the others are numbers."""
-    body = [
-        tag("tr", tag("th", row[0], scope="row"), [tag("td", cell, class_="num") for cell in row[1:]]) for row in rows
-    ]
-    top = tag("tr", tag("th", head[0]), [tag("th", name, class_="num") for name in head[1:]])
-    return tag("div", tag("table", tag("thead", top), tag("tbody", body)), class_="scroll")
-
-
-def _points(points: Sequence[Point]) -> Markup:
+def _points(points: Sequence[Point]) -> Rows:
     order = {name: place for place, name in enumerate(ARMS)}
     ranked = sorted(points, key=lambda one: (one.labels, order.get(one.arm.removesuffix(GATED), 99), one.arm))
-    rows = [
+    return [
         (
             f"{_title(one.arm)}, n = {one.labels}",
             f"{one.map50_95:.3f}{_interval(one)}",
@@ -212,29 +202,22 @@ def _points(points: Sequence[Point]) -> Markup:
         )
         for one in ranked
     ]
-    return _table(("Arm", "mAP50-95", "mAP50", "draws", "runs"), rows)
 
 
 def _interval(point: Point) -> str:
     return "" if point.low is None or point.high is None else f" [{point.low:.3f}, {point.high:.3f}]"
 
 
-def _gain_note() -> str:
-    return "Same photographs and seed, same optimizer steps; points of mAP50-95, mean and interval over draws."
-
-
-def _gains(gains: Sequence[PairedGain]) -> Markup:
-    classes = sorted({name for one in gains for name in one.by_class})
-    rows = [
+def _gains(gains: Sequence[PairedGain], classes: Sequence[str]) -> Rows:
+    return [
         (
             f"{_title(one.arm)}, n = {one.labels}",
             f"{_hundredths(one.mean)}" + ("" if one.interval is None else _between(one.interval)),
             " ".join(map(_hundredths, one.pairs)),
-            *(_hundredths(one.by_class[name]) if name in one.by_class else _DASH for name in classes),
+            *(_hundredths(one.by_class[name]) if name in one.by_class else MISSING for name in classes),
         )
         for one in gains
     ]
-    return _table(("Arm", "mean", "each draw", *classes), rows)
 
 
 def _between(gain: Gain) -> str:
@@ -245,28 +228,25 @@ def _hundredths(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def _saved(saved: Sequence[Saved]) -> Markup:
-    rows = [
+def _saved(saved: Sequence[Saved]) -> Rows:
+    return [
         (f"{_title(one.arm)}, n = {one.labels}", ARMS[one.reference].title, _bounded(one.needed, digits=0), _ratio(one))
         for one in saved
     ]
-    return _table(("Arm", "against", "labels needed", "ratio"), rows)
 
 
-def _gates(results: Sequence[Result]) -> Markup:
-    rows = [
+def _gates(results: Sequence[Result]) -> Rows:
+    return [
         (
             f"{_title(one.arm)}, n = {one.labels}, draw {one.draw}",
-            one.gate.replace("_", " "),
-            one.reference_gate.replace("_", " ") or _DASH,
-            str(one.facts.get("left_out", _DASH)),
+            words(one.gate),
+            words(one.reference_gate) or MISSING,
+            str(one.facts.get("left_out", MISSING)),
         )
         for one in results
         if one.gate
     ]
-    return _table(("Synthetic set", "own", "pool", "left out by the labeler"), rows) if rows else join()
 
 
-def _correlations(found: Sequence[Correlation]) -> Markup:
-    rows = [(one.metric.replace("_", " "), f"{one.rho:+.2f}", f"{one.p:.3f}", str(one.n)) for one in found]
-    return _table(("Measurement", "ρ", "p", "n"), rows) if rows else tag("p", "Too few synthetic sets to correlate.")
+def _correlations(found: Sequence[Correlation]) -> Rows:
+    return [(words(one.metric), f"{one.rho:+.2f}", f"{one.p:.3f}", str(one.n)) for one in found]

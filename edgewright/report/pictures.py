@@ -3,7 +3,7 @@
 Decides how many pictures a section shows and how small they are coded so that the page keeps its size.
 
     gallery = Gallery(classes=("nut", "screw"), budget_bytes=2_200_000, n_pictures=40)
-    gallery.figure(picture, labeled=True)
+    gallery.figure(picture)
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image as PillowImage
 
 from edgewright.report.data import Picture
-from edgewright.report.markup import Markup, join, tag
 from edgewright.runtime.boxes import Image
 from edgewright.runtime.draw import box_label, color_of
 
@@ -27,6 +27,33 @@ _GAP_PX = 4
 _STEPS = ((MAX_SIDE_PX, 84), (MAX_SIDE_PX, 72), (384, 70), (320, 60), (224, 50), (128, 40))
 """(longer side px, JPEG quality), tried in order until a picture fits."""
 _BASE64_BYTES = 4 / 3
+
+
+@dataclass(frozen=True)
+class BoxMark:
+    """A box as an element over the picture: where it lies and its color, as CSS; `sides` keep its label inside."""
+
+    style: str
+    label: str
+    sides: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture as it stands in the page.
+
+    Attributes:
+        source: a data URI.
+        words: what the picture shows, for those who do not see it.
+        width, height: px of the picture that the boxes belong to.
+    """
+
+    source: str
+    words: str
+    width: int
+    height: int
+    boxes: tuple[BoxMark, ...]
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -42,20 +69,15 @@ class Gallery:
     budget_bytes: int
     n_pictures: int
 
-    def figure(self, picture: Picture, *, labeled: bool) -> Markup:
-        """A picture with its boxes and its caption; with `labeled`, each box carries its class."""
-        height, width = picture.image.shape[:2]
-        image = tag("img", src=self._data_uri(picture.image), alt=self.describe(picture), width=width, height=height)
-        frame = tag("div", image, self._boxes(picture, labeled=labeled), class_="frame")
-        return tag("figure", frame, tag("figcaption", picture.caption) if picture.caption else None)
+    @property
+    def colors(self) -> list[tuple[str, str]]:
+        """(class, color), for the legend."""
+        return [(name, color_of(number)) for number, name in enumerate(self.classes)]
 
-    def legend(self) -> Markup:
-        """Which color is which class."""
-        items = [
-            tag("li", tag("span", class_="chip", style=f"--c:{color_of(number)}", aria_hidden="true"), name)
-            for number, name in enumerate(self.classes)
-        ]
-        return tag("ul", items, class_="legend", aria_label="Box colors by class")
+    def figure(self, picture: Picture) -> Figure:
+        height, width = picture.image.shape[:2]
+        marks = tuple(self._marks(picture))
+        return Figure(self._data_uri(picture.image), self.describe(picture), width, height, marks, picture.caption)
 
     def describe(self, picture: Picture) -> str:
         """The alternative text: what the picture shows, in words."""
@@ -63,22 +85,20 @@ class Gallery:
         found = ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no boxes"
         return f"{picture.caption}: {found}" if picture.caption else found
 
-    def _boxes(self, picture: Picture, *, labeled: bool) -> Markup:
+    def _marks(self, picture: Picture) -> Iterator[BoxMark]:
+        """At most _MAX_BOXES, the strongest ones last."""
         height, width = picture.image.shape[:2]
         boxes = picture.boxes.clip((width, height))
-        drawn = []
-        for index in np.argsort(boxes.score, kind="stable")[-_MAX_BOXES:].tolist():  # the strongest lie on top
+        for index in np.argsort(boxes.score, kind="stable")[-_MAX_BOXES:].tolist():
             x1, y1, x2, y2 = boxes.xyxy[index].tolist()
-            label = box_label(self._name(int(boxes.class_id[index])), float(boxes.score[index]))
-            place = (
+            style = (
                 f"left:{x1 / width:.2%};top:{y1 / height:.2%};"
                 f"width:{(x2 - x1) / width:.2%};height:{(y2 - y1) / height:.2%};"
                 f"--c:{color_of(int(boxes.class_id[index]))}"
             )
             sides = ("in" if y1 < 0.09 * height else "", "end" if x1 > 0.7 * width else "")
-            content = tag("b", label, class_=" ".join(filter(None, sides)) or None) if labeled else None
-            drawn.append(tag("i", content, style=place, title=label))
-        return tag("div", join(drawn), class_="boxes", aria_hidden="true")
+            label = box_label(self._name(int(boxes.class_id[index])), float(boxes.score[index]))
+            yield BoxMark(style, label, " ".join(filter(None, sides)))
 
     def _name(self, class_id: int) -> str:
         return self.classes[class_id] if class_id < len(self.classes) else f"class {class_id}"

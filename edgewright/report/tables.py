@@ -1,7 +1,6 @@
-"""The page's tables: gate checks, float against INT8, stages, quarantine.
+"""How the pages write numbers: the templates' filters, and the rows that compare.
 
-Decides how numbers are written: figures right-aligned, units in the row's name, a missing value as a dash and never as
-zero. On a narrow screen a check becomes a block of its own; wide tables scroll inside their own box.
+Decides that a missing value is a dash and never zero; that sizes and times change by a ratio, shares by a difference.
 
 >>> format_bytes(1_823_456)
 '1.82 MB'
@@ -9,27 +8,41 @@ zero. On a narrow screen a check becomes a block of its own; wide tables scroll 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from edgewright.gates.thresholds import THRESHOLDS
 from edgewright.gates.verdict import Check, Outcome
-from edgewright.report.data import ModelFigures, StageFigures
-from edgewright.report.markup import Child, Markup, join, tag
-from edgewright.report.svg import draw_interval
+from edgewright.report.data import ModelFigures
+from edgewright.report.interval import place_interval
 
 MISSING = "–"
-MAX_QUARANTINE_ROWS = 200
-GLYPHS = {
+_GLYPHS = {
     Outcome.PASS: ("✓", "pass"),
     Outcome.REFUSE: ("✕", "refused"),
     Outcome.NOT_EVALUABLE: ("?", "not evaluable"),
 }
+_GATE_NAMES = {"gate_data": "Data gate", "gate_model": "Model gate"}
+_OPEN_IN_BROWSER = ("http://", "https://", "file://")
 
 
-def badge(outcome: Outcome) -> Markup:
-    """A glyph and a word; the color only repeats them."""
-    glyph, word = GLYPHS[outcome]
-    return tag("span", tag("span", glyph, aria_hidden="true"), f" {word}", class_=f"badge {outcome.value}")
+@dataclass(frozen=True)
+class ModelRow:
+    """One measurement of every model; `change` is empty where there are not two."""
+
+    name: str
+    unit: str
+    values: tuple[str, ...]
+    change: str
+
+
+@dataclass(frozen=True)
+class ThresholdRow:
+    name: str
+    used: str
+    default: str
+    source: str
 
 
 def format_bytes(n: int) -> str:
@@ -49,53 +62,45 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def checks_table(checks: Sequence[Check], *, title: str) -> Markup:
-    head = ("Check", "Measured", "Needed", "", "n", "Threshold set in", "Outcome")
-    body: list[list[tuple[str | None, str | None, Child]]] = [
-        [
-            ("Check", None, [check.name, tag("small", " reported only") if not check.decides else None]),
-            ("Measured", "num", _measured(check)),
-            ("Needed", "num", _needed(check)),
-            (None, "plot", draw_interval(check)),
-            ("n", "num", str(check.n)),
-            ("Set in", "code", _dotted(check.set_at)),
-            ("Outcome", None, _outcome(check)),
-        ]
-        for check in checks
-    ]
-    rows = [tag("tr", [_cell(label, kind, content) for label, kind, content in row]) for row in body]
-    numeric = {"Measured", "Needed", "n"}
-    heads = [tag("th", name, scope="col", class_="num" if name in numeric else None) for name in head]
-    return _table(tag("tr", heads), rows, caption=title, class_="checks")
+def format_figure(value: float | None) -> str:
+    """Three significant digits, thousands apart, nothing in powers of ten.
+
+    >>> format_figure(0.12345), format_figure(1234.5), format_figure(None)
+    ('0.123', '1,234', '–')
+    """
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _outcome(check: Check) -> Child:
-    if check.decides:
-        return badge(check.outcome)
-    return f"reported: {GLYPHS[check.outcome][1]}" if check.threshold is not None else "reported"
+def words(name: str) -> str:
+    """
+    >>> words("train_detector")
+    'train detector'
+    """
+    return name.replace("_", " ")
 
 
-def thresholds_table(checks: Sequence[Check]) -> Markup:
+def needed(check: Check) -> str:
+    sign = {">=": "≥", "<=": "≤"}.get(check.comparison, check.comparison)
+    return MISSING if check.threshold is None else f"{sign} {format_figure(check.threshold)}"
+
+
+def interval_range(check: Check) -> str:
+    return f"[{check.low:.3g}, {check.high:.3g}]" if check.low is not None and check.high is not None else ""
+
+
+def threshold_rows(checks: Sequence[Check]) -> list[ThresholdRow]:
     """Every threshold of the data gate: this run's, the default, and why the default is what it is."""
     used = {check.set_at.removeprefix("gate_data."): check.threshold for check in checks if check.threshold is not None}
-    heads = [
-        tag("th", name, scope="col") for name in ("Threshold", "This run", "Default", "Where the default comes from")
-    ]
-    rows = [
-        tag(
-            "tr",
-            tag("th", each.field.replace("_", " "), scope="row"),
-            tag("td", _figure(used[each.field]) if each.field in used else MISSING, class_="num"),
-            tag("td", _figure(each.value), class_="num"),
-            tag("td", each.source),
-        )
+    return [
+        ThresholdRow(words(each.field), format_figure(used.get(each.field)), format_figure(each.value), each.source)
         for each in THRESHOLDS
     ]
-    return _table(tag("tr", heads), rows, caption="Thresholds of the data gate", class_="thresholds")
 
 
-def models_table(models: Sequence[ModelFigures], *, classes: Sequence[str]) -> Markup:
-    """A column a precision; with two, a column of what changed."""
+def model_rows(models: Sequence[ModelFigures], *, classes: Sequence[str]) -> list[ModelRow]:
+    """What was measured of any of them; with two models, also what changed."""
     rows = [
         _model_row("Size", models, lambda model: float(model.bytes), "{:,.0f}", unit="bytes"),
         _model_row("mAP50", models, lambda model: model.map50, "{:.3f}"),
@@ -104,78 +109,7 @@ def models_table(models: Sequence[ModelFigures], *, classes: Sequence[str]) -> M
         _model_row("Latency p99", models, lambda model: model.p99_ms, "{:.1f}", unit="ms"),
     ]
     by_class = [_model_row(name, models, _class_map50(name), "{:.3f}", unit="mAP50") for name in classes]
-    heads = [tag("th", "", scope="col"), *(tag("th", model.precision, scope="col", class_="num") for model in models)]
-    if len(models) == 2:
-        heads.append(tag("th", "Change", scope="col", class_="num"))
-    named = [row for row in (*rows, *by_class) if row]
-    return _table(tag("tr", heads), named, caption="Float and INT8 on the same test pictures", class_="models")
-
-
-def stages_table(stages: Sequence[StageFigures]) -> Markup:
-    heads = [tag("th", name, scope="col") for name in ("Stage", "Pool", "Ran on")]
-    heads.append(tag("th", "Time", scope="col", class_="num"))
-    rows = [
-        tag(
-            "tr",
-            tag("th", stage.name.replace("_", " "), scope="row"),
-            tag("td", stage.pool),
-            tag("td", stage.ran_on),
-            tag("td", "cached" if stage.cached else format_seconds(stage.seconds), class_="num"),
-            class_="cached" if stage.cached else None,
-        )
-        for stage in stages
-    ]
-    total = format_seconds(sum(stage.seconds for stage in stages if not stage.cached))
-    foot = tag("tr", tag("th", "Together", scope="row", colspan=3), tag("td", total, class_="num"), class_="total")
-    return _table(tag("tr", heads), [*rows, foot], caption="Stages of this run", class_="stages")
-
-
-def quarantine_table(quarantined: Sequence[tuple[str, str]]) -> Markup:
-    heads = [tag("th", name, scope="col") for name in ("Picture", "Why")]
-    shown = quarantined[:MAX_QUARANTINE_ROWS]
-    rows = [tag("tr", tag("td", name, class_="code"), tag("td", reason)) for name, reason in shown]
-    rest = len(quarantined) - len(shown)
-    if rest:
-        rows.append(tag("tr", tag("td", f"and {rest} more, in the data set's index", colspan=2)))
-    return _table(tag("tr", heads), rows, caption="Quarantined pictures", class_="quarantine")
-
-
-def facts_list(facts: Sequence[tuple[str, str]]) -> Markup:
-    return tag("dl", [tag("div", tag("dt", label), tag("dd", value)) for label, value in facts], class_="facts")
-
-
-def _table(head: Markup, rows: Sequence[Markup], *, caption: str, class_: str) -> Markup:
-    body = (tag("caption", caption), tag("thead", head), tag("tbody", rows))
-    return tag(
-        "div", tag("table", *body, class_=class_), class_="scroll", tabindex=0, role="region", aria_label=caption
-    )
-
-
-def _cell(label: str | None, kind: str | None, content: Child) -> Markup:
-    return tag("td", content, class_=kind, data_label=label)
-
-
-def _dotted(path: str) -> Markup:
-    """A recipe field that may break after its dot, and only there."""
-    parts = path.split(".") if path else [MISSING]
-    return join([join(tag("wbr"), ".", part) if number else part for number, part in enumerate(parts)])
-
-
-def _measured(check: Check) -> Markup | str:
-    if check.value is None:
-        return MISSING
-    interval = f" [{check.low:.3g}, {check.high:.3g}]" if check.low is not None and check.high is not None else None
-    return tag("span", _figure(check.value), tag("small", interval) if interval else None)
-
-
-def _needed(check: Check) -> str:
-    sign = {">=": "≥", "<=": "≤"}.get(check.comparison, check.comparison)
-    return MISSING if check.threshold is None else f"{sign} {_figure(check.threshold)}"
-
-
-def _figure(value: float) -> str:
-    """Three significant digits, thousands apart, nothing in powers of ten."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return [row for row in (*rows, *by_class) if row]
 
 
 def _class_map50(name: str) -> Callable[[ModelFigures], float | None]:
@@ -189,15 +123,13 @@ def _model_row(
     template: str,
     *,
     unit: str = "",
-) -> Markup | None:
+) -> ModelRow | None:
     """None where no model has the value."""
     values = [value_of(model) for model in models]
     if all(value is None for value in values):
         return None
-    cells = [tag("td", MISSING if v is None else template.format(v), class_="num") for v in values]
-    if len(values) == 2:
-        cells.append(tag("td", _change(values[0], values[1], template), class_="num change"))
-    return tag("tr", tag("th", name, tag("small", f" {unit}") if unit else None, scope="row"), cells)
+    written = tuple(MISSING if value is None else template.format(value) for value in values)
+    return ModelRow(name, unit, written, _change(values[0], values[1], template) if len(values) == 2 else "")
 
 
 def _change(before: float | None, after: float | None, template: str) -> str:
@@ -214,3 +146,21 @@ def _ratio(before: float, after: float) -> str:
     if min(before, after) <= 0:
         return MISSING
     return f"{before / after:.1f}× less" if after < before else f"{after / before:.1f}× more"
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "dash": lambda text: text or MISSING,
+    "duration": format_seconds,
+    "figure": format_figure,
+    "gate_name": lambda gate: _GATE_NAMES.get(gate, gate),
+    "glyph": lambda outcome: _GLYPHS[outcome][0],
+    "interval": place_interval,
+    # A link where the address is one; text where it might be a script.
+    "is_address": lambda url: url.startswith(_OPEN_IN_BROWSER),
+    "needed": needed,
+    "outcome_word": lambda outcome: _GLYPHS[outcome][1],
+    "range": interval_range,
+    "thresholds": threshold_rows,
+    "words": words,
+}
+"""What templates may ask of a value."""

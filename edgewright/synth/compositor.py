@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from cachetools import LRUCache, cachedmethod
 
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label
@@ -35,7 +36,6 @@ from edgewright.synth.composite import label_scene, paste, vary_light
 from edgewright.synth.generator import TrainedGenerator
 from edgewright.synth.layouts import LayoutObject, Planned, Rng, draw_objects, move, plan_objects
 from edgewright.synth.picture import Picture
-from edgewright.synth.remember import Remembered
 from edgewright.synth.sources import train_rows
 from edgewright.synth.sprites import Fitted, Pyramid, Sprite, fit
 from edgewright.synth.steering import steer_as_asked
@@ -62,8 +62,8 @@ class PictureFactory:
         self._known = frozenset(trained.bank.class_ids)
         self._copied = np.random.default_rng([seed, 2]).permutation(len(self._rows))
         self._dataset = dataset
-        self._plates = Remembered[int, Plate](limit_bytes=PLATE_BYTES, size_of=lambda plate: plate.bytes)
-        self._fitted = Remembered[tuple[int, Pair], Fitted](limit_bytes=FITTED_BYTES, size_of=lambda made: made.bytes)
+        self._plates: LRUCache[int, Plate] = LRUCache(PLATE_BYTES, getsizeof=lambda plate: plate.bytes)
+        self._fitted: LRUCache[tuple[int, Pair], Fitted] = LRUCache(FITTED_BYTES, getsizeof=lambda made: made.bytes)
         self._layout_steering, self._background_steering = (
             steer_as_asked(trained.layouts.objects_by_class, pictures, self._rows, config)
             for pictures in (trained.layouts.pictures, [row.id for row in self._rows])
@@ -111,18 +111,19 @@ class PictureFactory:
             },
         )
 
+    @cachedmethod(lambda self: self._plates, key=lambda _, position: position)
     def _plate(self, position: int) -> Plate:
-        return self._plates.of(position, lambda: self._make_plate(position))
-
-    def _make_plate(self, position: int) -> Plate:
         row = self._rows[position]
         image, grain_seed = self._dataset.image(row), (self._seed, 4, position)
         return make_plate(image, row.labels, longer_px=self._config.image_px, grain_seed=grain_seed)
 
     def _fit(self, sprite: Sprite, box_wh: Pair) -> Fitted:
-        if not sprite.source:  # a generated crop is never seen again
-            return fit(sprite, box_wh)
-        return self._fitted.of((id(sprite.pyramid), box_wh), lambda: fit(sprite, box_wh))
+        # A generated crop is never seen again.
+        return self._fit_real(sprite, box_wh) if sprite.source else fit(sprite, box_wh)
+
+    @cachedmethod(lambda self: self._fitted, key=lambda _, sprite, box_wh: (id(sprite.pyramid), box_wh))
+    def _fit_real(self, sprite: Sprite, box_wh: Pair) -> Fitted:
+        return fit(sprite, box_wh)
 
     def _plan(self, kept: Sequence[SceneObject], *, n_gone: int, wh: tuple[int, int], rng: Rng) -> list[Planned]:
         wanted = draw_objects(self._trained.layouts, rng=rng, steering=self._layout_steering)

@@ -25,8 +25,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgewright.artifacts import Artifact, ArtifactRef, canonical_json, sha256_bytes
-from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
+from edgewright.files import write_atomically
+from edgewright.processes import end_children
 from edgewright.recipe.synth import GenerateConfig
 
 FINISH_WITHIN_S = 10.0
@@ -123,7 +124,7 @@ class Helpers:
             if error is not None and self._running:
                 self._let_finish()
         finally:
-            self._end()
+            end_children(self._running, within_s=_END_WITHIN_S)
 
     def _let_finish(self) -> None:
         """Have them finish the shards in work, for some seconds at most."""
@@ -136,13 +137,3 @@ class Helpers:
                     process.wait(max(0.0, deadline - time.monotonic()))
         finally:
             stop.unlink(missing_ok=True)
-
-    def _end(self) -> None:
-        for process in self._running:
-            process.terminate()
-        for process in self._running:
-            try:
-                process.wait(_END_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()

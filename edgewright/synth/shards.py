@@ -11,22 +11,22 @@ alone, so it does not matter who made it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edgewright.artifacts.store import write_atomically
 from edgewright.data.rows import Row, rows_from_table, rows_to_table
 from edgewright.errors import ArtifactCorrupt
+from edgewright.files import locked, write_atomically
+from edgewright.processes import ProcessIdentity, identity_of, is_alive
 
 STALE_S = 300.0
 """A claim of another machine that was not touched for so long is dead."""
@@ -145,7 +145,7 @@ class ShardFolder:
 
     def _clear_if_dead(self, number: int) -> bool:
         """Remove the claim of a process that is gone; one at a time, so that nobody removes what has just been made."""
-        with _locked(self.path / "takeover.lock"):
+        with locked(self.path / "takeover.lock"):
             dead = _is_dead(self._claim(number))
             if dead:
                 self.release(number)
@@ -182,8 +182,9 @@ def _make_one(folder: ShardFolder, number: int, make: MakeShard, on_picture: OnP
         folder.release(number)
 
 
-def _identity() -> dict[str, str | int]:
-    return {"host": platform.node(), "pid": os.getpid(), "began": _began(os.getpid())}
+def _identity() -> dict[str, str | int | float | None]:
+    me = identity_of(os.getpid())
+    return {"host": platform.node(), "pid": os.getpid(), "began_s": me.began_s if me else None}
 
 
 def _is_dead(claim: Path) -> bool:
@@ -196,35 +197,6 @@ def _is_dead(claim: Path) -> bool:
     except ValueError:
         return idle_s > _TORN_S
     if owner["host"] == platform.node():
-        return bool(_began(owner["pid"]) != owner["began"])
+        # A claim of a version that wrote other beginnings counts as dead: both would make the same bytes.
+        return not is_alive(ProcessIdentity(owner["pid"], owner.get("began_s", 0.0)))
     return idle_s > STALE_S
-
-
-def _began(pid: int) -> str:
-    """When a living process began, in the kernel's ticks, so that a number used again is not mistaken; "" for none."""
-    if not Path("/proc/self/stat").exists():
-        return _answers(pid)
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    state, *rest = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else rest[18]
-
-
-def _answers(pid: int) -> str:
-    """Where there is no /proc: "alive" for a process that takes signals, or that is not ours to signal."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        return "alive"
-    return "alive"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

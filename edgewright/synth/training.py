@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewright.artifacts.store import write_atomically
 from edgewright.compute import require_learnt
 from edgewright.errors import StageFailed
+from edgewright.files import write_atomically
 from edgewright.progress import OnProgress
 
 _HISTORY_POINTS = 100

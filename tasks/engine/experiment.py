@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.artifacts import ArtifactRef, canonical_json, sha256_bytes
-from edgewright.artifacts.store import write_atomically
 from edgewright.data.dataset import Dataset
 from edgewright.errors import EdgewrightError, InputError, StageFailed
 from edgewright.experiment.arms import ARMS
 from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_key, runs_of, settings_digest
 from edgewright.experiment.results import Result, append_result, of_settings, read_results
 from edgewright.experiment.subset import photographs_digest, pool_rows
+from edgewright.files import write_atomically
 from edgewright.metrics import metrics_of
 from edgewright.recipe import Recipe
 from edgewright.recipe.section import Section
@@ -149,8 +149,8 @@ def conclude(
     Planned runs without a line are named on the page, with why they failed.
     """
     from edgewright.experiment.analysis import analyze
-    from edgewright.experiment.chart import draw_curve
-    from edgewright.report.experiment import render_experiment
+    from edgewright.report.charts import draw_intervals_png
+    from edgewright.report.experiment import efficiency_curve, render_experiment
 
     session = _session()
     digest = photographs_digest(Dataset.open(session.store, real))
@@ -159,9 +159,9 @@ def conclude(
     missing = {run.title: str(failed.get(run.title, "")) for run in runs_of(config) if run not in made}
     analysis = analyze(found)
     folder = session.journal.path.parent
-    picture = draw_curve(analysis, title=session.link.project)
-    write_atomically(folder / CURVE, picture)
-    page = render_experiment(analysis, found, picture, project=session.link.project, missing=missing)
+    project = session.link.project
+    write_atomically(folder / CURVE, draw_intervals_png(efficiency_curve(analysis, project=project)))
+    page = render_experiment(analysis, found, project=project, missing=missing)
     write_atomically(folder / PAGE, page.encode())
     for name in (CURVE, PAGE):
         session.tracker.client.log_artifact(session.link.mlflow_parent, str(folder / name))

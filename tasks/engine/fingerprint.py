@@ -25,7 +25,10 @@ import edgewright
 from edgewright.artifacts import canonical_json, sha256_bytes
 from tasks.engine.sources import Reach, SourceTree
 
-_TELLS = ("edgewright.artifacts", "edgewright.errors", "edgewright.progress", "edgewright.report", "tasks.engine")
+_TELLS = (
+    *("edgewright.artifacts", "edgewright.errors", "edgewright.files", "edgewright.metrics", "edgewright.processes"),
+    *("edgewright.progress", "edgewright.report", "tasks.engine"),
+)
 """Where bytes lie, what went wrong, how far it is, what a person sees, what runs a stage: no part of a result."""
 
 NUMERIC: Mapping[str, tuple[str, ...]] = {

@@ -6,7 +6,6 @@ step after every change, so that a killed run leaves a readable record.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -17,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgewright.artifacts.store import write_atomically
 from edgewright.errors import ArtifactMissing, HomeBusy
+from edgewright.files import try_locked, write_atomically
 
 UNFINISHED = ("running", "interrupted", "failed")
 PUBLIC = ("run_id", "mlflow_run_id", "stages", "gates", "models", "release", "device", "report", "error")
@@ -132,18 +131,14 @@ def home_lock(home: Path) -> Iterator[None]:
         HomeBusy: another live run holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "run.lock").open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            stream.seek(0)
+    lock = home / "run.lock"
+    with try_locked(lock) as free:
+        if not free:
             raise HomeBusy(
                 "another run is live in this home",
-                got=f"process {stream.read().strip() or 'unknown'}",
+                got=f"process {lock.read_text().strip() or 'unknown'}",
                 where=home,
                 next_step="wait for it, stop it, or set EDGEWRIGHT_HOME to another folder",
-            ) from error
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+            )
+        lock.write_text(str(os.getpid()))
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
-from edgewright.artifacts.store import write_atomically
+from edgewright.files import write_atomically
 from edgewright.report.gather import Gathered
 from edgewright.report.page import render
 from tasks.engine.session import Session

@@ -21,8 +21,9 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from edgewright.artifacts.store import write_atomically
 from edgewright.errors import StoreUnavailable
+from edgewright.files import write_atomically
+from edgewright.processes import ProcessIdentity, end_children, end_process, identity_of, is_alive, runs
 from edgewright.settings import Settings
 
 _FACTORY = "prefect.server.api.server:create_app"
@@ -34,11 +35,25 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """What `prefect/server.json` says of a server that was started in this home."""
+    """What `prefect/server.json` says of a server that was started in this home.
+
+    Attributes:
+        began_s, owner_began_s: None in a record of a version that did not write them down.
+    """
 
     pid: int
     port: int
     owner_pid: int
+    began_s: float | None = None
+    owner_began_s: float | None = None
+
+    @property
+    def process(self) -> ProcessIdentity:
+        return ProcessIdentity(self.pid, self.began_s)
+
+    @property
+    def owner(self) -> ProcessIdentity:
+        return ProcessIdentity(self.owner_pid, self.owner_began_s)
 
     @property
     def url(self) -> str:
@@ -75,7 +90,7 @@ class PrefectServer:
 
     def stop(self) -> None:
         if self._process is not None:
-            _end(self._process)
+            end_children([self._process], within_s=_STOP_TIMEOUT_S)
             self._record_path.unlink(missing_ok=True)
 
 
@@ -115,14 +130,9 @@ def live_server(home: Path) -> ServerRecord | None:
         return None
     if not is_server_of(record, home):
         return None
-    if _alive(record.owner_pid):
+    if is_alive(record.owner):
         return record
-    os.kill(record.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while is_server_of(record, home):
-        if time.monotonic() > deadline:
-            os.kill(record.pid, signal.SIGKILL)
-        time.sleep(0.05)
+    end_process(record.process, within_s=_STOP_TIMEOUT_S)
     return None
 
 
@@ -148,7 +158,14 @@ def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[b
             preexec_fn=die_with_parent,
             process_group=0,  # Ctrl-C in the terminal is the run's to handle; the run then ends its server
         )
-    return process, ServerRecord(process.pid, port, os.getpid())
+    server, owner = identity_of(process.pid), identity_of(os.getpid())
+    return process, ServerRecord(
+        process.pid,
+        port,
+        owner_pid=os.getpid(),
+        began_s=server.began_s if server else None,
+        owner_began_s=owner.began_s if owner else None,
+    )
 
 
 def die_with_parent() -> None:
@@ -156,33 +173,9 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def is_server_of(record: ServerRecord, home: Path) -> bool:
-    """Whether the pid still is a Prefect server of this home: pids are reused by other programs."""
-    try:
-        command = Path(f"/proc/{record.pid}/cmdline").read_bytes()
-        environment = Path(f"/proc/{record.pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return _FACTORY.encode() in command and f"PREFECT_HOME={home / 'prefect'}".encode() in environment
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Whether the pid still is a Prefect server of this home, and the one that was written down."""
+    return runs(record.process, _FACTORY, environment={"PREFECT_HOME": str(home / "prefect")})
 
 
 def answers(url: str) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgewright.artifacts import Content, LocalStore, Record, Store, open_store
-from edgewright.artifacts.store import write_atomically
 from edgewright.errors import ArtifactCorrupt, ArtifactMissing, InputError, SourceError, StoreUnavailable
+from edgewright.files import write_atomically
 
 CONTENT = Content(kind="thing", stage="test")
 

@@ -8,7 +8,7 @@ import pytest
 
 from edgewright.experiment.analysis import GATED, analyze, correlate, gated
 from edgewright.experiment.saved import Bound
-from edgewright.report.experiment import headline, render_experiment
+from edgewright.report.experiment import efficiency_curve, headline, render_experiment
 
 
 def test_points_have_means_and_intervals(photographs):
@@ -163,25 +163,24 @@ def test_the_page_says_the_answer_first(result, runs, photographs):
     made = runs("compositor", {25: (0.30, 0.32, 0.34)}, gate="refuse", reference={"fd_ratio": 1.0})
     everything = [*photographs, *made, result("all", arm="all_real", labels=None, n_photographs=190, map50_95=0.5)]
     analysis = analyze(everything, rounds=50)
-    page = render_experiment(analysis, everything, b"png", project="<cells>", missing={})
+    page = render_experiment(analysis, everything, project="<cells>", missing={})
     assert headline(analysis).endswith(
         "do what 50 photographs alone do: 2.00 × [2.00, 2.00]. Labels are saved. The gate admitted 0 of 3 such sets."
     )
     assert "<cells>" not in page
     assert "n = 190" in page
+    assert '<svg viewBox="0 0 800 500"' in page
     assert "refuse" in page
 
 
-def test_the_curve_is_a_picture(photographs):
-    import io
-
-    from PIL import Image
-
-    from edgewright.experiment.chart import draw_curve
-
-    picture = Image.open(io.BytesIO(draw_curve(analyze(photographs, rounds=5), title="t")))
-    assert picture.size == (1600, 1000)
-    assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20) or []) > 10
+def test_the_curve_has_a_line_an_arm_and_says_how_many_runs(runs, photographs):
+    made = [*runs("gan", {25: (0.3,), 50: (0.3, 0.32)}, gate="pass"), *photographs]
+    curve = efficiency_curve(analyze(made, rounds=5), project="cells")
+    assert [series.name for series in curve.series] == ["photographs alone (3 runs)", "+ GAN (1–2 runs)"]
+    assert [list(series.x) for series in curve.series] == [[25, 50, 100], [25, 50]]
+    gan = curve.series[1]
+    assert (gan.low[0], gan.high[0]) == (gan.y[0], gan.y[0])  # one run has no interval
+    assert gan.low[1] < gan.y[1] < gan.high[1]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +221,7 @@ def test_the_headline_is_of_what_a_pipeline_may_train_on(runs, photographs):
     told = headline(analyze([*photographs, *made], rounds=20))
     assert "+ diffusion do" in told
     assert told.endswith("The gate admitted 0 of 3 such sets.")
-    page = render_experiment(analyze([*photographs, *made], rounds=5), made, b"png", project="p", missing={})
+    page = render_experiment(analyze([*photographs, *made], rounds=5), made, project="p", missing={})
     assert "the best of 2 arms" in page
 
 
@@ -232,19 +231,19 @@ def test_a_baseline_that_finds_nothing_is_no_baseline(runs, photographs):
     found = analyze([*collapsed, *made], rounds=20)
     assert next(one.pairs for one in found.gains if one.arm == "gan") == pytest.approx((0.05, 0.05))
     assert saved_of(found, "gan").low is None  # two draws are left
-    page = render_experiment(found, collapsed, b"png", project="p", missing={})
+    page = render_experiment(found, collapsed, project="p", missing={})
     assert "because they find nothing: real, n = 25, draw 2, seed 0" in page
 
 
 def test_the_page_says_what_is_missing_from_the_plan(photographs):
     missing = {"gan, n = 25, draw 1, seed 0": "the loss is not finite", "gan, n = 25, draw 2, seed 0": ""}
-    page = render_experiment(analyze(photographs, rounds=5), photographs, b"png", project="p", missing=missing)
+    page = render_experiment(analyze(photographs, rounds=5), photographs, project="p", missing=missing)
     assert "Missing from the plan: gan, n = 25, draw 1, seed 0 (the loss is not finite); gan, n = 25" in page
 
 
 def test_the_page_says_that_code_differs(photographs):
     def page(of):
-        return render_experiment(analyze(of, rounds=5), of, b"png", project="p", missing={})
+        return render_experiment(analyze(of, rounds=5), of, project="p", missing={})
 
     other = [replace(one, facts={"code": f"{place % 2}"}) for place, one in enumerate(photographs)]
     assert ("more than one version" in page(photographs), "more than one version" in page(other)) == (False, True)

@@ -6,19 +6,21 @@ import itertools
 import math
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
 from edgewright.gates.verdict import Outcome, Verdict, combine, compare
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
-from edgewright.report.markup import Markup, tag
-from edgewright.report.page import MAX_BYTES, render
+from edgewright.report.page import MAX_BYTES, MAX_QUARANTINE_ROWS, render
 from edgewright.report.pictures import beside
-from edgewright.report.tables import MAX_QUARANTINE_ROWS
+from edgewright.report.shell import render_page
 from edgewright.runtime.boxes import Boxes
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>&amp;{{}}"""
@@ -219,26 +221,23 @@ def test_hostile_text_stays_text():
 @given(st.text())
 @settings(max_examples=60)
 def test_text_survives_escaping(text):
-    class Collect(HTMLParser):
-        def __init__(self):
-            super().__init__(convert_charrefs=True)
-            self.found, self.title = "", None
-
-        def handle_data(self, data):
-            self.found += data
-
-        def handle_starttag(self, name, attributes):
-            self.title = dict(attributes)["title"]
-
-    parser = Collect()
-    parser.feed(tag("p", text, title=text))
-    parser.close()
-    assert (parser.found, parser.title) == (text, text)
+    """As an element's content and as an attribute's."""
+    html = render(replace(BARE, headline=text, real=[replace(PAIRS[0], caption=text)]))
+    [content] = re.findall(r"<h1>(.*?)</h1>", html, re.DOTALL)
+    attributes = re.findall(r' alt="([^"]*)"', html)  # in the first row and in its grid
+    words = f"{text}: no boxes" if text else "no boxes"
+    assert [unescape(one) for one in (content, *attributes)] == [text, words, words]
 
 
-def test_markup_is_escaped_once():
-    assert tag("b", tag("i", "<"), "<") == "<b><i>&lt;</i>&lt;</b>"
-    assert isinstance(tag("b"), Markup)
+def test_a_name_that_nobody_gave_is_no_gap_in_the_page():
+    with pytest.raises(UndefinedError):
+        render_page("experiment.html", project="p")
+
+
+def test_every_value_in_an_attribute_is_quoted():
+    """Escaping keeps a quote from ending an attribute; without quotes a space would."""
+    for template in files("edgewright.report").joinpath("templates").iterdir():
+        assert not re.search(r"=\s*\{\{", template.read_text()), template.name
 
 
 def test_noisy_pictures_keep_the_page_small():

@@ -19,9 +19,10 @@ from edgewright.label.train import train_labeler
 from edgewright.progress import silent
 from edgewright.recipe.label import TrainLabelerConfig
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
+from edgewright.synth import compositor
 from edgewright.synth.boxes import tight_box
 from edgewright.synth.crops import CropBank
-from edgewright.synth.generate import GenerateReport, generate
+from edgewright.synth.generate import GenerateReport, generate, make_factory
 from edgewright.synth.generator import GeneratorReport, open_generator, train_generator
 from edgewright.synth.matte import ellipse
 
@@ -127,6 +128,22 @@ def test_a_picture_depends_on_its_index_alone(store: Store, dataset: Dataset, ga
     many, _ = make_images(store, gan, dataset, replace_config(images=6))
     assert [row.sha256 for row in few.rows] == [row.sha256 for row in many.rows[:3]]
     assert [row.labels for row in few.rows] == [row.labels for row in many.rows[:3]]
+
+
+@pytest.mark.parametrize(("limit_bytes", "plates"), [(0, 0), (70_000, 2)])  # of eight, 30.6 kB each
+def test_what_is_remembered_changes_no_picture(
+    store: Store, dataset: Dataset, gan: Artifact, limit_bytes: int, plates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, _ = make_images(store, gan, dataset)
+    monkeypatch.setattr(compositor, "PLATE_BYTES", limit_bytes)
+    monkeypatch.setattr(compositor, "FITTED_BYTES", limit_bytes)
+    assert make_images(store, gan, dataset)[0].ref == known.ref
+    factory = make_factory(open_generator(gan), dataset, GENERATE, seed=1)
+    assert isinstance(factory, compositor.PictureFactory)
+    for index in range(12):
+        factory.make(index)
+        assert factory._plates.currsize <= limit_bytes
+    assert len(factory._plates) == plates
 
 
 def replace_config(**changes: object) -> GenerateConfig:

@@ -89,7 +89,7 @@ def ended_process() -> dict[str, object]:
     ("owner", "idle_s", "taken"),
     [
         ({}, 0, True),  # a process of this machine that is gone
-        ({"pid": os.getpid(), "began": "0"}, 0, True),  # its number lives on in another process
+        ({"pid": os.getpid(), "began_s": 0.0}, 0, True),  # its number lives on in another process
         ({"host": "elsewhere"}, STALE_S / 2, False),  # another machine, heard of lately
         ({"host": "elsewhere"}, STALE_S * 2, True),  # another machine, silent
     ],
@@ -147,7 +147,7 @@ def test_independent_processes_make_every_shard_once_dead_claims_included(tmp_pa
 
 
 def dead_claim(number: int) -> dict[str, object]:
-    return {"host": os.uname().nodename, "pid": os.getpid(), "began": f"-{number}"}
+    return {"host": os.uname().nodename, "pid": os.getpid(), "began_s": -float(number)}
 
 
 @pytest.fixture(scope="module")
