@@ -19,7 +19,7 @@ from edgewright.recipe import resolve
 from edgewright.sections import GenerateConfig, TrainGeneratorConfig
 from edgewright.synth.background import SceneObject
 from edgewright.synth.generator import TrainedGenerator, open_generator
-from edgewright.synth.learning import tile_batches
+from edgewright.synth.methods import tile_batches
 from edgewright.synth.nets import NetShape
 from edgewright.synth.painting import Painter, padded
 from edgewright.synth.scene import SceneFactory
