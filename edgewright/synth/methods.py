@@ -37,7 +37,7 @@ from edgewright.synth.train_flow import Flow
 from edgewright.synth.train_gan import Gan
 from edgewright.synth.unet import UNet
 
-_LEARNT = {"gan": Gan, "diffusion": Flow}
+_LEARNT: dict[str, type[Gan] | type[Flow]] = {"gan": Gan, "diffusion": Flow}
 _HISTORY_POINTS = 100
 
 
