@@ -5,8 +5,8 @@ best score first and each takes the free truth box it overlaps most, if by at le
 only meets an ignore region (intersection over its own area) is neither hit nor miss. Classes without truth have no
 precision; they are named and left out of the mean.
 
->>> sample = Sample(image, truth=Boxes.of([[0, 0, 9, 9]], class_id=[0]))          # doctest: +SKIP
->>> evaluate(lambda image: sample.truth, [sample], classes=("bolt",)).map50       # doctest: +SKIP
+>>> sample = Sample(np.zeros((9, 9, 3), np.uint8), truth=Boxes.of([[0, 0, 9, 9]], class_id=[0]))
+>>> evaluate(lambda image: sample.truth, [sample], classes=("bolt",)).map50
 1.0
 """
 
