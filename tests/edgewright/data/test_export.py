@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgewright.artifacts import Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.export import export_dataset, name_files
 from edgewright.data.ingest_report import IngestReport
+from edgewright.data.rle import encode_mask
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
+from tests.goldens import Golden
 
 Take = Callable[..., tuple[IngestReport, Dataset]]
 
@@ -62,6 +66,40 @@ def test_ignore_regions_survive_where_the_layout_has_them(
     _, again = take(tmp_path / "out")
     ignored = sum(label.ignore for row in again.rows for label in row.labels)
     assert ignored == (0 if layout == "yolo" else 1)
+
+
+@pytest.mark.parametrize(
+    ("layout", "name"), [("yolo", "export_yolo.txt"), ("coco", "export_coco.txt"), ("voc", "export_voc.txt")]
+)
+def test_the_files_of_a_layout(tmp_path: Path, golden: Golden, layout: str, name: str) -> None:
+    """Their names and texts; of a picture its name alone."""
+    export_dataset(mixed_dataset(LocalStore(tmp_path / "store")), tmp_path / "out", layout=layout)
+    files = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    texts = [
+        f"== {path.relative_to(tmp_path / 'out').as_posix()}\n" + ("" if path.suffix == ".png" else path.read_text())
+        for path in files
+    ]
+    golden(name, "\n".join(texts))
+
+
+def mixed_dataset(store: LocalStore) -> Dataset:
+    """Two classes, three splits; a box with halves of px, an ignore region, a mask, background, nothing known."""
+    mask = np.zeros((24, 32), np.bool_)
+    mask[4:12, 6:20] = True
+    mask[8:12, 14:20] = False
+    bolt, nut = Label(0, 0, (2.5, 3.0, 10.0, 20.25)), Label(1, 1, (6.0, 4.0, 20.0, 12.0), mask=encode_mask(mask))
+    rows = [
+        Row("line/a.png", "", split="train", labels=(bolt, nut), state="human"),
+        Row("line/b.png", "", split="val", labels=(replace(bolt, ignore=True),), state="human"),
+        Row("c.png", "", split="test", state="background"),
+        Row("d.png", "", split="train", state="unlabeled"),
+    ]
+    with store.workspace() as work:
+        writer = DatasetWriter(work, classes=("bolt", "nut & <washer>"))
+        for row in rows:
+            writer.add(replace(row, width=32, height=24), encode_png(np.zeros((24, 32, 3), np.uint8)))
+        writer.finish()
+        return Dataset.open(store, store.publish(work, Content("dataset_real", "ingest"), Record()))
 
 
 @pytest.fixture

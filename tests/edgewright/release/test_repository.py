@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgewright.release.keys import KEY_NAMES
 from edgewright.release.metadata import LIFETIME
 from edgewright.release.repository import next_release_number, publish_release, refresh_timestamp
 from edgewright.runtime.bundle import Bundle
+from tests.goldens import Golden
 
 Make = Callable[..., Path]
 
@@ -27,6 +29,22 @@ def paths(tmp_path: Path) -> dict[str, Path]:
 
 def snapshot_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_signed(make_bundle: Make, paths: dict[str, Path], golden: Golden) -> None:
+    """Roles, thresholds, versions, expiry, target names; keys and digests are other ones every time."""
+    publish_release(make_bundle(), channel="stable", now=datetime(2026, 3, 1, 10, 15, tzinfo=UTC), **paths)
+    metadata = sorted((paths["repository"] / "metadata").iterdir())
+    golden("metadata.json", {path.name: masked(json.loads(path.read_bytes())) for path in metadata})
+
+
+def masked(value: Any) -> Any:
+    """The value, with one word for every digest, key and signature, and for what another library may write."""
+    if isinstance(value, dict):
+        return {masked(name): "…" if name in ("length", "spec_version") else masked(value[name]) for name in value}
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    return "HEX" if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32,}", value) else value
 
 
 def test_publishing_twice_is_publishing_once(
