@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgewright.artifacts import Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.artifacts import LocalStore
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.export import export_dataset, name_files
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.rle import encode_mask
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from tests.goldens import Golden
+from tests.scenes import publish_dataset
 
 Take = Callable[..., tuple[IngestReport, Dataset]]
 
@@ -94,27 +95,20 @@ def mixed_dataset(store: LocalStore) -> Dataset:
         Row("c.png", "", split="test", state="background"),
         Row("d.png", "", split="train", state="unlabeled"),
     ]
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("bolt", "nut & <washer>"))
-        for row in rows:
-            writer.add(replace(row, width=32, height=24), encode_png(np.zeros((24, 32, 3), np.uint8)))
-        writer.finish()
-        return Dataset.open(store, store.publish(work, Content("dataset_real", "ingest"), Record()))
+    black = encode_png(np.zeros((24, 32, 3), np.uint8))
+    pairs = [(replace(row, width=32, height=24), black) for row in rows]
+    return publish_dataset(store, pairs, classes=("bolt", "nut & <washer>"))
 
 
 @pytest.fixture
 def clashing(tmp_path: Path, picture: Callable[..., bytes]) -> Dataset:
     """Ids whose file names would clash, in two encodings."""
-    store = LocalStore(tmp_path / "store")
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("bolt",))
-        for index, name in enumerate(["a/x.jpg", "a__x.jpg", "images/A__X.png"]):
-            labels = (Label(0, 0, (1.2, 1.4, 1.3, 9.0)),)
-            payload = picture(index, kind="PNG" if index == 2 else "JPEG")
-            writer.add(Row(id=name, sha256="", width=64, height=48, labels=labels, state="human"), payload)
-        writer.finish()
-        ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-    return Dataset.open(store, ref)
+    pairs = []
+    for index, name in enumerate(["a/x.jpg", "a__x.jpg", "images/A__X.png"]):
+        labels = (Label(0, 0, (1.2, 1.4, 1.3, 9.0)),)
+        payload = picture(index, kind="PNG" if index == 2 else "JPEG")
+        pairs.append((Row(id=name, sha256="", width=64, height=48, labels=labels, state="human"), payload))
+    return publish_dataset(LocalStore(tmp_path / "store"), pairs, classes=("bolt",))
 
 
 def test_file_names_never_clash(clashing: Dataset) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgewright.artifacts import Content, Record, open_store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.artifacts import open_store
+from edgewright.data.dataset import DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.experiment.plan import AssembleConfig, SubsetConfig
@@ -20,14 +20,11 @@ from edgewright.experiment.subset import (
     subset_rows,
     write_subset,
 )
+from tests.scenes import publish_filled
 
 
-def publish(store, rows_or_writer, classes=("a",)):
-    with store.workspace() as out:
-        writer = DatasetWriter(out, classes=classes)
-        rows_or_writer(writer)
-        ref = store.publish(out, Content(kind="dataset_real", stage="test"), Record())
-    return Dataset.open(store, ref)
+def publish(store, fill, classes=("a",)):
+    return publish_filled(store, fill, classes=classes, stage="test")
 
 
 def row(index, *, split, group=""):
@@ -60,7 +57,6 @@ def dataset(store):
         rows += [replace(row(90 + i, split="train"), labels=(), state="unlabeled") for i in range(2)]
         for one in rows:
             writer.add(one, encode_png(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)))
-        writer.finish()
 
     return publish(store, fill)
 
@@ -176,7 +172,6 @@ def test_what_a_detector_is_trained_on(store, dataset, config, counts):
         writer.add(replace(row(6, split="train"), id="u", state="model", labels=unsure), picture)
         writer.add(replace(row(5, split="train"), id="n", state="model", labels=()), picture)
         writer.quarantine(replace(row(8, split="train"), id="q", origin="synthetic", quarantine="refused"))
-        writer.finish()
 
     extra = publish(store, fill)
     made = publish(store, lambda writer: assemble(own, extra, config, writer=writer))
@@ -185,7 +180,7 @@ def test_what_a_detector_is_trained_on(store, dataset, config, counts):
 
 
 def test_another_class_list_is_refused(store, dataset, tmp_path):
-    other = publish(store, lambda writer: writer.finish(), classes=("b",))
+    other = publish(store, lambda writer: None, classes=("b",))
     with pytest.raises(InputError, match="class lists"):
         assemble(dataset, other, AssembleConfig(), writer=DatasetWriter(tmp_path / "out", classes=("a",)))
 

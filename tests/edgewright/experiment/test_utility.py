@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgewright.artifacts import Content, Record, open_store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.artifacts import open_store
+from edgewright.data.dataset import encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.detect.evaluate import Evaluation
 from edgewright.experiment.score import scores_of
@@ -16,6 +16,7 @@ from edgewright.gates.utility import Pair, Scores, UtilityEvidence, mean_interva
 from edgewright.progress import silent
 from edgewright.recipe import resolve
 from edgewright.sections import MIN_PAIRS, MeasureUtilityConfig, TrainDetectorConfig
+from tests.scenes import gray, paint_square, publish_dataset
 
 SMALL = TrainDetectorConfig(batch=4, image_px=64, width=0.0625)
 TINY = MeasureUtilityConfig(pairs=1, steps=4, epochs=2, detector=SMALL)
@@ -24,22 +25,15 @@ TINY = MeasureUtilityConfig(pairs=1, steps=4, epochs=2, detector=SMALL)
 def squares(store, *, split, origin="real", count):
     """Pictures with a bright square each."""
     rng = np.random.default_rng(count)
-    with store.workspace() as out:
-        writer = DatasetWriter(out, classes=("square",))
-        for index in range(count):
-            image = np.full((64, 64, 3), 100, np.uint8) + rng.integers(0, 9, (64, 64, 3), dtype=np.uint8)
-            x, y = (int(value) for value in rng.integers(0, 40, 2))
-            image[y : y + 20, x : x + 20] = 230
-            labels = (Label(0, 0, (float(x), float(y), x + 20.0, y + 20.0)),)
-            state = "human" if origin == "real" else "constructed"
-            where = split[index % len(split)]
-            row = Row(
-                f"{origin}-{index}", "", width=64, height=64, split=where, origin=origin, labels=labels, state=state
-            )
-            writer.add(row, encode_png(image))
-        writer.finish()
-        ref = store.publish(out, Content(kind="dataset_real", stage="test"), Record())
-    return Dataset.open(store, ref)
+    pairs = []
+    for index in range(count):
+        image = gray(rng, ground=100, noise=9)
+        labels = (Label(0, 0, paint_square(image, rng, 230)),)
+        state = "human" if origin == "real" else "constructed"
+        where = split[index % len(split)]
+        row = Row(f"{origin}-{index}", "", width=64, height=64, split=where, origin=origin, labels=labels, state=state)
+        pairs.append((row, encode_png(image)))
+    return publish_dataset(store, pairs, classes=("square",), stage="test")
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.label.train import train_labeler
 from edgewright.sections import TrainLabelerConfig
+from tests.scenes import publish_dataset
 
 CLASSES = ("disk", "bar")
 SIDE_PX = 64
@@ -61,15 +62,7 @@ def publish(store):
     """`publish([(row, payload), …]) -> Dataset`."""
 
     def publish_rows(pairs, *, classes=CLASSES, quarantined=()) -> Dataset:
-        with store.workspace() as work:
-            writer = DatasetWriter(work, classes=classes)
-            for row, payload in pairs:
-                writer.add(row, payload)
-            for row in quarantined:
-                writer.quarantine(row)
-            writer.finish()
-            ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-        return Dataset.open(store, ref)
+        return publish_dataset(store, pairs, classes=classes, quarantined=quarantined)
 
     return publish_rows
 

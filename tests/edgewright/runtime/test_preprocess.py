@@ -3,8 +3,6 @@
 import contextlib
 import io
 import random
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from PIL import Image
 
 from edgewright.errors import InputError
 from edgewright.runtime.preprocess import PAD_VALUE, decode_image, letterbox, read_image
+from tests.scenes import png_header
 
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
 
@@ -20,16 +19,6 @@ def encode(image, kind, **options):
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def png_header(width, height):
-    """A PNG that claims a size and holds nothing."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -96,11 +85,11 @@ def test_exif_orientation_is_applied():
         # a format that devices do not read
         (encode(NOISE, "TIFF"), "not a readable picture"),
         # above our limit, below Pillow's
-        (png_header(8000, 8000), "too large"),
+        (png_header((8000, 8000)), "too large"),
         # between Pillow's two limits, where it only warns
-        (png_header(10_000, 10_000), "not a readable picture"),
+        (png_header((10_000, 10_000)), "not a readable picture"),
         # above both
-        (png_header(50_000, 50_000), "not a readable picture"),
+        (png_header((50_000, 50_000)), "not a readable picture"),
     ],
 )
 def test_refused_pictures(payload, message):
