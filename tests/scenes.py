@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from edgewright.artifacts import Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter
@@ -122,6 +123,11 @@ def plates(
         corners = (x, y, x + w, y + height_px)
         labels.append(Label(number, class_id, corners, mask=encode_mask(mask) if masked else ""))
     return image, tuple(labels)
+
+
+def noise_tiles(n: int, *, side_px: int = 32, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """(n, side, side, 3) of nothing but noise."""
+    return np.random.default_rng(seed).integers(0, 256, size=(n, side_px, side_px, 3)).astype(np.uint8)
 
 
 def png_header(wh: tuple[int, int]) -> bytes:
