@@ -1,13 +1,17 @@
 """One tiny detector, its INT8 model and their data set, published in a store."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edgewright.artifacts import Content, Record, open_store
-from edgewright.compress.quantize import quantize
-from edgewright.data.dataset import encode_png
+from edgewright.artifacts import Artifact, Content, Record, Store, open_store
+from edgewright.compress.quantize import QuantizeReport, quantize
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.detect.train import train_detector
 from edgewright.sections import QuantizeConfig, TrainDetectorConfig
@@ -18,12 +22,12 @@ SPLITS = [("train", "real")] * 10 + [("train", "synthetic")] * 3 + [("val", "rea
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory):
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return open_store(str(tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture(scope="session")
-def squares(store):
+def squares(store: Store) -> Dataset:
     """64 px pictures of one colored square each; class 1 stands in two train pictures alone."""
     rng = np.random.default_rng(0)
     pairs = []
@@ -37,7 +41,7 @@ def squares(store):
 
 
 @pytest.fixture(scope="session")
-def detector(store, squares, tmp_path_factory):
+def detector(store: Store, squares: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     config = TrainDetectorConfig(image_px=64, width=0.1, batch=5, epochs=6, mosaic=0.0)
     with store.workspace() as work:
         train_detector(
@@ -54,10 +58,10 @@ def detector(store, squares, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def make_int8(store, squares, detector):
+def make_int8(store: Store, squares: Dataset, detector: Artifact) -> Callable[..., tuple[Artifact, QuantizeReport]]:
     """An INT8 artifact and its report, by the fields of the recipe section."""
 
-    def make(**fields):
+    def make(**fields: Any) -> tuple[Artifact, QuantizeReport]:
         with store.workspace() as work:
             config = QuantizeConfig(**fields)
             report = quantize(detector, squares, config, out=work, seed=0, threads=1)
@@ -68,5 +72,5 @@ def make_int8(store, squares, detector):
 
 
 @pytest.fixture(scope="session")
-def int8(make_int8):
+def int8(make_int8: Callable[..., tuple[Artifact, QuantizeReport]]) -> tuple[Artifact, QuantizeReport]:
     return make_int8(calibration_images=8)

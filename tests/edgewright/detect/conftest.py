@@ -1,17 +1,21 @@
 """A data set of colored squares, small enough to train on in seconds."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgewright.artifacts import open_store
-from edgewright.data.dataset import encode_png
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Label, Row
-from tests.scenes import BLUE, RED, gray, paint_square, publish_dataset
+from tests.scenes import BLUE, RED, Painted, gray, paint_square, publish_dataset
 
 
-def draw(rng, *, side=64):
+def draw(rng: np.random.Generator, *, side: int = 64) -> Painted:
     """A gray picture with one or two squares; class 0 is red, class 1 blue."""
     image = gray(rng, side_px=side)
     labels = []
@@ -22,7 +26,7 @@ def draw(rng, *, side=64):
     return image, tuple(labels)
 
 
-def make_dataset(folder, *, counts, seed=0):
+def make_dataset(folder: Path, *, counts: Mapping[tuple[str, str], int], seed: int = 0) -> Dataset:
     """A published dataset; `counts` maps (split, origin) to a number of images."""
     rng = np.random.default_rng(seed)
     pairs = []
@@ -36,14 +40,14 @@ def make_dataset(folder, *, counts, seed=0):
 
 
 @pytest.fixture(scope="session")
-def squares(tmp_path_factory):
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """10 real and 4 synthetic train images, 4 val, 4 test."""
     counts = {("train", "real"): 10, ("train", "synthetic"): 4, ("val", "real"): 4, ("test", "real"): 4}
     return make_dataset(tmp_path_factory.mktemp("squares"), counts=counts)
 
 
 @pytest.fixture
-def make_squares(tmp_path):
+def make_squares(tmp_path: Path) -> Callable[..., Dataset]:
     """A dataset with other counts."""
     return lambda **counts: make_dataset(
         tmp_path / "store", counts={tuple(name.split("_")): count for name, count in counts.items()}
