@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ("tests.goldens",)
+
 settings.register_profile("house", derandomize=True, deadline=None)  # the same examples on every machine, however slow
 settings.load_profile("house")
 

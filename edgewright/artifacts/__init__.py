@@ -2,10 +2,12 @@
 
 Decides what an artifact is, when it is complete and where it lies. Refuses bytes that differ from their digest.
 
->>> store = open_store("file:///tmp/home/store")                      # doctest: +SKIP
->>> with store.workspace() as work:                                   # doctest: +SKIP
-...     (work / "model.onnx").write_bytes(payload)
+>>> store = open_store("store")
+>>> with store.workspace() as work:
+...     file_bytes = (work / "model.onnx").write_bytes(b"...")
 ...     ref = store.publish(work, Content(kind="int8_model", stage="quantize"), Record())
+>>> store.open(ref).files
+['model.onnx']
 """
 
 from edgewright.artifacts.manifest import Content, Manifest, Record, canonical_json, sha256_bytes, sha256_file

@@ -3,7 +3,7 @@
 It installs nothing, calls nobody, prints nothing, keeps no settings between runs and evaluates no text of a model file
 as code. Those switches are read at its first import, so every module that needs ultralytics comes through here.
 
->>> open_ultralytics().__name__                                      # doctest: +SKIP
+>>> open_ultralytics().__name__
 'ultralytics'
 """
 

@@ -3,8 +3,9 @@
 Decides how float weights are evaluated: convolution and batch norm fused, in float32, through the same pre- and
 post-processing as every other form. Refuses weights that do not fit the graph.
 
->>> network, spec = load_float_network(artifact.path)                # doctest: +SKIP
->>> predictor(network, spec)(image)                                  # doctest: +SKIP
+>>> from edgewright.detect.graphs import slim_graph
+>>> layout_of(build_module(slim_graph(width=0.125, n_classes=2), n_classes=2))
+'dense'
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@
 Decides nothing that the rooms below have not decided. Refuses a trust root from the network: it is what everything else
 is checked against, so a person or the installer puts it on the device.
 
->>> main(["status", "--home", "device"])                             # doctest: +SKIP
+>>> main(["status", "--home", "device"])
+device_id    line-1
+...
 0
 """
 

@@ -4,7 +4,7 @@
 Decides in which order bytes become durable: file, fsync, rename, fsync of the folder. Refuses nothing: an `OSError`
 (full, read-only or broken disk) goes to the caller.
 
->>> Files().replace(Path("state.json"), b"{}")          # doctest: +SKIP
+>>> Files().replace(Path("state.json"), b"{}")
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Decides what is sent and in which order: oldest first, at most OUTBOX_REPORTS kept, the oldest dropped. Refuses nothing:
 a report that cannot be sent now is sent with the next one, and never stops the device.
 
->>> send(home, DeviceReport(device_id="line-1", command="update", release=3))       # doctest: +SKIP
+>>> send(home, DeviceReport(device_id="line-1", command="update", release=3))
 True
 """
 

@@ -7,8 +7,11 @@
 Decides nothing about the model. A frame that cannot be read is a line of its own and does not end the run. Refuses an
 empty feed.
 
->>> run_feed(bundle, feed, out, files=Files(), on_frame=print).detections       # doctest: +SKIP
-42
+>>> run_feed(bundle, feed, out, files=Files(), on_frame=print).detections
+1
+2
+3
+6
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ not fit on the disk, one that fails its self-test. Until the pointer moves, the 
 
     metadata -> manifest -> space -> files -> manifest written last -> self-test -> switch (on trial)
 
->>> update(home).changed                                              # doctest: +SKIP
+>>> update(home).changed
 True
 """
 

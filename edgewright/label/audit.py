@@ -5,6 +5,7 @@ one that no label knows, *misplaced* where it sees this object elsewhere, *swapp
 *unseen* where it sees nothing of a label, of a class that it otherwise hardly ever misses. A doubt is never stronger
 than the labeler is good: one that misplaces half of a class is no witness of where an object lies.
 
+>>> from edgewright.data.rows import Label
 >>> row = Row(id="a", sha256="", labels=(Label(0, 0, (0, 0, 9, 9)),))
 >>> found = Sighting(row, Boxes.of([[0, 0, 9, 9]], class_id=[1], score=[0.9]), learnt=(True, True))
 >>> worth = ClassEvidence(labels=1, scores=(0.9,), hits=(True,))

@@ -6,8 +6,8 @@
 Decides what is current: every file of a bundle is a signed target, `<channel>/<file>`, whose `custom.release` is the
 release number. Publishing an equal bundle publishes nothing. Refuses a number that is not higher than the channel's.
 
->>> publish_release(bundle, repository=r, keys=k, channel="stable", now=now).version        # doctest: +SKIP
-1
+>>> publish_release(bundle, repository=repository, keys=keys, channel="stable", now=now).version
+3
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@
 Decides nothing on trust: that is TUF's, on the device. Binds to loopback and refuses any other address (no
 authentication yet), every path but these, links, and names with `..`.
 
->>> with serve_repository(repository, reports=folder) as server:        # doctest: +SKIP
+>>> with serve_repository(repository, reports=reports) as server:
 ...     print(server.url)
-http://127.0.0.1:40123
+http://127.0.0.1:...
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ Decides p(layout): a bootstrap of real layouts whose objects are jittered by ker
 bandwidth is sd · n^(-1/6) in two dimensions) and partly exchanged for others of classes that occur together. Overlap,
 lanes and clusters survive because whole layouts are drawn. Refuses to fit on no image at all.
 
->>> model = fit_layouts(rows, classes=("RBC", "WBC"))                                    # doctest: +SKIP
->>> sample_layout(model, wh=(192, 144), rng=np.random.default_rng(0))[0].class_id        # doctest: +SKIP
-0
+>>> cell = Label(instance_id=0, class_id=1, xyxy=(90.0, 60.0, 120.0, 90.0))
+>>> row = Row("a.png", "", width=192, height=144, labels=(cell,), state="human")
+>>> model = fit_layouts([row], classes=("RBC", "WBC"))
+>>> sample_layout(model, wh=(192, 144), rng=np.random.default_rng(0))[0].class_id
+1
 """
 
 from __future__ import annotations

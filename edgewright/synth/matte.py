@@ -4,8 +4,8 @@ Decides what is object and what is surroundings in a crop whose box is known. Wh
 object if its color differs from the rim of the crop (a difference matte against the rim's median); where that finds
 too little, the box's ellipse is the object.
 
->>> ellipse(5, 3).sum()
-np.int64(13)
+>>> int(ellipse(5, 3).sum())
+11
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.simulate.camera import CLASSES, SimulatedCamera
@@ -12,7 +13,7 @@ from edgewright.simulate.camera import CLASSES, SimulatedCamera
 MAX_MAP50 = 0.35
 
 
-def load_baseline():
+def load_baseline() -> ModuleType:
     place = Path(__file__).with_name("color_threshold.py")
     spec = importlib.util.spec_from_file_location("color_threshold", place)
     module = importlib.util.module_from_spec(spec)
@@ -21,7 +22,7 @@ def load_baseline():
     return module
 
 
-def test_the_baseline_finds_something_but_not_much():
+def test_the_baseline_finds_something_but_not_much() -> None:
     camera = SimulatedCamera(seed=0)
     samples = [Sample(photograph.image, photograph.boxes) for photograph in map(camera.photograph, range(70))]
     predict = load_baseline().fit_color_threshold(samples[:40], classes=CLASSES)

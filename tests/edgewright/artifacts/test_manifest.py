@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edgewright.artifacts import ArtifactRef, Content, Manifest, Record, canonical_json, sha256_bytes
 from edgewright.artifacts.manifest import FileEntry
 from edgewright.errors import ArtifactCorrupt, InputError
+from tests.goldens import Golden
 
 DIGEST = sha256_bytes(b"x")
 json_values = st.recursive(
@@ -51,6 +52,22 @@ def test_the_record_is_not_hashed_and_the_content_is() -> None:
     digests = {Manifest(content, Record(host=host, seconds=t)).digest for host, t in (("a", 1.0), ("b", 2.0))}
     assert len(digests) == 1
     assert Manifest(Content(kind="k", stage="s", seed=1), Record()).digest not in digests
+
+
+def test_the_bytes_of_a_manifest_and_the_digest_of_its_content(golden: Golden) -> None:
+    """Another digest of the same content would be another name for every artifact there is."""
+    content = Content(
+        kind="dataset_real",
+        stage="ingest",
+        config={"layout": "auto", "min_images": 1, "share": 0.2, "names": ["größer", "<&>"]},
+        inputs={"source": DIGEST},
+        seed=7,
+        licence="CC-BY-4.0",
+        files={"index/part-00000.parquet": FileEntry(DIGEST, 1)},
+    )
+    record = Record({"images": 3.0}, {"simulated": True}, "2026-03-01T10:15:00+00:00", 1.5, "here", {"numpy": "2.0"})
+    golden("manifest.json", Manifest(content, record).to_bytes())
+    assert Manifest(content, record).digest == "acddef21287408515caaa872c09cbe4c6219625527dea7c378d6c2b5a235c00d"
 
 
 @pytest.mark.parametrize(

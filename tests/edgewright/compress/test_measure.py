@@ -1,24 +1,31 @@
 """What INT8 costs, measured on the test split."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from edgewright.artifacts import Artifact
 from edgewright.compress.measure import ModelMeasurement, measure_latency, measure_model, measure_parity
+from edgewright.compress.quantize import QuantizeReport
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
 from edgewright.recipe.gates import GateModelConfig
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.session import ModelSpec
 
+Measured = tuple[ModelMeasurement, list[tuple[int, int]]]
+Found = list[tuple[list[int], int, float]]
+
 SPEC = ModelSpec(("a", "b"), 64, "dense", 0.25, 0.6)
 A, B = [0, 0, 10, 10], [30, 30, 50, 50]
 
 
 @pytest.fixture(scope="module")
-def measured(int8, detector, squares):
+def measured(int8: tuple[Artifact, QuantizeReport], detector: Artifact, squares: Dataset) -> Measured:
     seen = []
     result = measure_model(
         int8[0],
@@ -31,7 +38,9 @@ def measured(int8, detector, squares):
     return result, seen
 
 
-def test_all_three_forms_are_measured_on_the_test_split(measured, int8):
+def test_all_three_forms_are_measured_on_the_test_split(
+    measured: Measured, int8: tuple[Artifact, QuantizeReport]
+) -> None:
     result, seen = measured
     assert result.bytes == int8[1].bytes
     assert {e.n_images for e in (result.float_torch, result.float_onnx, result.int8)} == {4}
@@ -40,13 +49,13 @@ def test_all_three_forms_are_measured_on_the_test_split(measured, int8):
     assert seen == [(done, 12) for done in range(1, 13)]
 
 
-def test_latency_is_of_the_asked_number_of_runs(measured):
+def test_latency_is_of_the_asked_number_of_runs(measured: Measured) -> None:
     for latency in (measured[0].float_latency, measured[0].int8_latency):
         assert latency.runs == 12
         assert 0 < latency.p50_ms <= latency.p99_ms
 
 
-def test_json_round_trip(measured):
+def test_json_round_trip(measured: Measured) -> None:
     result, _ = measured
     assert ModelMeasurement.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False))) == result
 
@@ -66,15 +75,15 @@ def test_json_round_trip(measured):
         ([(A, 0, 0.1)], [(A, 0, 0.9)], None, 0),
     ],
 )
-def test_parity(reference, candidate, share, n):
-    def of(rows):
+def test_parity(reference: Found, candidate: Found, share: float | None, n: int) -> None:
+    def of(rows: Found) -> Boxes:
         return Boxes.of([row[0] for row in rows], class_id=[r[1] for r in rows], score=[r[2] for r in rows])
 
     parity = measure_parity([of(reference)], [of(candidate)], spec=SPEC)
     assert (parity.share, parity.n) == (share, n)
 
 
-def test_latency_takes_pictures_in_turn():
+def test_latency_takes_pictures_in_turn() -> None:
     seen = []
     pictures = [np.full((1, 1, 3), value, np.uint8) for value in range(3)]
     latency = measure_latency(lambda image: seen.append(int(image[0, 0, 0])), pictures, runs=4)
@@ -82,7 +91,9 @@ def test_latency_takes_pictures_in_turn():
     assert seen[-4:] == [0, 1, 2, 0]
 
 
-def test_without_a_test_photograph_there_is_nothing_to_measure(int8, detector, squares):
+def test_without_a_test_photograph_there_is_nothing_to_measure(
+    int8: tuple[Artifact, QuantizeReport], detector: Artifact, squares: Dataset
+) -> None:
     rows = [replace(row, origin="synthetic") for row in squares.rows]
     empty = Dataset(
         ref=squares.ref, manifest=squares.manifest, classes=squares.classes, rows=rows, shards=squares.shards,

@@ -1,8 +1,12 @@
 """From a float detector to the file a device loads."""
 
+from __future__ import annotations
+
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import onnx
@@ -11,33 +15,38 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from edgewright.artifacts import Artifact
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
 from edgewright.compress.export import export_onnx, minify
-from edgewright.compress.quantize import quantize, quantize_model
+from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
 from edgewright.detect.graphs import slim_graph
 from edgewright.detect.network import as_network, build_module, load_module
 from edgewright.errors import InputError
 from edgewright.recipe.compress import QuantizeConfig
+from edgewright.runtime.boxes import FloatArray
 from edgewright.runtime.session import ModelSpec, load_network
+
+Int8 = tuple[Artifact, QuantizeReport]
 
 FLOAT_OPS = {"Sigmoid", "Softmax", "Concat", "Mul", "Sub", "Add", "Div"}
 
 
 @pytest.fixture(scope="module")
-def exported(detector):
+def exported(detector: Artifact) -> tuple[nn.Module, onnx.ModelProto]:
     module, spec = load_module(detector.path)
     return module, export_onnx(module, input_px=spec.input_px)
 
 
-def run(model, tensor):
+def run(model: onnx.ModelProto, tensor: FloatArray) -> FloatArray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: tensor})[0]
 
 
-def test_what_is_published(int8, squares):
+def test_what_is_published(int8: Int8, squares: Dataset) -> None:
     artifact, report = int8
     assert artifact.files == ["float.onnx", "model.onnx", "quantize.json", "spec.json"]
     spec = ModelSpec.from_json(artifact.json("spec.json"))
@@ -48,14 +57,14 @@ def test_what_is_published(int8, squares):
     assert report.quantized_convolutions == report.convolutions - 1  # all but the box decoder's
 
 
-def test_calibration_sees_real_train_images_and_every_class(int8, squares):
+def test_calibration_sees_real_train_images_and_every_class(int8: Int8, squares: Dataset) -> None:
     chosen = [row for row in squares.rows if row.id in int8[1].calibration_ids]
     assert len(chosen) == 8
     assert {(row.split, row.origin) for row in chosen} == {("train", "real")}
     assert {label.class_id for row in chosen for label in row.labels} == {0, 1}
 
 
-def test_activations_are_unsigned_weights_signed_and_the_decoder_float(int8):
+def test_activations_are_unsigned_weights_signed_and_the_decoder_float(int8: Int8) -> None:
     graph = onnx.load(int8[0].path("model.onnx")).graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     zero_points = [node.input[2] for node in graph.node if node.op_type == "QuantizeLinear"]
@@ -68,7 +77,7 @@ def test_activations_are_unsigned_weights_signed_and_the_decoder_float(int8):
     assert not [node.op_type for node in decoders if node.output[0] in after]
 
 
-def test_the_same_inputs_give_the_same_artifact(int8, make_int8):
+def test_the_same_inputs_give_the_same_artifact(int8: Int8, make_int8: Callable[..., Int8]) -> None:
     assert make_int8(calibration_images=8)[0].ref == int8[0].ref
 
 
@@ -87,19 +96,21 @@ def test_the_same_inputs_give_the_same_artifact(int8, make_int8):
         ({"calibration_images": 8, "iou_threshold": 0.5}, "spec.json"),
     ],
 )
-def test_every_field_changes_the_artifact(int8, make_int8, fields, file):
+def test_every_field_changes_the_artifact(
+    int8: Int8, make_int8: Callable[..., Int8], fields: dict[str, object], file: str
+) -> None:
     other, _ = make_int8(**fields)
     assert other.path(file).read_bytes() != int8[0].path(file).read_bytes()
 
 
-def test_float_onnx_equals_torch(exported):
+def test_float_onnx_equals_torch(exported: tuple[nn.Module, onnx.ModelProto]) -> None:
     module, model = exported
     tensor = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)
     expected = as_network(module, device=torch.device("cpu"))(tensor)
     assert np.abs(run(model, tensor) - expected).max() < 1e-3
 
 
-def test_minify_changes_no_bit_and_saves_bytes(exported):
+def test_minify_changes_no_bit_and_saves_bytes(exported: tuple[nn.Module, onnx.ModelProto]) -> None:
     _, model = exported
     tensor = np.random.default_rng(1).random((1, 3, 64, 64), dtype=np.float32)
     small = minify(model)
@@ -110,7 +121,13 @@ def test_minify_changes_no_bit_and_saves_bytes(exported):
     assert minify(small).SerializeToString(deterministic=True) == small.SerializeToString(deterministic=True)
 
 
-def test_it_is_silent_and_leaves_no_temporary_file(make_int8, tmp_path, monkeypatch, capfd, caplog):
+def test_it_is_silent_and_leaves_no_temporary_file(
+    make_int8: Callable[..., Int8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     make_int8(calibration_images=5)
     captured = capfd.readouterr()
@@ -119,7 +136,7 @@ def test_it_is_silent_and_leaves_no_temporary_file(make_int8, tmp_path, monkeypa
     assert not Path("augmented_model.onnx").exists()
 
 
-def test_another_class_list_is_refused(detector, squares, tmp_path):
+def test_another_class_list_is_refused(detector: Artifact, squares: Dataset, tmp_path: Path) -> None:
     other = Dataset(
         ref=squares.ref, manifest=squares.manifest, classes=("blue", "red"), rows=squares.rows, shards=squares.shards,
         locate=squares._locate,
@@ -128,12 +145,12 @@ def test_another_class_list_is_refused(detector, squares, tmp_path):
         quantize(detector, other, QuantizeConfig(), out=tmp_path, seed=0, threads=1)
 
 
-def test_nothing_to_calibrate_on_is_refused(squares):
+def test_nothing_to_calibrate_on_is_refused(squares: Dataset) -> None:
     with pytest.raises(InputError, match="no photograph to calibrate on"):
         CalibrationImages(squares, [], input_name="images", input_px=64)
 
 
-def test_the_published_file_loads_on_the_device_runtime(int8):
+def test_the_published_file_loads_on_the_device_runtime(int8: Int8) -> None:
     output = load_network(int8[0].path("model.onnx"))(np.zeros((1, 3, 64, 64), np.float32))
     assert output.shape == (1, 6, 84)
     assert json.dumps(output.tolist())
@@ -150,7 +167,7 @@ ROWS = st.lists(st.sets(st.integers(0, 2)), max_size=20).map(
 
 
 @given(ROWS, st.integers(4, 12), st.randoms())
-def test_choice_of_calibration_rows(rows, count, random):
+def test_choice_of_calibration_rows(rows: list[Row], count: int, random: Random) -> None:
     chosen = choose_calibration_rows(rows, count=count, seed=0, n_classes=3)
     assert len({row.id for row in chosen}) == len(chosen) == min(count, len(rows))
     present = {label.class_id for row in rows for label in row.labels}
@@ -159,7 +176,7 @@ def test_choice_of_calibration_rows(rows, count, random):
     assert choose_calibration_rows(rows, count=count, seed=0, n_classes=3) == chosen
 
 
-def test_the_default_graph_is_under_two_megabytes(squares):
+def test_the_default_graph_is_under_two_megabytes(squares: Dataset) -> None:
     module = build_module(slim_graph(width=0.1875, n_classes=3), n_classes=3).eval().fuse(verbose=False)
     rows = squares.select(split="train")[:1]
     reader = CalibrationImages(squares, rows, input_name="images", input_px=256)

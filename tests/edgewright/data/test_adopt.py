@@ -11,12 +11,13 @@ import pytest
 
 from edgewright.artifacts import Content, LocalStore, Record, sha256_bytes
 from edgewright.data.adopt import adopt
-from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.dataset import Dataset
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.rows import Label, Row
 from edgewright.data.splits import SplitLedger
 from edgewright.errors import SourceError
 from edgewright.recipe.data import IngestConfig
+from tests.scenes import publish_dataset
 
 CONFIG = IngestConfig(min_images=2)
 REVIEWED = Label(0, 0, (1.0, 2.0, 9.0, 9.0), mask="4 8", source="reviewed", model="f", person="ann", reviewed_at="2026")
@@ -31,15 +32,9 @@ def store(tmp_path: Path) -> LocalStore:
 @pytest.fixture
 def publish(store: LocalStore, picture: Callable[..., bytes]) -> Callable[..., Dataset]:
     def publish_rows(*rows: Row) -> Dataset:
-        with store.workspace() as work:
-            writer = DatasetWriter(work, classes=("bolt",))
-            for number, row in enumerate(rows):
-                if row.quarantine:
-                    writer.quarantine(row)
-                else:
-                    writer.add(row, picture(number))
-            writer.finish()
-            return Dataset.open(store, store.publish(work, Content(kind="dataset_real", stage="review"), Record()))
+        pairs = [(row, picture(number)) for number, row in enumerate(rows) if not row.quarantine]
+        quarantined = [row for row in rows if row.quarantine]
+        return publish_dataset(store, pairs, classes=("bolt",), quarantined=quarantined, stage="review")
 
     return publish_rows
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import time
-import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -20,16 +18,10 @@ from edgewright.data.checks import check_boxes, check_picture, turn_upright
 from edgewright.data.formats.annotation import Annotation, RawBox
 from edgewright.data.sources import Unusable
 from edgewright.runtime.preprocess import decode_image
+from tests.scenes import png_header
 
 CLASSES = ("bolt", "nut")
 MAX_PIXELS = 40_000_000
-
-
-def png_header(wh: tuple[int, int]) -> bytes:
-    """A PNG that says how large it is and then holds nothing."""
-    chunks = (b"IHDR" + struct.pack(">IIBBBBB", *wh, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b""))
-    parts = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

@@ -11,23 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
+from edgewright.artifacts import LocalStore
 from edgewright.data import dataset as dataset_module
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png, image_suffix
 from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt, InputError
+from tests.scenes import publish_filled
 
 CLASSES = ("bolt", "nut")
 LABELS = (Label(0, 1, (1, 2, 3, 4)),)
 
 
 def published(store: LocalStore, fill: Callable[[DatasetWriter], None]) -> Dataset:
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=CLASSES)
-        fill(writer)
-        writer.finish()
-        ref: ArtifactRef = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-    return Dataset.open(store, ref)
+    return publish_filled(store, fill, classes=CLASSES)
 
 
 @pytest.fixture

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from edgewright.artifacts import Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.artifacts import LocalStore
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.export import export_dataset, name_files
 from edgewright.data.ingest_report import IngestReport
+from edgewright.data.rle import encode_mask
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
+from tests.goldens import Golden
+from tests.scenes import publish_dataset
 
 Take = Callable[..., tuple[IngestReport, Dataset]]
 
@@ -64,19 +69,46 @@ def test_ignore_regions_survive_where_the_layout_has_them(
     assert ignored == (0 if layout == "yolo" else 1)
 
 
+@pytest.mark.parametrize(
+    ("layout", "name"), [("yolo", "export_yolo.txt"), ("coco", "export_coco.txt"), ("voc", "export_voc.txt")]
+)
+def test_the_files_of_a_layout(tmp_path: Path, golden: Golden, layout: str, name: str) -> None:
+    """Their names and texts; of a picture its name alone."""
+    export_dataset(mixed_dataset(LocalStore(tmp_path / "store")), tmp_path / "out", layout=layout)
+    files = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    texts = [
+        f"== {path.relative_to(tmp_path / 'out').as_posix()}\n" + ("" if path.suffix == ".png" else path.read_text())
+        for path in files
+    ]
+    golden(name, "\n".join(texts))
+
+
+def mixed_dataset(store: LocalStore) -> Dataset:
+    """Two classes, three splits; a box with halves of px, an ignore region, a mask, background, nothing known."""
+    mask = np.zeros((24, 32), np.bool_)
+    mask[4:12, 6:20] = True
+    mask[8:12, 14:20] = False
+    bolt, nut = Label(0, 0, (2.5, 3.0, 10.0, 20.25)), Label(1, 1, (6.0, 4.0, 20.0, 12.0), mask=encode_mask(mask))
+    rows = [
+        Row("line/a.png", "", split="train", labels=(bolt, nut), state="human"),
+        Row("line/b.png", "", split="val", labels=(replace(bolt, ignore=True),), state="human"),
+        Row("c.png", "", split="test", state="background"),
+        Row("d.png", "", split="train", state="unlabeled"),
+    ]
+    black = encode_png(np.zeros((24, 32, 3), np.uint8))
+    pairs = [(replace(row, width=32, height=24), black) for row in rows]
+    return publish_dataset(store, pairs, classes=("bolt", "nut & <washer>"))
+
+
 @pytest.fixture
 def clashing(tmp_path: Path, picture: Callable[..., bytes]) -> Dataset:
     """Ids whose file names would clash, in two encodings."""
-    store = LocalStore(tmp_path / "store")
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("bolt",))
-        for index, name in enumerate(["a/x.jpg", "a__x.jpg", "images/A__X.png"]):
-            labels = (Label(0, 0, (1.2, 1.4, 1.3, 9.0)),)
-            payload = picture(index, kind="PNG" if index == 2 else "JPEG")
-            writer.add(Row(id=name, sha256="", width=64, height=48, labels=labels, state="human"), payload)
-        writer.finish()
-        ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-    return Dataset.open(store, ref)
+    pairs = []
+    for index, name in enumerate(["a/x.jpg", "a__x.jpg", "images/A__X.png"]):
+        labels = (Label(0, 0, (1.2, 1.4, 1.3, 9.0)),)
+        payload = picture(index, kind="PNG" if index == 2 else "JPEG")
+        pairs.append((Row(id=name, sha256="", width=64, height=48, labels=labels, state="human"), payload))
+    return publish_dataset(LocalStore(tmp_path / "store"), pairs, classes=("bolt",))
 
 
 def test_file_names_never_clash(clashing: Dataset) -> None:

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image as PillowImage
 
-from edgewright.artifacts import Content, LocalStore, Record
+from edgewright.artifacts import LocalStore
 from edgewright.data.checks import MAX_VERTICES, CheckedBoxes, Picture, check_boxes, check_picture
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.export import export_dataset
 from edgewright.data.formats import layout_named
 from edgewright.data.formats.annotation import Annotation, RawBox, RunLengths
 from edgewright.data.rle import decode_mask, encode_coco, encode_mask
 from edgewright.data.rows import Label, Row
 from edgewright.data.sources import Source
+from tests.scenes import publish_dataset
 
 WH = (64, 48)
 BAR = (20, 5, 50, 15)
@@ -160,14 +161,10 @@ def test_exported_masks_come_back_pixel_by_pixel(
 ) -> None:
     root = tmp_path_factory.mktemp("masks")
     made = tuple(Label(i, class_id, _box(mask), mask=encode_mask(mask)) for i, (mask, class_id) in enumerate(drawn))
-    store = LocalStore(root / "store")
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("bar", "nut"))
-        row = Row(id="a.png", sha256="", width=32, height=24, labels=made, state="human")
-        writer.add(row, encode_png(np.zeros((24, 32, 3), np.uint8)))
-        writer.finish()
-        ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-    export_dataset(Dataset.open(store, ref), root / "out", layout=layout)
+    row = Row(id="a.png", sha256="", width=32, height=24, labels=made, state="human")
+    black = encode_png(np.zeros((24, 32, 3), np.uint8))
+    dataset = publish_dataset(LocalStore(root / "store"), [(row, black)], classes=("bar", "nut"))
+    export_dataset(dataset, root / "out", layout=layout)
     _, again = take(root / "out")
     (back,) = again.usable
     for one, other in zip(back.labels, made, strict=True):
@@ -190,15 +187,11 @@ def _fills_its_box(mask: np.ndarray) -> bool:
 def test_a_yolo_file_holds_polygons_or_boxes_never_both(
     tmp_path: Path, take: Callable[..., tuple[object, Dataset]]
 ) -> None:
-    store = LocalStore(tmp_path / "own")
     outlined = Label(0, 0, (20.0, 5.0, 50.0, 15.0), mask=encode_mask(bar_mask()))
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("bar",))
-        labels = (outlined, Label(1, 0, (0, 0, 9, 9)))
-        row = Row(id="a.png", sha256="", width=64, height=48, labels=labels, state="human")
-        writer.add(row, encode_png(np.zeros((48, 64, 3), np.uint8)))
-        writer.finish()
-        ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-    export_dataset(Dataset.open(store, ref), tmp_path / "out", layout="yolo")
+    labels = (outlined, Label(1, 0, (0, 0, 9, 9)))
+    row = Row(id="a.png", sha256="", width=64, height=48, labels=labels, state="human")
+    black = encode_png(np.zeros((48, 64, 3), np.uint8))
+    dataset = publish_dataset(LocalStore(tmp_path / "own"), [(row, black)], classes=("bar",))
+    export_dataset(dataset, tmp_path / "out", layout="yolo")
     lines = (tmp_path / "out" / "labels" / "train" / "a.txt").read_text().splitlines()
     assert [len(line.split()) for line in lines] == [5, 5]

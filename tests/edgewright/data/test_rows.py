@@ -19,6 +19,7 @@ from edgewright.data.rows import (
     rows_from_table,
 )
 from edgewright.data.rows import rows_to_table as to_table
+from tests.goldens import Golden
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numbers = st.floats(-1e6, 1e6)
@@ -55,6 +56,12 @@ rows = st.builds(
     scores=st.dictionaries(text, numbers, max_size=3),
     quarantine=text,
 )
+
+
+def test_the_columns_of_an_index(golden: Golden) -> None:
+    """Every index that was ever written has these, or lacks the last ones."""
+    columns = {"": SCHEMA, "labels.": _LABEL}
+    golden("columns.txt", "".join(f"{of}{one.name}: {one.type}\n" for of, part in columns.items() for one in part))
 
 
 @given(st.lists(rows, max_size=4))

@@ -1,61 +1,53 @@
 """A data set of colored squares, small enough to train on in seconds."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from edgewright.artifacts import Content, Record, open_store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.artifacts import open_store
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Label, Row
+from tests.scenes import BLUE, RED, Painted, gray, paint_square, publish_dataset
 
-COLORS = ((220, 40, 40), (40, 60, 220))
 
-
-def draw(rng, *, side=64):
+def draw(rng: np.random.Generator, *, side: int = 64) -> Painted:
     """A gray picture with one or two squares; class 0 is red, class 1 blue."""
-    image = np.full((side, side, 3), 128, np.uint8) + rng.integers(0, 12, (side, side, 3), dtype=np.uint8)
+    image = gray(rng, side_px=side)
     labels = []
     for index in range(int(rng.integers(1, 3))):
         class_id, size = int(rng.integers(0, 2)), int(rng.integers(12, 24))
-        x, y = (int(value) for value in rng.integers(0, side - size, 2))
-        image[y : y + size, x : x + size] = COLORS[class_id]
-        labels.append(Label(index, class_id, (float(x), float(y), float(x + size), float(y + size))))
+        corners = paint_square(image, rng, (RED, BLUE)[class_id], side_px=size, room_px=side - size)
+        labels.append(Label(index, class_id, corners))
     return image, tuple(labels)
 
 
-def make_dataset(folder, *, counts, seed=0):
+def make_dataset(folder: Path, *, counts: Mapping[tuple[str, str], int], seed: int = 0) -> Dataset:
     """A published dataset; `counts` maps (split, origin) to a number of images."""
     rng = np.random.default_rng(seed)
-    store = open_store(str(folder))
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("red", "blue"))
-        for (split, origin), count in counts.items():
-            for index in range(count):
-                image, labels = draw(rng)
-                row = Row(
-                    id=f"{split}-{origin}-{index:03d}.png",
-                    sha256="",
-                    width=64,
-                    height=64,
-                    split=split,
-                    origin=origin,
-                    labels=labels,
-                    state="human" if origin == "real" else "constructed",
-                )
-                writer.add(row, encode_png(image))
-        writer.finish()
-        ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-    return Dataset.open(store, ref)
+    pairs = []
+    for (split, origin), count in counts.items():
+        for index in range(count):
+            image, labels = draw(rng)
+            row = Row(f"{split}-{origin}-{index:03d}.png", "", width=64, height=64, split=split, origin=origin)
+            state = "human" if origin == "real" else "constructed"
+            pairs.append((replace(row, labels=labels, state=state), encode_png(image)))
+    return publish_dataset(open_store(str(folder)), pairs, classes=("red", "blue"))
 
 
 @pytest.fixture(scope="session")
-def squares(tmp_path_factory):
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """10 real and 4 synthetic train images, 4 val, 4 test."""
     counts = {("train", "real"): 10, ("train", "synthetic"): 4, ("val", "real"): 4, ("test", "real"): 4}
     return make_dataset(tmp_path_factory.mktemp("squares"), counts=counts)
 
 
 @pytest.fixture
-def make_squares(tmp_path):
+def make_squares(tmp_path: Path) -> Callable[..., Dataset]:
     """A dataset with other counts."""
     return lambda **counts: make_dataset(
         tmp_path / "store", counts={tuple(name.split("_")): count for name, count in counts.items()}

@@ -1,5 +1,7 @@
 """The one evaluator, against numbers worked out by hand and against pycocotools."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import json
@@ -18,12 +20,14 @@ A, B = [0, 0, 10, 10], [50, 50, 70, 70]
 NEAR_A = [0, 0, 10, 8]  # IoU 0.8 with A: a hit at the thresholds 0.5 to 0.8, 7 of 10
 
 
-def boxes(*rows):
+def boxes(*rows: tuple[list[int], int, float]) -> Boxes:
     """(xyxy, class, score) rows as boxes."""
     return Boxes.of([row[0] for row in rows], class_id=[row[1] for row in rows], score=[row[2] for row in rows])
 
 
-def measure(found, truth, *, ignored=NOTHING, classes=("a", "b")):
+def measure(
+    found: Boxes, truth: Boxes, *, ignored: Boxes = NOTHING, classes: tuple[str, ...] = ("a", "b")
+) -> Evaluation:
     return evaluate(lambda image: found, [Sample(IMAGE, truth, ignored)], classes=classes)
 
 
@@ -50,13 +54,13 @@ def measure(found, truth, *, ignored=NOTHING, classes=("a", "b")):
         (boxes((A, 0, 0.9)), NOTHING, None, None),
     ],
 )
-def test_hand_computed(found, truth, map50, map50_95):
+def test_hand_computed(found: Boxes, truth: Boxes, map50: float | None, map50_95: float | None) -> None:
     result = measure(found, truth)
     assert result.map50 == pytest.approx(map50)
     assert result.map50_95 == pytest.approx(map50_95)
 
 
-def test_an_ignore_region_neither_rewards_nor_punishes():
+def test_an_ignore_region_neither_rewards_nor_punishes() -> None:
     found = boxes((B, 0, 0.95), (A, 0, 0.9))
     truth = boxes((A, 0, 1))
     assert measure(found, truth).map50 == pytest.approx(0.5)
@@ -65,7 +69,7 @@ def test_an_ignore_region_neither_rewards_nor_punishes():
     assert measure(found, truth, ignored=boxes((B, 1, 1))).map50 == pytest.approx(0.5)
 
 
-def test_classes_without_truth_are_named_and_curves_follow_the_score():
+def test_classes_without_truth_are_named_and_curves_follow_the_score() -> None:
     found = boxes((A, 0, 0.9), (B, 0, 0.8))
     result = measure(found, boxes((A, 0, 1)))
     assert result.without_truth == ("b",)
@@ -75,7 +79,7 @@ def test_classes_without_truth_are_named_and_curves_follow_the_score():
     assert curve.score == pytest.approx((0.9, 0.8), abs=1e-4)
 
 
-def test_curves_are_thinned_and_json_round_trips():
+def test_curves_are_thinned_and_json_round_trips() -> None:
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 50, (400, 2))
     found = Boxes.of(np.hstack([corners, corners + 9]), class_id=np.zeros(400), score=rng.random(400))
@@ -84,7 +88,7 @@ def test_curves_are_thinned_and_json_round_trips():
     assert Evaluation.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-def test_detections_and_progress():
+def test_detections_and_progress() -> None:
     seen = []
     found = boxes((A, 0, 0.9))
     samples = [Sample(IMAGE, found)] * 3
@@ -100,7 +104,7 @@ def test_detections_and_progress():
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_find_matches_is_one_to_one():
+def test_find_matches_is_one_to_one() -> None:
     truth = boxes((A, 0, 1), (NEAR_A, 0, 1), (B, 1, 1))
     assert find_matches(boxes((A, 0, 0.9)), truth, iou_threshold=0.5).tolist() == [True, False, False]
     assert find_matches(boxes((B, 1, 0.9)), truth, iou_threshold=0.5).tolist() == [False, False, True]
@@ -108,7 +112,7 @@ def test_find_matches_is_one_to_one():
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=20), st.integers(1, 30))
-def test_average_precision_is_a_share_and_grows_with_a_hit(ranked, n_truth):
+def test_average_precision_is_a_share_and_grows_with_a_hit(ranked: list[tuple[float, bool]], n_truth: int) -> None:
     score = np.array([row[0] for row in ranked])
     hit = np.array([row[1] for row in ranked], dtype=bool) & (np.cumsum([row[1] for row in ranked]) <= n_truth)
     before = average_precision(score, hit, n_truth=n_truth)
@@ -118,7 +122,7 @@ def test_average_precision_is_a_share_and_grows_with_a_hit(ranked, n_truth):
         assert after >= before - 1e-12
 
 
-def random_scene(rng):
+def random_scene(rng: np.random.Generator) -> tuple[Boxes, Boxes, Boxes]:
     """Truth, ignore regions and jittered, wrong and spurious detections of one image."""
     corners = np.round(rng.uniform(0, 70, (rng.integers(0, 7), 2)))
     truth = Boxes.of(
@@ -136,7 +140,7 @@ def random_scene(rng):
     return truth, Boxes.of(np.hstack([place, place + 40]), class_id=rng.integers(0, 3, 1)), found
 
 
-def coco_numbers(scenes):
+def coco_numbers(scenes: list[tuple[Boxes, Boxes, Boxes]]) -> tuple[float, float]:
     """mAP50-95 and mAP50 by pycocotools."""
     coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
     from pycocotools.cocoeval import COCOeval
@@ -172,7 +176,7 @@ def coco_numbers(scenes):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_equals_pycocotools(seed):
+def test_equals_pycocotools(seed: int) -> None:
     rng = np.random.default_rng(seed)
     scenes = [random_scene(rng) for _ in range(30)]
     expected = coco_numbers(scenes)

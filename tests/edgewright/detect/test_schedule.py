@@ -1,13 +1,19 @@
 """What a training shows: mixtures, repeats, equal steps."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewright.data.dataset import Dataset
 from edgewright.detect.schedule import STRONG, augmentation_settings, batches_per_epoch, shown
-from edgewright.detect.train import train_detector
+from edgewright.detect.train import DetectorReport, EpochReport, train_detector
 from edgewright.detect.training_files import REAL_LIST, TRAIN_LIST, read_list, write_lists
 from edgewright.recipe.detect import TrainDetectorConfig
 
@@ -19,7 +25,9 @@ from edgewright.recipe.detect import TrainDetectorConfig
     epochs=st.integers(1, 9),
     share=st.one_of(st.none(), st.floats(0.01, 1)),
 )
-def test_every_arm_makes_the_same_number_of_steps(n_real, n_synthetic, steps, epochs, share):
+def test_every_arm_makes_the_same_number_of_steps(
+    n_real: int, n_synthetic: int, steps: int, epochs: int, share: float
+) -> None:
     config = TrainDetectorConfig(steps=steps, epochs=epochs, batch=4, real_share=share)
     synthetic = [False] * n_real + [True] * n_synthetic
     indices = shown([str(i) for i in range(len(synthetic))], synthetic, config, seed=0)
@@ -29,7 +37,7 @@ def test_every_arm_makes_the_same_number_of_steps(n_real, n_synthetic, steps, ep
     assert max(counts) - min(counts) <= 1  # nobody is shown twice more than another of its kind
 
 
-def test_without_steps_every_picture_is_shown_once():
+def test_without_steps_every_picture_is_shown_once() -> None:
     assert shown(["a", "b", "c"], [False, True, False], TrainDetectorConfig(), seed=3) == [0, 1, 2]
 
 
@@ -41,19 +49,19 @@ def test_without_steps_every_picture_is_shown_once():
         (1.0, 16),  # synthetic pictures are there and not shown
     ],
 )
-def test_the_share_of_photographs_is_what_was_asked_for(share, real):
+def test_the_share_of_photographs_is_what_was_asked_for(share: float, real: int) -> None:
     config = TrainDetectorConfig(steps=4, epochs=1, batch=4, real_share=share)
     indices = shown(list("abcdef"), [False, False, True, True, True, True], config, seed=1)
     assert sum(i < 2 for i in indices) == real
     assert len(indices) == 16
 
 
-def test_a_share_of_photographs_where_there_are_no_others_changes_nothing():
+def test_a_share_of_photographs_where_there_are_no_others_changes_nothing() -> None:
     config = TrainDetectorConfig(real_share=0.5)
     assert shown(["a", "b"], [False, False], config, seed=0) == [0, 1]
 
 
-def test_strong_augmentation_names_settings_of_the_library():
+def test_strong_augmentation_names_settings_of_the_library() -> None:
     from edgewright.detect.library import open_ultralytics
 
     known = vars(open_ultralytics("cfg").get_cfg())
@@ -62,14 +70,16 @@ def test_strong_augmentation_names_settings_of_the_library():
     assert augmentation_settings(TrainDetectorConfig()) == {}
 
 
-def test_the_list_of_photographs_is_as_long_as_the_other(tmp_path):
+def test_the_list_of_photographs_is_as_long_as_the_other(tmp_path: Path) -> None:
     write_lists(tmp_path, [0, 1, 2, 2, 3], synthetic=[False, True, True, False])
     shown_files, real_files = read_list(tmp_path / TRAIN_LIST), read_list(tmp_path / REAL_LIST)
     assert [name[-12:] for name in shown_files] == [f"{i:08d}.png" for i in (0, 1, 2, 2, 3)]
     assert [name[-12:] for name in real_files] == [f"{i:08d}.png" for i in (0, 3, 0, 3, 0)]
 
 
-def train(dataset, tmp_path, **changes):
+def train(
+    dataset: Dataset, tmp_path: Path, **changes: Any
+) -> tuple[DetectorReport, list[EpochReport], list[dict[str, Any]]]:
     config = TrainDetectorConfig(
         **{"width": 0.0625, "image_px": 64, "epochs": 2, "batch": 4, "steps": 4, "keep": "last", **changes}
     )
@@ -82,14 +92,14 @@ def train(dataset, tmp_path, **changes):
     return report, epochs, json.loads((out / "history.json").read_bytes())
 
 
-def test_the_last_epoch_is_kept_and_val_is_not_needed(make_squares, tmp_path):
+def test_the_last_epoch_is_kept_and_val_is_not_needed(make_squares: Callable[..., Dataset], tmp_path: Path) -> None:
     report, epochs, history = train(make_squares(train_real=6), tmp_path)
     assert (report.n_val, report.best_epoch, report.map50) == (0, 2, None)
     assert [epoch.map50 for epoch in epochs] == [None, None]
     assert "val/map50" not in history[0]
 
 
-def test_photographs_alone_are_shown_after_a_while(make_squares, tmp_path):
+def test_photographs_alone_are_shown_after_a_while(make_squares: Callable[..., Dataset], tmp_path: Path) -> None:
     """With nothing but photographs from the first epoch on, the synthetic pictures change nothing."""
     both = make_squares(train_real=6, train_synthetic=4)
     report, _, history = train(both, tmp_path / "a", synthetic_until=0.0, epochs=1)
@@ -100,7 +110,7 @@ def test_photographs_alone_are_shown_after_a_while(make_squares, tmp_path):
     assert history[0] != mixed[0]
 
 
-def test_bfloat16_trains_and_publishes_float32(make_squares, tmp_path):
+def test_bfloat16_trains_and_publishes_float32(make_squares: Callable[..., Dataset], tmp_path: Path) -> None:
     """Other arithmetic gives other losses; what is saved is the averaged float32 copy, which loads as ever."""
     from edgewright.detect.network import load_module
 

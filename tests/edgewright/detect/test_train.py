@@ -1,30 +1,37 @@
 """Training: what is published, that it is repeatable, and that a kill at any moment costs an epoch and no more."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from edgewright.data.dataset import Dataset
 from edgewright.detect.graphs import find_graph, slim_graph, write_graph
 from edgewright.detect.network import build_module, load_float_network
-from edgewright.detect.train import read_history, train_detector
+from edgewright.detect.train import DetectorReport, EpochReport, read_history, train_detector
 from edgewright.errors import ArtifactCorrupt, InputError, StageFailed
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec, predictor
+
+Trained = tuple[Path, DetectorReport, list[EpochReport]]
 
 FILES = ["detector.json", "graph.yaml", "history.json", "spec.json", "weights.safetensors"]
 TINY = {"image_px": 64, "width": 0.05, "batch": 4, "epochs": 2}
 
 
-def train(dataset, folder, *, seed=0, **fields):
+def train(dataset: Dataset, folder: Path, *, seed: int = 0, **fields: Any) -> tuple[DetectorReport, list[EpochReport]]:
     """A run in `folder/scratch`, published into `folder/out`: the report and the epochs that were run."""
     (folder / "out").mkdir(parents=True, exist_ok=True)
     seen = []
@@ -41,12 +48,12 @@ def train(dataset, folder, *, seed=0, **fields):
 
 
 @pytest.fixture(scope="module")
-def trained(squares, tmp_path_factory):
+def trained(squares: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
     return folder, *train(squares, folder)
 
 
-def test_what_is_published(trained, squares):
+def test_what_is_published(trained: Trained, squares: Dataset) -> None:
     folder, report, seen = trained
     assert sorted(path.name for path in (folder / "out").iterdir()) == FILES
     assert (report.n_train, report.n_synthetic, report.n_val, report.epochs) == (14, 4, 4, 2)
@@ -59,7 +66,7 @@ def test_what_is_published(trained, squares):
         assert str(folder) not in (folder / "out" / name).read_text()
 
 
-def test_it_is_silent(squares, tmp_path, capfd):
+def test_it_is_silent(squares: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(squares, tmp_path, epochs=1)
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
@@ -74,7 +81,7 @@ def test_it_is_silent(squares, tmp_path, capfd):
         (1.0, float("nan"), "the weights"),  # the last step of an epoch: no loss shows it
     ],
 )
-def test_a_training_that_diverges_ends(loss, weight, said):
+def test_a_training_that_diverges_ends(loss: float, weight: float, said: str) -> None:
     """Before anything of the epoch is validated or saved."""
     from edgewright.detect.trainer import require_finite
 
@@ -88,7 +95,7 @@ def test_a_training_that_diverges_ends(loss, weight, said):
         require_finite(trainer)
 
 
-def test_a_network_of_numbers_that_are_none_is_not_trained_on(squares, tmp_path):
+def test_a_network_of_numbers_that_are_none_is_not_trained_on(squares: Dataset, tmp_path: Path) -> None:
     """The hook hangs where the library would go on: weights of infinity give losses that are no numbers."""
     module = build_module(slim_graph(width=0.05, n_classes=2), n_classes=2)
     with torch.no_grad():
@@ -99,26 +106,26 @@ def test_a_network_of_numbers_that_are_none_is_not_trained_on(squares, tmp_path)
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_same_inputs_and_seed_give_the_same_bytes(trained, squares, tmp_path):
+def test_same_inputs_and_seed_give_the_same_bytes(trained: Trained, squares: Dataset, tmp_path: Path) -> None:
     train(squares, tmp_path)
     for name in FILES:
         assert (tmp_path / "out" / name).read_bytes() == (trained[0] / "out" / name).read_bytes(), name
 
 
-def test_another_seed_gives_other_weights(trained, squares, tmp_path):
+def test_another_seed_gives_other_weights(trained: Trained, squares: Dataset, tmp_path: Path) -> None:
     train(squares, tmp_path, seed=1, epochs=1)
     name = "weights.safetensors"
     assert (tmp_path / "out" / name).read_bytes() != (trained[0] / "out" / name).read_bytes()
 
 
-def test_the_published_network_detects_through_the_runtime(trained):
+def test_the_published_network_detects_through_the_runtime(trained: Trained) -> None:
     network, spec = load_float_network(lambda name: trained[0] / "out" / name)
     found = predictor(network, spec, score_threshold=0.0)(np.zeros((48, 64, 3), np.uint8))
     assert len(found)
     assert (found.xyxy[:, 3] <= 48).all()
 
 
-def test_weights_of_another_graph_are_refused(trained, tmp_path):
+def test_weights_of_another_graph_are_refused(trained: Trained, tmp_path: Path) -> None:
     for name in FILES:
         (tmp_path / name).write_bytes((trained[0] / "out" / name).read_bytes())
     write_graph(slim_graph(width=0.2, n_classes=2), tmp_path / "graph.yaml")
@@ -140,7 +147,7 @@ train_detector(Dataset.open(open_store(ref.store_uri), ref), TrainDetectorConfig
 """
 
 
-def test_kill_9_in_mid_training_continues_from_the_checkpoint(squares, tmp_path):
+def test_kill_9_in_mid_training_continues_from_the_checkpoint(squares: Dataset, tmp_path: Path) -> None:
     config = {**TINY, "epochs": 6}
     arguments = [json.dumps(squares.ref.to_json()), json.dumps(config), str(tmp_path)]
     process = subprocess.Popen(
@@ -164,7 +171,9 @@ def test_kill_9_in_mid_training_continues_from_the_checkpoint(squares, tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["finished", "nothing"])
-def test_a_crash_between_training_and_publishing_trains_nothing_again(trained, squares, tmp_path, missing):
+def test_a_crash_between_training_and_publishing_trains_nothing_again(
+    trained: Trained, squares: Dataset, tmp_path: Path, missing: str
+) -> None:
     report, _ = train(squares, tmp_path)
     (tmp_path / "scratch" / "finished").unlink(missing_ok=missing == "nothing")
     again, seen = train(squares, tmp_path)
@@ -172,13 +181,13 @@ def test_a_crash_between_training_and_publishing_trains_nothing_again(trained, s
     assert again == report
 
 
-def test_another_plan_starts_anew(squares, tmp_path):
+def test_another_plan_starts_anew(squares: Dataset, tmp_path: Path) -> None:
     train(squares, tmp_path, epochs=1)
     _, seen = train(squares, tmp_path, epochs=2)
     assert [epoch.epoch for epoch in seen] == [1, 2]
 
 
-def test_an_end_to_end_head(squares, tmp_path):
+def test_an_end_to_end_head(squares: Dataset, tmp_path: Path) -> None:
     graph = find_graph("yolo26n", width=1.0, n_classes=2)
     graph["scales"] = {"n": [0.33, 0.0625, 1024]}
     path = tmp_path / "own-graph.yaml"
@@ -190,7 +199,7 @@ def test_an_end_to_end_head(squares, tmp_path):
     assert spec.layout == "end2end"
 
 
-def test_the_users_own_weights_are_a_starting_point(squares, tmp_path):
+def test_the_users_own_weights_are_a_starting_point(squares: Dataset, tmp_path: Path) -> None:
     module = build_module(slim_graph(width=0.05, n_classes=2), n_classes=2)
     torch.save({"model": module, "train_args": {}}, tmp_path / "own.pt")
     report, _ = train(squares, tmp_path, model=str(tmp_path / "own.pt"), epochs=1)
@@ -198,11 +207,13 @@ def test_the_users_own_weights_are_a_starting_point(squares, tmp_path):
 
 
 class Evil:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return (os.mkdir, (os.environ["EVIL_FOLDER"],))
 
 
-def test_a_weights_file_that_runs_code_is_refused(squares, tmp_path, monkeypatch):
+def test_a_weights_file_that_runs_code_is_refused(
+    squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EVIL_FOLDER", str(tmp_path / "evil"))
     torch.save({"model": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(InputError):
@@ -223,7 +234,9 @@ def test_a_weights_file_that_runs_code_is_refused(squares, tmp_path, monkeypatch
         ("list.yaml", "not a graph file"),
     ],
 )
-def test_models_that_are_refused(squares, tmp_path, monkeypatch, model, message):
+def test_models_that_are_refused(
+    squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     graph = {**slim_graph(width=0.05, n_classes=2), "activation": "__import__('os').mkdir('evil')"}
     write_graph(graph, tmp_path / "evil.yaml")
@@ -233,12 +246,12 @@ def test_models_that_are_refused(squares, tmp_path, monkeypatch, model, message)
     assert not (tmp_path / "evil").exists()
 
 
-def test_a_data_set_without_val_is_refused(make_squares, tmp_path):
+def test_a_data_set_without_val_is_refused(make_squares: Callable[..., Dataset], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no labeled object in val"):
         train(make_squares(train_real=4), tmp_path)
 
 
-def test_history_keeps_the_second_run_of_an_epoch(tmp_path):
+def test_history_keeps_the_second_run_of_an_epoch(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("epoch,time,loss\n1,5,0.9\n2,9,0.8\n2,3,0.7\n")
     assert read_history(tmp_path / "results.csv") == [{"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.7}]
     assert read_history(tmp_path / "missing.csv") == []

@@ -1,8 +1,13 @@
 """What a training image is."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from edgewright.data.dataset import Dataset
 from edgewright.detect.training_files import hide_ignored, shrink, training_rows, write_training_files, yolo_lines
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.preprocess import PAD_VALUE, letterbox, read_image
@@ -23,11 +28,11 @@ WHITE = np.full((40, 60, 3), 255, np.uint8)
         ([70, 50, 90, 60], ""),
     ],
 )
-def test_yolo_lines(xyxy, line):
+def test_yolo_lines(xyxy: list[int], line: str) -> None:
     assert yolo_lines(Boxes.of([xyxy], class_id=[1]), wh=(60, 40)) == line
 
 
-def test_ignored_regions_are_gray_where_nothing_counts():
+def test_ignored_regions_are_gray_where_nothing_counts() -> None:
     ignored, counted = Boxes.of([[0, 0, 20, 20]], class_id=[0]), Boxes.of([[10, 10, 30, 30]], class_id=[0])
     painted = hide_ignored(WHITE, ignored=ignored, counted=counted)
     assert (painted[:10, :10] == PAD_VALUE).all()
@@ -36,14 +41,14 @@ def test_ignored_regions_are_gray_where_nothing_counts():
     assert (WHITE == 255).all()
 
 
-def test_a_training_image_is_what_the_device_sees():
+def test_a_training_image_is_what_the_device_sees() -> None:
     image = np.random.default_rng(0).integers(0, 255, (48, 100, 3), dtype=np.uint8)
     small, scale = shrink(image, longer_px=64)
     assert (small.shape, scale) == ((31, 64, 3), 0.64)
     np.testing.assert_array_equal(letterbox(small, size_px=64)[0], letterbox(image, size_px=64)[0])
 
 
-def test_files_are_written_once(squares, tmp_path):
+def test_files_are_written_once(squares: Dataset, tmp_path: Path) -> None:
     rows = training_rows(squares)
     write_training_files(squares, rows, folder=tmp_path, image_px=32)
     first = tmp_path / "images" / "train" / "00000000.png"

@@ -10,6 +10,7 @@ from edgewright.device.files import Files
 from edgewright.device.runner import run_feed
 from edgewright.errors import InputError
 from edgewright.runtime.bundle import Bundle
+from tests.goldens import Golden
 
 
 @pytest.fixture
@@ -27,6 +28,11 @@ def test_a_feed_is_read_in_name_order_and_a_broken_frame_is_a_line(bundle: Bundl
     assert lines[3] == {"frame": "003-broken.png", "error": "not a readable picture"}
     assert lines[0]["detections"][0] == {"class": "red", "class_id": 0, "score": 0.902, "xyxy": [2.0, 2.0, 30.0, 30.0]}
     assert (tmp_path / "out/frames/000.png").read_bytes() == (feed / "000.png").read_bytes()
+
+
+def test_the_lines_of_a_feed(bundle: Bundle, feed: Path, tmp_path: Path, golden: Golden) -> None:
+    run_feed(bundle, feed, tmp_path / "out", files=Files(), on_frame=lambda done: None)
+    golden("detections.jsonl", (tmp_path / "out/detections.jsonl").read_bytes())
 
 
 def test_the_same_feed_gives_the_same_bytes(bundle: Bundle, feed: Path, tmp_path: Path) -> None:

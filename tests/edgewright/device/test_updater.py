@@ -12,13 +12,16 @@ import pytest
 from edgewright.device.files import Files
 from edgewright.device.slots import State
 from edgewright.errors import ArtifactCorrupt, DeviceUnreachable, InputError, StoreUnavailable, UpdateRefused
-from edgewright.release.repository import publish_release, refresh_timestamp
+from edgewright.release.repository import ReleaseReport, publish_release, refresh_timestamp
+from tests.edgewright.device.conftest import Device
 
 Make = Callable[..., Path]
+Publish = Callable[..., ReleaseReport]
+MakeDevice = Callable[..., Device]
 
 
 @pytest.fixture
-def device(make_bundle: Make, publish: Callable[..., Any], make_device: Callable[..., Any]) -> Any:
+def device(make_bundle: Make, publish: Publish, make_device: MakeDevice) -> Device:
     """A device that runs release 1, committed."""
     publish(make_bundle(release=1))
     device = make_device()
@@ -27,9 +30,7 @@ def device(make_bundle: Make, publish: Callable[..., Any], make_device: Callable
     return device
 
 
-def test_first_install_then_trial_then_commit(
-    make_bundle: Make, publish: Callable[..., Any], make_device: Callable[..., Any]
-) -> None:
+def test_first_install_then_trial_then_commit(make_bundle: Make, publish: Publish, make_device: MakeDevice) -> None:
     published = publish(make_bundle(release=1))
     device = make_device()
     with pytest.raises(InputError, match="no release is installed"):
@@ -44,13 +45,13 @@ def test_first_install_then_trial_then_commit(
     assert device.slots.state() == State(active="a", proven="a", min_release=1)
 
 
-def test_an_update_that_changes_nothing_writes_nothing(device: Any) -> None:
+def test_an_update_that_changes_nothing_writes_nothing(device: Device) -> None:
     before = {path: path.stat().st_mtime_ns for path in device.home.root.rglob("*")}
     assert device.update().changed is False
     assert {path: path.stat().st_mtime_ns for path in device.home.root.rglob("*")} == before
 
 
-def test_the_slots_alternate(device: Any, make_bundle: Make, publish: Callable[..., Any]) -> None:
+def test_the_slots_alternate(device: Device, make_bundle: Make, publish: Publish) -> None:
     for release, slot in ((2, "b"), (3, "a"), (4, "b")):
         publish(make_bundle(release=release, gain=1 - release / 100))
         assert device.update().slot == slot
@@ -97,12 +98,12 @@ TAMPERINGS: list[tuple[str, Callable[[Path], None]]] = [
 
 @pytest.mark.parametrize(("name", "tamper"), TAMPERINGS, ids=[name for name, _ in TAMPERINGS])
 def test_tampering_is_refused_and_the_old_slot_runs(
-    device: Any,
+    device: Device,
     make_bundle: Make,
-    publish: Callable[..., Any],
+    publish: Publish,
     tmp_path: Path,
     name: str,
-    tamper: Callable[[Path], Any],
+    tamper: Callable[[Path], object],
 ) -> None:
     publish(make_bundle(release=2, gain=0.9))
     tamper(tmp_path / "repository")
@@ -113,9 +114,7 @@ def test_tampering_is_refused_and_the_old_slot_runs(
     assert device.slots.state() == State(active="a", proven="a", min_release=1)
 
 
-def test_a_file_the_server_has_lost(
-    device: Any, make_bundle: Make, publish: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_file_the_server_has_lost(device: Device, make_bundle: Make, publish: Publish, tmp_path: Path) -> None:
     publish(make_bundle(release=2, gain=0.9))
     model_file(tmp_path / "repository").unlink()
     with pytest.raises(DeviceUnreachable):
@@ -123,7 +122,7 @@ def test_a_file_the_server_has_lost(
     assert device.running == 1
 
 
-def test_old_metadata_are_refused(device: Any, make_bundle: Make, publish: Callable[..., Any], tmp_path: Path) -> None:
+def test_old_metadata_are_refused(device: Device, make_bundle: Make, publish: Publish, tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "repository", tmp_path / "yesterday")
     publish(make_bundle(release=2, gain=0.9))
     device.update()
@@ -135,7 +134,7 @@ def test_old_metadata_are_refused(device: Any, make_bundle: Make, publish: Calla
 
 
 def test_an_older_release_is_refused_however_new_its_signature(
-    device: Any, make_bundle: Make, publish: Callable[..., Any], tmp_path: Path, now: datetime
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime
 ) -> None:
     publish(make_bundle(release=5, gain=0.9))
     device.update()
@@ -152,7 +151,7 @@ def test_an_older_release_is_refused_however_new_its_signature(
     assert device.running == 5
 
 
-def test_another_repository_is_refused(device: Any, make_bundle: Make, tmp_path: Path, now: datetime) -> None:
+def test_another_repository_is_refused(device: Device, make_bundle: Make, tmp_path: Path, now: datetime) -> None:
     shutil.rmtree(tmp_path / "repository/metadata")
     publish_release(
         make_bundle(release=9), repository=tmp_path / "repository", keys=tmp_path / "thief", channel="stable", now=now
@@ -162,7 +161,7 @@ def test_another_repository_is_refused(device: Any, make_bundle: Make, tmp_path:
 
 
 def test_a_frozen_server_is_refused_until_it_signs_again(
-    device: Any, make_bundle: Make, tmp_path: Path, now: datetime
+    device: Device, make_bundle: Make, tmp_path: Path, now: datetime
 ) -> None:
     paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
     bundle = make_bundle(release=2, gain=0.9)
@@ -174,7 +173,7 @@ def test_a_frozen_server_is_refused_until_it_signs_again(
     assert device.update().release == 2
 
 
-def test_a_silent_server_is_not_a_refusal(device: Any, tmp_path: Path) -> None:
+def test_a_silent_server_is_not_a_refusal(device: Device, tmp_path: Path) -> None:
     root = device.home.trust_root
     device.__init__(device.home.root, trust_root=root, server_url="http://127.0.0.1:9")
     with pytest.raises(DeviceUnreachable):
@@ -182,9 +181,7 @@ def test_a_silent_server_is_not_a_refusal(device: Any, tmp_path: Path) -> None:
     assert device.start().slot == "a"
 
 
-def test_no_release_on_the_channel(
-    make_bundle: Make, publish: Callable[..., Any], make_device: Callable[..., Any]
-) -> None:
+def test_no_release_on_the_channel(make_bundle: Make, publish: Publish, make_device: MakeDevice) -> None:
     publish(make_bundle(channel="beta"), channel="beta")
     with pytest.raises(UpdateRefused, match="not signed as a part of a release"):
         make_device().update()
@@ -215,10 +212,10 @@ class SmallDisk(Files):
     ],
 )
 def test_a_full_disk_leaves_the_running_slot(
-    device: Any,
+    device: Device,
     make_bundle: Make,
-    publish: Callable[..., Any],
-    make_device: Callable[..., Any],
+    publish: Publish,
+    make_device: MakeDevice,
     disk: SmallDisk,
     error: type[Exception],
 ) -> None:
@@ -230,7 +227,7 @@ def test_a_full_disk_leaves_the_running_slot(
 
 
 def test_a_release_that_fails_here_is_withdrawn_and_fetched_again_without_download(
-    device: Any, make_bundle: Make, publish: Callable[..., Any]
+    device: Device, make_bundle: Make, publish: Publish
 ) -> None:
     publish(make_bundle(release=2, gain=0.9, latency_budget_ms=50.0))
     from edgewright.device.updater import update
@@ -244,7 +241,7 @@ def test_a_release_that_fails_here_is_withdrawn_and_fetched_again_without_downlo
     assert (done.slot, done.downloaded_bytes) == ("b", 0)
 
 
-def test_a_release_for_a_newer_agent_is_refused(device: Any, make_bundle: Make, publish: Callable[..., Any]) -> None:
+def test_a_release_for_a_newer_agent_is_refused(device: Device, make_bundle: Make, publish: Publish) -> None:
     bundle = make_bundle(release=2, gain=0.9)
     document = json.loads((bundle / "manifest.json").read_bytes())
     (bundle / "manifest.json").write_text(json.dumps({**document, "min_agent_version": "99.0"}))
@@ -253,9 +250,7 @@ def test_a_release_for_a_newer_agent_is_refused(device: Any, make_bundle: Make, 
         device.update()
 
 
-def test_an_active_slot_that_rots_is_left_and_repaired(
-    device: Any, make_bundle: Make, publish: Callable[..., Any]
-) -> None:
+def test_an_active_slot_that_rots_is_left_and_repaired(device: Device, make_bundle: Make, publish: Publish) -> None:
     publish(make_bundle(release=2, gain=0.9))
     device.update()
     device.start_and_commit()
@@ -269,7 +264,7 @@ def test_an_active_slot_that_rots_is_left_and_repaired(
 
 
 def test_three_starts_without_a_frame_and_the_other_slot_runs(
-    device: Any, make_bundle: Make, publish: Callable[..., Any]
+    device: Device, make_bundle: Make, publish: Publish
 ) -> None:
     publish(make_bundle(release=2, gain=0.9))
     device.update()
@@ -280,7 +275,7 @@ def test_three_starts_without_a_frame_and_the_other_slot_runs(
 
 
 def test_a_release_on_trial_is_overwritten_not_the_proven_one(
-    device: Any, make_bundle: Make, publish: Callable[..., Any]
+    device: Device, make_bundle: Make, publish: Publish
 ) -> None:
     for release in (2, 3):
         publish(make_bundle(release=release, gain=1 - release / 10))
@@ -289,7 +284,7 @@ def test_a_release_on_trial_is_overwritten_not_the_proven_one(
     assert device.start_and_commit().bundle.manifest.release == 3
 
 
-def test_no_slot_that_works_is_an_error_that_says_so(device: Any) -> None:
+def test_no_slot_that_works_is_an_error_that_says_so(device: Device) -> None:
     flip(device.slots.folder("a") / "model.onnx")
     with pytest.raises(ArtifactCorrupt, match=r"no slot passes.*slot a.*slot b.*edgewright-device update"):
         device.start()
@@ -297,13 +292,13 @@ def test_no_slot_that_works_is_an_error_that_says_so(device: Any) -> None:
     assert device.start().slot == "b"
 
 
-def test_lost_trust_metadata_are_fetched_again(device: Any, make_bundle: Make, publish: Callable[..., Any]) -> None:
+def test_lost_trust_metadata_are_fetched_again(device: Device, make_bundle: Make, publish: Publish) -> None:
     shutil.rmtree(device.home.trust)
     publish(make_bundle(release=2, gain=0.9))
     assert device.update().release == 2
 
 
-def test_the_device_follows_a_renewed_root(device: Any, tmp_path: Path, make_bundle: Make) -> None:
+def test_the_device_follows_a_renewed_root(device: Device, tmp_path: Path, make_bundle: Make) -> None:
     later = datetime.now(UTC) + timedelta(days=200)  # past half of root's and targets' year
     paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
     assert refresh_timestamp(**paths, now=later) == ("root", "targets", "snapshot", "timestamp")

@@ -1,11 +1,15 @@
 """Finished runs made by hand."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
 import pytest
 
 from edgewright.experiment.results import Result
 
 
-def make_result(key="k", **changes):
+def make_result(key: str = "k", **changes: object) -> Result:
     values = {
         "key": key,
         "project": "p",
@@ -28,16 +32,16 @@ def make_result(key="k", **changes):
 
 
 @pytest.fixture
-def result():
+def result() -> Callable[..., Result]:
     """A finished run; what is not said is that of photographs alone."""
     return make_result
 
 
 @pytest.fixture
-def runs():
+def runs() -> Callable[..., list[Result]]:
     """One run a draw, for each n."""
 
-    def make(arm, scores, **changes):
+    def make(arm: str, scores: Mapping[int, Sequence[float]], **changes: object) -> list[Result]:
         return [
             make_result(f"{arm}-{n}-{draw}", arm=arm, labels=n, draw=draw, map50_95=score, map50=2 * score, **changes)
             for n, by_draw in scores.items()
@@ -48,6 +52,6 @@ def runs():
 
 
 @pytest.fixture
-def photographs(runs):
+def photographs(runs: Callable[..., list[Result]]) -> list[Result]:
     """Photographs alone at three numbers of labels, three draws each."""
     return runs("real", {25: (0.20, 0.22, 0.24), 50: (0.30, 0.32, 0.34), 100: (0.40, 0.42, 0.44)})

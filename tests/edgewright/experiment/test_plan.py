@@ -1,5 +1,9 @@
 """Which runs there are, and what makes two of them the same."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -22,7 +26,7 @@ from edgewright.recipe import Recipe, resolve
 RECIPE = Recipe()
 
 
-def test_every_arm_at_every_n_draw_and_seed_once():
+def test_every_arm_at_every_n_draw_and_seed_once() -> None:
     config = EfficiencyConfig(labels=(10, 20), draws=(0, 1), seeds=(0, 5))
     runs = runs_of(config)
     arms_of_n = [arm for arm in ARMS.values() if not arm.everything]
@@ -30,7 +34,7 @@ def test_every_arm_at_every_n_draw_and_seed_once():
     assert {run.labels for run in runs if run.arm == "all_real"} == {None}
 
 
-def test_the_arms_differ_in_data_alone():
+def test_the_arms_differ_in_data_alone() -> None:
     kept = {
         "preset",
         "seed",
@@ -52,7 +56,7 @@ def test_the_arms_differ_in_data_alone():
         assert "train_detector" not in changed or name == "strong"  # classic augmentation is the detector's own
 
 
-def test_every_detector_has_the_same_steps_and_chooses_nothing():
+def test_every_detector_has_the_same_steps_and_chooses_nothing() -> None:
     detectors = [detector_of(arm_recipe(RECIPE, name), EfficiencyConfig(steps=123, epochs=3)) for name in ARMS]
     assert {(d.steps, d.epochs, d.keep, d.batch, d.image_px) for d in detectors} == {(123, 3, "last", 16, 192)}
 
@@ -70,7 +74,7 @@ def test_every_detector_has_the_same_steps_and_chooses_nothing():
         ({"quantize": {"calibration_images": 8}}, set(ARMS)),  # what comes after the float detector
     ],
 )
-def test_a_setting_makes_new_runs_where_it_bears_on_the_result(changes, same):
+def test_a_setting_makes_new_runs_where_it_bears_on_the_result(changes: dict[str, Any], same: set[str]) -> None:
     config = EfficiencyConfig()
     section, values = next(iter(changes.items()))
     other = RECIPE.model_copy(update={section: getattr(RECIPE, section).model_copy(update=values)})
@@ -78,7 +82,7 @@ def test_a_setting_makes_new_runs_where_it_bears_on_the_result(changes, same):
     assert equal == same
 
 
-def test_what_the_experiment_sets_itself_is_no_setting_of_the_recipe():
+def test_what_the_experiment_sets_itself_is_no_setting_of_the_recipe() -> None:
     config, own = EfficiencyConfig(), {"steps": 7, "epochs": 7, "real_share": 0.9, "keep": "best"}
     other = RECIPE.model_copy(update={"train_detector": RECIPE.train_detector.model_copy(update=own)})
     assert all(settings_digest(RECIPE, config, name) == settings_digest(other, config, name) for name in ARMS)
@@ -97,7 +101,9 @@ def test_what_the_experiment_sets_itself_is_no_setting_of_the_recipe():
         ({"draws": (7,)}, set(ARMS)),
     ],
 )
-def test_a_field_of_the_experiment_makes_new_runs_where_it_bears_on_the_result(changes, same):
+def test_a_field_of_the_experiment_makes_new_runs_where_it_bears_on_the_result(
+    changes: dict[str, Any], same: set[str]
+) -> None:
     other = EfficiencyConfig(**changes)
     digests = {name: settings_digest(RECIPE, EfficiencyConfig(), name) for name in ARMS}
     assert {name for name in ARMS if digests[name] == settings_digest(RECIPE, other, name)} == same
@@ -113,7 +119,9 @@ def test_a_field_of_the_experiment_makes_new_runs_where_it_bears_on_the_result(c
         ((8,), ("real", "unchecked"), 50, ""),  # nobody looks
     ],
 )
-def test_a_run_that_cannot_be_made_is_refused_before_the_first_one(labels, arms, pool, refused):
+def test_a_run_that_cannot_be_made_is_refused_before_the_first_one(
+    labels: tuple[int, ...], arms: tuple[str, ...], pool: int, refused: str
+) -> None:
     config = EfficiencyConfig(labels=labels, arms=arms)
     if refused:
         with pytest.raises(RecipeError, match=refused):
@@ -122,10 +130,10 @@ def test_a_run_that_cannot_be_made_is_refused_before_the_first_one(labels, arms,
         check_recipe(RECIPE, config, pool=pool)
 
 
-def test_other_bytes_of_a_named_file_make_new_runs_where_it_is_used():
+def test_other_bytes_of_a_named_file_make_new_runs_where_it_is_used() -> None:
     config = EfficiencyConfig()
 
-    def digests(**files):
+    def digests(**files: str) -> dict[str, str]:
         external = {section: {"file": digest} for section, digest in files.items()}
         return {name: settings_digest(RECIPE, config, name, external=external) for name in ARMS}
 
@@ -136,7 +144,7 @@ def test_other_bytes_of_a_named_file_make_new_runs_where_it_is_used():
     assert {name for name in ARMS if plain[name] == teacher[name]} == {"real", "strong", "repeated", "all_real"}
 
 
-def test_a_run_is_recognized_by_all_that_it_is():
+def test_a_run_is_recognized_by_all_that_it_is() -> None:
     run = Run("gan", 25, 0, 0)
     keys = {
         run_key(run, dataset="d", settings="s"),
@@ -164,12 +172,12 @@ def test_a_run_is_recognized_by_all_that_it_is():
         {"seeds": ()},
     ],
 )
-def test_a_plan_without_sense_is_refused(wrong):
+def test_a_plan_without_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         EfficiencyConfig(**wrong)
 
 
-def test_words_of_the_command_line():
+def test_words_of_the_command_line() -> None:
     config = efficiency_config(labels="10, 20", draws="0", seeds="1,2", arms="real,gan", steps=40)
     assert (config.labels, config.draws, config.seeds, config.arms) == ((10, 20), (0,), (1, 2), ("real", "gan"))
     assert efficiency_config(labels="10", draws="0", seeds="0", arms="", steps=40).arms == tuple(ARMS)
@@ -178,13 +186,13 @@ def test_words_of_the_command_line():
             efficiency_config(**{"labels": "10", "draws": "0", "seeds": "0", "arms": "", "steps": 40, **wrong})
 
 
-def test_an_unknown_arm_is_named():
+def test_an_unknown_arm_is_named() -> None:
     with pytest.raises(RecipeError, match="magic"):
         arm_named("magic")
     assert arm_named(BASELINE).extra == "none"
 
 
-def test_the_gate_measures_usefulness_itself_where_it_decides_by_that_alone():
+def test_the_gate_measures_usefulness_itself_where_it_decides_by_that_alone() -> None:
     deciding = ["gate_data.rule=utility", "measure_utility.pairs=3"]
     by_use, longer = (
         resolve("laptop", overrides=deciding),
@@ -194,7 +202,7 @@ def test_the_gate_measures_usefulness_itself_where_it_decides_by_that_alone():
     assert utility_of(by_use, "gan") == by_use.utility
     config, judged = EfficiencyConfig(), {"compositor", "gan", "diffusion"}  # the others are gated for nobody
 
-    def changed(other, **given):
+    def changed(other: Recipe, **given: dict[str, dict[str, str]]) -> set[str]:
         return {
             name
             for name in ARMS
@@ -207,7 +215,7 @@ def test_the_gate_measures_usefulness_itself_where_it_decides_by_that_alone():
     assert changed(by_use.model_copy(update={"train_detector": detector})) == set()  # set by the experiment
 
 
-def test_an_epoch_too_short_to_repeat_photographs_is_refused():
+def test_an_epoch_too_short_to_repeat_photographs_is_refused() -> None:
     config = EfficiencyConfig(labels=(64,), arms=("real", "repeated"))
     check_recipe(RECIPE, config, pool=99)  # 20 batches of 16
     with pytest.raises(RecipeError, match="an epoch is too short"):

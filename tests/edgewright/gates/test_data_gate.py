@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.ingest import ingest
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
@@ -25,6 +25,7 @@ from edgewright.progress import silent
 from edgewright.recipe.data import IngestConfig
 from edgewright.recipe.gates import GateDataConfig
 from edgewright.runtime.boxes import Image
+from tests.scenes import discs, publish_dataset
 
 CONFIG = GateDataConfig(feature_px=32, tiles_per_image=3, bootstraps=20)
 
@@ -34,18 +35,7 @@ AGREED = {"agreement": 0.8, "judged": 4.0, "missed": 0.0, "phantom": 0.0}
 
 
 def scene(rng: np.random.Generator, *, source: str = "human") -> Scene:
-    """96 × 72 px: discs on a grainy belt, under one of two lamps."""
-    height, width = 72, 96
-    light = 70.0 if rng.random() < 0.5 else 150.0
-    canvas = light + rng.normal(0, 6, size=(height, width, 3)) + np.linspace(-10, 10, width)[None, :, None]
-    yy, xx = np.mgrid[:height, :width]
-    labels = []
-    for index in range(rng.integers(3, 6)):
-        x, y, radius = rng.uniform(12, width - 12), rng.uniform(12, height - 12), rng.uniform(6, 11)
-        inside = np.hypot(xx - x, yy - y) <= radius
-        canvas[inside] += rng.uniform(20, 70, size=3) * rng.choice([-1, 1])
-        labels.append(Label(index, 0, (x - radius, y - radius, x + radius, y + radius), source=source))
-    return Scene(np.clip(canvas, 0, 255).astype(np.uint8), tuple(labels))
+    return Scene(*discs(rng, contrast=(20, 70), source=source))
 
 
 def scenes(n: int, *, seed: int, source: str = "human") -> list[Scene]:
@@ -68,21 +58,19 @@ def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
         scores: dict[str, float] = AGREED,
         left_out: int = 0,
     ) -> Dataset:
-        with store.workspace() as work:
-            writer = DatasetWriter(work, classes=classes)
-            for split, members in parts.items():
-                for index, member in enumerate(members):
-                    height, width = member.image.shape[:2]
-                    row = Row(f"{split}{index:03d}.png", "", width=width, height=height, split=split, origin=origin)
-                    seen = scores if origin == "synthetic" else {}
-                    row = replace(row, labels=member.labels, state="human", scores=seen)
-                    if index < left_out:
-                        writer.quarantine(replace(row, sha256="0", quarantine="labeler disagrees"))
-                    else:
-                        writer.add(row, encode_png(member.image))
-            writer.finish()
-            ref = store.publish(work, Content(kind=f"dataset_{origin}", stage="test"), Record())
-        return Dataset.open(store, ref)
+        pairs, quarantined = [], []
+        for split, members in parts.items():
+            for index, member in enumerate(members):
+                height, width = member.image.shape[:2]
+                row = Row(f"{split}{index:03d}.png", "", width=width, height=height, split=split, origin=origin)
+                seen = scores if origin == "synthetic" else {}
+                row = replace(row, labels=member.labels, state="human", scores=seen)
+                if index < left_out:
+                    quarantined.append(replace(row, sha256="0", quarantine="labeler disagrees"))
+                else:
+                    pairs.append((row, encode_png(member.image)))
+        kind = f"dataset_{origin}"
+        return publish_dataset(store, pairs, classes=classes, quarantined=quarantined, kind=kind, stage="test")
 
     return publish
 

@@ -9,32 +9,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
+from edgewright.artifacts import Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Row
 from edgewright.errors import InputError
 from edgewright.gates.controls import Scene, background_only, copied, one_mode, shuffled_labels
 from edgewright.gates.self_test import CONTROLS, SelfTest, self_test
 from edgewright.gates.verdict import Outcome
 from edgewright.progress import silent
 from edgewright.recipe.gates import GateDataConfig
+from tests.scenes import discs, publish_dataset
 
 CONFIG = GateDataConfig(feature_px=32, tiles_per_image=3, bootstraps=20)
 SIZE_WH = (96, 72)
 
 
 def scene(rng: np.random.Generator) -> Scene:
-    """Discs on a grainy belt, under one of two lamps."""
-    width, height = SIZE_WH
-    light = 70.0 if rng.random() < 0.5 else 150.0
-    canvas = light + rng.normal(0, 6, size=(height, width, 3)) + np.linspace(-10, 10, width)[None, :, None]
-    yy, xx = np.mgrid[:height, :width]
-    labels: list[Label] = []
-    for index in range(rng.integers(3, 6)):
-        x, y, radius = rng.uniform(12, width - 12), rng.uniform(12, height - 12), rng.uniform(6, 11)
-        canvas[np.hypot(xx - x, yy - y) <= radius] += rng.uniform(40, 70, size=3) * rng.choice([-1, 1])
-        labels.append(Label(index, 0, (x - radius, y - radius, x + radius, y + radius)))
-    return Scene(np.clip(canvas, 0, 255).astype(np.uint8), tuple(labels), "")
+    """Discs that a judge can see."""
+    return Scene(*discs(rng, contrast=(40, 70)))
 
 
 def scenes(n: int, *, seed: int) -> list[Scene]:
@@ -47,23 +39,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     return LocalStore(tmp_path_factory.mktemp("store"))
 
 
-def publish(store: LocalStore, pairs: list[tuple[Row, bytes]]) -> Dataset:
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("disc",))
-        for row, payload in pairs:
-            writer.add(row, payload)
-        writer.finish()
-        ref: ArtifactRef = store.publish(work, Content(kind="dataset_real", stage="test"), Record())
-    return Dataset.open(store, ref)
-
-
 def photographs(store: LocalStore, n: int) -> Dataset:
     pairs = []
     for index, member in enumerate(scenes(n, seed=0)):
         split = ("train", "train", "train", "val", "test")[index % 5]
         row = Row(f"{index:03d}.png", "", width=96, height=72, split=split, group=f"{index // 2}", state="human")
         pairs.append((replace(row, labels=member.labels), encode_png(member.image)))
-    return publish(store, pairs)
+    return publish_dataset(store, pairs, classes=("disc",), stage="test")
 
 
 def by_contrast(store: LocalStore) -> Callable[[Dataset], Callable[[Dataset], Dataset]]:
@@ -100,12 +82,15 @@ def _contrast(image: np.ndarray, xyxy: tuple[float, float, float, float]) -> flo
     return float(abs(middle - np.median(corners)))
 
 
+def examine(store: LocalStore, n: int, config: GateDataConfig = CONFIG) -> SelfTest:
+    """The self-test of the gate on `n` photographs."""
+    judge, real = by_contrast(store), photographs(store, n)
+    return self_test(real, config, image_px=96, store=store, make_judge=judge, seed=0, threads=1, on_progress=silent)
+
+
 @pytest.fixture(scope="module")
 def report(store: LocalStore) -> SelfTest:
-    real = photographs(store, 200)
-    return self_test(
-        real, CONFIG, image_px=96, store=store, make_judge=by_contrast(store), seed=0, threads=1, on_progress=silent
-    )
+    return examine(store, 200)
 
 
 def test_real_is_admitted_and_every_control_refused_by_the_check_that_must(report: SelfTest) -> None:
@@ -124,32 +109,14 @@ def test_a_gate_that_lets_a_control_pass_has_failed(store: LocalStore) -> None:
     blind = CONFIG.model_copy(
         update={"max_copy_share": 1.0, "max_object_copy_share": 1.0, "min_copy_distance_ratio": 0.0}
     )
-    found = self_test(
-        photographs(store, 200),
-        blind,
-        image_px=96,
-        store=store,
-        make_judge=by_contrast(store),
-        seed=0,
-        threads=1,
-        on_progress=silent,
-    )
+    found = examine(store, 200, blind)
     assert [result.name for result in found.results if not result.right] == ["training copies", "cut copies"]
     assert not found.passed
 
 
 def test_too_few_pictures_are_an_error(store: LocalStore) -> None:
     with pytest.raises(InputError, match="too few labeled real pictures"):
-        self_test(
-            photographs(store, 40),
-            CONFIG,
-            image_px=96,
-            store=store,
-            make_judge=by_contrast(store),
-            seed=0,
-            threads=1,
-            on_progress=silent,
-        )
+        examine(store, 40)
 
 
 def test_controls_do_what_they_say() -> None:

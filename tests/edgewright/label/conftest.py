@@ -1,23 +1,28 @@
 """Small real data sets: colored disks and bars on a noisy gray ground, in a store on disk."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record
+from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Label, Row
-from edgewright.label.train import train_labeler
+from edgewright.label.train import LabelerReport, train_labeler
 from edgewright.recipe.label import TrainLabelerConfig
+from tests.scenes import Painted, publish_dataset
 
 CLASSES = ("disk", "bar")
 SIDE_PX = 64
 _COLORS = ((200, 60, 60), (60, 60, 200))
 
 
-def draw_scene(seed: int):
+def draw_scene(seed: int) -> Painted:
     """(H, W, 3) uint8 and exact labels: three objects in separate quarters."""
     random = np.random.default_rng(seed)
     image = random.normal(120, 8, (SIDE_PX, SIDE_PX, 3))
@@ -35,7 +40,7 @@ def draw_scene(seed: int):
     return image.clip(0, 255).astype(np.uint8), tuple(labels)
 
 
-def scene_row(seed: int, **changes) -> tuple[Row, bytes]:
+def scene_row(seed: int, **changes: Any) -> tuple[Row, bytes]:
     image, labels = draw_scene(seed)
     split = "val" if seed % 5 == 0 else "train"
     row = Row(
@@ -52,40 +57,34 @@ def scene_row(seed: int, **changes) -> tuple[Row, bytes]:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory) -> LocalStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     return LocalStore(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="session")
-def publish(store):
+def publish(store: LocalStore) -> Callable[..., Dataset]:
     """`publish([(row, payload), …]) -> Dataset`."""
 
-    def publish_rows(pairs, *, classes=CLASSES, quarantined=()) -> Dataset:
-        with store.workspace() as work:
-            writer = DatasetWriter(work, classes=classes)
-            for row, payload in pairs:
-                writer.add(row, payload)
-            for row in quarantined:
-                writer.quarantine(row)
-            writer.finish()
-            ref = store.publish(work, Content(kind="dataset_real", stage="ingest"), Record())
-        return Dataset.open(store, ref)
+    def publish_rows(
+        pairs: Iterable[tuple[Row, bytes]], *, classes: Sequence[str] = CLASSES, quarantined: Iterable[Row] = ()
+    ) -> Dataset:
+        return publish_dataset(store, pairs, classes=classes, quarantined=quarantined)
 
     return publish_rows
 
 
 @pytest.fixture(scope="session")
-def scene():
+def scene() -> Callable[..., tuple[Row, bytes]]:
     return scene_row
 
 
 @pytest.fixture(scope="session")
-def photographs(publish) -> Dataset:
+def photographs(publish: Callable[..., Dataset]) -> Dataset:
     return publish([scene_row(seed) for seed in range(30)])
 
 
 @pytest.fixture(scope="session")
-def trained(photographs, tmp_path_factory):
+def trained(photographs: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelerReport, Path]:
     """(report, folder) of a labeler that has learnt the scenes."""
     out, scratch = tmp_path_factory.mktemp("labeler"), tmp_path_factory.mktemp("scratch")
     config = TrainLabelerConfig(image_px=64, steps=100, batch=8, width=8, learning_rate=5e-3, folds=2)
@@ -96,7 +95,7 @@ def trained(photographs, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def publish_labeler(store):
+def publish_labeler(store: LocalStore) -> Callable[[Path], Artifact]:
     """`publish_labeler(folder) -> Artifact`."""
 
     def publish_folder(folder: Path) -> ArtifactRef:

@@ -1,36 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from edgewright.artifacts import Content, Record
+from edgewright.artifacts import Artifact, Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.label.agreement import Agreement, Decision, Judgment
-from edgewright.label.annotate import annotate, judgeable, relabel
+from edgewright.label.annotate import AnnotateReport, annotate, judgeable, relabel
 from edgewright.label.net import LabelerSpec
+from edgewright.label.train import LabelerReport
 from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes
+
+Publish = Callable[..., Dataset]
+MakeScene = Callable[..., tuple[Row, bytes]]
+Annotated = tuple[AnnotateReport, dict[str, Row], Dataset]
+Annotate = Callable[..., Annotated]
 
 CONFIG = LabelConfig(keep_iou=0.5, drop_iou=0.25, min_score=0.4, max_bad_share=0.4)
 SYNTHETIC = {"origin": "synthetic", "state": "constructed", "split": "train"}
 
 
-def silent(done, total, what):
+def silent(done: int, total: int, what: str) -> None:
     pass
 
 
 @pytest.fixture(scope="module")
-def labeler(trained, publish_labeler):
+def labeler(trained: tuple[LabelerReport, Path], publish_labeler: Callable[[Path], Artifact]) -> Artifact:
     return publish_labeler(trained[1])
 
 
 @pytest.fixture
-def run(labeler, store):
+def run(labeler: Artifact, store: Store) -> Annotate:
     """`run(dataset, config) -> (report, rows by id, derived dataset)`."""
 
-    def run_annotate(dataset, config=CONFIG):
+    def run_annotate(dataset: Dataset, config: LabelConfig = CONFIG) -> Annotated:
         with store.workspace() as work:
             writer = DatasetWriter(work, classes=dataset.classes)
             report = annotate(labeler, dataset, config, writer=writer, on_progress=silent)
@@ -42,7 +52,7 @@ def run(labeler, store):
     return run_annotate
 
 
-def moved(row):
+def moved(row: Row) -> Row:
     """The row with every label 32 px away: where no object is, or another one."""
     shift = [(x1 + 32) % 64 for x1, *_ in (label.xyxy for label in row.labels)]
     labels = tuple(
@@ -52,7 +62,7 @@ def moved(row):
     return replace(row, labels=labels)
 
 
-def test_true_labels_are_kept_and_false_ones_left_out(publish, scene, run):
+def test_true_labels_are_kept_and_false_ones_left_out(publish: Publish, scene: MakeScene, run: Annotate) -> None:
     good = [scene(seed, **SYNTHETIC) for seed in range(100, 108)]
     bad = [(replace(moved(row), id=f"bad-{row.id}"), payload) for row, payload in good]
     report, _, derived = run(publish(good + bad))
@@ -68,7 +78,9 @@ def test_true_labels_are_kept_and_false_ones_left_out(publish, scene, run):
     assert all(derived.image(row).shape == (64, 64, 3) for row in derived.usable)
 
 
-def test_a_picture_that_is_left_out_says_why_and_where_it_lies(publish, scene, run):
+def test_a_picture_that_is_left_out_says_why_and_where_it_lies(
+    publish: Publish, scene: MakeScene, run: Annotate
+) -> None:
     row, payload = scene(101, **SYNTHETIC)
     dataset = publish([(replace(moved(row), parents=("background.png",)), payload)])
     _, rows, _ = run(dataset)
@@ -83,7 +95,7 @@ def test_a_picture_that_is_left_out_says_why_and_where_it_lies(publish, scene, r
     assert len({label.instance_id for label in out.labels}) == len(out.labels)
 
 
-def test_everything_else_passes_through(publish, scene, run):
+def test_everything_else_passes_through(publish: Publish, scene: MakeScene, run: Annotate) -> None:
     photograph = scene(1)
     held_out = scene(5, state="unlabeled", labels=(), split="val")
     lost = Row(id="broken.png", sha256="", quarantine="truncated")
@@ -93,7 +105,9 @@ def test_everything_else_passes_through(publish, scene, run):
     assert report.judged_images == report.pseudo_labels == 0
 
 
-def test_unlabeled_photographs_get_the_labelers_labels(publish, scene, run, labeler):
+def test_unlabeled_photographs_get_the_labelers_labels(
+    publish: Publish, scene: MakeScene, run: Annotate, labeler: Artifact
+) -> None:
     report, rows, _ = run(publish([scene(seed, state="unlabeled", labels=(), split="train") for seed in (201, 202)]))
     labels = [label for row in rows.values() for label in row.labels]
     assert {row.state for row in rows.values()} == {"model"}
@@ -107,7 +121,9 @@ def test_unlabeled_photographs_get_the_labelers_labels(publish, scene, run, labe
         assert label.confidence >= CONFIG.pseudo_ignore_score
 
 
-def test_a_class_without_known_precision_gets_ignore_regions_alone(publish, scene, run):
+def test_a_class_without_known_precision_gets_ignore_regions_alone(
+    publish: Publish, scene: MakeScene, run: Annotate
+) -> None:
     dataset = publish([scene(seed, state="unlabeled", labels=(), split="train") for seed in (203, 204)])
     for changes in ({"pseudo_min_found": 10_000}, {"pseudo_precision": 1.0, "pseudo_min_found": 1000}):
         report, *_ = run(dataset, CONFIG.model_copy(update=changes))
@@ -128,7 +144,9 @@ def test_a_class_without_known_precision_gets_ignore_regions_alone(publish, scen
         ({"min_object_px": 64.0}, "unjudged"),  # everything is too small
     ],
 )
-def test_every_threshold_changes_a_count(publish, scene, run, changes, field):
+def test_every_threshold_changes_a_count(
+    publish: Publish, scene: MakeScene, run: Annotate, changes: dict[str, float], field: str
+) -> None:
     row, payload = scene(103, **SYNTHETIC)
     shifted = tuple(
         replace(label, xyxy=tuple(v + (8 if i % 2 == 0 else 0) for i, v in enumerate(label.xyxy)))
@@ -146,19 +164,19 @@ def test_every_threshold_changes_a_count(publish, scene, run, changes, field):
     assert getattr(base.total, field) != getattr(changed.total, field)
 
 
-def test_a_patient_config_leaves_nothing_out(publish, scene, run):
+def test_a_patient_config_leaves_nothing_out(publish: Publish, scene: MakeScene, run: Annotate) -> None:
     row, payload = scene(101, **SYNTHETIC)
     report, _, _ = run(publish([(moved(row), payload)]), CONFIG.model_copy(update={"max_bad_share": 1.0}))
     assert report.left_out == ()
     assert report.left_out_share == 0
 
 
-def test_other_classes_are_refused(publish, scene, run):
+def test_other_classes_are_refused(publish: Publish, scene: MakeScene, run: Annotate) -> None:
     with pytest.raises(InputError, match="class lists differ"):
         run(publish([scene(1)], classes=("disk", "ring")))
 
 
-def test_the_same_twice_is_the_same_bytes(publish, scene, run):
+def test_the_same_twice_is_the_same_bytes(publish: Publish, scene: MakeScene, run: Annotate) -> None:
     dataset = publish([scene(seed, **SYNTHETIC) for seed in (301, 302)])
     assert run(dataset)[2].ref == run(dataset)[2].ref
 
@@ -174,7 +192,7 @@ def test_the_same_twice_is_the_same_bytes(publish, scene, run):
         (Decision.UNJUDGED, False, "constructed", 1.0),  # nothing was said about it
     ],
 )
-def test_what_becomes_of_a_label(decision, ignore, source, confidence):
+def test_what_becomes_of_a_label(decision: Decision, ignore: bool, source: str, confidence: float) -> None:
     hidden = Label(0, 0, (0.0, 0.0, 2.0, 2.0), ignore=True, source="constructed")
     own = Label(1, 1, (0.0, 0.0, 9.0, 9.0), source="constructed", mask="0 81")
     seen = Boxes.of([[50, 50, 60, 60], [0, 0, 9, 5]], class_id=[0, 1], score=[0.7, 0.8])
@@ -189,7 +207,7 @@ def test_what_becomes_of_a_label(decision, ignore, source, confidence):
     assert (phantom.instance_id, phantom.ignore, phantom.source, phantom.model) == (2, True, "phantom", "m")
 
 
-def test_small_objects_and_unlearnt_classes_are_not_judged():
+def test_small_objects_and_unlearnt_classes_are_not_judged() -> None:
     spec = LabelerSpec(("a", "b"), (True, False), image_px=32, width=8, temperature=1.0)
     labels = (
         Label(0, 0, (0.0, 0.0, 20.0, 20.0)),
@@ -200,7 +218,9 @@ def test_small_objects_and_unlearnt_classes_are_not_judged():
     assert judgeable(row.boxes, row, spec=spec, config=LabelConfig(min_object_px=4)).tolist() == [True, False, False]
 
 
-def test_it_looks_with_one_thread_whatever_the_machine_has(publish, scene, labeler, store):
+def test_it_looks_with_one_thread_whatever_the_machine_has(
+    publish: Publish, scene: MakeScene, labeler: Artifact, store: Store
+) -> None:
     before, seen = torch.get_num_threads(), []
     torch.set_num_threads(2)
     try:
@@ -215,7 +235,9 @@ def test_it_looks_with_one_thread_whatever_the_machine_has(publish, scene, label
         torch.set_num_threads(before)
 
 
-def test_photographs_of_another_data_set_are_labeled_too(publish, scene, labeler, store):
+def test_photographs_of_another_data_set_are_labeled_too(
+    publish: Publish, scene: MakeScene, labeler: Artifact, store: Store
+) -> None:
     """Those that nobody labeled, of train; the others are not taken over."""
     unlabeled = {"state": "unlabeled", "labels": ()}
     photographs = publish(

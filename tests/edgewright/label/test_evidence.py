@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,19 +34,23 @@ classes = st.builds(
         ([0.9, 0.9, 0.9], [1, 0, 0], 0.9, 1, None),  # one score has one precision
     ],
 )
-def test_the_threshold_is_the_lowest_score_that_keeps_the_precision(scores, hits, precision, min_found, threshold):
+def test_the_threshold_is_the_lowest_score_that_keeps_the_precision(
+    scores: list[float], hits: list[int], precision: float, min_found: int, threshold: float | None
+) -> None:
     evidence = ClassEvidence(3, tuple(scores), tuple(map(bool, hits)))
     assert evidence.threshold(precision=precision, min_found=min_found) == threshold
 
 
 @given(classes, st.floats(0.05, 1), st.floats(0.05, 1))
-def test_more_precision_never_lowers_a_threshold(evidence, a, b):
+def test_more_precision_never_lowers_a_threshold(evidence: ClassEvidence, a: float, b: float) -> None:
     low, high = (evidence.threshold(precision=p, min_found=1) for p in sorted((a, b)))
     assert high is None or (low is not None and low <= high)
 
 
 @given(classes, st.floats(0.05, 1), st.integers(1, 5))
-def test_what_stands_above_a_threshold_is_as_good_as_asked(evidence, precision, min_found):
+def test_what_stands_above_a_threshold_is_as_good_as_asked(
+    evidence: ClassEvidence, precision: float, min_found: int
+) -> None:
     threshold = evidence.threshold(precision=precision, min_found=min_found)
     if threshold is not None:
         above = [hit for score, hit in zip(evidence.scores, evidence.hits, strict=True) if score >= threshold]
@@ -52,12 +59,12 @@ def test_what_stands_above_a_threshold_is_as_good_as_asked(evidence, precision, 
 
 
 @given(st.dictionaries(st.text(max_size=4), classes, max_size=3))
-def test_evidence_survives_json(by_class):
+def test_evidence_survives_json(by_class: dict[str, ClassEvidence]) -> None:
     evidence = Evidence("val", by_class)
     assert Evidence.from_json(json.loads(json.dumps(evidence.to_json()))) == evidence
 
 
 @pytest.mark.parametrize("value", [{}, {"source": "val", "by_class": 3}, {"source": "val", "by_class": {"a": {}}}])
-def test_other_documents_are_refused(value):
+def test_other_documents_are_refused(value: dict[str, Any]) -> None:
     with pytest.raises(ArtifactCorrupt, match="evidence"):
         Evidence.from_json(value)

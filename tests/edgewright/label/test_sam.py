@@ -1,5 +1,8 @@
 """Segment Anything, with random weights in a real file of ultralytics' own format."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from edgewright.label.outlines import fills_box
 from edgewright.label.sam import open_sam
 
 
-def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path):
+def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not on this machine.*mobile_sam.pt.*sam_weights"):
         open_sam(tmp_path / "mobile_sam.pt")
     (tmp_path / "mine.pt").write_bytes(b"x")
@@ -25,11 +28,11 @@ def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path):
 
 
 class Evil:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return (Path.write_text, (Path("/tmp/edgewright-sam-was-here"), "x"))
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path):
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"model": Evil()}, tmp_path / "sam_b.pt")
     with pytest.raises(InputError, match="loaded safely"):
         open_sam(tmp_path / "sam_b.pt")
@@ -46,7 +49,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
         ((35, 35, 38, 38), False),  # elsewhere
     ],
 )
-def test_a_mask_must_fill_the_box(xyxy, good):
+def test_a_mask_must_fill_the_box(xyxy: tuple[int, ...], good: bool) -> None:
     mask = np.zeros((40, 40), bool)
     mask[10:20, 10:30] = True
     assert fills_box(mask, xyxy) == good
@@ -54,7 +57,7 @@ def test_a_mask_must_fill_the_box(xyxy, good):
 
 
 @pytest.mark.slow  # MobileSAM looks at 1024 px: seconds a picture without a GPU
-def test_every_box_is_asked_about_once(tmp_path):
+def test_every_box_is_asked_about_once(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = open_ultralytics("models.sam.build").sam_model_map["mobile_sam.pt"](None)
     torch.save(network.state_dict(), tmp_path / "mobile_sam.pt")

@@ -1,6 +1,9 @@
 """Teachers: tiny real checkpoints of ultralytics, made here, and the gate that they must pass."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgewright.artifacts import sha256_file
-from edgewright.data.dataset import DatasetWriter
+from edgewright.artifacts import Artifact, Store, sha256_file
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.rows import Row
 from edgewright.detect.library import open_ultralytics
 from edgewright.errors import ArtifactCorrupt, InputError, MissingExtra
 from edgewright.label.annotate import annotate
@@ -39,7 +43,7 @@ def save_network(path: Path, kind: str, names: list[str]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_network(tmp_path_factory.mktemp("weights") / "tiny.pt", "DetectionModel", ["Cat", "Bar", "disk "])
 
 
@@ -48,7 +52,7 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
 
 
-def test_a_detector_is_asked_for_the_classes_it_shares_with_us(weights, image):
+def test_a_detector_is_asked_for_the_classes_it_shares_with_us(weights: Path, image: np.ndarray) -> None:
     teacher = Teacher.open(weights, classes=("disk", "bar", "ring"))
     assert teacher.learnt == (True, True, False)
     seen = teacher.see(image)
@@ -60,19 +64,19 @@ def test_a_detector_is_asked_for_the_classes_it_shares_with_us(weights, image):
 
 
 @pytest.mark.parametrize("kind", ["WorldModel", "YOLOEModel"])
-def test_a_detector_whose_classes_were_set_needs_no_text_encoder(tmp_path, image, kind):
+def test_a_detector_whose_classes_were_set_needs_no_text_encoder(tmp_path: Path, image: np.ndarray, kind: str) -> None:
     teacher = Teacher.open(save_network(tmp_path / "set.pt", kind, list(CLASSES)), classes=CLASSES)
     assert teacher.learnt == (True, True)
     teacher.see(image)
 
 
 @pytest.mark.parametrize("kind", ["WorldModel", "YOLOEModel"])
-def test_without_a_text_encoder_one_sentence_says_what_to_do(tmp_path, kind):
+def test_without_a_text_encoder_one_sentence_says_what_to_do(tmp_path: Path, kind: str) -> None:
     with pytest.raises(MissingExtra, match=r"text encoder is not on this machine.*set_classes"):
         Teacher.open(save_network(tmp_path / "open.pt", kind, ["person"]), classes=CLASSES)
 
 
-def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path, weights):
+def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(InputError, match=r"not on this machine.*download"):
         Teacher.open(tmp_path / "yoloe-11s-seg.pt", classes=CLASSES)
     (tmp_path / "text.pt").write_bytes(b"not weights")
@@ -83,18 +87,18 @@ def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path, weights)
 
 
 class Evil:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return (Path.write_text, (Path("/tmp/edgewright-teacher-was-here"), "x"))
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path):
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"model": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(InputError, match="loaded safely"):
         Teacher.open(tmp_path / "evil.pt", classes=CLASSES)
     assert not Path("/tmp/edgewright-teacher-was-here").exists()
 
 
-def test_what_is_known_of_a_teacher_survives_its_file(weights, tmp_path):
+def test_what_is_known_of_a_teacher_survives_its_file(weights: Path, tmp_path: Path) -> None:
     evidence = Evidence("teacher", {"bar": ClassEvidence(1, (0.5,), (True,))})
     known = Examined(str(weights), sha256_file(weights), evidence)
     assert Examined.from_bytes(known.to_bytes()) == known
@@ -118,7 +122,7 @@ CONFIG = LabelConfig(pseudo_precision=0.8, pseudo_min_found=2, teacher_min_recal
         (ClassEvidence(0), Belief(None, 0.0), "no score keeps"),
     ],
 )
-def test_a_teacher_must_be_right_and_find_enough(evidence, belief, said):
+def test_a_teacher_must_be_right_and_find_enough(evidence: ClassEvidence, belief: Belief, said: str) -> None:
     found = believe(Evidence("teacher", {"a": evidence}), "a", CONFIG)
     assert found == belief
     assert why_refused(found, CONFIG).startswith(said) and bool(why_refused(found, CONFIG)) == bool(said)
@@ -127,10 +131,10 @@ def test_a_teacher_must_be_right_and_find_enough(evidence, belief, said):
 class Fixed:
     """Sees the same boxes everywhere."""
 
-    def __init__(self, *rows):
+    def __init__(self, *rows: tuple[tuple[int, ...], int, float]) -> None:
         self.rows = rows
 
-    def see(self, image):
+    def see(self, image: np.ndarray) -> Boxes:
         return Boxes.of([r[0] for r in self.rows], class_id=[r[1] for r in self.rows], score=[r[2] for r in self.rows])
 
 
@@ -138,7 +142,7 @@ GOOD, WEAK = ClassEvidence(2, (0.9, 0.5), (True, True)), ClassEvidence(4, (0.9, 
 A, B = (0, 0, 9, 9), (20, 20, 29, 29)
 
 
-def test_each_class_is_labeled_by_whoever_finds_more_of_it(image):
+def test_each_class_is_labeled_by_whoever_finds_more_of_it(image: np.ndarray) -> None:
     strong_weak, weak_strong = ({"disk": a, "bar": b} for a, b in ((GOOD, WEAK), (WEAK, GOOD)))
     sees, also_sees = Fixed((A, 0, 0.95), (A, 1, 0.95)), Fixed((B, 0, 0.6), (B, 1, 0.6), (A, 1, 0.3))
     own = Seer(sees, Evidence("val", strong_weak), (True, True), "labeler", "l")
@@ -156,7 +160,7 @@ def test_each_class_is_labeled_by_whoever_finds_more_of_it(image):
     assert [each.instance_id for each in labels] == [0, 1, 2]
 
 
-def test_a_class_nobody_learnt_gets_nothing(image):
+def test_a_class_nobody_learnt_gets_nothing(image: np.ndarray) -> None:
     own = Seer(Fixed((A, 1, 0.95)), Evidence("val", {"disk": GOOD}), (True, False), "labeler", "l")
     pseudo = PseudoLabeler(own, None, CONFIG, classes=CLASSES)
     assert pseudo.thresholds == {"disk": 0.5, "bar": None}
@@ -164,8 +168,13 @@ def test_a_class_nobody_learnt_gets_nothing(image):
 
 
 def test_a_teacher_is_examined_with_the_labeler_and_refused_when_it_is_bad(
-    weights, publish, scene, store, publish_labeler, tmp_path
-):
+    weights: Path,
+    publish: Callable[..., Dataset],
+    scene: Callable[..., tuple[Row, bytes]],
+    store: Store,
+    publish_labeler: Callable[[Path], Artifact],
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "labeler"
     out.mkdir()
     photographs = publish([scene(seed, split="train") for seed in range(8)])

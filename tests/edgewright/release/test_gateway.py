@@ -10,8 +10,10 @@ import pytest
 
 from edgewright.errors import DeviceUnreachable, InputError, UpdateRefused
 from edgewright.release.gateway import DeviceReport, flash_device
+from edgewright.release.repository import ReleaseReport
 
 Make = Callable[..., Path]
+Publish = Callable[..., ReleaseReport]
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def flash(tmp_path: Path, feed: Path) -> Callable[..., DeviceReport]:
 
 
 def test_flash_twice_then_a_tampered_release(
-    make_bundle: Make, publish: Callable[..., Any], flash: Callable[..., DeviceReport], tmp_path: Path
+    make_bundle: Make, publish: Publish, flash: Callable[..., DeviceReport], tmp_path: Path
 ) -> None:
     published = publish(make_bundle())
     steps: list[tuple[int, int]] = []
@@ -59,9 +61,7 @@ def test_no_release(flash: Callable[..., DeviceReport]) -> None:
         flash()
 
 
-def test_a_device_that_takes_too_long(
-    make_bundle: Make, publish: Callable[..., Any], flash: Callable[..., DeviceReport]
-) -> None:
+def test_a_device_that_takes_too_long(make_bundle: Make, publish: Publish, flash: Callable[..., DeviceReport]) -> None:
     publish(make_bundle())
     with pytest.raises(DeviceUnreachable, match=r"did not finish `init` in time.*flash\.timeout_s"):
         flash(timeout_s=0)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from tuf.api.metadata import Metadata
 from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
 from edgewright.release.keys import KEY_NAMES
 from edgewright.release.metadata import LIFETIME
-from edgewright.release.repository import next_release_number, publish_release, refresh_timestamp
+from edgewright.release.repository import ReleaseReport, next_release_number, publish_release, refresh_timestamp
 from edgewright.runtime.bundle import Bundle
+from tests.goldens import Golden
 
 Make = Callable[..., Path]
+Publish = Callable[..., ReleaseReport]
 
 
 @pytest.fixture
@@ -29,9 +32,23 @@ def snapshot_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_publishing_twice_is_publishing_once(
-    make_bundle: Make, paths: dict[str, Path], publish: Callable[..., Any]
-) -> None:
+def test_what_is_signed(make_bundle: Make, paths: dict[str, Path], golden: Golden) -> None:
+    """Roles, thresholds, versions, expiry, target names; keys and digests are other ones every time."""
+    publish_release(make_bundle(), channel="stable", now=datetime(2026, 3, 1, 10, 15, tzinfo=UTC), **paths)
+    metadata = sorted((paths["repository"] / "metadata").iterdir())
+    golden("metadata.json", {path.name: masked(json.loads(path.read_bytes())) for path in metadata})
+
+
+def masked(value: Any) -> Any:
+    """The value, with one word for every digest, key and signature, and for what another library may write."""
+    if isinstance(value, dict):
+        return {masked(name): "…" if name in ("length", "spec_version") else masked(value[name]) for name in value}
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    return "HEX" if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32,}", value) else value
+
+
+def test_publishing_twice_is_publishing_once(make_bundle: Make, paths: dict[str, Path], publish: Publish) -> None:
     assert next_release_number(paths["repository"], "stable") == 1
     first = publish(make_bundle(release=1))
     assert (first.version, first.published, first.signed) == (1, True, ("root", "targets", "snapshot", "timestamp"))
@@ -43,9 +60,7 @@ def test_publishing_twice_is_publishing_once(
     assert Bundle.load(again_bundle).manifest.release == 1  # the folder holds what is released
 
 
-def test_numbers_and_metadata_versions_only_rise(
-    make_bundle: Make, paths: dict[str, Path], publish: Callable[..., Any]
-) -> None:
+def test_numbers_and_metadata_versions_only_rise(make_bundle: Make, paths: dict[str, Path], publish: Publish) -> None:
     publish(make_bundle(release=1))
     publish(make_bundle(release=2, gain=0.9))
     publish(make_bundle(release=1, channel="beta"), channel="beta")
@@ -60,7 +75,7 @@ def test_numbers_and_metadata_versions_only_rise(
         publish(make_bundle(release=2, gain=0.8))
 
 
-def test_keys_are_private_from_the_first_byte(make_bundle: Make, paths: dict[str, Path], publish: Any) -> None:
+def test_keys_are_private_from_the_first_byte(make_bundle: Make, paths: dict[str, Path], publish: Publish) -> None:
     old = os.umask(0)
     try:
         publish(make_bundle())
@@ -89,7 +104,7 @@ def test_keys_are_private_from_the_first_byte(make_bundle: Make, paths: dict[str
     ],
 )
 def test_keys_that_are_refused(
-    make_bundle: Make, paths: dict[str, Path], publish: Any, harm: Callable[[Path], Any], said: str
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, harm: Callable[[Path], object], said: str
 ) -> None:
     publish(make_bundle(release=1))
     before = snapshot_of(paths["repository"] / "metadata")
@@ -109,7 +124,7 @@ def test_keys_that_are_refused(
     ],
 )
 def test_what_is_half_expired_is_signed_again(
-    make_bundle: Make, paths: dict[str, Path], publish: Any, now: datetime, days: int, signed: tuple[str, ...]
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime, days: int, signed: tuple[str, ...]
 ) -> None:
     publish(make_bundle())
     assert refresh_timestamp(**paths, now=now + timedelta(days=days)) == signed
@@ -119,7 +134,7 @@ def test_what_is_half_expired_is_signed_again(
 
 
 def test_a_publication_that_is_cut_off_has_not_happened(
-    make_bundle: Make, paths: dict[str, Path], publish: Any
+    make_bundle: Make, paths: dict[str, Path], publish: Publish
 ) -> None:
     publish(make_bundle(release=1))
     timestamp = (paths["repository"] / "metadata/timestamp.json").read_bytes()
@@ -132,7 +147,7 @@ def test_a_publication_that_is_cut_off_has_not_happened(
 
 @pytest.mark.parametrize("name", ["timestamp.json", "1.snapshot.json", "1.targets.json", "1.root.json"])
 def test_a_damaged_repository_is_not_signed_over(
-    make_bundle: Make, paths: dict[str, Path], publish: Any, name: str
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, name: str
 ) -> None:
     publish(make_bundle(release=1))
     path = paths["repository"] / "metadata" / name

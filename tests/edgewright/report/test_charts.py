@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgewright.gates.verdict import compare
+from edgewright.gates.verdict import Check, compare
 from edgewright.report.charts import draw_curves, draw_intervals, draw_intervals_png
 from edgewright.report.data import Curve, Series
 from edgewright.report.interval import WIDTH_PX, place_interval
@@ -31,17 +33,17 @@ ARMS = Curve(
 )
 
 
-def of(*values, x=None):
+def of(*values: float, x: Sequence[float] | None = None) -> Curve:
     return Curve("t", "x", "y", [Series("<s>", x or range(len(values)), values)])
 
 
-def lines(svg):
+def lines(svg: str) -> list[list[tuple[float, float]]]:
     """The points of each line in a chart's color, px."""
     paths = [path for path in ET.fromstring(svg).iter("path") if "stroke: var(--s" in path.get("style", "")]
     return [[(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", path.get("d"))] for path in paths]
 
 
-def ticks(svg):
+def ticks(svg: str) -> tuple[list[float], list[float]]:
     """Numbers along x, then along y."""
     found = {"middle": [], "end": []}
     for text in ET.fromstring(svg).iter("text"):
@@ -60,7 +62,7 @@ def ticks(svg):
         ([0, 1], [90.0, 100.0], ([0, 0.2, 0.4, 0.6, 0.8, 1], [90, 92, 94, 96, 98, 100])),  # zero would cost the room
     ],
 )
-def test_few_round_ticks(x, y, expected):
+def test_few_round_ticks(x: list[float], y: list[float], expected: tuple[list[float], list[float]]) -> None:
     [drawn] = draw_curves([of(*y, x=x)])
     assert ticks(drawn.svg) == expected
     assert ">-0<" not in drawn.svg
@@ -68,7 +70,7 @@ def test_few_round_ticks(x, y, expected):
 
 @given(st.lists(anything, min_size=2, max_size=40))
 @settings(max_examples=40)
-def test_any_numbers_give_well_formed_svg(values):
+def test_any_numbers_give_well_formed_svg(values: list[float]) -> None:
     drawn = draw_curves([of(*values)])
     if sum(map(math.isfinite, values)) > 1:
         [line] = lines(drawn[0].svg)
@@ -77,7 +79,7 @@ def test_any_numbers_give_well_formed_svg(values):
         assert drawn == []
 
 
-def test_long_series_are_thinned_and_keep_their_end():
+def test_long_series_are_thinned_and_keep_their_end() -> None:
     noise = [math.sin(7 * x) for x in range(5001)]
     [line] = lines(draw_curves([of(*noise)])[0].svg)
     assert 100 < len(line) <= 402
@@ -85,7 +87,7 @@ def test_long_series_are_thinned_and_keep_their_end():
 
 
 @pytest.mark.parametrize("svg", [draw_curves([of(0, 1)])[0].svg, draw_intervals(ARMS)], ids=["small", "intervals"])
-def test_a_chart_brings_nothing_that_reaches_beyond_it(svg):
+def test_a_chart_brings_nothing_that_reaches_beyond_it(svg: str) -> None:
     """Neither a style sheet nor an address, no font and no color of its own."""
     root = ET.fromstring(svg)
     assert {element.tag for element in root.iter()} <= {"svg", "g", "path", "text", "use", "defs"}
@@ -94,7 +96,7 @@ def test_a_chart_brings_nothing_that_reaches_beyond_it(svg):
     assert {element.get("href") for element in root.iter("use")} == {f"#{name}" for name in named}
 
 
-def test_lines_differ_in_more_than_color():
+def test_lines_differ_in_more_than_color() -> None:
     [drawn] = draw_curves([Curve("t", "x", "y", [Series("s", [1, 2], [1, 2])] * 6)])
     assert len({style.dashes for style in drawn.styles}) == len({style.color for style in drawn.styles}) == 6
     styles = [path.get("style") for path in ET.fromstring(drawn.svg).iter("path") if "var(--s" in path.get("style")]
@@ -102,7 +104,7 @@ def test_lines_differ_in_more_than_color():
     assert [found[1].replace(",", " ") if found else "" for found in dashes] == [s.dashes for s in drawn.styles]
 
 
-def test_hostile_text_stays_text():
+def test_hostile_text_stays_text() -> None:
     hostile = Curve(HOSTILE, HOSTILE, HOSTILE, [Series(HOSTILE, [1, 2], [1, 2], [0, 1], [2, 3])])
     for svg in (draw_curves([hostile])[0].svg, draw_intervals(hostile)):
         assert "<script" not in svg
@@ -111,7 +113,7 @@ def test_hostile_text_stays_text():
         assert HOSTILE in [text.text for text in root.iter("text")]
 
 
-def test_the_same_data_give_the_same_bytes_whatever_a_user_has_set(tmp_path):
+def test_the_same_data_give_the_same_bytes_whatever_a_user_has_set(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 30\nlines.linewidth: 9\naxes.grid: True\nsvg.fonttype: path\n")
     code = (
         "import sys, hashlib; sys.path.insert(0, sys.argv[1]); from test_charts import ARMS, of\n"
@@ -124,13 +126,13 @@ def test_the_same_data_give_the_same_bytes_whatever_a_user_has_set(tmp_path):
     assert told == hashlib.sha256((draw_curves([of(0, 1)])[0].svg + draw_intervals(ARMS)).encode()).hexdigest()
 
 
-def test_an_arm_without_an_interval_has_a_point_and_no_bar():
+def test_an_arm_without_an_interval_has_a_point_and_no_bar() -> None:
     bare = Curve("t", "x", "y", [Series("s", [25, 50], [0.2, 0.3])])
     heights = [max(y for _, y in line) - min(y for _, y in line) for line in lines(draw_intervals(bare))]
     assert sorted(heights)[:-2] == [0] * (len(heights) - 2)  # all but the line itself and the legend's sample
 
 
-def test_the_file_is_a_picture_in_the_colors_of_the_light_page():
+def test_the_file_is_a_picture_in_the_colors_of_the_light_page() -> None:
     png = draw_intervals_png(ARMS)
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     colors = {color for _, color in picture.getcolors(maxcolors=1 << 20)}
@@ -148,7 +150,7 @@ def test_the_file_is_a_picture_in_the_colors_of_the_light_page():
         (compare("a", None, at_least=0.8, n=0, set_at="s"), False),  # not measured
     ],
 )
-def test_interval(check, drawn):
+def test_interval(check: Check, drawn: bool) -> None:
     place = place_interval(check)
     assert bool(place) == drawn
     if place:

@@ -1,12 +1,19 @@
 """Files as labeling tools write them: turned boxes, times, archives, boxes without a class."""
 
+from __future__ import annotations
+
 import json
 import os
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edgewright.data.dataset import DatasetWriter
+from edgewright.artifacts import Store
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.review.formats import REVIEW_FORMATS, read_review
 from edgewright.review.formats.annotated import key_of
@@ -16,11 +23,11 @@ NAME = f"00001_{key_of('scene-001')}__x.png"
 SIDES = 'xtl="10" ytl="40" xbr="30" ybr="60"'
 
 
-def cvat(box):
+def cvat(box: str) -> str:
     return f'<annotations><image name="{NAME}"><box label="disk" {box}/></image></annotations>'
 
 
-def label_studio(*, updated_at="2026-05-04T10:00:00.5Z", kind="rectanglelabels", **value):
+def label_studio(*, updated_at: str = "2026-05-04T10:00:00.5Z", kind: str = "rectanglelabels", **value: object) -> str:
     corners = {"x": 10, "y": 40, "width": 20, "height": 20, "rectanglelabels": ["disk"]}
     result = {"type": kind, "value": {**corners, **value}, "original_width": 64, "original_height": 64}
     answer = {"completed_by": 7, "updated_at": updated_at, "result": [result]}
@@ -38,15 +45,15 @@ DOCUMENTS = {"label-studio": label_studio(), "coco": COCO, "cvat": cvat(SIDES)}
 
 
 @pytest.fixture(scope="module")
-def dataset(publish, scene):
+def dataset(publish: Callable[..., Dataset], scene: Callable[..., tuple[Row, bytes]]) -> Dataset:
     return publish([scene(1, split="train")])
 
 
 @pytest.fixture
-def take(store, dataset):
+def take(store: Store, dataset: Dataset) -> Callable[..., Label]:
     """`take(file, …) -> the first label of the picture`."""
 
-    def take_label(path, **options):
+    def take_label(path: Path, **options: Any) -> Label:
         with store.workspace() as work:
             writer = DatasetWriter(work, classes=dataset.classes)
             import_review(dataset, path, writer=writer, person="ann", **options)
@@ -65,14 +72,18 @@ def take(store, dataset):
         ((10, 40, 90, 60), "0.0", (10, 40, 90, 60)),
     ],
 )
-def test_a_box_that_cvat_turned_about_its_center_is_the_box_around_it(tmp_path, corners, rotation, around):
+def test_a_box_that_cvat_turned_about_its_center_is_the_box_around_it(
+    tmp_path: Path, corners: tuple[float, ...], rotation: str, around: tuple[float, ...]
+) -> None:
     sides = " ".join(f'{name}="{value}"' for name, value in zip(("xtl", "ytl", "xbr", "ybr"), corners, strict=True))
     (tmp_path / "a.xml").write_text(cvat(f'rotation="{rotation}" {sides}'))
     assert read_review(tmp_path / "a.xml").images[0].boxes[0].xyxy == pytest.approx(around)
 
 
 @pytest.mark.parametrize("kind", REVIEW_FORMATS)
-def test_when_is_what_is_told_else_what_the_file_says_else_when_it_was_written(tmp_path, take, kind):
+def test_when_is_what_is_told_else_what_the_file_says_else_when_it_was_written(
+    tmp_path: Path, take: Callable[..., Label], kind: str
+) -> None:
     path = tmp_path / "answers"
     path.write_text(DOCUMENTS[kind])
     os.utime(path, (0, 1_777_777_777))
@@ -87,14 +98,16 @@ def test_when_is_what_is_told_else_what_the_file_says_else_when_it_was_written(t
     "change",
     [{"rectanglelabels": []}, {"rectanglelabels": None}, {"rectanglelabels": ["disk", "bar"]}, {"kind": "rectangle"}],
 )
-def test_a_box_without_a_class_is_refused_with_its_picture(tmp_path, take, change):
+def test_a_box_without_a_class_is_refused_with_its_picture(
+    tmp_path: Path, take: Callable[..., Label], change: dict[str, Any]
+) -> None:
     path = tmp_path / "answers.json"
     path.write_text(label_studio(**{"rectanglelabels": None, **change}))
     with pytest.raises(InputError, match=rf"without a class.*{NAME}"):
         take(path)
 
 
-def zipped(path, **files):
+def zipped(path: Path, **files: bytes | str) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, payload in files.items():
             archive.writestr(name, payload)
@@ -102,7 +115,7 @@ def zipped(path, **files):
 
 
 @pytest.mark.parametrize("kind", REVIEW_FORMATS)
-def test_an_export_may_be_zipped_with_its_pictures(tmp_path, take, kind):
+def test_an_export_may_be_zipped_with_its_pictures(tmp_path: Path, take: Callable[..., Label], kind: str) -> None:
     inner = "annotations.xml" if kind == "cvat" else "annotations/instances_default.json"
     others = {"images/a.png": b"png", "__MACOSX/._x.json": b"", "annotations/": b""}
     label = take(zipped(tmp_path / "export.zip", **{inner: DOCUMENTS[kind], **others}))
@@ -110,7 +123,9 @@ def test_an_export_may_be_zipped_with_its_pictures(tmp_path, take, kind):
     assert label.reviewed_at
 
 
-def test_archives_that_hold_anything_else_are_refused(tmp_path, take, monkeypatch):
+def test_archives_that_hold_anything_else_are_refused(
+    tmp_path: Path, take: Callable[..., Label], monkeypatch: pytest.MonkeyPatch
+) -> None:
     two = zipped(tmp_path / "two.zip", **{"a.json": b"{}", "b/c.xml": b"<a/>"})
     with pytest.raises(InputError, match=r"not one review file.*2: 'a.json', 'b/c.xml'"):
         take(two)

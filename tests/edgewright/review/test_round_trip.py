@@ -1,34 +1,44 @@
 """Out to a labeling tool and back."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgewright.artifacts import Content, Record
+from edgewright.artifacts import Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.data.rows import Label
+from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.label.suspects import Suspect, Suspicion
 from edgewright.review.formats import REVIEW_FORMATS
 from edgewright.review.formats.annotated import key_of
 from edgewright.review.queue import Proposals
-from edgewright.review.round_trip import export_review, import_review
+from edgewright.review.round_trip import ImportReport, export_review, import_review
+
+Publish = Callable[..., Dataset]
+MakeScene = Callable[..., tuple[Row, bytes]]
+Take = Callable[..., tuple[ImportReport, dict[str, Row]]]
+Found = list[dict[str, Any]]
 
 A, B, C = (4.125, 4.25, 20.5, 24.75), (30.0, 8.0, 50.0, 28.0), (10.0, 40.0, 30.0, 60.0)
 MODEL = "f" * 64
 FILES = {"label-studio": "tasks.json", "coco": "annotations.json", "cvat": "annotations.xml"}
 
 
-def label(xyxy, class_id=0, **changes):
+def label(xyxy: tuple[float, float, float, float], class_id: int = 0, **changes: Any) -> Label:
     return Label(0, class_id, xyxy, **changes)
 
 
 @pytest.fixture(scope="module")
-def doubtful(publish, scene):
+def doubtful(publish: Publish, scene: MakeScene) -> Dataset:
     """Four pictures: one with a kept and a doubtful label, one pseudo-labeled, one a person's own, one lost."""
     kept, ignored = label(A, source="constructed"), label(C, ignore=True, source="constructed")
     doubted = label(B, 1, source="review", ignore=True, confidence=0.35, model=MODEL)
@@ -45,10 +55,10 @@ def doubtful(publish, scene):
 
 
 @pytest.fixture
-def take(store):
+def take(store: Store) -> Take:
     """`take(dataset, file, …) -> (report, rows by id)`."""
 
-    def take_review(dataset, path, **options):
+    def take_review(dataset: Dataset, path: Path, **options: Any) -> tuple[ImportReport, dict[str, Row]]:
         with store.workspace() as work:
             writer = DatasetWriter(work, classes=dataset.classes)
             report = import_review(dataset, path, writer=writer, **options)
@@ -59,7 +69,7 @@ def take(store):
     return take_review
 
 
-def answer_label_studio(folder, change=lambda boxes: boxes, **facts):
+def answer_label_studio(folder: Path, change: Callable[[Found], Found] = lambda boxes: boxes, **facts: object) -> Path:
     """What Label Studio exports when every prediction was submitted."""
     tasks = json.loads((folder / "tasks.json").read_text())
     facts = {"completed_by": {"id": 3, "email": "ann@lab.org"}, "updated_at": "2026-05-04T10:00:00.5Z", **facts}
@@ -71,12 +81,12 @@ def answer_label_studio(folder, change=lambda boxes: boxes, **facts):
     return path
 
 
-def answered(folder, kind):
+def answered(folder: Path, kind: str) -> Path:
     return answer_label_studio(folder) if kind == "label-studio" else folder / FILES[kind]
 
 
 @pytest.mark.parametrize("kind", REVIEW_FORMATS)
-def test_the_most_doubtful_pictures_come_first(doubtful, tmp_path, kind):
+def test_the_most_doubtful_pictures_come_first(doubtful: Dataset, tmp_path: Path, kind: str) -> None:
     report = export_review(doubtful, out=tmp_path / "all", format=kind, limit=10)
     assert (report.doubtful, report.images, report.boxes) == (2, 2, 3)
     assert report.lowest_confidence == pytest.approx(0.35)
@@ -90,7 +100,9 @@ def test_the_most_doubtful_pictures_come_first(doubtful, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", REVIEW_FORMATS)
-def test_an_unchanged_file_gives_the_boxes_that_were_shown(doubtful, tmp_path, take, kind):
+def test_an_unchanged_file_gives_the_boxes_that_were_shown(
+    doubtful: Dataset, tmp_path: Path, take: Take, kind: str
+) -> None:
     export_review(doubtful, out=tmp_path / "out", format=kind, limit=10)
     report, rows = take(doubtful, answered(tmp_path / "out", kind), person="ann@lab.org")
     assert (report.reviewed, report.kept, report.persons) == (2, 3, ("ann@lab.org",))
@@ -111,8 +123,8 @@ def test_an_unchanged_file_gives_the_boxes_that_were_shown(doubtful, tmp_path, t
         assert rows[name] == before[name]
 
 
-def test_what_a_person_changed_is_kept_with_who_and_when(doubtful, tmp_path, take):
-    def change(boxes):
+def test_what_a_person_changed_is_kept_with_who_and_when(doubtful: Dataset, tmp_path: Path, take: Take) -> None:
+    def change(boxes: Found) -> Found:
         for box in boxes:
             box["value"]["x"] += 5  # 3.2 px
             box["value"]["rectanglelabels"] = ["bar"]
@@ -132,7 +144,7 @@ def test_what_a_person_changed_is_kept_with_who_and_when(doubtful, tmp_path, tak
     assert rows["scene-002"].labels[1].xyxy == pytest.approx((0, 57.6, 6.4, 64))
 
 
-def test_an_empty_answer_is_a_background_picture(doubtful, tmp_path, take):
+def test_an_empty_answer_is_a_background_picture(doubtful: Dataset, tmp_path: Path, take: Take) -> None:
     export_review(doubtful, out=tmp_path / "out", format="label-studio", limit=10)
     report, rows = take(doubtful, answer_label_studio(tmp_path / "out", lambda boxes: []))
     assert (report.reviewed, report.removed) == (2, 3)
@@ -140,7 +152,7 @@ def test_an_empty_answer_is_a_background_picture(doubtful, tmp_path, take):
     assert rows["scene-002"].state == "reviewed"
 
 
-def test_pictures_that_nobody_answered_stay_as_they_are(doubtful, tmp_path, take):
+def test_pictures_that_nobody_answered_stay_as_they_are(doubtful: Dataset, tmp_path: Path, take: Take) -> None:
     export_review(doubtful, out=tmp_path / "out", format="label-studio", limit=10)
     report, rows = take(doubtful, answer_label_studio(tmp_path / "out", was_cancelled=True))
     assert (report.reviewed, report.untouched) == (0, 2)
@@ -148,14 +160,16 @@ def test_pictures_that_nobody_answered_stay_as_they_are(doubtful, tmp_path, take
 
 
 @pytest.mark.parametrize(("said", "person"), [(7, "label-studio:7"), ({"id": 7}, "label-studio:7"), (None, "bob")])
-def test_the_person_is_who_the_file_names_else_who_is_given(doubtful, tmp_path, take, said, person):
+def test_the_person_is_who_the_file_names_else_who_is_given(
+    doubtful: Dataset, tmp_path: Path, take: Take, said: str, person: str
+) -> None:
     export_review(doubtful, out=tmp_path / "out", format="label-studio", limit=1)
     report, _ = take(doubtful, answer_label_studio(tmp_path / "out", completed_by=said), person="bob")
     assert report.persons == (person,)
 
 
 @pytest.mark.parametrize("kind", REVIEW_FORMATS)
-def test_nobody_is_invented(doubtful, tmp_path, take, kind):
+def test_nobody_is_invented(doubtful: Dataset, tmp_path: Path, take: Take, kind: str) -> None:
     export_review(doubtful, out=tmp_path / "out", format=kind, limit=10)
     path = answered(tmp_path / "out", kind)
     if kind == "label-studio":
@@ -164,7 +178,7 @@ def test_nobody_is_invented(doubtful, tmp_path, take, kind):
         take(doubtful, path)
 
 
-def test_suspects_are_shown_with_what_was_overlooked(doubtful, tmp_path, take):
+def test_suspects_are_shown_with_what_was_overlooked(doubtful: Dataset, tmp_path: Path, take: Take) -> None:
     suspects = [
         Suspect("scene-003", 1, Suspicion.SWAPPED, 1, B, doubt=0.9),
         Suspect("scene-003", -1, Suspicion.OVERLOOKED, 0, C, doubt=0.85),
@@ -182,7 +196,9 @@ def test_suspects_are_shown_with_what_was_overlooked(doubtful, tmp_path, take):
     assert (rows["scene-003"].labels[-1].xyxy, rows["scene-003"].labels[-1].model) == (C, MODEL)
 
 
-def test_proposals_for_unlabeled_photographs_come_back_with_their_model(doubtful, tmp_path, take):
+def test_proposals_for_unlabeled_photographs_come_back_with_their_model(
+    doubtful: Dataset, tmp_path: Path, take: Take
+) -> None:
     row = next(row for row in doubtful.rows if row.id == "scene-004")
     proposal = replace(row, state="model", labels=(label(B, 1, source="labeler", confidence=0.1, model=MODEL),))
     proposals = Proposals({row.id: proposal})
@@ -193,7 +209,7 @@ def test_proposals_for_unlabeled_photographs_come_back_with_their_model(doubtful
     assert rows["scene-002"].state == "model"
 
 
-def test_a_mask_stays_where_its_box_does(publish, scene, tmp_path, take):
+def test_a_mask_stays_where_its_box_does(publish: Publish, scene: MakeScene, tmp_path: Path, take: Take) -> None:
     masked = label(A, source="labeler", mask="4096", confidence=0.5, model=MODEL)
     dataset = publish([scene(1, labels=(masked,), state="model", split="train")])
     export_review(dataset, out=tmp_path / "out", format="cvat", limit=1)
@@ -216,7 +232,14 @@ drawn = st.lists(
 
 @given(drawn, st.sampled_from(REVIEW_FORMATS))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_boxes_survive_the_round_trip(publish, scene, store, tmp_path_factory, labels, kind):
+def test_any_boxes_survive_the_round_trip(
+    publish: Publish,
+    scene: MakeScene,
+    store: Store,
+    tmp_path_factory: pytest.TempPathFactory,
+    labels: tuple[Label, ...],
+    kind: str,
+) -> None:
     labels = tuple(replace(each, instance_id=index) for index, each in enumerate(labels))
     dataset = publish([scene(1, id="cam/ü 1.png", labels=labels, state="model", split="train")])
     folder = tmp_path_factory.mktemp("review")
@@ -231,7 +254,7 @@ def test_any_boxes_survive_the_round_trip(publish, scene, store, tmp_path_factor
     assert (report.added, report.removed) == (0, 0)
 
 
-def test_a_folder_with_something_in_it_is_refused(doubtful, tmp_path):
+def test_a_folder_with_something_in_it_is_refused(doubtful: Dataset, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
     with pytest.raises(InputError, match="not empty"):
         export_review(doubtful, out=tmp_path, format="coco", limit=1)
@@ -239,7 +262,7 @@ def test_a_folder_with_something_in_it_is_refused(doubtful, tmp_path):
         export_review(doubtful, out=tmp_path / "new", format="word", limit=1)
 
 
-def test_nothing_to_review_is_said(publish, scene, tmp_path):
+def test_nothing_to_review_is_said(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to review"):
         export_review(publish([scene(1)]), out=tmp_path / "out", format="coco", limit=1)
 
@@ -267,7 +290,9 @@ COCO = {
         ({"categories": [{"id": 1, "name": "ring"}]}, ""),  # a class that no box has does no harm
     ],
 )
-def test_answers_that_do_not_fit_are_refused_by_name(doubtful, tmp_path, take, changes, said):
+def test_answers_that_do_not_fit_are_refused_by_name(
+    doubtful: Dataset, tmp_path: Path, take: Take, changes: dict[str, object], said: str
+) -> None:
     path = tmp_path / "answers.json"
     path.write_text(json.dumps({**COCO, **changes}))
     if not said:
@@ -297,14 +322,16 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><annotations>&c;</
         (b"\xff\xfe\x00", "not a coco file"),
     ],
 )
-def test_hostile_files_are_refused(doubtful, tmp_path, take, payload, said):
+def test_hostile_files_are_refused(doubtful: Dataset, tmp_path: Path, take: Take, payload: bytes, said: str) -> None:
     path = tmp_path / "answers"
     path.write_bytes(payload)
     with pytest.raises(InputError, match=said):
         take(doubtful, path, person="ann")
 
 
-def test_large_and_missing_files_are_refused(doubtful, tmp_path, take, monkeypatch):
+def test_large_and_missing_files_are_refused(
+    doubtful: Dataset, tmp_path: Path, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         take(doubtful, tmp_path / "nothing.json")
     monkeypatch.setattr("edgewright.review.formats.document.MAX_REVIEW_BYTES", 10)
@@ -313,13 +340,13 @@ def test_large_and_missing_files_are_refused(doubtful, tmp_path, take, monkeypat
         take(doubtful, tmp_path / "large.json")
 
 
-def test_a_file_of_another_format_than_named_is_refused(doubtful, tmp_path, take):
+def test_a_file_of_another_format_than_named_is_refused(doubtful: Dataset, tmp_path: Path, take: Take) -> None:
     (tmp_path / "x.json").write_text(json.dumps(COCO))
     with pytest.raises(InputError, match=r"another format.*label-studio.*coco"):
         take(doubtful, tmp_path / "x.json", format="label-studio")
 
 
-def test_who_annotated_in_cvat_is_the_assignee_not_the_owner(doubtful, tmp_path, take):
+def test_who_annotated_in_cvat_is_the_assignee_not_the_owner(doubtful: Dataset, tmp_path: Path, take: Take) -> None:
     export_review(doubtful, out=tmp_path / "out", format="cvat", limit=1)
     path = tmp_path / "out" / "annotations.xml"
     owner = "<owner><username>boss</username></owner>"
@@ -333,8 +360,8 @@ def test_who_annotated_in_cvat_is_the_assignee_not_the_owner(doubtful, tmp_path,
     assert rows["scene-001"].labels[0].reviewed_at == "2026-05-04T08:00:00+00:00"
 
 
-def test_a_turned_rectangle_is_the_box_around_it(doubtful, tmp_path, take):
-    def turn(boxes):
+def test_a_turned_rectangle_is_the_box_around_it(doubtful: Dataset, tmp_path: Path, take: Take) -> None:
+    def turn(boxes: Found) -> Found:
         value = {"x": 50, "y": 25, "width": 25, "height": 12.5, "rotation": 90, "rectanglelabels": ["disk"]}
         return [{**boxes[0], "value": value}]
 
@@ -343,7 +370,7 @@ def test_a_turned_rectangle_is_the_box_around_it(doubtful, tmp_path, take):
     assert rows["scene-001"].labels[0].xyxy == pytest.approx((24, 16, 32, 32))
 
 
-def test_the_label_studio_configuration_names_every_class(publish, scene, tmp_path):
+def test_the_label_studio_configuration_names_every_class(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     labels = (label(A, source="labeler", confidence=0.5),)
     dataset = publish([scene(1, labels=labels, state="model", split="train")], classes=('<a> & "b"', "bar"))
     export_review(dataset, out=tmp_path / "my project", format="label-studio", limit=1)

@@ -1,5 +1,7 @@
 """Boxes: what is one, and the laws of their transforms."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,18 +41,18 @@ boxes = corner_pairs.map(
         ([[0, 0, 1, 1]], [0], [-0.1]),
     ],
 )
-def test_what_is_no_box(xyxy, class_id, score):
+def test_what_is_no_box(xyxy: list[list[float]], class_id: list[int], score: list[float]) -> None:
     with pytest.raises(InputError):
         Boxes.of(xyxy, class_id=class_id, score=score)
 
 
-def test_empty_boxes_are_boxes():
+def test_empty_boxes_are_boxes() -> None:
     empty = Boxes.empty()
     assert (len(empty), len(Boxes.concatenate([])), empty.iou(empty).shape) == (0, 0, (0, 0))
 
 
 @given(boxes, boxes)
-def test_iou_is_symmetric_and_a_share(a, b):
+def test_iou_is_symmetric_and_a_share(a: Boxes, b: Boxes) -> None:
     overlap = a.iou(b)
     assert ((overlap >= 0) & (overlap <= 1 + 1e-6)).all()
     np.testing.assert_allclose(overlap, b.iou(a).T, atol=1e-6)
@@ -59,14 +61,14 @@ def test_iou_is_symmetric_and_a_share(a, b):
 
 
 @given(boxes, st.floats(0.1, 10), st.floats(-50, 50), st.floats(-50, 50))
-def test_transform_is_undone_by_its_inverse(some, scale, x, y):
+def test_transform_is_undone_by_its_inverse(some: Boxes, scale: float, x: float, y: float) -> None:
     there = some.transform(scale=scale, shift_xy=(x, y))
     back = there.transform(scale=1 / scale, shift_xy=(-x / scale, -y / scale))
     np.testing.assert_allclose(back.xyxy, some.xyxy, atol=0.02)
 
 
 @given(boxes, st.integers(8, 500), st.integers(8, 500), st.sampled_from([32, 192, 256]))
-def test_letterbox_geometry_round_trips(some, width, height, size_px):
+def test_letterbox_geometry_round_trips(some: Boxes, width: int, height: int, size_px: int) -> None:
     _, geometry = letterbox(np.zeros((height, width, 3), np.uint8), size_px=size_px)
     inside = some.clip((width, height))
     back = geometry.to_source(geometry.to_input(inside))
@@ -74,7 +76,7 @@ def test_letterbox_geometry_round_trips(some, width, height, size_px):
 
 
 @given(boxes, boxes)
-def test_concatenation_keeps_rows_in_order(a, b):
+def test_concatenation_keeps_rows_in_order(a: Boxes, b: Boxes) -> None:
     both = Boxes.concatenate([a, b])
     assert (both[: len(a)].xyxy == a.xyxy).all()
     assert (both[len(a) :].xyxy == b.xyxy).all()

@@ -1,37 +1,41 @@
 """Tensor → boxes: both layouts, suppression and its laws, outputs that are refused."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright.errors import InputError
-from edgewright.runtime.boxes import Boxes
+from edgewright.runtime.boxes import Boxes, FloatArray
 from edgewright.runtime.decode import MAX_DETECTIONS, decode, suppress
 
 A, NEAR_A, FAR = [0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]
 
 
-def dense(*anchors):
+def dense(*anchors: Sequence[float]) -> FloatArray:
     """(x, y, w, h, *scores) rows as a (1, 4 + C, A) output."""
     return np.array(anchors, np.float32).T[None]
 
 
-def end2end(*rows):
+def end2end(*rows: Sequence[float]) -> FloatArray:
     return np.array(rows, np.float32)[None]
 
 
-def read(output, layout="dense", *, score=0.25, iou=0.6):
+def read(output: FloatArray, layout: str = "dense", *, score: float = 0.25, iou: float = 0.6) -> Boxes:
     return decode(output, layout=layout, score_threshold=score, iou_threshold=iou)
 
 
-def test_dense_takes_the_best_class_and_converts_to_corners():
+def test_dense_takes_the_best_class_and_converts_to_corners() -> None:
     found = read(dense([20, 30, 10, 20, 0.1, 0.9], [5, 5, 2, 2, 0.2, 0.1]))
     assert found.xyxy.tolist() == [[15, 20, 25, 40]]
     assert (found.class_id.tolist(), found.score.tolist()) == ([1], pytest.approx([0.9]))
 
 
-def test_dense_suppresses_within_a_class_alone():
+def test_dense_suppresses_within_a_class_alone() -> None:
     found = read(dense([5, 5, 10, 10, 0.9, 0], [5, 5, 10, 9, 0.8, 0], [5, 5, 10, 10, 0, 0.7]))
     assert list(zip(found.class_id.tolist(), found.score.tolist(), strict=True)) == [
         (0, pytest.approx(0.9)),
@@ -39,18 +43,18 @@ def test_dense_suppresses_within_a_class_alone():
     ]
 
 
-def test_end2end_is_not_suppressed_and_comes_best_first():
+def test_end2end_is_not_suppressed_and_comes_best_first() -> None:
     found = read(end2end([*NEAR_A, 0.5, 1], [*A, 0.9, 1], [*FAR, 0.1, 0]), "end2end")
     assert found.score.tolist() == pytest.approx([0.9, 0.5])
     assert found.class_id.tolist() == [1, 1]
 
 
-def test_crossed_corners_and_negative_sizes_are_put_right():
+def test_crossed_corners_and_negative_sizes_are_put_right() -> None:
     assert read(end2end([9, 9, 1, 1, 0.9, 0]), "end2end").xyxy.tolist() == [[1, 1, 9, 9]]
     assert read(dense([5, 5, -4, 2, 0.9])).xyxy.tolist() == [[5, 4, 5, 6]]
 
 
-def test_at_most_so_many_detections():
+def test_at_most_so_many_detections() -> None:
     anchors = [[20 * (i % 40), 20 * (i // 40), 9, 9, 0.5] for i in range(MAX_DETECTIONS + 50)]
     assert len(read(dense(*anchors))) == MAX_DETECTIONS
 
@@ -74,7 +78,7 @@ def test_at_most_so_many_detections():
         (end2end([*A, 0.9, -1]), "end2end"),
     ],
 )
-def test_refused_outputs(output, layout):
+def test_refused_outputs(output: FloatArray, layout: str) -> None:
     with pytest.raises(InputError):
         read(output, layout)
 
@@ -95,7 +99,7 @@ scenes = st.lists(
 
 
 @given(scenes, st.sampled_from([0.3, 0.5, 0.7]))
-def test_laws_of_suppression(boxes, iou_threshold):
+def test_laws_of_suppression(boxes: Boxes, iou_threshold: float) -> None:
     kept = suppress(boxes, iou_threshold=iou_threshold)
     assert (np.diff(kept.score) <= 0).all()
     rivals = np.triu(kept.class_id[:, None] == kept.class_id[None], k=1)

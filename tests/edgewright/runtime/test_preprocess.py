@@ -1,10 +1,11 @@
 """Bytes → picture → tensor."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import random
-import struct
-import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,24 +13,15 @@ from PIL import Image
 
 from edgewright.errors import InputError
 from edgewright.runtime.preprocess import PAD_VALUE, decode_image, letterbox, read_image
+from tests.scenes import png_header
 
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
 
 
-def encode(image, kind, **options):
+def encode(image: Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def png_header(width, height):
-    """A PNG that claims a size and holds nothing."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +39,7 @@ def png_header(width, height):
         ((1, 500), 32, 0.064, (15, 0)),
     ],
 )
-def test_letterbox_geometry(wh, size_px, scale, pad_xy):
+def test_letterbox_geometry(wh: tuple[int, int], size_px: int, scale: float, pad_xy: tuple[int, int]) -> None:
     tensor, geometry = letterbox(np.full((wh[1], wh[0], 3), 255, np.uint8), size_px=size_px)
     assert tensor.shape == (1, 3, size_px, size_px)
     assert (tensor.dtype, tensor.flags["C_CONTIGUOUS"]) == (np.float32, True)
@@ -59,18 +51,18 @@ def test_letterbox_geometry(wh, size_px, scale, pad_xy):
     assert tensor[0, 0, 0, 0] == (gray if x or y else 1)
 
 
-def test_channels_stay_red_green_blue():
+def test_channels_stay_red_green_blue() -> None:
     image = np.zeros((32, 32, 3), np.uint8)
     image[..., 0] = 255
     assert letterbox(image, size_px=32)[0][0].mean(axis=(1, 2)).tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
-def test_lossless_formats_round_trip(kind):
+def test_lossless_formats_round_trip(kind: str) -> None:
     assert (decode_image(encode(NOISE, kind)) == NOISE).all()
 
 
-def test_other_modes_become_rgb():
+def test_other_modes_become_rgb() -> None:
     gray = encode(NOISE[..., 0], "PNG")
     assert (decode_image(gray) == NOISE[..., :1]).all()
     alpha = io.BytesIO()
@@ -78,7 +70,7 @@ def test_other_modes_become_rgb():
     assert decode_image(alpha.getvalue()).shape == (40, 50, 3)
 
 
-def test_exif_orientation_is_applied():
+def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to show
     assert decode_image(encode(NOISE, "JPEG", exif=exif)).shape == (50, 40, 3)
@@ -96,20 +88,20 @@ def test_exif_orientation_is_applied():
         # a format that devices do not read
         (encode(NOISE, "TIFF"), "not a readable picture"),
         # above our limit, below Pillow's
-        (png_header(8000, 8000), "too large"),
+        (png_header((8000, 8000)), "too large"),
         # between Pillow's two limits, where it only warns
-        (png_header(10_000, 10_000), "not a readable picture"),
+        (png_header((10_000, 10_000)), "not a readable picture"),
         # above both
-        (png_header(50_000, 50_000), "not a readable picture"),
+        (png_header((50_000, 50_000)), "not a readable picture"),
     ],
 )
-def test_refused_pictures(payload, message):
+def test_refused_pictures(payload: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         decode_image(payload)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
-def test_damaged_bytes_are_a_picture_or_an_input_error(kind):
+def test_damaged_bytes_are_a_picture_or_an_input_error(kind: str) -> None:
     whole, rng = encode(NOISE, kind), random.Random(1)
     for _ in range(300):
         payload = bytearray(whole)
@@ -119,6 +111,6 @@ def test_damaged_bytes_are_a_picture_or_an_input_error(kind):
             decode_image(bytes(payload[: rng.randrange(1, len(payload) + 1)]))
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.png"):
         read_image(tmp_path / "missing.png")

@@ -1,5 +1,10 @@
 """The inference session and the whole way from picture to boxes."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -14,7 +19,7 @@ from edgewright.runtime.session import ModelSpec, load_network, predictor
 SPEC = ModelSpec(("a", "b"), 64, "dense", 0.25, 0.6)
 
 
-def write_model(path, *, inputs=("images",), side=64, external=False):
+def write_model(path: Path, *, inputs: tuple[str, ...] = ("images",), side: int = 64, external: bool = False) -> Path:
     """A model that says the same whatever it sees: one box of class 1 in the middle."""
     answer = np.array([[[32], [32], [16], [8], [0.1], [0.9]]], np.float32)
     weight = numpy_helper.from_array(answer, "answer")
@@ -35,7 +40,7 @@ def write_model(path, *, inputs=("images",), side=64, external=False):
     return path
 
 
-def test_from_picture_to_boxes(tmp_path):
+def test_from_picture_to_boxes(tmp_path: Path) -> None:
     predict = predictor(load_network(write_model(tmp_path / "m.onnx")), SPEC)
     found = predict(np.zeros((100, 200, 3), np.uint8))
     # 64 px input, scale 0.32, 16 px of gray above: (24, 28, 40, 36) => (75, 37.5, 125, 62.5)
@@ -43,7 +48,7 @@ def test_from_picture_to_boxes(tmp_path):
     assert found.class_id.tolist() == [1]
 
 
-def test_the_threshold_is_the_specification_s_unless_given(tmp_path):
+def test_the_threshold_is_the_specification_s_unless_given(tmp_path: Path) -> None:
     network = load_network(write_model(tmp_path / "m.onnx"))
     image = np.zeros((64, 64, 3), np.uint8)
     strict = ModelSpec(("a", "b"), 64, "dense", 0.95, 0.6)
@@ -51,19 +56,19 @@ def test_the_threshold_is_the_specification_s_unless_given(tmp_path):
     assert len(predictor(network, strict, score_threshold=0.5)(image)) == 1
 
 
-def test_a_class_without_a_name_is_refused(tmp_path):
+def test_a_class_without_a_name_is_refused(tmp_path: Path) -> None:
     network = load_network(write_model(tmp_path / "m.onnx"))
     with pytest.raises(InputError, match="more classes"):
         predictor(network, ModelSpec(("a",), 64, "dense", 0.25, 0.6))(np.zeros((64, 64, 3), np.uint8))
 
 
-def test_another_input_size_is_refused(tmp_path):
+def test_another_input_size_is_refused(tmp_path: Path) -> None:
     network = load_network(write_model(tmp_path / "m.onnx", side=96))
     with pytest.raises(InputError, match="does not take this input"):
         predictor(network, SPEC)(np.zeros((64, 64, 3), np.uint8))
 
 
-def test_refused_files(tmp_path, monkeypatch):
+def test_refused_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="cannot read"):
         load_network(tmp_path / "missing.onnx")
     (tmp_path / "text.onnx").write_bytes(b"hello")
@@ -76,7 +81,7 @@ def test_refused_files(tmp_path, monkeypatch):
         load_network(write_model(tmp_path / "big.onnx"))
 
 
-def test_weights_outside_the_file_are_refused(tmp_path, monkeypatch):
+def test_weights_outside_the_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # ONNX Runtime looks for them in the current folder
     with pytest.raises(InputError, match="external data"):
         load_network(write_model(tmp_path / "m.onnx", external=True))
@@ -96,12 +101,12 @@ def test_weights_outside_the_file_are_refused(tmp_path, monkeypatch):
         {"iou_threshold": -0.1},
     ],
 )
-def test_refused_specifications(fields):
+def test_refused_specifications(fields: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         ModelSpec.from_json({**SPEC.to_json(), **fields})
 
 
-def test_an_incomplete_specification_is_refused():
+def test_an_incomplete_specification_is_refused() -> None:
     with pytest.raises(InputError):
         ModelSpec.from_json({"classes": ["a"]})
 
@@ -113,6 +118,6 @@ def test_an_incomplete_specification_is_refused():
     st.floats(0, 1),
     st.floats(0, 1),
 )
-def test_specification_round_trip(classes, strides, layout, score, iou):
+def test_specification_round_trip(classes: list[str], strides: int, layout: str, score: float, iou: float) -> None:
     spec = ModelSpec(tuple(classes), 32 * strides, layout, score, iou)
     assert ModelSpec.from_json(spec.to_json()) == spec

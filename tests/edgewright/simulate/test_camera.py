@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ indices = st.integers(min_value=0, max_value=2_000_000)
 
 @settings(max_examples=12, deadline=None)
 @given(indices)
-def test_boxes_are_tight_around_the_visible_pixels(index):
+def test_boxes_are_tight_around_the_visible_pixels(index: int) -> None:
     photograph = CAMERA.photograph(index)
     for box, mask in zip(photograph.boxes.xyxy.astype(int), photograph.masks, strict=True):
         x1, y1, x2, y2 = box
@@ -30,13 +32,13 @@ def test_boxes_are_tight_around_the_visible_pixels(index):
 
 @settings(max_examples=8, deadline=None)
 @given(indices)
-def test_no_pixel_belongs_to_two_parts(index):
+def test_no_pixel_belongs_to_two_parts(index: int) -> None:
     photograph = CAMERA.photograph(index)
     assert len(photograph.boxes) == len(photograph.masks) <= PARTS_MAX
     assert np.sum(photograph.masks, axis=0).max() <= 1
 
 
-def test_a_photograph_depends_on_seed_and_index_alone():
+def test_a_photograph_depends_on_seed_and_index_alone() -> None:
     forwards = [CAMERA.photograph(index).image for index in (0, 1, 2)]
     again = SimulatedCamera(seed=5)
     backwards = [again.photograph(index).image for index in (2, 1, 0)][::-1]
@@ -45,7 +47,7 @@ def test_a_photograph_depends_on_seed_and_index_alone():
     assert not np.array_equal(forwards[0], SimulatedCamera(seed=6).photograph(0).image)
 
 
-def test_scenes_are_crowded_and_every_class_comes_up():
+def test_scenes_are_crowded_and_every_class_comes_up() -> None:
     photographs = [CAMERA.photograph(index) for index in range(40)]
     class_ids = np.concatenate([photograph.boxes.class_id for photograph in photographs])
     counts = np.bincount(class_ids, minlength=len(CLASSES))
@@ -55,7 +57,7 @@ def test_scenes_are_crowded_and_every_class_comes_up():
     assert all(len(photograph.boxes) >= 1 for photograph in photographs)
 
 
-def test_metal_and_size_do_not_tell_the_class():
+def test_metal_and_size_do_not_tell_the_class() -> None:
     rng = np.random.default_rng(0)
     parts = [draw_part(rng) for _ in range(1500)]
     for metal in METALS:
@@ -66,14 +68,14 @@ def test_metal_and_size_do_not_tell_the_class():
 
 
 @pytest.mark.parametrize("wh", [(256, 192), (64, 64), (320, 128)])
-def test_size(wh):
+def test_size(wh: tuple[int, int]) -> None:
     photograph = SimulatedCamera(seed=0, wh=wh).photograph(1)
     assert photograph.image.shape == (wh[1], wh[0], 3)
     assert photograph.image.dtype == np.uint8
     assert all(mask.shape == (wh[1], wh[0]) for mask in photograph.masks)
 
 
-def test_drift_dims_yellows_and_blurs_but_moves_nothing():
+def test_drift_dims_yellows_and_blurs_but_moves_nothing() -> None:
     fresh, worn = SimulatedCamera(seed=3), SimulatedCamera(seed=3, drift=1.0)
     pairs = [(fresh.photograph(index), worn.photograph(index)) for index in range(6)]
     assert all(np.array_equal(before.boxes.xyxy, after.boxes.xyxy) for before, after in pairs)
@@ -92,12 +94,12 @@ def test_drift_dims_yellows_and_blurs_but_moves_nothing():
         {"seed": 0, "drift": 1.5},  # beyond the end of the scale
     ],
 )
-def test_impossible_cameras_are_refused(arguments):
+def test_impossible_cameras_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         SimulatedCamera(**arguments)
 
 
-def test_hardly_visible_parts_are_never_in_a_scene():
+def test_hardly_visible_parts_are_never_in_a_scene() -> None:
     """A lower bound by area: a box of visible pixels is never a sliver."""
     areas = [mask.sum() for index in range(30) for mask in CAMERA.photograph(index).masks]
     assert min(areas) > MIN_VISIBLE * 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from edgewright.simulate.camera import CLASSES, SimulatedCamera
 from edgewright.simulate.source import FEED_START, write_feed, write_source
 
 
-def test_labels_say_what_the_camera_knows(tmp_path):
+def test_labels_say_what_the_camera_knows(tmp_path: Path) -> None:
     write_source(tmp_path, n=3, seed=4)
     assert yaml.safe_load((tmp_path / "data.yaml").read_text())["names"] == list(CLASSES)
     for index in range(3):
@@ -25,14 +26,14 @@ def test_labels_say_what_the_camera_knows(tmp_path):
         assert np.hstack([center - size / 2, center + size / 2]) == pytest.approx(truth.xyxy, abs=0.01)
 
 
-def test_pictures_are_the_photographs(tmp_path):
+def test_pictures_are_the_photographs(tmp_path: Path) -> None:
     write_source(tmp_path, n=2, seed=4)
     with Image.open(tmp_path / "images" / "part-00001.jpg") as picture:
         difference = np.asarray(picture, dtype=float) - SimulatedCamera(4).photograph(1).image
     assert np.abs(difference).mean() < 5  # JPEG, and nothing else
 
 
-def test_equal_arguments_write_equal_files(tmp_path):
+def test_equal_arguments_write_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_source(tmp_path / name, n=2, seed=9)
         write_feed(tmp_path / name / "feed", n=2, seed=9)
@@ -41,7 +42,7 @@ def test_equal_arguments_write_equal_files(tmp_path):
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
 
 
-def test_the_feed_shows_new_frames_of_the_same_line_and_keeps_the_truth_apart(tmp_path):
+def test_the_feed_shows_new_frames_of_the_same_line_and_keeps_the_truth_apart(tmp_path: Path) -> None:
     write_feed(tmp_path, n=2, seed=4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000.jpg", "00001.jpg", "truth.json"]
     truth = json.loads((tmp_path / "truth.json").read_text())
@@ -50,7 +51,7 @@ def test_the_feed_shows_new_frames_of_the_same_line_and_keeps_the_truth_apart(tm
     assert truth["frames"]["00001.jpg"]["xyxy"] == expected.xyxy.tolist()
 
 
-def test_a_drifted_feed_is_darker(tmp_path):
+def test_a_drifted_feed_is_darker(tmp_path: Path) -> None:
     write_feed(tmp_path / "fresh", n=1, seed=4)
     write_feed(tmp_path / "worn", n=1, seed=4, drift=1.0)
     means = []
@@ -60,13 +61,13 @@ def test_a_drifted_feed_is_darker(tmp_path):
     assert means[1] < 0.9 * means[0]
 
 
-def test_progress_ends_at_the_end(tmp_path):
+def test_progress_ends_at_the_end(tmp_path: Path) -> None:
     seen = []
     write_source(tmp_path, n=12, seed=0, on_progress=lambda done, total, what: seen.append((done, total)))
     assert seen == [(10, 12), (12, 12)]
 
 
-def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path):
+def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(StoreUnavailable, match="cannot be written"):
         write_source(tmp_path / "taken", n=1, seed=0)

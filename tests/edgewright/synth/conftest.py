@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from edgewright.artifacts import Artifact, Content, LocalStore, Record, Store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rle import encode_mask
-from edgewright.data.rows import Label, Row
+from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.rows import Row
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.batches import CropSet
 from edgewright.synth.generator import train_generator
+from tests.scenes import plates, publish_dataset
 
 SMALL = {"steps": 6, "batch": 4, "width": 8, "latent": 8}
 
@@ -39,30 +39,15 @@ def crops() -> CropSet:
     return CropSet(pixels, index)
 
 
-def picture(index: int, *, masked: bool) -> tuple[np.ndarray, tuple[Label, ...]]:
-    """An 80 x 60 gray picture with two red rectangles and a blue one, apart from each other."""
-    rng = np.random.default_rng(index)
-    image = np.clip(rng.normal(120, 4, (60, 80, 3)), 0, 255).astype(np.uint8)
-    labels = []
-    for number, (class_id, x, y) in enumerate([(0, 4, 4), (0, 50, 32), (1, 25, 34)]):
-        x, y, w, h = x + int(rng.integers(0, 5)), y + int(rng.integers(0, 5)), int(rng.integers(14, 18)), 14
-        mask = np.zeros((60, 80), np.bool_)
-        mask[y : y + h, x : x + w] = True
-        image[mask] = (220, 40, 40) if class_id == 0 else (40, 40, 220)
-        labels.append(Label(number, class_id, (x, y, x + w, y + h), mask=encode_mask(mask) if masked else ""))
-    return image, tuple(labels)
-
-
 def make_dataset(store: Store, *, masked: bool, images: int = 8) -> Dataset:
-    """Classes `red` and `blue`, and `never`, of which there is none."""
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=("red", "blue", "never"))
-        for index in range(images):
-            image, labels = picture(index, masked=masked)
-            row = Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human")
-            writer.add(row, encode_png(image))
-        writer.finish()
-        return Dataset.open(store, store.publish(work, Content("dataset_real", "ingest"), Record()))
+    """Two red rectangles and a blue one a picture. Classes `red` and `blue`, and `never`, of which there is none."""
+    spots, size = [(0, 4, 4), (0, 50, 32), (1, 25, 34)], {"jitter_px": 5, "widths_px": (14, 18), "height_px": 14}
+    pairs = []
+    for index in range(images):
+        image, labels = plates(index, spots=spots, masked=masked, color=220, **size)
+        row = Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human")
+        pairs.append((row, encode_png(image)))
+    return publish_dataset(store, pairs, classes=("red", "blue", "never"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rle import decode_mask, encode_mask
+from edgewright.data.rle import decode_mask
 from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.label.train import train_labeler
@@ -24,7 +24,7 @@ from edgewright.synth.boxes import tight_box
 from edgewright.synth.crops import CropBank
 from edgewright.synth.generate import GenerateReport, generate, make_factory
 from edgewright.synth.generator import GeneratorReport, open_generator, train_generator
-from edgewright.synth.matte import ellipse
+from tests.scenes import plates, publish_dataset
 
 CLASSES = ("plate", "ring", "never")
 TRAIN = TrainGeneratorConfig(steps=4, batch=4, width=8, latent=8)
@@ -33,36 +33,26 @@ GENERATE = GenerateConfig(images=6, image_px=64)
 
 def picture(index: int, *, masked: bool) -> tuple[np.ndarray, tuple[Label, ...]]:
     """An 80 x 60 gray picture with two red plates and a blue ellipse."""
-    rng = np.random.default_rng(index)
-    image = np.clip(rng.normal(120, 4, (60, 80, 3)), 0, 255).astype(np.uint8)
-    labels = []
-    for number, (class_id, x, y) in enumerate([(0, 4, 4), (0, 50, 30), (1, 25, 35)]):
-        x, y, w, h = x + int(rng.integers(0, 6)), y + int(rng.integers(0, 6)), int(rng.integers(14, 20)), 12
-        mask = np.zeros((60, 80), np.bool_)
-        mask[y : y + h, x : x + w] = True if class_id == 0 else ellipse(w, h)
-        image[mask] = (200, 40, 40) if class_id == 0 else (40, 40, 200)
-        labels.append(Label(number, class_id, (x, y, x + w, y + h), mask=encode_mask(mask) if masked else ""))
-    return image, tuple(labels)
+    spots, size = [(0, 4, 4), (0, 50, 30), (1, 25, 35)], {"jitter_px": 6, "widths_px": (14, 20), "height_px": 12}
+    return plates(index, spots=spots, masked=masked, color=200, round_class=1, **size)
 
 
 def real_dataset(
     store: Store, *, images: int = 8, masked: bool = False, hard: Mapping[str, float] | None = None
 ) -> Dataset:
     """`images` train pictures and two test pictures that are all white, with an unlabeled one."""
-    with store.workspace() as work:
-        writer = DatasetWriter(work, classes=CLASSES)
-        for index in range(images):
-            image, labels = picture(index, masked=masked)
-            row = Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human")
-            wanted = (hard or {}).get(row.id)
-            writer.add(row if wanted is None else replace(row, scores={"hard": wanted}), encode_png(image))
-        white = encode_png(np.full((60, 80, 3), 255, np.uint8))
-        for split in ("test", "val"):
-            label = (Label(0, 0, (10.0, 10.0, 40.0, 40.0)),)
-            writer.add(Row(f"{split}.png", "", width=80, height=60, split=split, labels=label, state="human"), white)
-        writer.add(Row("unlabeled.png", "", width=80, height=60), white)
-        writer.finish()
-        return Dataset.open(store, store.publish(work, Content("dataset_real", "ingest"), Record()))
+    pairs = []
+    for index in range(images):
+        image, labels = picture(index, masked=masked)
+        row = Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human")
+        wanted = (hard or {}).get(row.id)
+        pairs.append((row if wanted is None else replace(row, scores={"hard": wanted}), encode_png(image)))
+    white = encode_png(np.full((60, 80, 3), 255, np.uint8))
+    for split in ("test", "val"):
+        label = (Label(0, 0, (10.0, 10.0, 40.0, 40.0)),)
+        pairs.append((Row(f"{split}.png", "", width=80, height=60, split=split, labels=label, state="human"), white))
+    pairs.append((Row("unlabeled.png", "", width=80, height=60), white))
+    return publish_dataset(store, pairs, classes=CLASSES)
 
 
 def make_generator(store: Store, dataset: Dataset, config: TrainGeneratorConfig) -> tuple[Artifact, GeneratorReport]:

@@ -14,8 +14,12 @@ import pytest
 from edgewright.device.files import Files
 from edgewright.device.process import agent_command, agent_environment
 from edgewright.device.start import commit, start
+from edgewright.release.repository import ReleaseReport
+from tests.edgewright.device.conftest import Device
 
 Make = Callable[..., Path]
+Publish = Callable[..., ReleaseReport]
+MakeDevice = Callable[..., Device]
 
 
 class PowerCut(BaseException):
@@ -141,7 +145,7 @@ class LossyFiles(CutFiles):
 MODES = [CutFiles, TornFiles, LossyFiles]
 
 
-def update_and_start(device: Any) -> None:
+def update_and_start(device: Device) -> None:
     device.update()
     device.start_and_commit()
 
@@ -150,8 +154,8 @@ def update_and_start(device: Any) -> None:
 def test_the_power_fails_at_every_write_of_an_update(
     disk: type[CutFiles],
     make_bundle: Make,
-    publish: Callable[..., Any],
-    make_device: Callable[..., Any],
+    publish: Publish,
+    make_device: MakeDevice,
     tmp_path: Path,
 ) -> None:
     publish(make_bundle(release=1))
@@ -177,8 +181,8 @@ def test_the_power_fails_at_every_write_of_an_update(
 
 def test_the_power_fails_at_every_write_of_a_first_install(
     make_bundle: Make,
-    publish: Callable[..., Any],
-    make_device: Callable[..., Any],
+    publish: Publish,
+    make_device: MakeDevice,
     tmp_path: Path,
 ) -> None:
     publish(make_bundle(release=1))
@@ -194,7 +198,7 @@ def test_the_power_fails_at_every_write_of_a_first_install(
 
 
 def test_the_power_fails_while_falling_back(
-    make_bundle: Make, publish: Callable[..., Any], make_device: Callable[..., Any], tmp_path: Path
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, tmp_path: Path
 ) -> None:
     publish(make_bundle(release=1))
     update_and_start(make_device("installed"))
@@ -216,7 +220,7 @@ def test_the_power_fails_while_falling_back(
 
 @pytest.mark.parametrize("after_s", [0.35, 0.6, 1.0])
 def test_kill_9_in_the_middle_of_an_update(
-    make_bundle: Make, publish: Callable[..., Any], make_device: Callable[..., Any], after_s: float
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, after_s: float
 ) -> None:
     publish(make_bundle(release=1))
     device = make_device()

@@ -7,16 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edgewright.device.process import agent_command, agent_environment, selftest_in_child
 from edgewright.device.report import OUTBOX_REPORTS, DeviceReport, send
+from edgewright.release.repository import ReleaseReport
 from edgewright.release.server import RepositoryServer
 from edgewright.runtime.bundle import Bundle
+from tests.edgewright.device.conftest import Device
 
 Make = Callable[..., Path]
+Publish = Callable[..., ReleaseReport]
+MakeDevice = Callable[..., Device]
 HEAVY = {"torch", "prefect", "mlflow", "pydantic", "pyarrow", "ultralytics", "onnx", "boto3", "yaml", "scipy", "cv2"}
 
 
@@ -30,7 +33,7 @@ def agent(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def home(make_bundle: Make, publish: Callable[..., Any], make_device: Callable[..., Any]) -> Path:
+def home(make_bundle: Make, publish: Publish, make_device: MakeDevice) -> Path:
     """A device that runs release 1; release 2 is published."""
     publish(make_bundle(release=1))
     device = make_device()
@@ -124,9 +127,7 @@ def test_a_model_that_takes_too_much_is_a_failed_self_test(make_bundle: Make) ->
     assert not result.passed
 
 
-def test_reports_wait_while_the_server_is_away(
-    make_device: Callable[..., Any], home: Path, server: RepositoryServer
-) -> None:
+def test_reports_wait_while_the_server_is_away(make_device: MakeDevice, home: Path, server: RepositoryServer) -> None:
     device = make_device()
     trust_root = device.home.trust_root
     device.__init__(home, trust_root=trust_root, server_url="http://127.0.0.1:9")

@@ -1,0 +1,78 @@
+"""A detector small enough to understand: it reports the red and green cells of a picture, through a real ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgewright.release.bundle import build_bundle
+from edgewright.runtime.boxes import Image
+from edgewright.runtime.session import ModelSpec
+
+CELL_PX, INPUT_PX = 32, 64
+SPEC = ModelSpec(classes=("red", "green"), input_px=INPUT_PX, layout="dense", score_threshold=0.5, iou_threshold=0.6)
+
+
+def cell_detector(*, box_px: float = 28.0, gain: float = 1.0) -> bytes:
+    """Dense layout: a box in the middle of each 32 px cell, scores = mean red and mean green of the cell times gain."""
+    side = INPUT_PX // CELL_PX
+    y, x = np.divmod(np.arange(side * side), side)
+    center = (np.stack([x, y]) + 0.5) * CELL_PX
+    boxes = np.concatenate([center, np.full_like(center, box_px)]).astype(np.float32)[None]
+    constants = {
+        "boxes": boxes,
+        "shape": np.array([1, 3, side * side]),
+        "first": np.array([0]),
+        "last": np.array([2]),
+        "axis": np.array([1]),
+        "gain": np.array(gain, np.float32),
+    }
+    nodes = [
+        helper.make_node("AveragePool", ["image"], ["cells"], kernel_shape=[CELL_PX] * 2, strides=[CELL_PX] * 2),
+        helper.make_node("Reshape", ["cells", "shape"], ["flat"]),
+        helper.make_node("Slice", ["flat", "first", "last", "axis"], ["colors"]),
+        helper.make_node("Mul", ["colors", "gain"], ["scores"]),
+        helper.make_node("Concat", ["boxes", "scores"], ["output"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "cells",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, INPUT_PX, INPUT_PX])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 6, side * side])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    payload: bytes = model.SerializeToString()
+    return payload
+
+
+def cell_picture(red: int, green: int) -> Image:
+    """(64, 64, 3): one red and one green cell on black."""
+    image = np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)
+    for channel, cell in enumerate((red, green)):
+        y, x = divmod(cell, 2)
+        image[y * CELL_PX : (y + 1) * CELL_PX, x * CELL_PX : (x + 1) * CELL_PX] = (
+            np.eye(3, dtype=np.uint8)[channel] * 230
+        )
+    return image
+
+
+def write_bundle(
+    folder: Path, *, release: int = 1, channel: str = "stable", latency_budget_ms: float = 1000.0, **model: float
+) -> Path:
+    """A bundle of the cell detector with two golden pictures, in the new folder `folder / "bundle"`."""
+    (folder / "cells.onnx").write_bytes(cell_detector(**model))
+    build_bundle(
+        model=folder / "cells.onnx",
+        spec=SPEC,
+        golden=[("first", cell_picture(0, 3)), ("second", cell_picture(2, 1))],
+        release=release,
+        channel=channel,
+        out=folder / "bundle",
+        latency_budget_ms=latency_budget_ms,
+    )
+    return folder / "bundle"

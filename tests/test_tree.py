@@ -1,0 +1,27 @@
+"""The tests mirror the tree: `edgewright/data/rle.py` is tested by `tests/edgewright/data/test_rle.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MIRRORED = ("benchmarks", "deployments", "edgewright", "flows", "tasks")
+OF_SEVERAL_MODULES = {
+    "tests/deployments/test_prefect_yaml.py": "tests a YAML file",
+    "tests/edgewright/data/test_mask_labels.py": "a mask's way from a label file to an index and out again",
+    "tests/edgewright/gates/test_reference.py": "metrics and blocks against the published packages",
+    "tests/edgewright/report/test_page_text.py": "what the page says, beside how it is made",
+    "tests/edgewright/synth/test_gan.py": "networks, losses and augmentation of one method",
+    "tests/flows/test_lifecycle_form.py": "the form of a flow, beside its run",
+}
+
+
+def test_tests_lie_where_their_module_lies() -> None:
+    paths = {path.relative_to(ROOT) for folder in MIRRORED for path in (ROOT / "tests" / folder).rglob("test_*.py")}
+    elsewhere = {path.as_posix() for path in paths if not mirrors_a_module(path)}
+    assert elsewhere == set(OF_SEVERAL_MODULES)
+
+
+def mirrors_a_module(path: Path) -> bool:
+    module = ROOT.joinpath(*path.parts[1:-1], path.stem.removeprefix("test_"))
+    return module.with_suffix(".py").is_file() or (module / "__init__.py").is_file()
