@@ -23,13 +23,13 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from edgewright.gates.blocks import blockwise_neighbor_scores, kernel_distance
-from edgewright.gates.metrics import (
+from edgewright.gates.measure.metrics import (
     Features,
     frechet_distance,
     neighbor_scores,
     pairwise_distances,
 )
+from edgewright.gates.spaces.blocks import blockwise_neighbor_scores, kernel_distance
 
 SIZES = (50, 100, 200, 500)
 WIDTHS = (32, 64, 512)

@@ -32,18 +32,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
-from edgewright.label.graph import UNet
-from edgewright.label.net import Labeler, LabelerSpec
+from edgewright.label.network.graph import UNet
+from edgewright.label.network.net import Labeler, LabelerSpec
 from edgewright.progress import silent
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
-from edgewright.synth.background import SceneObject
 from edgewright.synth.boxes import frame_boxes
-from edgewright.synth.composite import label_scene
+from edgewright.synth.compose.background import SceneObject
+from edgewright.synth.compose.composite import label_scene
 from edgewright.synth.compositor import PictureFactory
-from edgewright.synth.crops import build_bank
 from edgewright.synth.generate import generate
 from edgewright.synth.generator import open_generator, train_generator
-from edgewright.synth.layouts import fit_layouts, sample_layout
+from edgewright.synth.layout.layouts import fit_layouts, sample_layout
+from edgewright.synth.objects.crops import build_bank
 from edgewright.synth.scene import place
 from edgewright.synth.sources import MIN_BOX_PX, train_rows
 

@@ -38,10 +38,10 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.training_steps import Place, flow_step, gan_step
-from edgewright.label.graph import UNet as Labeler
-from edgewright.synth.flow import evaluations, integrate
-from edgewright.synth.nets import Generator, NetShape, to_pixels
-from edgewright.synth.unet import UNet
+from edgewright.label.network.graph import UNet as Labeler
+from edgewright.synth.networks.flow_matching import evaluations, integrate
+from edgewright.synth.networks.nets import Generator, NetShape, to_pixels
+from edgewright.synth.networks.unet import UNet
 
 N_CLASSES = 3
 PLANNED_TFLOPS = 40.0

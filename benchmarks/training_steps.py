@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewright.synth.flow import velocity_loss
-from edgewright.synth.losses import discriminator_loss, generator_loss, gradient_penalty
-from edgewright.synth.nets import Discriminator, Generator, NetShape
-from edgewright.synth.scene_nets import PatchDiscriminator, SceneGenerator
-from edgewright.synth.unet import UNet
+from edgewright.synth.networks.flow_matching import velocity_loss
+from edgewright.synth.networks.losses import discriminator_loss, generator_loss, gradient_penalty
+from edgewright.synth.networks.nets import Discriminator, Generator, NetShape
+from edgewright.synth.networks.scene_nets import PatchDiscriminator, SceneGenerator
+from edgewright.synth.networks.unet import UNet
 
 Step = Callable[[], Tensor]
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
-from edgewright.data.adopt import adopt
 from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
 from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.ingest_report import IngestReport
+from edgewright.data.reingest import adopt
 from edgewright.data.splits import SplitLedger
 from edgewright.metrics import metrics_of
 from edgewright.recipe.data import IngestConfig

@@ -10,9 +10,11 @@ Decides what an artifact is, when it is complete and where it lies. Refuses byte
 ['model.onnx']
 """
 
+from edgewright.artifacts.local import LocalStore
 from edgewright.artifacts.manifest import Content, Manifest, Record, canonical_json, sha256_bytes, sha256_file
+from edgewright.artifacts.places import open_store
 from edgewright.artifacts.ref import ArtifactRef
-from edgewright.artifacts.store import Artifact, LocalStore, Store, open_store
+from edgewright.artifacts.store import Artifact, Store
 
 __all__ = [
     "Artifact",

@@ -1,4 +1,4 @@
-"""Where artifacts lie. One interface, two places: a local directory here, S3 in `s3.py`.
+"""Where artifacts lie. One interface; the places are a local directory (`local.py`) and S3 (`s3.py`).
 
 Decides when an artifact exists: when its manifest does, which is written last. The store is also the only cache:
 `remember(key, ref)` and `recall(key)`. Refuses a file whose bytes differ from the manifest.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -17,12 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
-from edgewright.artifacts.manifest import MANIFEST_NAME, Content, Manifest, Record, hash_files, sha256_file
+from edgewright.artifacts.manifest import Content, Manifest, Record, hash_files, sha256_file
 from edgewright.artifacts.ref import MEDIA_PREFIX, ArtifactRef
 from edgewright.errors import ArtifactCorrupt, ArtifactMissing, InputError, StoreUnavailable
-from edgewright.files import sync, write_atomically, write_durably
 
 _TEMPORARY_PREFIX = "staged-"
 
@@ -166,75 +163,6 @@ class Store(ABC):
             return ref if self._read_manifest(ref.sha256) is not None else None
 
 
-class LocalStore(Store):
-    """A directory: `artifacts/<digest>/…`, `keys/<key>.json`, `scratch/`."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-        self.uri = self.root.as_uri()
-
-    @property
-    def scratch(self) -> Path:
-        return self.root / "scratch"
-
-    def _directory(self, digest: str) -> Path:
-        return self.root / "artifacts" / digest
-
-    def _write_artifact(self, directory: Path, manifest: Manifest) -> None:
-        target = self._directory(manifest.digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():  # left by a delete that was cut short: it has no manifest
-            shutil.rmtree(target)
-        for name in manifest.content.files:
-            sync(directory / name)
-        write_durably(directory / MANIFEST_NAME, manifest.to_bytes())
-        os.replace(directory, target)
-        directory.mkdir()  # the workspace goes on existing until its owner leaves it
-        sync(target.parent)
-
-    def _read_manifest(self, digest: str) -> bytes | None:
-        return _read_or_none(self._directory(digest) / MANIFEST_NAME)
-
-    def _local_file(self, digest: str, name: str) -> Path:
-        return self._directory(digest) / name
-
-    def _read_key(self, key: str) -> bytes | None:
-        return _read_or_none(self.root / "keys" / f"{key}.json")
-
-    def _write_key(self, key: str, payload: bytes) -> None:
-        write_atomically(self.root / "keys" / f"{key}.json", payload)
-
-    def digests(self) -> Iterator[str]:
-        for manifest in sorted((self.root / "artifacts").glob(f"*/{MANIFEST_NAME}")):
-            yield manifest.parent.name
-
-    def delete(self, digest: str) -> None:
-        (self._directory(digest) / MANIFEST_NAME).unlink(missing_ok=True)
-        shutil.rmtree(self._directory(digest), ignore_errors=True)
-
-    def free_bytes(self) -> int | None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self.root).free
-
-
-def open_store(uri: str, *, scratch: Path | None = None) -> Store:
-    """The store at `file:///…`, at a plain path, or at `s3://bucket/prefix` (needs the `pipeline` extra).
-
-    Args:
-        scratch: where a remote store stages and keeps local copies; the system's temporary folder by default.
-    """
-    parsed = urlparse(uri)
-    if parsed.scheme == "s3":
-        from edgewright.artifacts.s3 import S3Store  # boto3 is imported only by those who use it
-
-        return S3Store(uri, scratch=scratch or Path(tempfile.gettempdir()) / "edgewright-s3")
-    if parsed.scheme == "file":
-        return LocalStore(Path(unquote(parsed.path)))
-    if parsed.scheme == "":
-        return LocalStore(Path(uri))
-    raise InputError("unknown kind of store", expected="file:// or s3://", got=uri)
-
-
 @contextmanager
 def store_errors(where: str) -> Iterator[None]:
     """Turn the operating system's refusals into one sentence about the store."""
@@ -251,10 +179,3 @@ def store_errors(where: str) -> Iterator[None]:
             if full
             else "check the folder's permissions and the disk",
         ) from error
-
-
-def _read_or_none(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None

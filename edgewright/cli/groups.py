@@ -16,7 +16,7 @@ from edgewright.settings import Settings
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
-    from edgewright.gates.self_test import SelfTest
+    from edgewright.gates.selftest.self_test import SelfTest
     from edgewright.recipe.label import LabelConfig
 
 ReviewFormat = Literal["label-studio", "coco", "cvat"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgewright.artifacts import Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.gates.self_test import Judge, SelfTest
+from edgewright.gates.selftest.self_test import Judge, SelfTest
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe import Recipe
 
@@ -46,7 +46,7 @@ def self_test_on(
     real: Dataset, recipe: Recipe, *, store: LocalStore, scratch: Path, threads: int, on_progress: OnProgress
 ) -> SelfTest:
     """The same on photographs that are a data set already."""
-    from edgewright.gates.self_test import self_test
+    from edgewright.gates.selftest.self_test import self_test
 
     def make_judge(train: Dataset) -> Judge:
         return _judge(train, recipe, store=store, scratch=scratch, threads=threads, on_progress=on_progress)

@@ -36,18 +36,18 @@ import numpy as np
 
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
-from edgewright.gates.claims import count_classes, measure_claimed_layouts, measure_labels
-from edgewright.gates.copying import measure_copying
 from edgewright.gates.evidence import NOT_MEASURED, ClassCount, DataEvidence, Measurement, NearPair
-from edgewright.gates.extractors import open_extractors
-from edgewright.gates.features import FeatureExtractor, embedding_digest, fit_space
-from edgewright.gates.likeness import Rounds, TileFeatures, measure_likeness
-from edgewright.gates.literal import LITERAL_RESIZE, drawn_rows, measure_literal
-from edgewright.gates.look import Everything, Sets, alike_problem, look_at_all, problem_of
-from edgewright.gates.modes import PICTURE_DIMENSIONS, measure_modes
+from edgewright.gates.fid_recall import LITERAL_RESIZE, drawn_rows, measure_literal
+from edgewright.gates.measure.copying import measure_copying
+from edgewright.gates.measure.labels import count_classes, measure_claimed_layouts, measure_labels
+from edgewright.gates.measure.picture_metrics import PICTURE_DIMENSIONS, measure_modes
+from edgewright.gates.measure.samples import Everything, Sets, alike_problem, look_at_all, problem_of
+from edgewright.gates.measure.spectrum import measure_spectrum, radial_spectrum_db
+from edgewright.gates.measure.tile_metrics import Rounds, TileFeatures, measure_likeness
+from edgewright.gates.measure.tiles import RESIZE_PATH, Scale, Tiles
 from edgewright.gates.rules import checks_of, told_beside
-from edgewright.gates.spectrum import measure_spectrum, radial_spectrum_db
-from edgewright.gates.tiles import RESIZE_PATH, Scale, Tiles
+from edgewright.gates.spaces.extractors import open_extractors
+from edgewright.gates.spaces.features import FeatureExtractor, embedding_digest, fit_space
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict, combine
 from edgewright.progress import OnProgress

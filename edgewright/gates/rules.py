@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edgewright.gates.claims import LAYOUT_STATISTICS
 from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
+from edgewright.gates.measure.labels import LAYOUT_STATISTICS
 from edgewright.gates.thresholds import MAX_FID, MAX_MISS_CHANCE, MIN_RECALL
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Check, Outcome, combine, compare, reasons_of

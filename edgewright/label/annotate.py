@@ -27,11 +27,11 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rle import Mask
 from edgewright.data.rows import Label, Row, labels_of
 from edgewright.errors import ArtifactCorrupt, InputError
-from edgewright.label.agreement import Agreement, Decision, Judgment, compare
-from edgewright.label.evidence import EVIDENCE_FILE, Evidence
-from edgewright.label.net import Labeler, LabelerSpec
-from edgewright.label.pseudo import PseudoLabeler, Seer
-from edgewright.label.teacher import Examined
+from edgewright.label.network.net import Labeler, LabelerSpec
+from edgewright.label.trust.agreement import Agreement, Decision, Judgment, compare
+from edgewright.label.trust.evidence import EVIDENCE_FILE, Evidence
+from edgewright.label.trust.pseudo import PseudoLabeler, Seer
+from edgewright.label.trust.teacher import Examined
 from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.recipe.label import LabelConfig

@@ -16,9 +16,9 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rle import Mask
 from edgewright.data.rows import Row
 from edgewright.label.instances import MIN_CORE
-from edgewright.label.masks import Shape, rasterize
-from edgewright.label.net import Labeler
-from edgewright.label.outlines import Outliner
+from edgewright.label.network.net import Labeler
+from edgewright.label.outline.masks import Shape, rasterize
+from edgewright.label.outline.outlines import Outliner
 from edgewright.runtime.boxes import Boxes, Image, IntArray
 from edgewright.runtime.preprocess import letterbox
 

@@ -30,18 +30,26 @@ from edgewright.artifacts import canonical_json
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row, count_by_class
 from edgewright.errors import InputError
-from edgewright.label.audit import find_suspects
-from edgewright.label.batches import load_examples
-from edgewright.label.evidence import EVIDENCE_FILE, Evidence
-from edgewright.label.fit import Fit, OnLoss, fit_segmenter
-from edgewright.label.folds import assign_folds
-from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec
-from edgewright.label.outlines import Outliner, leave_boxes, outline
+from edgewright.label.network.batches import load_examples
+from edgewright.label.network.fit import Fit, OnLoss, fit_segmenter
+from edgewright.label.network.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec
+from edgewright.label.outline.outlines import Outliner, leave_boxes, outline
+from edgewright.label.outline.sam import open_sam
 from edgewright.label.preview import draw_preview
-from edgewright.label.sam import open_sam
-from edgewright.label.score import ClassScore, HeldOut, Sighting, calibrate, gather_evidence, look_at, score_classes
-from edgewright.label.suspects import AUDIT_FILE, Suspect
-from edgewright.label.teacher import TEACHER_FILE, Examined, Teacher
+from edgewright.label.trust.audit import find_suspects
+from edgewright.label.trust.evidence import EVIDENCE_FILE, Evidence
+from edgewright.label.trust.folds import assign_folds
+from edgewright.label.trust.score import (
+    ClassScore,
+    HeldOut,
+    Sighting,
+    calibrate,
+    gather_evidence,
+    look_at,
+    score_classes,
+)
+from edgewright.label.trust.suspects import AUDIT_FILE, Suspect
+from edgewright.label.trust.teacher import TEACHER_FILE, Examined, Teacher
 from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.recipe.label import TrainLabelerConfig

@@ -31,7 +31,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactMissing, InputError
-from edgewright.label.suspects import AUDIT_FILE, Suspect
+from edgewright.label.trust.suspects import AUDIT_FILE, Suspect
 from edgewright.metrics import metrics_of
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.label import LabelConfig

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgewright.data.rows import Label, Row
-from edgewright.label.suspects import Suspect, Suspicion
+from edgewright.label.trust.suspects import Suspect, Suspicion
 
 DOUBTFUL_SOURCES = ("review", "corrected", "dropped", "phantom", "labeler", "teacher")
 """Sources of labels that a labeler or a teacher has proposed, changed or refused."""

@@ -25,7 +25,7 @@ from edgewright.artifacts.store import store_errors
 from edgewright.data.dataset import Dataset, DatasetWriter, image_suffix
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.label.agreement import match_greedily
+from edgewright.label.trust.agreement import match_greedily
 from edgewright.review.formats import (
     AnnotatedImage,
     Box,

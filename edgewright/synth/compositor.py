@@ -21,7 +21,8 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label
 from edgewright.errors import InputError
 from edgewright.recipe.synth import GenerateConfig
-from edgewright.synth.background import (
+from edgewright.synth.boxes import Corners, encode_part
+from edgewright.synth.compose.background import (
     Plate,
     SceneObject,
     keep_some,
@@ -31,14 +32,13 @@ from edgewright.synth.background import (
     split_objects,
     whole_window,
 )
-from edgewright.synth.boxes import Corners, encode_part
-from edgewright.synth.composite import label_scene, paste, vary_light
+from edgewright.synth.compose.composite import label_scene, paste, vary_light
 from edgewright.synth.generator import TrainedGenerator
-from edgewright.synth.layouts import LayoutObject, Planned, Rng, draw_objects, move, plan_objects
+from edgewright.synth.layout.layouts import LayoutObject, Planned, Rng, draw_objects, move, plan_objects
+from edgewright.synth.layout.steering import steer_as_asked
+from edgewright.synth.objects.sprites import Fitted, Pyramid, Sprite, fit
 from edgewright.synth.picture import Picture
 from edgewright.synth.sources import train_rows
-from edgewright.synth.sprites import Fitted, Pyramid, Sprite, fit
-from edgewright.synth.steering import steer_as_asked
 
 MAX_STRETCH = 2.0
 """A generated crop is not enlarged more than this: beyond, it is a blur, and a real crop takes its place."""

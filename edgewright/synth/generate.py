@@ -1,6 +1,6 @@
 """Synthetic images with labels by construction, from a generator and the train images it was learnt from.
 
-Decides how the work is cut: into shards that this process and its helpers make without overlap, and that stay in the
+Decides how the work is cut: into shards that this process and its workers make without overlap, and that stay in the
 scratch folder until the work is done, so that an interruption loses at most one. Picture `i` depends on the
 generator, the dataset, the config, the seed and `i` alone, so the result is the same bytes however many processes made
 it. Networks are asked in one thread, because their results may depend on how many there are. Refuses a dataset with
@@ -28,18 +28,21 @@ from edgewright.data.rows import Row, count_by_class
 from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.recipe.synth import GenerateConfig
+from edgewright.shards.folder import MakeShard, OnPicture, Shard, ShardFolder, ShardPlan, make_shards
+from edgewright.shards.workers import Workers
 from edgewright.synth.compositor import PictureFactory
 from edgewright.synth.generator import TrainedGenerator, open_generator
-from edgewright.synth.helpers import Helpers, describe_job
-from edgewright.synth.layout_distance import MIN_PICTURES, layout_of, measure_layouts
+from edgewright.synth.job import describe_job
+from edgewright.synth.layout.distance import MIN_PICTURES, layout_of, measure_layouts
+from edgewright.synth.layout.steering import hard_scores
 from edgewright.synth.picture import Picture
-from edgewright.synth.shards import MakeShard, OnPicture, Shard, ShardFolder, ShardPlan, make_shards
 from edgewright.synth.sources import train_rows
-from edgewright.synth.steering import hard_scores
 
 GROUP = "synthetic"
-HELP_AFTER_S = 10.0
-"""Helpers are started where the first shard says that the rest would take longer than this: they need some seconds."""
+WORKER = "edgewright.synth.worker"
+"""The program that makes shards beside this process."""
+WORKERS_AFTER_S = 10.0
+"""Workers are started where the first shard says that the rest would take longer than this: they need some seconds."""
 _LAYOUT_ROUNDS = 20
 _REPORT_EVERY_S = 0.5
 _NO_SCORES = "generate.hard_share changed nothing: no train picture has the score `hard`; see ingest.scores"
@@ -51,7 +54,7 @@ class GenerateReport:
 
     Attributes:
         no_place: planned objects left out because every place tried was taken.
-        helpers: processes that were started beside this one; `helpers_failed` of them ended in an error.
+        workers: processes that were started beside this one; `workers_failed` of them ended in an error.
         layout_distance: by statistic, of the objects that count to the real ones (`layout_distance.py`).
         layout_baseline_q95: the same of real ones to real ones.
         layout_pictures: pictures on each side of these comparisons; 0 where there were too few.
@@ -66,8 +69,8 @@ class GenerateReport:
     pasted_generated: int
     ignored: int
     no_place: int
-    helpers: int
-    helpers_failed: int
+    workers: int
+    workers_failed: int
     layout_distance: dict[str, float]
     layout_baseline_q95: dict[str, float]
     layout_pictures: int
@@ -90,7 +93,7 @@ def generate(
     threads: int,
     on_progress: OnProgress,
     scratch: Path | None = None,
-    help_after_s: float = HELP_AFTER_S,
+    workers_after_s: float = WORKERS_AFTER_S,
 ) -> GenerateReport:
     """Add `config.images` synthetic rows to the writer.
 
@@ -98,7 +101,7 @@ def generate(
         threads: how many processes may work at once, this one included.
         scratch: where finished shards survive an interruption; a temporary folder by default. It must belong to this
             code: shards of other inputs are told apart, shards of other code are not.
-        help_after_s: the remaining work, in seconds of one process, that is worth starting helpers for.
+        workers_after_s: the remaining work, in seconds of one process, that is worth starting workers for.
 
     Raises:
         InputError: the class lists differ, or there is no train image.
@@ -110,10 +113,10 @@ def generate(
     factory = make_factory(trained, dataset, config, seed=seed)
     with _folder(scratch) as root, torch_threads(1):
         folder = ShardFolder(root / job.name, ShardPlan(config.images, config.shard_images))
-        with Helpers(folder.path, job, at_most=threads - 1) as helpers:
-            watch = _Watch(folder, helpers, on_progress, help_after_s=help_after_s)
+        with Workers(folder.path, job=job.to_bytes(), program=WORKER, at_most=threads - 1) as workers:
+            watch = _Watch(folder, workers, on_progress, workers_after_s=workers_after_s)
             make_shards(folder, shard_maker(factory), on_picture=watch)
-            helped = (helpers.started, helpers.failed)
+            helped = (workers.started, workers.failed)
         rows, counts = _collect(folder, writer)
     return _report(rows, counts, dataset, config, seed=seed, helped=helped)
 
@@ -150,13 +153,15 @@ def shard_maker(factory: Factory) -> MakeShard:
 
 
 class _Watch:
-    """Reports progress, and starts helpers once it is known that they are worth it."""
+    """Reports progress, and starts workers once it is known that they are worth it."""
 
-    def __init__(self, folder: ShardFolder, helpers: Helpers, on_progress: OnProgress, *, help_after_s: float) -> None:
+    def __init__(
+        self, folder: ShardFolder, workers: Workers, on_progress: OnProgress, *, workers_after_s: float
+    ) -> None:
         self._folder = folder
-        self._helpers = helpers
+        self._workers = workers
         self._on_progress = on_progress
-        self._help_after_s = help_after_s
+        self._workers_after_s = workers_after_s
         self._began = self._reported = time.monotonic()
         self._own = 0
 
@@ -171,7 +176,7 @@ class _Watch:
         self._on_progress(plan.images - missing + in_work * bool(left), plan.images, "synthetic images")
         if not in_work and self._own:
             remaining_s = missing * (now - self._began) / self._own
-            self._helpers.start(len(left) - 1 if remaining_s > self._help_after_s else 0)
+            self._workers.start(len(left) - 1 if remaining_s > self._workers_after_s else 0)
 
 
 @contextmanager
@@ -220,8 +225,8 @@ def _report(
         pasted_generated=counts["pasted_generated"],
         ignored=sum(label.ignore for row in rows for label in row.labels),
         no_place=counts["no_place"],
-        helpers=helped[0],
-        helpers_failed=helped[1],
+        workers=helped[0],
+        workers_failed=helped[1],
         layout_distance={item.name: item.value for item in distances},
         layout_baseline_q95={item.name: item.baseline_q95 for item in distances},
         layout_pictures=min((item.n for item in distances), default=0),

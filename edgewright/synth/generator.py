@@ -26,10 +26,10 @@ from edgewright.errors import ArtifactCorrupt
 from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.recipe.synth import TrainGeneratorConfig
-from edgewright.synth.composite import Photometry
-from edgewright.synth.crops import CropBank, build_bank
-from edgewright.synth.inpainting import InpaintSampler, PipelineSpec, describe_pipeline, open_pipeline
-from edgewright.synth.layouts import LayoutModel, fit_layouts
+from edgewright.synth.compose.composite import Photometry
+from edgewright.synth.compose.painting import Painter, scene_painter
+from edgewright.synth.compose.tiles import TileBatches
+from edgewright.synth.layout.layouts import LayoutModel, fit_layouts
 from edgewright.synth.methods import (
     Learnt,
     Point,
@@ -40,12 +40,12 @@ from edgewright.synth.methods import (
     shape_of,
     tile_batches,
 )
-from edgewright.synth.nets import to_pixels
-from edgewright.synth.painting import Painter, scene_painter
-from edgewright.synth.preview import PREVIEW_COLUMNS, opaque, preview_grid
-from edgewright.synth.samplers import CropSampler, Rgba, crop_sampler
+from edgewright.synth.networks.nets import to_pixels
+from edgewright.synth.objects.crops import CropBank, build_bank
+from edgewright.synth.objects.inpainting import InpaintSampler, PipelineSpec, describe_pipeline, open_pipeline
+from edgewright.synth.objects.preview import PREVIEW_COLUMNS, opaque, preview_grid
+from edgewright.synth.objects.samplers import CropSampler, Rgba, crop_sampler
 from edgewright.synth.sources import train_rows
-from edgewright.synth.tiles import TileBatches
 
 _LIGHT_IMAGES = 64
 Rng = np.random.Generator

@@ -28,14 +28,14 @@ from edgewright.learning.device import best_device
 from edgewright.learning.loop import Losses, Method, train
 from edgewright.progress import OnProgress
 from edgewright.recipe.synth import TrainGeneratorConfig
-from edgewright.synth.batches import Batches, CropBatches, CropSet
-from edgewright.synth.crops import CropBank
-from edgewright.synth.nets import Generator, NetShape
-from edgewright.synth.scene_nets import SceneGenerator
-from edgewright.synth.tiles import TileBatches, read_scenes
-from edgewright.synth.train_flow import Flow
-from edgewright.synth.train_gan import Gan
-from edgewright.synth.unet import UNet
+from edgewright.synth.compose.tiles import TileBatches, read_scenes
+from edgewright.synth.networks.batches import Batches, CropBatches, CropSet
+from edgewright.synth.networks.nets import Generator, NetShape
+from edgewright.synth.networks.scene_nets import SceneGenerator
+from edgewright.synth.networks.train_flow import Flow
+from edgewright.synth.networks.train_gan import Gan
+from edgewright.synth.networks.unet import UNet
+from edgewright.synth.objects.crops import CropBank
 
 _LEARNT: dict[str, type[Gan] | type[Flow]] = {"gan": Gan, "diffusion": Flow}
 _HISTORY_POINTS = 100

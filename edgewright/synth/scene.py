@@ -16,18 +16,18 @@ from PIL import Image as PillowImage
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
 from edgewright.recipe.synth import GenerateConfig
-from edgewright.synth.background import SceneObject, scaled_wh
 from edgewright.synth.boxes import cut_to_frame, oval, tight_box
-from edgewright.synth.composite import constructed, label_scene
-from edgewright.synth.crops import CropBank
+from edgewright.synth.compose.background import SceneObject, scaled_wh
+from edgewright.synth.compose.composite import constructed, label_scene
+from edgewright.synth.compose.painting import Painter
+from edgewright.synth.compose.tiles import by_depth, draw_layout
 from edgewright.synth.generator import TrainedGenerator
-from edgewright.synth.layouts import Planned, Rng, sample_layout
+from edgewright.synth.layout.layouts import Planned, Rng, sample_layout
+from edgewright.synth.layout.steering import steer_as_asked
 from edgewright.synth.matte import MARGIN, Mask
-from edgewright.synth.painting import Painter
+from edgewright.synth.objects.crops import CropBank
 from edgewright.synth.picture import Picture
 from edgewright.synth.sources import train_rows, wh_of
-from edgewright.synth.steering import steer_as_asked
-from edgewright.synth.tiles import by_depth, draw_layout
 
 _HALF = 127
 

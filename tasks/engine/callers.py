@@ -6,7 +6,7 @@ Decides it once, by the session, before there is a task: a flow is written the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from prefect.client.schemas.objects import State
 
@@ -15,21 +15,13 @@ from tasks.engine.session import current_session
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
     from edgewright.recipe.section import Section
-    from tasks.engine.control import Control
-    from tasks.engine.stage import Stage
-
-
-class Caller(Protocol):
-    """None stands for a reference that is not there: after `--until`, or not known yet."""
-
-    def call(self, stage: Stage[...], config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None: ...
-    def enforce(self, step: Control[...], inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None: ...
+    from tasks.engine.session import Caller, Runnable, Step
 
 
 class PrefectTasks:
     """A run: what is left out after `--until`, and what needs its result, is not called."""
 
-    def call(self, stage: Stage[...], config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None:
+    def call(self, stage: Runnable, config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None:
         """The reference itself, which Prefect knows as the task's result: edges are drawn where it is passed on."""
         session = current_session()
         if session is not None and (stage.name in session.excluded or any(value is None for value in inputs.values())):
@@ -38,10 +30,10 @@ class PrefectTasks:
         found: ArtifactRef = done.result() if isinstance(done, State) else done
         return found
 
-    def enforce(self, step: Control[...], inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None:
+    def enforce(self, step: Step, inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None:
         if any(value is None for value in inputs):
             return None
-        found: ArtifactRef = cast(Any, step.task)(*inputs)
+        found: ArtifactRef = step.task(*inputs)
         return found
 
 

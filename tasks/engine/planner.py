@@ -10,15 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.recipe.section import Section
-from tasks.engine.session import Session, current_session, session_open
-
-if TYPE_CHECKING:
-    from tasks.engine.control import Control
-    from tasks.engine.stage import Stage
+from tasks.engine.session import Runnable, Session, Step, current_session, session_open
 
 P = ParamSpec("P")
 Row = dict[str, Any]
@@ -31,7 +27,7 @@ class Planner:
     def __init__(self) -> None:
         self.rows: list[Row] = []
 
-    def call(self, stage: Stage[...], config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None:
+    def call(self, stage: Runnable, config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None:
         session = current_session()
         if session is None:
             return None
@@ -51,7 +47,7 @@ class Planner:
         )
         return ref
 
-    def enforce(self, step: Control[...], inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None:  # noqa: ARG002
+    def enforce(self, step: Step, inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None:  # noqa: ARG002
         """Nothing is decided on a plan."""
         return inputs[0]
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
     from edgewright.recipe.section import Section
-    from tasks.engine.session import Session
-    from tasks.engine.stage import Stage
+    from tasks.engine.session import Runnable, Session
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class InlineRouter:
     name: str = "inline"
 
     def run(
-        self, stage: Stage[...], config: Section, inputs: dict[str, Any], *, session: Session, key: str
+        self, stage: Runnable, config: Section, inputs: dict[str, Any], *, session: Session, key: str
     ) -> ArtifactRef:
         return stage.execute(config, inputs, session=session, key=key)
 

@@ -6,16 +6,16 @@ worker runs; stages find it through a context variable, never through an argumen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from edgewright.artifacts import Store, open_store
+from edgewright.artifacts import ArtifactRef, Store, open_store
 from edgewright.errors import ArtifactMissing, StoreUnavailable
 from edgewright.packages import require_own_packages
 from edgewright.settings import Settings, read_settings
@@ -23,7 +23,9 @@ from tasks.engine.journal import Journal
 from tasks.engine.tracking import Tracker
 
 if TYPE_CHECKING:
-    from tasks.engine.callers import Caller
+    from prefect import Task
+
+    from edgewright.recipe.section import Section
 
 MIN_FREE_BYTES = 300_000_000
 """A stage is not begun with less: the largest toy artifact is 60 MB, a checkpointed training holds three of them."""
@@ -64,6 +66,34 @@ class Silent:
 
     def ask(self, question: str, *, timeout_s: float) -> tuple[str, str] | None:  # noqa: ARG002
         return None
+
+
+class Runnable(Protocol):
+    """What a caller or a router may ask of a stage."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def pool(self) -> str: ...
+    @property
+    def task(self) -> Task[..., Any]: ...
+    def key(self, config: Section, inputs: Mapping[str, Any], *, session: Session) -> str: ...
+    def recall(self, key: str, *, session: Session) -> ArtifactRef | None: ...
+    def execute(self, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str) -> ArtifactRef: ...
+
+
+class Step(Protocol):
+    """What a caller may ask of a step that only decides."""
+
+    @property
+    def task(self) -> Callable[..., Any]: ...
+
+
+class Caller(Protocol):
+    """What a flow's calls become. None stands for a reference that is not there: after `--until`, or not known yet."""
+
+    def call(self, stage: Runnable, config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None: ...
+    def enforce(self, step: Step, inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None: ...
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgewright.gates.self_test import CONTROLS
+from edgewright.gates.selftest.self_test import CONTROLS
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgewright.cli import main
-from edgewright.gates.self_test import ControlResult, SelfTest
+from edgewright.gates.selftest.self_test import ControlResult, SelfTest
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.settings import read_settings
 

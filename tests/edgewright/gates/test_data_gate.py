@@ -15,11 +15,11 @@ from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.ingest import ingest
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.gates.controls import Scene, blurred, noisy, one_mode
 from edgewright.gates.data_gate import decide_data, measure_data, with_literal
 from edgewright.gates.evidence import DataEvidence
-from edgewright.gates.metrics import Features
-from edgewright.gates.tiles import Tiles
+from edgewright.gates.measure.metrics import Features
+from edgewright.gates.measure.tiles import Tiles
+from edgewright.gates.selftest.controls import Scene, blurred, noisy, one_mode
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.progress import silent
 from edgewright.recipe.data import IngestConfig

@@ -13,8 +13,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kernel_mmd
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from edgewright.gates.blocks import blockwise_neighbor_scores, kernel_distance
-from edgewright.gates.metrics import (
+from edgewright.gates.measure.metrics import (
     Features,
     frechet_distance,
     mmd_squared,
@@ -22,6 +21,7 @@ from edgewright.gates.metrics import (
     pairwise_distances,
     polynomial_kernel,
 )
+from edgewright.gates.spaces.blocks import blockwise_neighbor_scores, kernel_distance
 
 
 def features(n: int, *, width: int, seed: int, shift: float = 0.0) -> Features:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from edgewright.gates.claims import LAYOUT_STATISTICS
 from edgewright.gates.data_gate import decide_data
 from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
+from edgewright.gates.measure.labels import LAYOUT_STATISTICS
 from edgewright.gates.thresholds import THRESHOLDS, threshold_table
 from edgewright.gates.utility import Pair, Scores, UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgewright.data.rows import Label
 from edgewright.label.instances import find_instances
-from edgewright.label.masks import rasterize
+from edgewright.label.outline.masks import rasterize
 from edgewright.runtime.boxes import FloatArray
 from edgewright.runtime.preprocess import Letterbox
 

@@ -6,9 +6,9 @@ import pytest
 
 from edgewright.data.rle import encode_mask
 from edgewright.errors import InputError, StageFailed
-from edgewright.label.evidence import Evidence
-from edgewright.label.net import Labeler
+from edgewright.label.network.net import Labeler
 from edgewright.label.train import train_labeler, trusted_rows
+from edgewright.label.trust.evidence import Evidence
 from edgewright.recipe.label import TrainLabelerConfig
 
 TINY = TrainLabelerConfig(image_px=32, steps=8, batch=4, width=8, folds=1, min_images=2, checkpoint_every=3)

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edgewright.errors import StageFailed
-from edgewright.gates.self_supervised import Vicreg
-from edgewright.label.batches import Examples
-from edgewright.label.fit import Segmenter
+from edgewright.gates.spaces.self_supervised import Vicreg
+from edgewright.label.network.batches import Examples
+from edgewright.label.network.fit import Segmenter
 from edgewright.learning.checkpoint import Checkpoint
 from edgewright.learning.descent import Descent, Forward, OneNetwork
 from edgewright.learning.loop import Losses, Method, Trained, train
 from edgewright.recipe.label import TrainLabelerConfig
 from edgewright.recipe.synth import TrainGeneratorConfig
-from edgewright.synth.batches import CropBatches, CropSet
 from edgewright.synth.methods import shape_of
-from edgewright.synth.train_flow import Flow
-from edgewright.synth.train_gan import Gan
+from edgewright.synth.networks.batches import CropBatches, CropSet
+from edgewright.synth.networks.train_flow import Flow
+from edgewright.synth.networks.train_gan import Gan
 
 STEPS = 6
 CUTS = [(0, 1), (1, 1), (3, 2), (4, 5), (STEPS - 1, 1), (STEPS, 4), (STEPS + 1, 4)]

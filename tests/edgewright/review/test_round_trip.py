@@ -17,7 +17,7 @@ from edgewright.artifacts import Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.label.suspects import Suspect, Suspicion
+from edgewright.label.trust.suspects import Suspect, Suspicion
 from edgewright.review.formats import REVIEW_FORMATS
 from edgewright.review.formats.annotated import key_of
 from edgewright.review.queue import Proposals

@@ -14,8 +14,8 @@ from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Row
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.synth import TrainGeneratorConfig
-from edgewright.synth.batches import CropSet
 from edgewright.synth.generator import train_generator
+from edgewright.synth.networks.batches import CropSet
 from tests.scenes import plates, publish_dataset
 
 SMALL = {"steps": 6, "batch": 4, "width": 8, "latent": 8}

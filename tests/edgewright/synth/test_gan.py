@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from edgewright.recipe.synth import TrainGeneratorConfig
-from edgewright.synth.augment import apart, diff_augment, joint, told_augment
-from edgewright.synth.losses import discriminator_loss, generator_loss, gradient_penalty
-from edgewright.synth.nets import Discriminator, Generator, NetShape, from_pixels, to_pixels
+from edgewright.synth.networks.augment import apart, diff_augment, joint, told_augment
+from edgewright.synth.networks.losses import discriminator_loss, generator_loss, gradient_penalty
+from edgewright.synth.networks.nets import Discriminator, Generator, NetShape, from_pixels, to_pixels
 
 
 @pytest.mark.parametrize("side_px", get_args(TrainGeneratorConfig.model_fields["side_px"].annotation))

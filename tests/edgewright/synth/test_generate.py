@@ -21,9 +21,9 @@ from edgewright.recipe.label import TrainLabelerConfig
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
 from edgewright.synth import compositor
 from edgewright.synth.boxes import tight_box
-from edgewright.synth.crops import CropBank
 from edgewright.synth.generate import GenerateReport, generate, make_factory
 from edgewright.synth.generator import GeneratorReport, open_generator, train_generator
+from edgewright.synth.objects.crops import CropBank
 from tests.scenes import plates, publish_dataset
 
 CLASSES = ("plate", "ring", "never")

@@ -12,7 +12,7 @@ from edgewright.artifacts import Artifact, Content, Record, Store
 from edgewright.data.dataset import Dataset
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.synth.generator import open_generator
-from edgewright.synth.samplers import FlowSampler, GanSampler
+from edgewright.synth.objects.samplers import FlowSampler, GanSampler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 Fit = Callable[..., Artifact]

@@ -17,16 +17,16 @@ from edgewright.data.rows import Label
 from edgewright.errors import InputError, RecipeError
 from edgewright.recipe import resolve
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
-from edgewright.synth.background import SceneObject
+from edgewright.synth.compose.background import SceneObject
+from edgewright.synth.compose.painting import Painter, padded
+from edgewright.synth.compose.tiles import TileBatches, by_depth, draw_layout, read_scenes
 from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.methods import tile_batches
-from edgewright.synth.nets import NetShape
-from edgewright.synth.painting import Painter, padded
+from edgewright.synth.networks.nets import NetShape
+from edgewright.synth.networks.scene_nets import PatchDiscriminator, SceneGenerator
+from edgewright.synth.networks.unet import UNet
 from edgewright.synth.scene import SceneFactory
-from edgewright.synth.scene_nets import PatchDiscriminator, SceneGenerator
 from edgewright.synth.sources import train_rows
-from edgewright.synth.tiles import TileBatches, by_depth, draw_layout, read_scenes
-from edgewright.synth.unet import UNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOY = {"level": "scene", "side_px": 32, "scene_px": 64}

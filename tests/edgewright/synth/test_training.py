@@ -12,11 +12,11 @@ from torch.utils.checkpoint import checkpoint
 from edgewright.errors import InputError, StageFailed
 from edgewright.learning.loop import Method, Trained, train
 from edgewright.recipe.synth import TrainGeneratorConfig
-from edgewright.synth.batches import CropBatches, CropSet
 from edgewright.synth.methods import curve, shape_of
-from edgewright.synth.samplers import crop_sampler
-from edgewright.synth.train_flow import Flow
-from edgewright.synth.train_gan import Gan
+from edgewright.synth.networks.batches import CropBatches, CropSet
+from edgewright.synth.networks.train_flow import Flow
+from edgewright.synth.networks.train_gan import Gan
+from edgewright.synth.objects.samplers import crop_sampler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = {"steps": 8, "batch": 8, "width": 8, "latent": 8}

@@ -21,12 +21,12 @@ from tasks.train_generator import train_generator
 ROOT = Path(__file__).parents[3]
 CODE_OF = {
     "ingest": "edgewright.data.splits:SplitLedger",
-    "train_generator": "edgewright.synth.train_gan:",
+    "train_generator": "edgewright.synth.networks.train_gan:",
     "generate": "edgewright.synth.compositor:",
-    "train_labeler": "edgewright.label.net:",
-    "label": "edgewright.label.agreement:",
+    "train_labeler": "edgewright.label.network.net:",
+    "label": "edgewright.label.trust.agreement:",
     "measure_utility": "edgewright.detect.trainer:Trainer",
-    "gate_data": "edgewright.gates.metrics:",
+    "gate_data": "edgewright.gates.measure.metrics:",
     "train_detector": "edgewright.detect.trainer:Trainer",
     "quantize": "edgewright.compress.calibrate:",
     "gate_model": "edgewright.detect.evaluate:evaluate",

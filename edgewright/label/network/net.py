@@ -1,0 +1,117 @@
+"""The segmenter: its file, and picture → class probabilities and cores.
+
+labeler = Labeler.open(artifact, threads=2)
+labeler.see(image)                                 # Boxes in source px, score = calibrated confidence
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from edgewright.artifacts import Artifact
+from edgewright.errors import ArtifactCorrupt
+from edgewright.label.instances import find_instances
+from edgewright.label.network.graph import UNet
+from edgewright.label.outline.masks import picture_area
+from edgewright.learning.device import best_device
+from edgewright.runtime.boxes import Boxes, FloatArray, Image
+from edgewright.runtime.preprocess import Letterbox, letterbox
+
+WEIGHTS_FILE = "labeler.safetensors"
+SPEC_FILE = "labeler.json"
+
+
+@dataclass(frozen=True)
+class LabelerSpec:
+    """What the weights do not say of themselves. Law: `LabelerSpec.from_json(s.to_json()) == s`.
+
+    Attributes:
+        classes: names by class id.
+        learnt: per class, whether it had a label to learn from.
+        image_px: side of the square letterbox.
+        width: channels at half resolution.
+        temperature: divides the logits, so that confidence means frequency (Guo et al. 2017).
+    """
+
+    classes: tuple[str, ...]
+    learnt: tuple[bool, ...]
+    image_px: int
+    width: int
+    temperature: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "classes": list(self.classes), "learnt": list(self.learnt)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> LabelerSpec:
+        """Reads its own fields of a larger document. Raises ArtifactCorrupt."""
+        try:
+            return cls(
+                classes=tuple(str(name) for name in value["classes"]),
+                learnt=tuple(bool(known) for known in value["learnt"]),
+                image_px=int(value["image_px"]),
+                width=int(value["width"]),
+                temperature=float(value["temperature"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactCorrupt("not a labeler's description", got=error, where=SPEC_FILE) from error
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Probabilities in a letterboxed picture.
+
+    Attributes:
+        classes: (1 + C, S, S) float32, background first; sums to 1 at each pixel.
+        core: (S, S) float32: the pixel lies in the inside of an object.
+    """
+
+    classes: FloatArray
+    core: FloatArray
+    geometry: Letterbox
+
+
+@dataclass(frozen=True)
+class Labeler:
+    """A segmenter that is ready to look at pictures."""
+
+    spec: LabelerSpec
+    net: UNet
+
+    @classmethod
+    def open(cls, artifact: Artifact) -> Labeler:
+        return cls.read(artifact.path(SPEC_FILE), artifact.path(WEIGHTS_FILE))
+
+    @classmethod
+    def read(cls, spec_file: Path, weights_file: Path) -> Labeler:
+        """Raises ArtifactCorrupt where weights and description do not fit."""
+        spec = LabelerSpec.from_json(json.loads(spec_file.read_bytes()))
+        net = UNet(n_classes=len(spec.classes), width=spec.width)
+        try:
+            net.load_state_dict(load_file(weights_file))
+        except RuntimeError as error:
+            raise ArtifactCorrupt("the weights do not fit the labeler", got=error, where=weights_file) from error
+        return cls(spec, net.to(best_device()).eval())
+
+    def look(self, image: Image) -> Sight:
+        """What it makes of every pixel of the letterboxed picture; the letterbox's border is background."""
+        tensor, geometry = letterbox(image, size_px=self.spec.image_px)
+        with torch.inference_mode():
+            device = next(self.net.parameters()).device
+            logits = self.net(torch.from_numpy(tensor).to(device))[0].float().cpu() / self.spec.temperature
+        inside = picture_area(geometry, size_px=self.spec.image_px)
+        classes = np.where(inside, torch.softmax(logits[:-1], dim=0).numpy(), 0)
+        classes[0] += ~inside
+        return Sight(classes, torch.sigmoid(logits[-1]).numpy() * inside, geometry)
+
+    def see(self, image: Image) -> Boxes:
+        """Every object it finds, in source px, best first; the score is its calibrated confidence."""
+        sight = self.look(image)
+        return sight.geometry.to_source(find_instances(sight.classes, sight.core))

@@ -1,0 +1,1 @@
+"""Objects, backgrounds and light become a picture."""
