@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -104,7 +104,7 @@ ARMS = ("compositor", "diffusion", "gan")
 
 
 def judged(
-    result: MakeResult, gains: dict[tuple[int, int], tuple[float, ...]], reference: Callable[[int, int], float]
+    result: MakeResult, gains: Mapping[tuple[int, int], tuple[float, ...]], reference: Callable[..., dict[str, float]]
 ) -> list[Result]:
     """(n, draw) => the gain of each arm; a baseline that goes up and down with n and draw."""
     made = []

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record
+from edgewright.artifacts import Artifact, Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.label.train import LabelerReport, train_labeler
@@ -98,7 +98,7 @@ def trained(photographs: Dataset, tmp_path_factory: pytest.TempPathFactory) -> t
 def publish_labeler(store: LocalStore) -> Callable[[Path], Artifact]:
     """`publish_labeler(folder) -> Artifact`."""
 
-    def publish_folder(folder: Path) -> ArtifactRef:
+    def publish_folder(folder: Path) -> Artifact:
         with store.workspace() as work:
             for path in folder.iterdir():
                 (work / path.name).write_bytes(path.read_bytes())

@@ -18,7 +18,7 @@ from tests.scenes import png_header
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
 
 
-def encode(image: Image, kind: str, **options: object) -> bytes:
+def encode(image: np.ndarray, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, kind, **options)
     return buffer.getvalue()

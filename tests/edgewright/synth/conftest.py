@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgewright.synth.generator import train_generator
 from edgewright.synth.networks.batches import CropSet
 from tests.scenes import plates, publish_dataset
 
+SPOTS = ((0, 4, 4), (0, 50, 32), (1, 25, 34))
 SMALL = {"steps": 6, "batch": 4, "width": 8, "latent": 8}
 
 
@@ -41,10 +43,10 @@ def crops() -> CropSet:
 
 def make_dataset(store: Store, *, masked: bool, images: int = 8) -> Dataset:
     """Two red rectangles and a blue one a picture. Classes `red` and `blue`, and `never`, of which there is none."""
-    spots, size = [(0, 4, 4), (0, 50, 32), (1, 25, 34)], {"jitter_px": 5, "widths_px": (14, 18), "height_px": 14}
+    paint = partial(plates, spots=SPOTS, jitter_px=5, widths_px=(14, 18), height_px=14, color=220)
     pairs = []
     for index in range(images):
-        image, labels = plates(index, spots=spots, masked=masked, color=220, **size)
+        image, labels = paint(index, masked=masked)
         row = Row(f"{index}.png", "", width=80, height=60, labels=labels, state="human")
         pairs.append((row, encode_png(image)))
     return publish_dataset(store, pairs, classes=("red", "blue", "never"))

@@ -33,8 +33,16 @@ GENERATE = GenerateConfig(images=6, image_px=64)
 
 def picture(index: int, *, masked: bool) -> tuple[np.ndarray, tuple[Label, ...]]:
     """An 80 x 60 gray picture with two red plates and a blue ellipse."""
-    spots, size = [(0, 4, 4), (0, 50, 30), (1, 25, 35)], {"jitter_px": 6, "widths_px": (14, 20), "height_px": 12}
-    return plates(index, spots=spots, masked=masked, color=200, round_class=1, **size)
+    return plates(
+        index,
+        spots=((0, 4, 4), (0, 50, 30), (1, 25, 35)),
+        masked=masked,
+        jitter_px=6,
+        widths_px=(14, 20),
+        height_px=12,
+        color=200,
+        round_class=1,
+    )
 
 
 def real_dataset(

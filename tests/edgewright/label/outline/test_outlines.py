@@ -10,6 +10,7 @@ from edgewright.data.rle import decode_mask
 from edgewright.data.rows import Label
 from edgewright.label.outline.outlines import cut_out, outline
 from edgewright.runtime.boxes import FloatArray, Image
+from tests.scenes import Corners
 
 Mask = npt.NDArray[np.bool_]
 Shape = Callable[[FloatArray, FloatArray], Mask]
@@ -25,7 +26,7 @@ def picture(shape_of: Shape, *, wh: tuple[int, int] = (80, 60), noise: float = 6
     return image.clip(0, 255).astype(np.uint8), inside
 
 
-def box_of(inside: Mask) -> tuple[float, ...]:
+def box_of(inside: Mask) -> Corners:
     y, x = np.nonzero(inside)
     return (float(x.min()), float(y.min()), float(x.max() + 1), float(y.max() + 1))
 
@@ -63,7 +64,7 @@ def test_a_large_object_is_looked_at_smaller() -> None:
         (0.0, 0.0, 80.0, 60.0),  # no background around it, and nothing in it
     ],
 )
-def test_where_it_finds_nothing_the_ellipse_stands_in(xyxy: tuple[float, ...]) -> None:
+def test_where_it_finds_nothing_the_ellipse_stands_in(xyxy: Corners) -> None:
     image, _ = picture(lambda x, y: x < 0)
     outlined = outline(image, [Label(0, 0, xyxy)])
     assert (outlined.fallbacks, outlined.labels[0].mask) == (1, "")
