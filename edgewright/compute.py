@@ -1,7 +1,8 @@
-"""Torch on this machine: which device, how many threads, and whether what was learnt is made of numbers at all.
+"""Torch on this machine: which device, how many threads, which way is fast, and whether what was learnt is made of
+numbers at all.
 
 with torch_threads(2):
-    network.to(best_device())
+    network = lay_out_by_pixel(network.to(best_device()))
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -30,6 +32,33 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def lay_out_by_pixel(network: _Network) -> _Network:
+    """Weights as NHWC, in place: convolutions then read a pixel's channels side by side and rearrange nothing. Shapes
+    and values stay; what a network is given should lie the same way."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def fuse_updates(optimizer: torch.optim.Optimizer) -> None:
+    """One kernel a weight where Adam has one, instead of a dozen. In place; other optimizers stay as they are.
+
+    That kernel reads memory as it lies, so moments that a checkpoint brought back are laid out as their weight is.
+    """
+    if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+        for group in optimizer.param_groups:
+            group["fused"] = True
+        optimizer.register_load_state_dict_post_hook(_lay_out_moments)
+
+
+def _lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
+    for weight, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == weight.shape and value.stride() != weight.stride():
+                moments[name] = torch.empty_like(weight).copy_(value)
 
 
 def require_learnt(network: nn.Module, *, loss: float, what: str, next_step: str) -> None:
