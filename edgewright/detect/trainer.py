@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from edgewright.compute import fuse_updates, lay_out_by_pixel
 from edgewright.data.rows import Row
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.kept_pictures import keep_decoded
 from edgewright.detect.library import open_ultralytics
 from edgewright.detect.network import as_network, layout_of, prefer_end_to_end
 from edgewright.errors import StageFailed
+from edgewright.learning.layout import fuse_updates, lay_out_by_pixel
 from edgewright.runtime.preprocess import read_image
 from edgewright.runtime.session import ModelSpec, predictor
 

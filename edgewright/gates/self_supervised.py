@@ -12,25 +12,30 @@ see. Refuses too few tiles. It has seen T and not H, so T lies a little better i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, group_norm, interpolate, linear
 
 from edgewright.errors import InputError
 from edgewright.gates.features import require_tiles
 from edgewright.gates.metrics import Features
 from edgewright.gates.tiles import Tiles
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from edgewright.learning.descent import Descent, Forward, OneNetwork
+from edgewright.learning.loop import train
+from edgewright.learning.rates import half_cosine
+from edgewright.learning.streams import NumpyStream
 
 _CHANNELS = (3, 24, 48, 96)
 _EXPANDED = 128
 _BATCH = 48
 _LEARNING_RATE = 2e-3
+_WEIGHT_DECAY = 1e-4
 _INVARIANCE, _VARIANCE, _COVARIANCE = 25.0, 25.0, 1.0  # the paper's lambda, mu, nu
 _MIN_TILES = 16
 _Weights = dict[str, npt.NDArray[np.float32]]
@@ -52,8 +57,6 @@ class TrainedNetwork:
         return state.hexdigest()
 
     def __call__(self, tiles: Tiles) -> Features:
-        import torch
-
         require_tiles(tiles)
         tensors = {name: torch.from_numpy(value) for name, value in self.weights.items()}
         with torch.inference_mode():
@@ -64,32 +67,62 @@ class TrainedNetwork:
         return np.concatenate(batches) if batches else np.empty((0, 2 * sum(_CHANNELS[1:])))
 
 
+class Expander(nn.Module):
+    """NCHW float32 [-1, 1] => (N, 128), which the loss is taken of; after training its two last layers are left out."""
+
+    def __init__(self, weights: _Weights) -> None:
+        super().__init__()
+        self.weights = nn.ParameterDict({name: torch.from_numpy(value) for name, value in weights.items()})
+
+    def forward(self, images: Tensor) -> Tensor:
+        pooled = _pooled(images, dict(self.weights.items()))
+        return linear(linear(pooled, self.weights["head0"]).relu(), self.weights["head1"])
+
+
+class Vicreg(OneNetwork[tuple[Tensor, Tensor]]):
+    """Learns from two views of the same tiles. On the CPU: the network is small, and its numbers are then the same."""
+
+    name = "ssl network"
+    next_step = "set gate_data.features=random, and look at the train pictures"
+
+    def __init__(self, tiles: Tiles, *, steps: int, seed: Sequence[int]) -> None:
+        self._tiles, self._rng = tiles, np.random.default_rng(list(seed))
+        self.expander = Expander(_initial(self._rng))
+        rate = partial(half_cosine, steps=steps)
+        super().__init__(
+            self.expander,
+            Descent(_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, rate=rate),
+            streams={"rng": NumpyStream(self._rng)},
+        )
+
+    def draw(self, _: int) -> tuple[Tensor, Tensor]:
+        chosen = self._rng.permutation(len(self._tiles))[: min(_BATCH, len(self._tiles))]
+        batch = _floats(self._tiles[chosen])
+        return _view(batch, self._rng), _view(batch, self._rng)
+
+    def loss(self, forward: Forward, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return vicreg_loss(*(forward(view) for view in batch))
+
+
 def train_extractor(tiles: Tiles, *, steps: int, seed: Sequence[int]) -> TrainedNetwork:
     """Deterministic: the same tiles, steps, seed and threads give the same digest.
 
     Raises:
         InputError: fewer than 16 tiles, or not a stack of pictures.
+        StageFailed: the loss is not finite; names the step.
     """
-    import torch
-
     require_tiles(tiles)
     if len(tiles) < _MIN_TILES:
         raise InputError("too few tiles to learn features from", expected=f">= {_MIN_TILES}", got=len(tiles))
-    rng = np.random.default_rng(list(seed))
-    weights = {name: torch.from_numpy(value).requires_grad_() for name, value in _initial(rng).items()}
-    optimizer = torch.optim.AdamW(weights.values(), lr=_LEARNING_RATE, weight_decay=1e-4)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-        batch = _floats(tiles[rng.permutation(len(tiles))[: min(_BATCH, len(tiles))]])
-        loss = vicreg_loss(*(_expanded(_view(batch, rng), weights) for _ in range(2)))
-        if not torch.isfinite(loss):
-            raise InputError("ssl features: the loss is not finite", got=float(loss), where=f"step {step}")
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    kept = {name: value.detach().numpy() for name, value in weights.items() if not name.startswith("head")}
-    return TrainedNetwork(kept)
+    method = Vicreg(tiles, steps=steps, seed=seed)
+    train(method, steps=steps)
+    return TrainedNetwork(_features_of(method.expander))
+
+
+def _features_of(expander: Expander) -> _Weights:
+    """By name, without the last two layers."""
+    kept = {name: value.detach().numpy() for name, value in expander.weights.items()}
+    return {name: value for name, value in kept.items() if not name.startswith("head")}
 
 
 def vicreg_loss(a: Tensor, b: Tensor) -> Tensor:
@@ -126,11 +159,8 @@ def _initial(rng: np.random.Generator) -> _Weights:
     return weights
 
 
-def _pooled(images: Tensor, weights: dict[str, Tensor]) -> Tensor:
+def _pooled(images: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
     """NCHW float32 => (N, 2 · ΣC)."""
-    import torch
-    from torch.nn.functional import conv2d, group_norm
-
     found = []
     for index in range(len(_CHANNELS) - 1):
         images = conv2d(images, weights[f"conv{index}"], stride=2, padding=1)
@@ -141,17 +171,8 @@ def _pooled(images: Tensor, weights: dict[str, Tensor]) -> Tensor:
     return torch.cat(found, dim=1)
 
 
-def _expanded(images: Tensor, weights: dict[str, Tensor]) -> Tensor:
-    from torch.nn.functional import linear
-
-    return linear(linear(_pooled(images, weights), weights["head0"]).relu(), weights["head1"])
-
-
 def _view(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Crop to 60-100 % of the side, flips, and light and color by ± 20 %, one draw a batch for the crop."""
-    import torch
-    from torch.nn.functional import interpolate
-
     side = images.shape[-1]
     kept = int(rng.integers(round(0.6 * side), side + 1))
     y, x = (int(value) for value in rng.integers(0, side - kept + 1, size=2))
@@ -166,6 +187,4 @@ def _view(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 def _floats(tiles: Tiles) -> Tensor:
     """NHWC uint8 [0, 255] => NCHW float32 [-1, 1]."""
-    import torch
-
     return torch.from_numpy(np.ascontiguousarray(tiles.transpose(0, 3, 1, 2))).float() / 127.5 - 1.0

@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgewright.artifacts import Artifact
-from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rle import Mask
 from edgewright.data.rows import Label, Row, labels_of
@@ -33,6 +32,7 @@ from edgewright.label.evidence import EVIDENCE_FILE, Evidence
 from edgewright.label.net import Labeler, LabelerSpec
 from edgewright.label.pseudo import PseudoLabeler, Seer
 from edgewright.label.teacher import Examined
+from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.runtime.boxes import Boxes
 from edgewright.sections import LabelConfig

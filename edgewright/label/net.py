@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file
 
 from edgewright.artifacts import Artifact
-from edgewright.compute import best_device
 from edgewright.errors import ArtifactCorrupt
 from edgewright.label.graph import UNet
 from edgewright.label.instances import find_instances
 from edgewright.label.masks import picture_area
+from edgewright.learning.device import best_device
 from edgewright.runtime.boxes import Boxes, FloatArray, Image
 from edgewright.runtime.preprocess import Letterbox, letterbox
 

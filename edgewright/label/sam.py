@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from edgewright.compute import best_device
 from edgewright.data.rle import encode_mask
 from edgewright.data.rows import Label
 from edgewright.detect.library import open_ultralytics
 from edgewright.errors import InputError
 from edgewright.label.outlines import Outlined, Outliner, fills_box
+from edgewright.learning.device import best_device
 from edgewright.runtime.boxes import Image
 
 

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_file
-from edgewright.compute import best_device
 from edgewright.detect.library import open_ultralytics
 from edgewright.detect.train import load_checkpoint
 from edgewright.errors import ArtifactCorrupt, InputError, MissingExtra
 from edgewright.label.evidence import Evidence
+from edgewright.learning.device import best_device
 from edgewright.runtime.boxes import Boxes, Image
 
 TEACHER_FILE = "teacher.json"

@@ -27,14 +27,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edgewright.artifacts import canonical_json
-from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row, count_by_class
 from edgewright.errors import InputError
 from edgewright.label.audit import find_suspects
 from edgewright.label.batches import load_examples
 from edgewright.label.evidence import EVIDENCE_FILE, Evidence
-from edgewright.label.fit import Fit, OnStep, Trainer
+from edgewright.label.fit import Fit, OnLoss, fit_segmenter
 from edgewright.label.folds import assign_folds
 from edgewright.label.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec
 from edgewright.label.outlines import Outliner, leave_boxes, outline
@@ -43,6 +42,7 @@ from edgewright.label.sam import open_sam
 from edgewright.label.score import ClassScore, HeldOut, Sighting, calibrate, gather_evidence, look_at, score_classes
 from edgewright.label.suspects import AUDIT_FILE, Suspect
 from edgewright.label.teacher import TEACHER_FILE, Examined, Teacher
+from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.sections import TrainLabelerConfig
 
@@ -234,20 +234,21 @@ class _Training:
 
     def _fit(self, at: Sequence[int], *, name: str) -> Labeler:
         rows, classes = [self.rows[i] for i in at], self.dataset.classes
-        trainer = Trainer(
+        fit = fit_segmenter(
             self.examples.take(at),
             self.config,
             n_classes=len(classes),
             origin=[self.dataset.ref.sha256, [row.id for row in rows]],
-            checkpoint=self.scratch / f"{name}-checkpoint.safetensors",
+            checkpoint=self.scratch / f"{name}.checkpoint",
             seed=self.seed,
+            on_loss=self._reporter(),
         )
-        self.fits.append(trainer.run(self._reporter()))
+        self.fits.append(fit)
         learnt = tuple(count > 0 for count in count_by_class(rows, len(classes)))
         spec = LabelerSpec(classes, learnt, self.config.image_px, self.config.width, temperature=1.0)
-        return Labeler(spec, self.fits[-1].net)
+        return Labeler(spec, fit.net)
 
-    def _reporter(self) -> OnStep:
+    def _reporter(self) -> OnLoss:
         number, trainings, steps = len(self.fits), self.folds + 1 if self.folds > 1 else 1, self.config.steps
         what = "on all photographs" if number == trainings - 1 else f"without fold {number + 1} of {self.folds}"
 

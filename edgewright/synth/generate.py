@@ -23,9 +23,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgewright.artifacts import Artifact
-from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Row, count_by_class
+from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.sections import GenerateConfig
 from edgewright.synth.compositor import PictureFactory

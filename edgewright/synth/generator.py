@@ -20,18 +20,19 @@ import numpy as np
 import torch
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_file
-from edgewright.compute import torch_threads
 from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
+from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.sections import TrainGeneratorConfig
 from edgewright.synth.composite import Photometry
 from edgewright.synth.crops import CropBank, build_bank
 from edgewright.synth.inpainting import InpaintSampler, PipelineSpec, describe_pipeline, open_pipeline
 from edgewright.synth.layouts import LayoutModel, fit_layouts
-from edgewright.synth.learning import (
+from edgewright.synth.methods import (
     Learnt,
+    Point,
     crop_batches,
     is_learnt,
     learn,
@@ -45,7 +46,6 @@ from edgewright.synth.preview import PREVIEW_COLUMNS, opaque, preview_grid
 from edgewright.synth.samplers import CropSampler, Rgba, crop_sampler
 from edgewright.synth.sources import train_rows
 from edgewright.synth.tiles import TileBatches
-from edgewright.synth.training import Point
 
 _LIGHT_IMAGES = 64
 Rng = np.random.Generator

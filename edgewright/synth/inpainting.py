@@ -21,8 +21,8 @@ import torch
 from PIL import Image as PillowImage
 
 from edgewright.artifacts import canonical_json, sha256_bytes, sha256_file
-from edgewright.compute import best_device
 from edgewright.errors import InputError, MissingExtra
+from edgewright.learning.device import best_device
 from edgewright.sections import TrainGeneratorConfig
 from edgewright.synth.crops import Crop, CropBank, resize_rgba
 from edgewright.synth.matte import MARGIN, ellipse, matte_from_box

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgewright.synth.precision import run_block
+from edgewright.learning.precision import run_block
 
 _SLOPE = 0.2
 _BRANCH_GAIN = 0.3  # R3GAN starts at 0, which costs the first hundred steps of a short run

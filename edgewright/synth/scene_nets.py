@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgewright.learning.precision import run_block
 from edgewright.synth.nets import Block, NetShape, act, conv, double
-from edgewright.synth.precision import run_block
 
 
 class SpadeBlock(nn.Module):

@@ -6,22 +6,22 @@ are marked as such, so that sampling asks for unaugmented ones.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from edgewright.compute import best_device
+from edgewright.learning.descent import Descent, Forward, OneNetwork
+from edgewright.learning.device import best_device, seeded
+from edgewright.learning.precision import Precision
+from edgewright.learning.rates import warm_up
+from edgewright.learning.streams import TorchStream
 from edgewright.sections import TrainGeneratorConfig
 from edgewright.synth.augment import apart, joint, told_augment
 from edgewright.synth.batches import Batches
-from edgewright.synth.ema import update_ema
 from edgewright.synth.flow import draw_times, interpolate, velocity_loss
 from edgewright.synth.nets import NetShape
-from edgewright.synth.precision import Precision
-from edgewright.synth.training import Method, finite
 from edgewright.synth.unet import UNet
 
 LEARNING_RATE = 3e-3
@@ -30,7 +30,22 @@ _BETAS = (0.9, 0.99)
 _WARM_UP_STEPS = 50
 
 
-class Flow(Method):
+@dataclass(frozen=True)
+class Paths:
+    """Real examples, the noise that each starts from, and the time at which its velocity is asked.
+
+    Attributes:
+        changed: which examples are augmented; None where none can be.
+    """
+
+    data: Tensor
+    condition: Tensor
+    changed: Tensor | None
+    noise: Tensor
+    t: Tensor
+
+
+class Flow(OneNetwork[Paths]):
     """Draws from `rng` alone; raises InputError for a precision that the device does not have."""
 
     name = "Diffusion"
@@ -39,61 +54,33 @@ class Flow(Method):
     def __init__(
         self, batches: Batches, shape: NetShape, config: TrainGeneratorConfig, *, rng: torch.Generator, seed: int
     ) -> None:
-        self._batches = batches
-        self._config = config
-        self._rng = rng
+        self._batches, self._config, self._rng = batches, config, rng
         device = best_device()
-        self._precision = Precision.on(config.precision, device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.network = UNet(shape, recompute=config.gradient_checkpointing).to(device)
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self._rate = config.learning_rate or LEARNING_RATE
-        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=self._rate, betas=_BETAS)
-        self._scaler = self._precision.scaler()
+        precision = Precision.on(config.precision, device, field="train_generator.precision")
+        with seeded(seed):
+            network = UNet(shape, recompute=config.gradient_checkpointing).to(device)
+        super().__init__(
+            network,
+            Descent(config.learning_rate or LEARNING_RATE, _BETAS, rate=partial(warm_up, over=_WARM_UP_STEPS)),
+            precision=precision,
+            ema_decay=EMA_DECAY if config.ema_decay is None else config.ema_decay,
+            streams={"rng": TorchStream(rng)},
+        )
 
-    def advance(self, step: int) -> Mapping[str, float]:
-        """One step: `loss`, the mean squared error of the velocity."""
+    def draw(self, _: int) -> Paths:
         batch = self._batches.draw(self._config.batch, self._rng)
         data, condition, changed = self._augmented(batch.images, batch.condition)
         noise = torch.randn(data.shape, generator=self._rng).to(data.device)
-        t = draw_times(len(data), self._rng).to(data.device)
-        with self._precision.matmuls():
-            with self._precision.autocast():
-                predicted = self.network(interpolate(data, noise, t), t, condition, changed)
-            loss = velocity_loss(predicted, data=data, noise=noise)
-            value = finite(loss, step=step, next_step=self.next_step)
-            self._descend(loss, step=step)
-        decay = EMA_DECAY if self._config.ema_decay is None else self._config.ema_decay
-        update_ema(self.average, self.network, decay=decay, step=step + 1)
-        return {"loss": value}
+        return Paths(data, condition, changed, noise, t=draw_times(len(data), self._rng).to(data.device))
 
-    def judge(self) -> float:
-        """The squared error of the averaged network's velocity, in float32."""
-        batch = self._batches.draw(self._config.batch, self._rng)
-        noise = torch.randn(batch.images.shape, generator=self._rng).to(batch.images.device)
-        t = draw_times(len(noise), self._rng).to(noise.device)
-        with torch.no_grad():
-            predicted = self.average(interpolate(batch.images, noise, t), t, batch.condition)
-            return float(velocity_loss(predicted, data=batch.images, noise=noise))
-
-    def parts(self) -> Mapping[str, Any]:
-        return {
-            "network": self.network,
-            "average": self.average,
-            "optimizer": self._optimizer,
-            "scaler": self._scaler,
-        }
+    def loss(self, forward: Forward, batch: Paths) -> Tensor:
+        """The mean squared error of the velocity."""
+        x_t = interpolate(batch.data, batch.noise, batch.t)
+        predicted = forward(x_t, batch.t, batch.condition, batch.changed)
+        return velocity_loss(predicted, data=batch.data, noise=batch.noise)
 
     def _augmented(self, images: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         if not self._config.augment:
             return images, condition, None
         moved, changed = told_augment(joint(images, condition), self._rng)
         return (*apart(moved, condition), changed.to(images.device))
-
-    def _descend(self, loss: Tensor, *, step: int) -> None:
-        self._optimizer.param_groups[0]["lr"] = self._rate * min(1.0, (step + 1) / _WARM_UP_STEPS)
-        self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        self._scaler.step(self._optimizer)
-        self._scaler.update()

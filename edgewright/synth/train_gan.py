@@ -3,29 +3,31 @@
 Decides the step: penalties every n-th one (lazy, n times the weight: Karras et al. 2020, arXiv 1912.04958, §3.1),
 always in float32, averaged weights. The generator paints the very classes or layouts that the real batch shows, so
 that the relativistic loss compares like with like. Real and generated images pass the discriminator as one batch, and
-the generator is held against the real logits of that same pass, one update old: a fifth less work than judging the real
-ones again.
+the generator is held against the real logits of that same pass, one update old: a pass less than judging the real ones
+again.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from edgewright.compute import best_device, fuse_updates, lay_out_by_pixel
+from edgewright.learning.averaging import Average
+from edgewright.learning.checkpoint import Stateful
+from edgewright.learning.descent import Descent, Optimizer
+from edgewright.learning.device import best_device, seeded
+from edgewright.learning.layout import lay_out_by_pixel
+from edgewright.learning.loop import Method
+from edgewright.learning.precision import Precision
+from edgewright.learning.streams import TorchStream
 from edgewright.sections import TrainGeneratorConfig
 from edgewright.synth.augment import apart, diff_augment, joint
-from edgewright.synth.batches import Batches
-from edgewright.synth.ema import update_ema
+from edgewright.synth.batches import Batch, Batches
 from edgewright.synth.losses import discriminator_loss, generator_loss, gradient_penalties
 from edgewright.synth.nets import Discriminator, Generator, NetShape
-from edgewright.synth.precision import Precision
 from edgewright.synth.scene_nets import PatchDiscriminator, SceneGenerator
-from edgewright.synth.training import Method, finite
 
 LEARNING_RATE = 2e-4
 EMA_DECAY = 0.98
@@ -34,7 +36,7 @@ _DISCRIMINATOR_PACE = 4
 _BETAS = (0.0, 0.99)  # R3GAN, appendix D: no momentum, beta2 annealed towards 0.99
 
 
-class Gan(Method):
+class Gan(Method[Batch]):
     """Both players. Draws from `rng` alone; raises InputError for a precision that the device does not have."""
 
     name = "GAN"
@@ -47,21 +49,25 @@ class Gan(Method):
         self._config = config
         self._rng = rng
         device = best_device()
-        self._precision = Precision.on(config.precision, device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        self._precision = Precision.on(config.precision, device, field="train_generator.precision")
+        with seeded(seed):
             generator, discriminator = _players(shape, recompute=config.gradient_checkpointing)
         self.generator = lay_out_by_pixel(generator.to(device))
         self.discriminator = lay_out_by_pixel(discriminator.to(device))
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        rate = config.learning_rate or LEARNING_RATE
-        self._g_optimizer = _adam(self.generator, rate)
-        self._d_optimizer = _adam(self.discriminator, rate * _DISCRIMINATOR_PACE)
+        decay = EMA_DECAY if config.ema_decay is None else config.ema_decay
+        self._average = Average(self.generator, decay=decay)
+        self.network = self._average.network
         self._scaler = self._precision.scaler()
+        rate = config.learning_rate or LEARNING_RATE
+        self._g_optimizer = Optimizer(self.generator.parameters(), Descent(rate, _BETAS), self._scaler)
+        d_descent = Descent(rate * _DISCRIMINATOR_PACE, _BETAS)
+        self._d_optimizer = Optimizer(self.discriminator.parameters(), d_descent, self._scaler)
 
-    def advance(self, step: int) -> Mapping[str, float]:
+    def draw(self, _: int) -> Batch:
+        return self._batches.draw(self._config.batch, self._rng)
+
+    def advance(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
         """One step of both players: `d_loss`, `margin` (mean of D(real) - D(fake)), `r1`, `r2` if taken, `g_loss`."""
-        batch = self._batches.draw(self._config.batch, self._rng)
         with self._precision.matmuls():
             with self._precision.autocast():
                 fake = self.generator(self._latent(batch.condition), batch.condition)
@@ -70,29 +76,29 @@ class Gan(Method):
             losses, real_logits = self._discriminator_step(pairs, batch.condition, step=step)
             losses["g_loss"] = self._generator_step(real_logits, fake, batch.condition, step=step)
             self._scaler.update()
-        decay = EMA_DECAY if self._config.ema_decay is None else self._config.ema_decay
-        update_ema(self.average, self.generator, decay=decay, step=step + 1)
+        self._average.follow(self.generator, step=step)
         return losses
 
-    def judge(self) -> float:
+    def judge(self, step: int) -> float:
         """The loss of the averaged generator against the discriminator, in float32."""
-        batch = self._batches.draw(self._config.batch, self._rng)
+        batch = self.draw(step)
         with torch.no_grad():
-            fake = self.average(self._latent(batch.condition), batch.condition)
+            fake = self.network(self._latent(batch.condition), batch.condition)
             real_logits, fake_logits = (self.discriminator(it, batch.condition) for it in (batch.images, fake))
             return float(generator_loss(real_logits, fake_logits))
 
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> Mapping[str, Stateful]:
         return {
             "generator": self.generator,
             "discriminator": self.discriminator,
-            "average": self.average,
+            "average": self.network,
             "g_optimizer": self._g_optimizer,
             "d_optimizer": self._d_optimizer,
             "scaler": self._scaler,
+            "rng": TorchStream(self._rng),
         }
 
-    def _discriminator_step(self, pairs: Tensor, condition: Tensor, *, step: int) -> tuple[dict[str, float], Tensor]:
+    def _discriminator_step(self, pairs: Tensor, condition: Tensor, *, step: int) -> tuple[dict[str, Tensor], Tensor]:
         """The losses, and what it thought of the real images; `pairs`: those, then as many generated ones."""
         penalized = step % self._config.penalty_every == 0 and self._config.r1_gamma > 0
         seen, where = self._seen(pairs, torch.cat([condition, condition]))
@@ -101,27 +107,22 @@ class Gan(Method):
             logits = self.discriminator(images, where).float()
         real_logits, fake_logits = logits.chunk(2)
         loss = discriminator_loss(real_logits, fake_logits)
-        losses = {"d_loss": self._finite(loss, step), "margin": float((real_logits - fake_logits).mean().detach())}
+        losses = {"d_loss": loss.detach(), "margin": (real_logits - fake_logits).mean().detach()}
         if penalized:
             r1, r2 = gradient_penalties(logits, images)
             loss = loss + self._config.r1_gamma * self._config.penalty_every * (r1 + r2)
-            losses |= {"r1": self._finite(r1, step), "r2": self._finite(r2, step)}
-        self._descend(self._d_optimizer, loss)
+            losses |= {"r1": r1.detach(), "r2": r2.detach()}
+        self._d_optimizer.descend(loss, step=step)
         return losses, real_logits.detach()
 
-    def _generator_step(self, real_logits: Tensor, fake: Tensor, condition: Tensor, *, step: int) -> float:
+    def _generator_step(self, real_logits: Tensor, fake: Tensor, condition: Tensor, *, step: int) -> Tensor:
         self.discriminator.requires_grad_(False)
         with self._precision.autocast():
             fake_logits = self.discriminator(*self._seen(fake, condition)).float()
         loss = generator_loss(real_logits, fake_logits)
-        self._descend(self._g_optimizer, loss)
+        self._g_optimizer.descend(loss, step=step)
         self.discriminator.requires_grad_(True)
-        return self._finite(loss, step)
-
-    def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        self._scaler.step(optimizer)
+        return loss.detach()
 
     def _latent(self, condition: Tensor) -> Tensor:
         return torch.randn(self.generator.latent_shape(condition), generator=self._rng).to(condition.device)
@@ -131,9 +132,6 @@ class Gan(Method):
             return images, condition
         return apart(diff_augment(joint(images, condition), self._rng), condition)
 
-    def _finite(self, loss: Tensor, step: int) -> float:
-        return finite(loss, step=step, next_step=self.next_step)
-
 
 def _players(
     shape: NetShape, *, recompute: bool
@@ -141,9 +139,3 @@ def _players(
     if shape.level == "scene":
         return SceneGenerator(shape, recompute=recompute), PatchDiscriminator(shape, recompute=recompute)
     return Generator(shape, recompute=recompute), Discriminator(shape, recompute=recompute)
-
-
-def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, betas=_BETAS)
-    fuse_updates(optimizer)
-    return optimizer

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgewright.learning.precision import run_block
 from edgewright.synth.flow import precondition
 from edgewright.synth.nets import NetShape, conv
-from edgewright.synth.precision import run_block
 
 _FREQUENCIES = 16
 

@@ -7,7 +7,6 @@ import pytest
 from edgewright.data.rle import encode_mask
 from edgewright.errors import InputError, StageFailed
 from edgewright.label.evidence import Evidence
-from edgewright.label.fit import schedule
 from edgewright.label.net import Labeler
 from edgewright.label.train import train_labeler, trusted_rows
 from edgewright.sections import TrainLabelerConfig
@@ -58,7 +57,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize(("folds", "killed_at"), [(1, 6), (2, 14), (2, 22)])
+@pytest.mark.parametrize(("folds", "killed_at"), [(1, 6), (2, 14)])
 def test_a_training_cut_short_ends_with_the_same_bytes(photographs, tmp_path, folds, killed_at):
     def kill(done, total, what):
         if done == killed_at:
@@ -72,20 +71,6 @@ def test_a_training_cut_short_ends_with_the_same_bytes(photographs, tmp_path, fo
     assert report.continued_from == killed_at
     for name in FILES:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda path: path.write_bytes(path.read_bytes()[:100]),  # torn
-        lambda path: path.write_bytes(b""),  # empty
-        lambda path: path.unlink(),  # gone
-    ],
-)
-def test_a_useless_checkpoint_is_a_fresh_start(photographs, tmp_path, spoil):
-    train(photographs, TINY, tmp_path)
-    spoil(tmp_path / "labeler-checkpoint.safetensors")
-    assert train(photographs, TINY, tmp_path).continued_from == 0
 
 
 def test_a_checkpoint_of_another_seed_is_not_continued(photographs, tmp_path):
@@ -198,10 +183,3 @@ def test_masks_are_learnt_from_where_they_are_given(publish, scene, tmp_path):
     train(publish([(replace(row, labels=masked), payload), scene(2)]), TINY, tmp_path / "masks")
     files = [tmp_path / name / "labeler.safetensors" for name in ("boxes", "masks")]
     assert files[0].read_bytes() != files[1].read_bytes()
-
-
-def test_the_learning_rate_warms_up_and_ends_at_nothing():
-    factors = [schedule(step, 100) for step in range(100)]
-    assert max(factors) == factors[5] == 1
-    assert factors[0] < 0.2
-    assert 0 < factors[-1] < 0.01

@@ -1,4 +1,4 @@
-"""The GAN's networks and losses, augmentation and the average, on hand-made tensors."""
+"""The GAN's networks, losses and augmentation, on hand-made tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 
 from edgewright.sections import TrainGeneratorConfig
 from edgewright.synth.augment import apart, diff_augment, joint, told_augment
-from edgewright.synth.ema import update_ema
 from edgewright.synth.losses import discriminator_loss, generator_loss, gradient_penalties, gradient_penalty
 from edgewright.synth.nets import Discriminator, Generator, NetShape, from_pixels, to_pixels
 
@@ -59,17 +58,6 @@ def test_augmentation_is_differentiable_reproducible_and_leaves_opacity_uncolore
     assert crops.grad is not None and crops.grad.abs().sum() > 0
     opacity = set(first[:, 3].detach().flatten().tolist())
     assert opacity <= {0.0, *crops[:, 3].detach().flatten().tolist()}
-
-
-def test_the_average_follows_fast_at_first_and_slowly_later() -> None:
-    average, current = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    for network, value in ((average, 0.0), (current, 1.0)):
-        torch.nn.init.constant_(network.weight, value)
-    update_ema(average, current, decay=0.99, step=0)
-    assert average.weight.item() == pytest.approx(0.9)
-    torch.nn.init.constant_(average.weight, 0.0)
-    update_ema(average, current, decay=0.99, step=10_000)
-    assert average.weight.item() == pytest.approx(0.01)
 
 
 def test_a_layout_moves_with_its_picture_and_keeps_its_colors() -> None:

@@ -1,9 +1,9 @@
-"""From a method's name to its trained network and back: what a recipe asks for, learnt, stored and opened again.
+"""From a method's name to its trained network and back: what a recipe asks for, learned, stored and opened again.
 
 Decides which graph and which step belong to which method; the loop itself does not know. Refuses weights that do not
 fit their description.
 
-    learnt = learn(crop_batches(bank, config), config, n_classes=3, source=digest, out=work, ...)
+    learned = learn(crop_batches(bank, config), config, n_classes=3, source=digest, out=work, ...)
     network = open_network(artifact, artifact.json("generator.json"))
 """
 
@@ -20,10 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_bytes
-from edgewright.compute import best_device
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
+from edgewright.learning.checkpoint import Checkpoint
+from edgewright.learning.device import best_device
+from edgewright.learning.loop import Losses, Method, train
 from edgewright.progress import OnProgress
 from edgewright.sections import TrainGeneratorConfig
 from edgewright.synth.batches import Batches, CropBatches, CropSet
@@ -33,15 +35,31 @@ from edgewright.synth.scene_nets import SceneGenerator
 from edgewright.synth.tiles import TileBatches, read_scenes
 from edgewright.synth.train_flow import Flow
 from edgewright.synth.train_gan import Gan
-from edgewright.synth.training import Point, Schedule, train
 from edgewright.synth.unet import UNet
 
-_LEARNT = {"gan": Gan, "diffusion": Flow}
+_LEARNT: dict[str, type[Gan] | type[Flow]] = {"gan": Gan, "diffusion": Flow}
+_HISTORY_POINTS = 100
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the training curve: the mean of each loss since the point before; a penalty's last, if not taken."""
+
+    step: int
+    losses: dict[str, float]
+
+    def to_json(self) -> dict[str, float]:
+        """Flat, as `history.json` holds it."""
+        return {"step": self.step, **self.losses}
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """The averaged network, ready to generate, and how it came to be."""
+    """The averaged network, ready to generate, and how it came to be.
+
+    Attributes:
+        resumed_from: the step that training continued from, 0 where it began anew.
+    """
 
     network: nn.Module
     history: tuple[Point, ...]
@@ -79,19 +97,33 @@ def learn(
         StageFailed: training diverged.
     """
     rng = torch.Generator().manual_seed(seed)
-    method = _LEARNT[config.method](batches, shape_of(config, n_classes=n_classes), config, rng=rng, seed=seed)
-    work = {"config": config.model_dump(), "seed": seed, "source": source}
-    trained = train(
-        method,
-        rng,
-        Schedule(config.steps, config.checkpoint_every),
-        scratch=scratch,
-        work_id=sha256_bytes(canonical_json(work)),
-        on_progress=on_progress,
+    method: Method[Any] = _LEARNT[config.method](
+        batches, shape_of(config, n_classes=n_classes), config, rng=rng, seed=seed
     )
+    work = {"config": config.model_dump(), "seed": seed, "source": source}
+    work_id = sha256_bytes(canonical_json(work))
+    keep = Checkpoint(scratch / f"{config.method}.checkpoint", work_id, config.checkpoint_every)
+
+    def report(done: int, losses: Losses) -> None:
+        first, value = next(iter(losses.items()))
+        on_progress(done, config.steps, f"{method.name} step, {first} {value:.3f}")
+
+    trained = train(method, steps=config.steps, keep=keep, on_step=report)
     weights = {name: value.detach().cpu().contiguous() for name, value in trained.network.state_dict().items()}
     save_file(weights, out / f"{config.method}.safetensors")
-    return Learnt(trained.network.eval(), trained.history, trained.resumed_from)
+    return Learnt(trained.network.eval(), curve(trained.losses), trained.continued_from)
+
+
+def curve(losses: Sequence[Losses]) -> tuple[Point, ...]:
+    """About a hundred points of a training."""
+    points: list[Point] = []
+    every, done = max(1, len(losses) // _HISTORY_POINTS), 0
+    for step in range(1, len(losses) + 1):
+        if step % every == 0 or step == len(losses):
+            latest = points[-1].losses if points else {}
+            points.append(Point(step, {**latest, **_means(losses[done:step])}))
+            done = step
+    return tuple(points)
 
 
 def open_network(artifact: Artifact, described: dict[str, Any]) -> nn.Module:
@@ -117,6 +149,14 @@ def tile_batches(dataset: Dataset, rows: Sequence[Row], bank: CropBank, config: 
     class_ids = bank.class_ids
     scenes = read_scenes(dataset, rows, class_ids=class_ids, scene_px=config.scene_px)
     return TileBatches(scenes, side_px=config.side_px, n_classes=len(class_ids), device=best_device())
+
+
+def _means(losses: Sequence[Losses]) -> dict[str, float]:
+    by_name: dict[str, list[float]] = {}
+    for of_step in losses:
+        for name, value in of_step.items():
+            by_name.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in by_name.items()}
 
 
 def _graph(method: str, shape: NetShape) -> nn.Module:

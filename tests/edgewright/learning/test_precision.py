@@ -7,15 +7,16 @@ import torch
 from torch import nn
 
 from edgewright.errors import InputError
-from edgewright.synth.precision import Precision, run_block
+from edgewright.learning.precision import Precision, run_block
 
 CPU = torch.device("cpu")
+FIELD = "train_generator.precision"
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_a_cpu_computes_in(name: str, dtype: torch.dtype) -> None:
     layer, x = nn.Linear(4, 4), torch.randn(2, 4)
-    precision = Precision.on(name, CPU)
+    precision = Precision.on(name, CPU, field=FIELD)
     with precision.autocast():
         assert layer(x).dtype == dtype
     with precision.autocast(active=False):
@@ -26,8 +27,25 @@ def test_a_cpu_computes_in(name: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", ["tf32", "fp16"])
 def test_what_a_cpu_does_not_have_is_refused_and_what_has_it_is_not(name: str) -> None:
     with pytest.raises(InputError, match=rf"accelerator.*fp32 or bf16.*{name}.*train_generator.precision=bf16"):
-        Precision.on(name, CPU)
-    assert Precision.on(name, torch.device("cuda")).name == name
+        Precision.on(name, CPU, field=FIELD)
+    assert Precision.on(name, torch.device("cuda"), field=FIELD).name == name
+
+
+def test_a_cast_network_is_called_in_the_precision() -> None:
+    layer, x = nn.Linear(4, 4), torch.randn(2, 4)
+    assert Precision.on("bf16", CPU, field=FIELD).cast(layer)(x).dtype == torch.bfloat16
+    assert (Precision.as_set(CPU).cast(layer)(x) == layer(x)).all()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_as_the_machine_is_set_nothing_is_touched(before: bool) -> None:
+    was = torch.backends.cudnn.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = before
+        with Precision.as_set(torch.device("cuda")).matmuls():
+            assert torch.backends.cudnn.allow_tf32 is before
+    finally:
+        torch.backends.cudnn.allow_tf32 = was
 
 
 @pytest.mark.parametrize(("name", "allowed"), [("tf32", True), ("fp32", False), ("bf16", False)])
