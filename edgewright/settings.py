@@ -84,8 +84,8 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
 
     Makes the home where there is none. What the user has set stands. The reasons: Prefect's telemetry heartbeat locks
     its own sqlite file; its console handler would write into the progress display; MLflow's git probing and telemetry
-    have no place offline; OpenMP threads that spin as long as they like took six times the CPU time on a shared machine,
-    and ones that sleep at once took half as long again on a quiet one (a step has a thousand short waits).
+    have no place offline; OpenMP threads that spin as long as they like took six times the CPU time on a shared
+    machine, and ones that sleep at once half as long again on a quiet one, for a training step has a thousand waits.
 
     Raises:
         InputError: the home cannot be made.

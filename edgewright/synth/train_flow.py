@@ -58,7 +58,7 @@ class Flow(OneNetwork[Paths]):
         device = best_device()
         precision = Precision.on(config.precision, device, field="train_generator.precision")
         with seeded(seed):
-            network = UNet(shape, recompute=config.gradient_checkpointing).to(device)
+            network = lay_out_by_pixel(UNet(shape, recompute=config.gradient_checkpointing).to(device))
         super().__init__(
             network,
             Descent(config.learning_rate or LEARNING_RATE, _BETAS, rate=partial(warm_up, over=_WARM_UP_STEPS)),

@@ -1,4 +1,4 @@
-"""A network laid out by pixel and updated by fused kernels learns the same; moments that lie otherwise are not misread."""
+"""Laid out by pixel and with fused updates a network learns the same; moments that lie otherwise are not misread."""
 
 from __future__ import annotations
 
