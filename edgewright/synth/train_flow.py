@@ -14,6 +14,7 @@ from torch import Tensor
 
 from edgewright.learning.descent import Descent, Forward, OneNetwork
 from edgewright.learning.device import best_device, seeded
+from edgewright.learning.layout import lay_out_by_pixel
 from edgewright.learning.precision import Precision
 from edgewright.learning.rates import warm_up
 from edgewright.learning.streams import TorchStream
