@@ -107,7 +107,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         "OMP_NUM_THREADS": str(settings.threads),
-        "GOMP_SPINCOUNT": _SPINS,
+        **({} if "OMP_WAIT_POLICY" in env else {"GOMP_SPINCOUNT": _SPINS}),  # which would outdo the policy
         "OPENBLAS_NUM_THREADS": "1",
     }.items():
         env.setdefault(name, value)
