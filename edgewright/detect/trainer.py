@@ -1,8 +1,9 @@
 """Ultralytics' training loop, held to our rules. A torch module: imported only when training starts.
 
-Decides three things against the library's defaults: the data set is ours (no font download, no path resolution),
-validation is the one evaluator on the averaged weights, and a checkpoint is replaced in one step, so that a kill at any
-moment leaves a whole one. Nothing is stripped or validated again at the end: the caller takes the best checkpoint.
+Decides four things against the library's defaults: the data set is ours (no font download, no path resolution),
+validation is the one evaluator on the averaged weights, a checkpoint is replaced in one step, so that a kill at any
+moment leaves a whole one, and a step does the same work in less time (fused updates, decoded pictures kept). Nothing is
+stripped or validated again at the end: the caller takes the best checkpoint.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import torch
 
 from edgewright.data.rows import Row
 from edgewright.detect.evaluate import Sample, evaluate
+from edgewright.detect.kept_pictures import keep_decoded
 from edgewright.detect.library import open_ultralytics
 from edgewright.detect.network import as_network, layout_of, prefer_end_to_end
 from edgewright.errors import StageFailed
+from edgewright.learning.layout import fuse_updates
 from edgewright.runtime.preprocess import read_image
 from edgewright.runtime.session import ModelSpec, predictor
 
@@ -52,6 +55,15 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
 
     def get_model(self, *args: Any, **kwargs: Any) -> Any:
         return prefer_end_to_end(super().get_model(*args, **kwargs))
+
+    def build_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        optimizer = super().build_optimizer(*args, **kwargs)
+        fuse_updates(optimizer)
+        return optimizer
+
+    def build_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        dataset = super().build_dataset(*args, **kwargs)
+        return keep_decoded(dataset) if dataset.augment else dataset
 
     def validate(self) -> tuple[dict[str, float], float]:
         if not self._validation:  # nothing is chosen by val: the last epoch is the best one

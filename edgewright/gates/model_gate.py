@@ -5,7 +5,7 @@ all, whether it agrees with the float model picture by picture, and how long the
 numbers are measured elsewhere. A number that is missing or not finite is not evaluable, and a float model that finds
 nothing makes the drop meaningless: both end the run. There is no option that releases a refused model.
 
->>> from edgewright.sections import GateModelConfig
+>>> from edgewright.recipe.gates import GateModelConfig
 >>> evidence = ModelEvidence(1_800_000, 0.71, 0.42, 0.70, 0.415, 90, 0.97, 640, 2.1, 3.4, 100)
 >>> decide_model(evidence, GateModelConfig()).decision
 'release'

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from edgewright.learning.averaging import Average
 from edgewright.learning.checkpoint import Stateful
+from edgewright.learning.layout import fuse_updates
 from edgewright.learning.loop import BatchT, Method
 from edgewright.learning.precision import Precision
 from edgewright.learning.rates import Rate, steady
@@ -55,6 +56,7 @@ class Optimizer:
         self._adam = torch.optim.AdamW(
             self._parameters, lr=setting.learning_rate, betas=setting.betas, weight_decay=setting.weight_decay
         )
+        fuse_updates(self._adam)
 
     def descend(self, loss: Tensor, *, step: int) -> None:
         """One update. The loss scale is updated by its owner, once a step: several optimizers may share it."""

@@ -21,20 +21,23 @@ MAX_RECIPE_BYTES = 64_000
 PRESET_NAMES = ("demo", "laptop", "workstation", "cluster")
 PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = {
     # field                          demo  laptop  workstation  cluster
-    "train_generator.steps":        (600,  1500,   20000,       60000),
-    "train_generator.batch":        (32,   32,     128,         256),
+    "train_generator.steps":        (400,  1500,   20000,       60000),
+    "train_generator.batch":        (16,   32,     128,         256),
     "train_generator.width":        (32,   32,     64,          64),
     "train_generator.scene_px":     (192,  320,    640,         640),
     "generate.images":              (160,  240,    4000,        50000),
     "generate.image_px":            (192,  320,    640,         640),
     "train_labeler.steps":          (250,  600,    5000,        10000),
+    "train_labeler.batch":          (8,    16,     16,          16),
     "train_labeler.image_px":       (128,  160,    256,         256),
     "train_labeler.folds":          (2,    2,      5,           5),
     "measure_utility.pairs":        (0,    0,      3,           5),
     "measure_utility.steps":        (400,  400,    2000,        4000),
     "train_detector.image_px":      (192,  256,    416,         416),
-    "train_detector.epochs":        (30,   50,     150,         200),
-    "train_detector.batch":         (16,   16,     64,          128),
+    "train_detector.epochs":        (15,   50,     150,         200),
+    "train_detector.batch":         (8,    16,     64,          128),
+    "train_detector.learning_rate": (3e-3, 2e-3,   2e-3,        2e-3),
+    "train_detector.mosaic":        (0.5,  1.0,    1.0,         1.0),
     "gate_data.bootstraps":         (100,  200,    200,         200),
 }  # fmt: skip
 

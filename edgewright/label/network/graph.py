@@ -35,9 +35,10 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(Block(a, b) for a, b in zip((width, *widths[:3]), widths, strict=True))
         self.up = nn.ModuleList(Block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.head = nn.Conv2d(width, n_classes + 2, 1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(F.pixel_unshuffle(x - 0.5, 2))
+        x = self.stem(F.pixel_unshuffle(x - 0.5, 2).contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, 2))
@@ -48,8 +49,20 @@ class UNet(nn.Module):
 
 
 def _double(x: Tensor) -> Tensor:
-    """Twice the size, smoothly, with a backward pass that is deterministic on CUDA (that of bilinear is not)."""
-    return F.avg_pool2d(F.interpolate(x, scale_factor=2.0), 3, stride=1, padding=1, count_include_pad=False)
+    """Twice the size, smoothly: every pixel four times, then the mean of 3 × 3, as one matrix a side. A backward pass
+    through products is deterministic on CUDA (that of bilinear is not), and on a CPU it takes a fifth of the pooling's
+    time."""
+    height, width = x.shape[-2:]
+    return _doubling(height, like=x) @ x.contiguous() @ _doubling(width, like=x).T
+
+
+def _doubling(size: int, *, like: Tensor) -> Tensor:
+    """(2 · size, size): a row a new pixel, the mean of itself and its two neighbors, fewer at the edge."""
+    rows, columns = torch.arange(2 * size, device=like.device), torch.arange(size, device=like.device)
+    near = [((rows + step).clamp(0, 2 * size - 1) // 2)[:, None] == columns for step in (-1, 0, 1)]
+    inside = [((rows + step >= 0) & (rows + step < 2 * size))[:, None] for step in (-1, 0, 1)]
+    kept = torch.stack([a & b for a, b in zip(near, inside, strict=True)]).sum(0).to(like.dtype)
+    return kept / kept.sum(dim=1, keepdim=True)
 
 
 def _convolution(channels_in: int, channels_out: int) -> list[nn.Module]:

@@ -15,17 +15,19 @@ MAX_CLASS_WEIGHT = 4.0
 RIM_WEIGHT = 2.0
 """Pixels of objects outside their cores: where two objects touch, these few keep their cores apart."""
 _EPSILON = 1e-6
+_PIXELS = (0, 2, 3)
 
 
 def loss_of(logits: Tensor, batch: Batch, class_weights: Tensor) -> Tensor:
     """NCHW logits of `UNet` => scalar. `class_weights`: (1 + C,), 0 for classes without a label."""
-    wanted = F.one_hot(batch.class_map, len(class_weights)).permute(0, 3, 1, 2).float()
     counts = batch.counts[:, None]
-    weights = class_weights[None, :, None, None] * wanted * counts
-    cross_entropy = -(weights * F.log_softmax(logits[:, :-1], dim=1)).sum() / (weights.sum() + _EPSILON)
-    present = class_weights > 0
-    dice = _dice_loss(logits[:, :-1].softmax(dim=1) * counts, wanted * counts)[present].mean()
-    return cross_entropy + dice + _core_loss(logits[:, -1:], batch, weights.sum(dim=1, keepdim=True))
+    classes = torch.arange(len(class_weights), device=logits.device)[None, :, None, None]
+    wanted = (batch.class_map[:, None] == classes).float() * counts
+    sizes = wanted.sum(_PIXELS)
+    known = F.log_softmax(logits[:, :-1], dim=1)
+    cross_entropy = -(class_weights * (wanted * known).sum(_PIXELS)).sum() / ((class_weights * sizes).sum() + _EPSILON)
+    dice = _dice_loss(known.exp() * counts, wanted, sizes)[class_weights > 0].mean()
+    return cross_entropy + dice + _core_loss(logits[:, -1:], batch, class_weights[batch.class_map][:, None] * counts)
 
 
 def weigh_classes(examples: Examples, n_classes: int) -> Tensor:
@@ -45,14 +47,12 @@ def _core_loss(logits: Tensor, batch: Batch, class_weights: Tensor) -> Tensor:
     rim = (batch.class_map[:, None] > 0).float() * (1 - core)
     weights = class_weights * (1 + (RIM_WEIGHT - 1) * rim)
     entropy = F.binary_cross_entropy_with_logits(logits, core, weight=weights, reduction="sum")
-    return (
-        entropy / (weights.sum() + _EPSILON)
-        + _dice_loss(logits.sigmoid() * weights.sqrt(), core * weights.sqrt()).mean()
-    )
+    soft, wanted = logits.sigmoid() * weights.sqrt(), core * weights.sqrt()
+    return entropy / (weights.sum() + _EPSILON) + _dice_loss(soft, wanted, wanted.square().sum(_PIXELS)).mean()
 
 
-def _dice_loss(probability: Tensor, wanted: Tensor) -> Tensor:
-    """(N, K, H, W) twice => (K,): 1 - 2|A∩B| / (|A| + |B|), over the whole batch (Milletari et al. 2016, eq. 1)."""
-    dims = (0, 2, 3)
-    shared = (probability * wanted).sum(dims)
-    return 1 - (2 * shared + 1) / ((probability**2).sum(dims) + (wanted**2).sum(dims) + 1)
+def _dice_loss(probability: Tensor, wanted: Tensor, sizes: Tensor) -> Tensor:
+    """(N, K, H, W) twice, and (K,) sums of the squares of what is wanted => (K,): 1 - 2|A∩B| / (|A| + |B|), over the
+    whole batch (Milletari et al. 2016, eq. 1)."""
+    shared = (probability * wanted).sum(_PIXELS)
+    return 1 - (2 * shared + 1) / (probability.square().sum(_PIXELS) + sizes + 1)

@@ -23,11 +23,22 @@ def generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return F.softplus(real_logits - fake_logits).mean()
 
 
+def gradient_penalties(logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """R1 and R2 of a batch whose first half is real and whose second half is generated, in one pass."""
+    real, fake = _squared_gradients(logits, images).chunk(2)
+    return real.mean() / 2, fake.mean() / 2
+
+
 def gradient_penalty(logits: Tensor, crops: Tensor) -> Tensor:
     """E ||∇x D(x)||² / 2; `crops` must require gradients. R1 on real crops, R2 on generated ones.
 
     (N,) logits, or (N, P) of patches, whose mean is then D(x).
     """
+    return _squared_gradients(logits, crops).mean() / 2
+
+
+def _squared_gradients(logits: Tensor, images: Tensor) -> Tensor:
+    """(N,): ||∇x D(x)||² of each image."""
     judged = logits.reshape(len(logits), -1).mean(dim=1)
-    (gradient,) = torch.autograd.grad(judged.sum(), crops, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+    (gradient,) = torch.autograd.grad(judged.sum(), images, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3))

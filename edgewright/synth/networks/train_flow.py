@@ -14,6 +14,7 @@ from torch import Tensor
 
 from edgewright.learning.descent import Descent, Forward, OneNetwork
 from edgewright.learning.device import best_device, seeded
+from edgewright.learning.layout import lay_out_by_pixel
 from edgewright.learning.precision import Precision
 from edgewright.learning.rates import warm_up
 from edgewright.learning.streams import TorchStream
@@ -58,7 +59,7 @@ class Flow(OneNetwork[Paths]):
         device = best_device()
         precision = Precision.on(config.precision, device, field="train_generator.precision")
         with seeded(seed):
-            network = UNet(shape, recompute=config.gradient_checkpointing).to(device)
+            network = lay_out_by_pixel(UNet(shape, recompute=config.gradient_checkpointing).to(device))
         super().__init__(
             network,
             Descent(config.learning_rate or LEARNING_RATE, _BETAS, rate=partial(warm_up, over=_WARM_UP_STEPS)),

@@ -2,7 +2,9 @@
 
 Decides the step: penalties every n-th one (lazy, n times the weight: Karras et al. 2020, arXiv 1912.04958, §3.1),
 always in float32, averaged weights. The generator paints the very classes or layouts that the real batch shows, so
-that the relativistic loss compares like with like.
+that the relativistic loss compares like with like. Real and generated images pass the discriminator as one batch, and
+the generator is held against the real logits of that same pass, one update old: a pass less than judging the real ones
+again.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from edgewright.learning.averaging import Average
 from edgewright.learning.checkpoint import Stateful
 from edgewright.learning.descent import Descent, Optimizer
 from edgewright.learning.device import best_device, seeded
+from edgewright.learning.layout import lay_out_by_pixel
 from edgewright.learning.loop import Method
 from edgewright.learning.precision import Precision
 from edgewright.learning.streams import TorchStream
 from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.networks.augment import apart, diff_augment, joint
 from edgewright.synth.networks.batches import Batch, Batches
-from edgewright.synth.networks.losses import discriminator_loss, generator_loss, gradient_penalty
+from edgewright.synth.networks.losses import discriminator_loss, generator_loss, gradient_penalties
 from edgewright.synth.networks.nets import Discriminator, Generator, NetShape
 from edgewright.synth.networks.scene_nets import PatchDiscriminator, SceneGenerator
 
@@ -49,8 +52,8 @@ class Gan(Method[Batch]):
         self._precision = Precision.on(config.precision, device, field="train_generator.precision")
         with seeded(seed):
             generator, discriminator = _players(shape, recompute=config.gradient_checkpointing)
-        self.generator = generator.to(device)
-        self.discriminator = discriminator.to(device)
+        self.generator = lay_out_by_pixel(generator.to(device))
+        self.discriminator = lay_out_by_pixel(discriminator.to(device))
         decay = EMA_DECAY if config.ema_decay is None else config.ema_decay
         self._average = Average(self.generator, decay=decay)
         self.network = self._average.network
@@ -69,8 +72,9 @@ class Gan(Method[Batch]):
             with self._precision.autocast():
                 fake = self.generator(self._latent(batch.condition), batch.condition)
             fake = fake.float()
-            losses = self._discriminator_step(batch.images, fake.detach(), batch.condition, step=step)
-            losses["g_loss"] = self._generator_step(batch.images, fake, batch.condition, step=step)
+            pairs = torch.cat([batch.images, fake.detach()])
+            losses, real_logits = self._discriminator_step(pairs, batch.condition, step=step)
+            losses["g_loss"] = self._generator_step(real_logits, fake, batch.condition, step=step)
             self._scaler.update()
         self._average.follow(self.generator, step=step)
         return losses
@@ -94,28 +98,26 @@ class Gan(Method[Batch]):
             "rng": TorchStream(self._rng),
         }
 
-    def _discriminator_step(self, real: Tensor, fake: Tensor, condition: Tensor, *, step: int) -> dict[str, Tensor]:
+    def _discriminator_step(self, pairs: Tensor, condition: Tensor, *, step: int) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses, and what it thought of the real images; `pairs`: those, then as many generated ones."""
         penalized = step % self._config.penalty_every == 0 and self._config.r1_gamma > 0
-        seen = [self._seen(images, condition) for images in (real, fake)]
-        images = [image.detach().requires_grad_(penalized) for image, _ in seen]
+        seen, where = self._seen(pairs, torch.cat([condition, condition]))
+        images = seen.detach().contiguous(memory_format=torch.channels_last).requires_grad_(penalized)
         with self._precision.autocast(active=not penalized):
-            real_logits, fake_logits = (
-                self.discriminator(image, where).float() for image, (_, where) in zip(images, seen, strict=True)
-            )
+            logits = self.discriminator(images, where).float()
+        real_logits, fake_logits = logits.chunk(2)
         loss = discriminator_loss(real_logits, fake_logits)
         losses = {"d_loss": loss.detach(), "margin": (real_logits - fake_logits).mean().detach()}
         if penalized:
-            r1, r2 = gradient_penalty(real_logits, images[0]), gradient_penalty(fake_logits, images[1])
+            r1, r2 = gradient_penalties(logits, images)
             loss = loss + self._config.r1_gamma * self._config.penalty_every * (r1 + r2)
             losses |= {"r1": r1.detach(), "r2": r2.detach()}
         self._d_optimizer.descend(loss, step=step)
-        return losses
+        return losses, real_logits.detach()
 
-    def _generator_step(self, real: Tensor, fake: Tensor, condition: Tensor, *, step: int) -> Tensor:
+    def _generator_step(self, real_logits: Tensor, fake: Tensor, condition: Tensor, *, step: int) -> Tensor:
         self.discriminator.requires_grad_(False)
         with self._precision.autocast():
-            with torch.no_grad():
-                real_logits = self.discriminator(*self._seen(real, condition)).float()
             fake_logits = self.discriminator(*self._seen(fake, condition)).float()
         loss = generator_loss(real_logits, fake_logits)
         self._g_optimizer.descend(loss, step=step)

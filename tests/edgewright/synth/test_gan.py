@@ -10,7 +10,7 @@ import torch
 
 from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.networks.augment import apart, diff_augment, joint, told_augment
-from edgewright.synth.networks.losses import discriminator_loss, generator_loss, gradient_penalty
+from edgewright.synth.networks.losses import discriminator_loss, generator_loss, gradient_penalties, gradient_penalty
 from edgewright.synth.networks.nets import Discriminator, Generator, NetShape, from_pixels, to_pixels
 
 
@@ -39,6 +39,15 @@ def test_the_penalty_of_a_linear_discriminator_is_half_its_squared_slope() -> No
     crops = torch.randn(5, 4, 8, 8, requires_grad=True)
     penalty = gradient_penalty((crops * 0.5).sum(dim=(1, 2, 3)), crops)
     assert float(penalty.detach()) == pytest.approx(0.5 * 0.25 * 4 * 64)
+
+
+def test_the_penalties_of_one_pass_are_those_of_two() -> None:
+    real, fake = torch.randn(5, 4, 8, 8), torch.randn(5, 4, 8, 8)
+    pairs = torch.cat([real, fake]).requires_grad_()
+    apart_ = [images.clone().requires_grad_() for images in (real, fake)]
+    expected = [gradient_penalty(images.pow(3).sum(dim=(1, 2, 3)), images) for images in apart_]
+    penalties = gradient_penalties(pairs.pow(3).sum(dim=(1, 2, 3)), pairs)
+    torch.testing.assert_close(list(penalties), expected)
 
 
 def test_augmentation_is_differentiable_reproducible_and_leaves_opacity_uncolored() -> None:
