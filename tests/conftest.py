@@ -1,4 +1,8 @@
-"""Fixtures that more than one room's tests use: real servers, real data, a small dataset."""
+"""Fixtures that more than one room's tests use: real servers, real data, a toy run, the command line; who shares what.
+
+Two workers run the suites (`make test`). A folder's tests share what its conftest trains, so they stay on one worker;
+each worker has a core, on which torch computes with one thread.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import importlib.util
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,10 +23,40 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from edgewright.settings import read_settings
+
+pytest_plugins = ("tests.budget",)
+if "PYTEST_XDIST_WORKER" in os.environ:  # before the first import of torch, and for the processes below
+    os.environ |= {"OMP_NUM_THREADS": "1", "EDGEWRIGHT_THREADS": "1"}
+
 settings.register_profile("house", derandomize=True, deadline=None)  # the same examples on every machine, however slow
 settings.load_profile("house")
 
 _SWIFT = Path(__file__).parent / "servers" / "swift.py"
+_FIRST = ("tests/slow/", "tests/flows/", "tests/edgewright/gates/", "tests/edgewright/synth/", "tests/edgewright/detect/")
+"""Long groups begin first, so that no worker is alone with one at the end."""
+_SHARING = ("tests/tasks", "tests/edgewright/label", "tests/edgewright/compress")
+"""Folders whose conftest trains something for all of their files."""
+
+
+def group_of(nodeid: str) -> str:
+    """Tests of one group run on one worker: those of a file, of a room that shares what it trains, of the toy run."""
+    file = nodeid.partition("::")[0]
+    if file in ("tests/flows/test_lifecycle.py", "tests/slow/test_refusals.py"):
+        return "toy run"
+    folder = file.rpartition("/")[0]
+    return folder if folder in _SHARING else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
 
 
 def free_port() -> int:
