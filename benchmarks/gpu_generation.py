@@ -109,7 +109,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object a line")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    setting = Setting(device, native_dtype(device), 3.0, 10, options.steps, options.solver, options.width, options.compile)
+    setting = Setting(
+        device, native_dtype(device), 3.0, 10, options.steps, options.solver, options.width, options.compile
+    )
     sides, batch = options.sides, options.batch
     if options.quick:
         setting, sides, batch = replace(setting, seconds=0.2, warm_up=1, width=8), [32], 64

@@ -43,6 +43,7 @@ class Budget:
 BUDGETS = {
     "not slow": Budget(8, Limits(command=40, server=10, training=300, step=6000)),
     "slow": Budget(20, Limits(command=60, server=20, training=100, step=9000)),
+    "trains": Budget(2, Limits(command=2, server=2, training=40, step=3000)),
     "": Budget(26, Limits(command=90, server=30, training=400, step=15000)),
 }
 """By pytest's -m; any other choice is measured by the whole."""

@@ -65,6 +65,7 @@ def test_it_needs_torch_and_numpy_alone_and_prints_every_line(lines: list[dict[s
     ]
 
 
+@pytest.mark.trains
 def test_rates_stand_next_to_the_floor_of_their_arithmetic(lines: list[dict[str, Any]]) -> None:
     tflops = lines[0]["matmul_tflops"]
     assert tflops > 0
@@ -76,6 +77,7 @@ def test_rates_stand_next_to_the_floor_of_their_arithmetic(lines: list[dict[str,
     assert work["check", "gan"] == pytest.approx(work["sample", "gan"] + work["labeler", "labeler"])
 
 
+@pytest.mark.trains
 def test_gradient_checkpointing_takes_less_memory(lines: list[dict[str, Any]]) -> None:
     peak = {(line["what"], line["model"]): line["peak_mb"] for line in lines[1:]}
     for model in TRAINED:  # a GAN's peak is in its penalties, whose second derivatives hold what was recomputed

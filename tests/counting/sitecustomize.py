@@ -1,7 +1,7 @@
 """What the tests cause, counted where it happens: in pytest's process and in every Python that is started below it.
 
-Python imports a module of this name at start wherever this folder stands on PYTHONPATH, which `tests/budget.py` sees to;
-the product knows nothing of it. A line a fact goes into the file that TESTS_COUNTED_IN names:
+Python imports a module of this name at start where this folder stands on PYTHONPATH, which `tests/budget.py` sees to.
+The product knows nothing of it. A line a fact goes into the file that TESTS_COUNTED_IN names:
 
     command     `edgewright`, as a person would type it
     server      Prefect's, MLflow's or S3's

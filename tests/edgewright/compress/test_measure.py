@@ -31,6 +31,7 @@ def measured(int8, detector, squares):
     return result, seen
 
 
+@pytest.mark.trains
 def test_all_three_forms_are_measured_on_the_test_split(measured, int8):
     result, seen = measured
     assert result.bytes == int8[1].bytes

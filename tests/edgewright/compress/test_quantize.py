@@ -92,6 +92,7 @@ def test_every_field_changes_the_artifact(int8, make_int8, fields, file):
     assert other.path(file).read_bytes() != int8[0].path(file).read_bytes()
 
 
+@pytest.mark.trains
 def test_float_onnx_equals_torch(exported):
     module, model = exported
     tensor = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)

@@ -52,6 +52,7 @@ def moved(row):
     return replace(row, labels=labels)
 
 
+@pytest.mark.trains
 def test_true_labels_are_kept_and_false_ones_left_out(publish, scene, run):
     good = [scene(seed, **SYNTHETIC) for seed in range(100, 108)]
     bad = [(replace(moved(row), id=f"bad-{row.id}"), payload) for row, payload in good]
@@ -68,6 +69,7 @@ def test_true_labels_are_kept_and_false_ones_left_out(publish, scene, run):
     assert all(derived.image(row).shape == (64, 64, 3) for row in derived.usable)
 
 
+@pytest.mark.trains
 def test_a_picture_that_is_left_out_says_why_and_where_it_lies(publish, scene, run):
     row, payload = scene(101, **SYNTHETIC)
     dataset = publish([(replace(moved(row), parents=("background.png",)), payload)])
@@ -93,6 +95,7 @@ def test_everything_else_passes_through(publish, scene, run):
     assert report.judged_images == report.pseudo_labels == 0
 
 
+@pytest.mark.trains
 def test_unlabeled_photographs_get_the_labelers_labels(publish, scene, run, labeler):
     report, rows, _ = run(publish([scene(seed, state="unlabeled", labels=(), split="train") for seed in (201, 202)]))
     labels = [label for row in rows.values() for label in row.labels]
@@ -107,6 +110,7 @@ def test_unlabeled_photographs_get_the_labelers_labels(publish, scene, run, labe
         assert label.confidence >= CONFIG.pseudo_ignore_score
 
 
+@pytest.mark.trains
 def test_a_class_without_known_precision_gets_ignore_regions_alone(publish, scene, run):
     dataset = publish([scene(seed, state="unlabeled", labels=(), split="train") for seed in (203, 204)])
     for changes in ({"pseudo_min_found": 10_000}, {"pseudo_precision": 1.0, "pseudo_min_found": 1000}):
@@ -118,6 +122,7 @@ def test_a_class_without_known_precision_gets_ignore_regions_alone(publish, scen
     assert report.pseudo_ignored == 0
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

@@ -126,6 +126,7 @@ def test_every_field_changes_the_weights(
     assert weights(changed) != weights(learn(crops, tmp_path, method=method))
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", METHODS)
 def test_gradient_checkpointing_forgets_what_is_inside_blocks_and_changes_no_loss(
     crops: CropSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
@@ -144,6 +145,7 @@ def test_gradient_checkpointing_forgets_what_is_inside_blocks_and_changes_no_los
     assert [point.losses for point in frugal.history] == [pytest.approx(point.losses) for point in plain.history]
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", METHODS)
 def test_half_precision_losses_stay_near_those_of_float32(crops: CropSet, tmp_path: Path, method: str) -> None:
     full, half = (learn(crops, tmp_path, method=method, work_id=name, precision=name) for name in ("fp32", "bf16"))
@@ -164,6 +166,7 @@ def test_a_precision_that_the_machine_lacks_is_refused(
         learn(crops, tmp_path, method=method, precision=precision)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns_the_colors_of_its_classes(crops: CropSet, tmp_path: Path, method: str) -> None:
     trained = learn(crops, tmp_path, method=method, steps=120, batch=16, ema_decay=0.9, checkpoint_every=1000)
@@ -175,6 +178,7 @@ def test_it_learns_the_colors_of_its_classes(crops: CropSet, tmp_path: Path, met
     assert made[:, 14:18, 14:18, 3].mean() > made[:, :3, :, 3].mean() + 0.3, "opaque in the middle, clear at the rim"
 
 
+@pytest.mark.trains
 def test_the_flow_loss_falls_and_its_samples_near_the_data(crops: CropSet, tmp_path: Path) -> None:
     def distance(trained: Trained) -> float:
         sampler = crop_sampler(trained.network.eval(), (0, 1))
