@@ -125,7 +125,7 @@ def test_a_gate_that_lets_a_control_pass_has_failed(store: LocalStore) -> None:
         update={"max_copy_share": 1.0, "max_object_copy_share": 1.0, "min_copy_distance_ratio": 0.0}
     )
     found = self_test(
-        photographs(store, 120),
+        photographs(store, 200),
         blind,
         image_px=96,
         store=store,
