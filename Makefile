@@ -17,7 +17,13 @@ BIG_DOWNLOADS = sed -n -E -u 's/^ *(Downloading|Using cached) ([^ ]+) \(([0-9]{2
 # Tests marked `real` read this folder; without it they are skipped and say so.
 export EDGEWRIGHT_REAL_DATA
 
-.PHONY: help setup demo test test-slow check format constraints bench clean
+# Two workers, a core and about 3 GB each. Every suite ends with its budget (tests/budget.py) and its 25 slowest.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --durations=25 --durations-min=1
+# As processors without AVX-512 compute, and as those without any of it.
+CAPABILITIES = 'ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2' 'ATEN_CPU_CAPABILITY=default'
+
+.PHONY: help setup demo test test-slow test-all test-capabilities check format constraints bench clean
 
 help:  ## list the commands
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,10 +34,16 @@ demo: $(VENV)/.factory  ## the whole life cycle on the simulated camera, ends wi
 	@$(BIN)/edgewright run demo
 
 test: $(VENV)/.dev  ## all tests but the slow ones
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.dev  ## the slow ones: fresh environments, a system without libGL, real photographs
-	@$(BIN)/python -m pytest -q -m slow
+	@$(PYTEST) -m slow
+
+test-all: $(VENV)/.dev  ## both suites in one session, which share their toy run, servers and trainings
+	@$(PYTEST)
+
+test-capabilities: $(VENV)/.dev  ## the tests that learn something, as on processors without AVX-512
+	@for capability in $(CAPABILITIES); do echo "-- $$capability"; env $$capability $(PYTEST) -m trains; done
 
 check: $(VENV)/.dev  ## ruff, mypy, import-linter: what CI runs first
 	@$(BIN)/ruff check .

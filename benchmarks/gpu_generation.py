@@ -11,8 +11,10 @@ Every rate is one process's throughput after a warm-up, not a latency. Lines:
     labeler  the UNet alone
     train    forward and backward passes of a training step of GAN and diffusion, of crops and of scenes' tiles, with
              gradient checkpointing (`less`) and without, and its peak memory; the GAN's step takes R1 and R2
-The floor is FLOP a sample (counted) / TFLOP/s: what a bf16 matrix product reaches on this very device, and 40 TFLOP/s,
-which is what convolutions of few channels can be expected to reach on an H200. Weights are random: speed does not care.
+The floor is FLOP a sample (counted) / TFLOP/s: what a matrix product reaches on this very device in the run's numbers,
+and 40 TFLOP/s, which is what convolutions of few channels can be expected to reach on an H200. The numbers are bf16, or
+float32 on a CPU without bf16: there torch only imitates it, a thousand times slower and with buffers that hide every
+other memory. Weights are random: speed does not care.
 """
 
 from __future__ import annotations
@@ -107,12 +109,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object a line")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    setting = Setting(device, torch.bfloat16, 3.0, 10, options.steps, options.solver, options.width, options.compile)
+    setting = Setting(
+        device, native_dtype(device), 3.0, 10, options.steps, options.solver, options.width, options.compile
+    )
     sides, batch = options.sides, options.batch
     if options.quick:
         setting, sides, batch = replace(setting, seconds=0.2, warm_up=1, width=8), [32], 64
     torch.manual_seed(0)
-    tflops = matmul_tflops(device, side=1024 if options.quick or device.type == "cpu" else 8192)
+    tflops = matmul_tflops(setting, side=1024 if options.quick or device.type == "cpu" else 8192)
     describe(setting, tflops, as_json=options.json)
     for side_px in sides:
         for line in measure(setting, side_px, batch=max(8, batch * 64**2 // side_px**2), tflops=tflops):
@@ -120,10 +124,16 @@ def main() -> None:
             sys.stdout.flush()
 
 
+def native_dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the device computes in it."""
+    native = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
 def describe(setting: Setting, tflops: float, *, as_json: bool) -> None:
     """Where this ran and how."""
     name = torch.cuda.get_device_name() if setting.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    facts = {"device": name, "torch": torch.__version__, "bf16_matmul_tflops": round(tflops, 2)}
+    facts = {"device": name, "torch": torch.__version__, "matmul_tflops": float(f"{tflops:.3g}")}
     facts |= {"dtype": str(setting.dtype), "warm_up": setting.warm_up, "compiled": setting.compiled}
     facts |= {"solver": setting.solver, "steps": setting.steps, "width": setting.width}
     sys.stdout.write((json.dumps(facts) if as_json else str(facts)) + "\n")
@@ -207,7 +217,7 @@ def inferred(network: nn.Module, setting: Setting, pictures: Tensor) -> Tensor:
 
 
 def cast_to(setting: Setting, make: Make) -> Tensor:
-    with torch.no_grad(), torch.autocast(setting.device.type, dtype=setting.dtype):
+    with torch.no_grad(), Place(setting.device, setting.dtype).autocast():
         return make()
 
 
@@ -311,15 +321,15 @@ def gflop(work: Callable[[], Tensor], *, grad: bool = False) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def matmul_tflops(device: torch.device, *, side: int) -> float:
-    """Of a square bf16 matrix product, the best of five."""
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+def matmul_tflops(setting: Setting, *, side: int) -> float:
+    """Of a square matrix product in the run's numbers, the best of five."""
+    a, b = (torch.randn(side, side, device=setting.device, dtype=setting.dtype) for _ in range(2))
     best = float("inf")
     for _ in range(6):
-        synchronize(device)
+        synchronize(setting.device)
         start = time.perf_counter()
         torch.mm(a, b)
-        synchronize(device)
+        synchronize(setting.device)
         best = min(best, time.perf_counter() - start)
     return 2 * side**3 / best / 1e12
 

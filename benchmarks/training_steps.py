@@ -7,6 +7,7 @@ step()
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,10 @@ class Place:
     device: torch.device
     dtype: torch.dtype
 
+    def autocast(self) -> AbstractContextManager[None]:
+        """Convolutions and matrix products inside run in `dtype`; float32 is what they run in anyway."""
+        return nullcontext() if self.dtype is torch.float32 else torch.autocast(self.device.type, dtype=self.dtype)
+
 
 def flow_step(shape: NetShape, place: Place, batch: int, *, recompute: bool) -> Step:
     """Passes of one step of `train_flow.Flow`, without augmentation."""
@@ -38,7 +43,7 @@ def flow_step(shape: NetShape, place: Place, batch: int, *, recompute: bool) -> 
     noise, t = torch.randn_like(data), torch.rand(batch, device=place.device)
 
     def step() -> Tensor:
-        with torch.autocast(place.device.type, dtype=place.dtype):
+        with place.autocast():
             predicted = network(torch.lerp(noise, data, t[:, None, None, None]), t, condition)
         loss = velocity_loss(predicted, data=data, noise=noise)
         network.zero_grad(set_to_none=True)
@@ -56,7 +61,7 @@ def gan_step(shape: NetShape, place: Place, batch: int, *, recompute: bool) -> S
     latent = torch.randn(generator.latent_shape(condition), device=place.device)
 
     def step() -> Tensor:
-        with torch.autocast(place.device.type, dtype=place.dtype):
+        with place.autocast():
             fake = generator(latent, condition)
         # cloned, because torch's counter of FLOP cannot follow gradients to a leaf
         images = [pictures.detach().float().requires_grad_().clone() for pictures in (real, fake)]
@@ -65,7 +70,7 @@ def gan_step(shape: NetShape, place: Place, batch: int, *, recompute: bool) -> S
         judge.zero_grad(set_to_none=True)
         (discriminator_loss(*logits) + sum(penalties)).backward()
         judge.requires_grad_(False)
-        with torch.autocast(place.device.type, dtype=place.dtype):
+        with place.autocast():
             loss = generator_loss(logits[0].detach(), judge(fake.float(), condition).float())
         generator.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,4 +1,4 @@
-"""Fixtures that more than one room's tests use: real servers, real data, a small dataset."""
+"""Fixtures that more than one room's tests use: real servers, real data, a toy run, the command line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,11 +19,16 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ("tests.goldens",)
+from edgewright.settings import read_settings
+from tasks.engine.tracking import Tracker
+from tasks.serve.prefect_server import prefect_server
+
+pytest_plugins = ("tests.budget", "tests.goldens", "tests.workers")
 
 settings.register_profile("house", derandomize=True, deadline=None)  # the same examples on every machine, however slow
 settings.load_profile("house")
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
 _SWIFT = Path(__file__).parent / "servers" / "swift.py"
 
 
@@ -84,15 +90,19 @@ def real_data() -> Path:
 
 TOY = (
     "ingest.photographs=90",
-    "train_generator.steps=60",
+    "train_generator.steps=40",
+    "train_generator.batch=16",
+    "train_generator.width=16",
     "train_labeler.steps=60",
+    "train_labeler.batch=8",
+    "train_labeler.width=8",
     "train_labeler.image_px=96",
     "generate.images=24",
     "generate.image_px=160",
     "gate_data.bootstraps=20",
-    "train_detector.epochs=24",
-    "train_detector.batch=8",
-    "train_detector.image_px=160",
+    "train_detector.epochs=16",
+    "train_detector.batch=4",
+    "train_detector.image_px=96",
     "quantize.calibration_images=16",
     "gate_model.latency_runs=20",
     "gate_model.max_map_drop=0.2",
@@ -101,7 +111,19 @@ TOY = (
     "gate_model.max_p99_ms=5000",
     "flash.feed_frames=6",
 )
-"""The whole life cycle at toy size: every stage is real, none is good. Bounds are loose; quality is not tested here."""
+"""The whole life cycle at toy size: every stage is real, none is good. Bounds are loose; quality is not tested here.
+
+The detector has to find something (the model gate cannot judge one that does not): it takes 220 steps of small batches.
+"""
+
+BRIEF = (
+    *TOY,
+    "train_generator.steps=4",
+    "train_labeler.steps=8",
+    "train_labeler.folds=1",
+    "generate.images=4",
+)
+"""Every stage does its work, and the detector alone learns: for tests of where stages run, not of what they make."""
 
 
 def edgewright(*words: str, home: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -125,21 +147,42 @@ def with_settings(settings: tuple[str, ...]) -> list[str]:
 
 @dataclass(frozen=True)
 class ToyRun:
-    """A finished toy run: its home, the object it printed, and what it wrote on stderr."""
+    """A finished toy run: its home, its store as the run left it, the object it printed, what it wrote on stderr."""
 
     home: Path
+    store: Path
     printed: dict[str, Any]
     stderr: str
     seconds: float
 
 
+def with_store(store: Path, home: Path) -> Path:
+    """A home that knows a store's artifacts: the same files under other names, for what is published stays as it is."""
+    shutil.copytree(store, home / "store", copy_function=os.link)
+    return home
+
+
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
-    """The whole DAG, once a test session, by the command a person types."""
-    home = tmp_path_factory.mktemp("toy")
+    """The whole DAG, once a test session, by the command a person types, in a home where nothing is prepared."""
+    home, kept = tmp_path_factory.mktemp("toy"), tmp_path_factory.mktemp("toy-store")
     began = time.monotonic()
     result = edgewright("run", "demo", *with_settings(TOY), "--json", home=home)
-    return ToyRun(home, json.loads(result.stdout), result.stderr, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    with_store(home / "store", kept)
+    return ToyRun(home, kept / "store", json.loads(result.stdout), result.stderr, seconds)
+
+
+@pytest.fixture
+def toy_home(toy_run: ToyRun, tmp_path: Path) -> Path:
+    """A home of the test's own whose store knows the toy run: what the test changes is all that is computed."""
+    return with_store(toy_run.store, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def share_store() -> Callable[[Path, Path], Path]:
+    """`share_store(store, home)`, for tests that share such a home."""
+    return with_store
 
 
 @pytest.fixture(scope="session")
@@ -148,5 +191,36 @@ def toy_settings() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    return edgewright
+def brief_settings() -> list[str]:
+    return with_settings(BRIEF)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one Prefect server for all commands whose tests are not about servers."""
+    settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path_factory.mktemp("prefect"))})
+    with prefect_server(settings) as server:
+        server.wait()
+        yield server.api_url
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow file with all its tables, which take MLflow seconds to make."""
+    folder = tmp_path_factory.mktemp("migrated")
+    Tracker(f"sqlite:///{folder}/mlflow.db", artifacts=folder).registered_digests()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def command(prefect_api: str, migrated: Path) -> Command:
+    """The command line in a home that need not start a server or make MLflow's tables; `edgewright` does both."""
+
+    def run(*words: str, home: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        tracked = home / "mlflow" / "mlflow.db"
+        if not tracked.exists():
+            tracked.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(migrated, tracked)
+        return edgewright(*words, home=home, check=check, **{"PREFECT_API_URL": prefect_api, **environment})
+
+    return run

@@ -65,16 +65,19 @@ def test_it_needs_torch_and_numpy_alone_and_prints_every_line(lines: list[dict[s
     ]
 
 
+@pytest.mark.trains
 def test_rates_stand_next_to_the_floor_of_their_arithmetic(lines: list[dict[str, Any]]) -> None:
-    tflops = lines[0]["bf16_matmul_tflops"]
+    tflops = lines[0]["matmul_tflops"]
+    assert tflops > 0
     for line in lines[1:]:
         assert line["per_s"] > 0
         assert line["planned_floor_per_s"] == pytest.approx(40_000 / line["gflop"])
-        assert line["floor_per_s"] == pytest.approx(tflops * 1000 / line["gflop"], rel=0.2)
+        assert line["floor_per_s"] == pytest.approx(tflops * 1000 / line["gflop"], rel=0.01)
     work = {(line["what"], line["model"]): line["gflop"] for line in lines[1:]}
     assert work["check", "gan"] == pytest.approx(work["sample", "gan"] + work["labeler", "labeler"])
 
 
+@pytest.mark.trains
 def test_gradient_checkpointing_takes_less_memory(lines: list[dict[str, Any]]) -> None:
     peak = {(line["what"], line["model"]): line["peak_mb"] for line in lines[1:]}
     for model in TRAINED:  # a GAN's peak is in its penalties, whose second derivatives hold what was recomputed

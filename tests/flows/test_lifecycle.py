@@ -24,6 +24,7 @@ def test_every_stage_ran_and_said_where(toy_run: Any) -> None:
     assert not any(stage["cached"] for stage in stages)
 
 
+@pytest.mark.trains
 def test_the_object_holds_what_the_command_line_promises(toy_run: Any) -> None:
     printed = toy_run.printed
     assert printed["error"] is None

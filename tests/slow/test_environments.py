@@ -21,8 +21,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("edgewright", "flows", "tasks", "deployments")
 LIGHT = "import edgewright.device, edgewright.device.cli, edgewright.runtime, edgewright.simulate, edgewright.progress"
 MAX_BASE_WHEELS = 12
-# Enough steps beyond the toy size that the detector finds something, whatever the toy is tuned for: val mAP50 0.36.
-LONGER = ("--set", "train_detector.batch=8", "--set", "train_detector.epochs=24")
 
 # Shows a command, in a root of its own, this environment at the places where it is (folders separated by ":").
 # The mounts and the processes live in namespaces: nothing of them is left when the command ends.
@@ -148,12 +146,12 @@ def inside(root: Path, code: str, *arguments: str) -> subprocess.CompletedProces
     return run(*enter, "env", f"PYTHONPATH={ROOT}", sys.executable, "-c", code, *arguments)
 
 
-def test_the_demo_runs_without_libgl(slim_root: Path, toy_settings: list[str]) -> None:
+def test_the_demo_runs_without_libgl(slim_root: Path, brief_settings: list[str]) -> None:
     absent = inside(slim_root, "import ctypes; ctypes.CDLL('libGL.so.1')")
     assert "cannot open shared object file" in absent.stderr
     imported = inside(slim_root, "import cv2, torch, torchvision, ultralytics")
     assert imported.returncode == 0, imported.stderr[-2000:] + "\nNext: rm .venv/.factory && make setup"
-    done = inside(slim_root, "from edgewright.cli import main; main()", "run", "demo", "--json", *toy_settings, *LONGER)
+    done = inside(slim_root, "from edgewright.cli import main; main()", "run", "demo", "--json", *brief_settings)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     result = json.loads(done.stdout[done.stdout.index("{") :])
     assert result["error"] is None

@@ -20,6 +20,7 @@ from edgewright.experiment.plan import SubsetConfig
 from edgewright.experiment.subset import subset_rows
 
 pytestmark = pytest.mark.slow
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 SETTINGS = (
     "ingest.photographs=90",
@@ -35,7 +36,7 @@ SETTINGS = (
 
 def words(results: Path, *more: str, arms: str = "real,compositor,all_real") -> list[str]:
     given = ["experiment", "label-efficiency", "demo", "--labels", "24", "--draws", "0", "--steps", "20"]
-    given += ["--epochs", "4", "--arms", arms, "--results", str(results), *more]
+    given += ["--epochs", "1", "--arms", arms, "--results", str(results), *more]
     return given + [word for setting in SETTINGS for word in ("--set", setting)]
 
 
@@ -43,13 +44,17 @@ def lines(results: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
-def test_killed_continued_and_never_made_again(
-    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for the arms of 24 photographs: what two of them need alike is made once. `all_real` sees more."""
+    return tmp_path_factory.mktemp("experiments")
+
+
+def test_killed_continued_and_never_made_again(command: Command, prefect_api: str, tmp_path: Path) -> None:
     home, results = tmp_path / "home", tmp_path / "results.jsonl"
     with subprocess.Popen(
         [sys.executable, "-m", "edgewright.cli", *words(results)],
-        env={**os.environ, "EDGEWRIGHT_HOME": str(home)},
+        env={**os.environ, "EDGEWRIGHT_HOME": str(home), "PREFECT_API_URL": prefect_api},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
@@ -93,7 +98,7 @@ def test_killed_continued_and_never_made_again(
     assert '<svg viewBox="0 0 800 500"' in page.read_text()
 
 
-def test_the_plan_alone(command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_the_plan_alone(command: Command, tmp_path: Path) -> None:
     planned = command(*words(tmp_path / "r.jsonl", "--dry-run"), home=tmp_path).stdout.splitlines()
     assert planned[0] == "real, n = 24, draw 0, seed 0"
     assert planned[-1] == "all_real, n = all, draw 0, seed 0"
@@ -103,29 +108,29 @@ def test_the_plan_alone(command: Callable[..., subprocess.CompletedProcess[str]]
 FEW = [word for name in ("steps=30", "batch=8", "width=8") for word in ("--set", f"train_generator.{name}")]
 
 
-def test_every_other_arm(command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_every_other_arm(command: Command, home: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     arms = "real,strong,repeated,gan,diffusion,pseudo,unchecked,synthetic_only"
-    command(*words(results, *FEW, "--epochs", "1", arms=arms), home=tmp_path / "home")
+    command(*words(results, *FEW, arms=arms), home=home)
     by_arm = {str(line["arm"]): line for line in lines(results)}
     assert set(by_arm) == set(arms.split(","))
     assert {by_arm[arm]["n_photographs"] for arm in arms.split(",")[:-1]} == {24}
     assert by_arm["synthetic_only"]["n_photographs"] == 0
     assert by_arm["unchecked"]["n_extra"] == 12  # nobody has looked at them
     assert int(str(by_arm["repeated"]["n_extra"])) > 24
-    check_that_nothing_saw_more_than_it_may(open_store(str(tmp_path / "home" / "store")))
+    check_that_nothing_saw_more_than_it_may(open_store(str(home / "store")))
 
 
 def test_a_gate_that_decides_by_use_measures_on_the_arms_own_photographs(
-    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    command: Command, home: Path, tmp_path: Path
 ) -> None:
     results = tmp_path / "results.jsonl"
     pairs = [f"measure_utility.{field}" for field in ("pairs=3", "steps=16", "epochs=2")]
     chosen = [word for name in ("gate_data.rule=utility", *pairs) for word in ("--set", name)]
-    command(*words(results, *chosen, arms="real,compositor"), home=tmp_path / "home")
+    command(*words(results, *chosen, arms="real,compositor"), home=home)
     (made,) = (line for line in lines(results) if line["arm"] == "compositor")
     assert made["gate"] in ("not_evaluable", "refuse")  # six held-out images are too few to pass
-    check_that_nothing_saw_more_than_it_may(open_store(str(tmp_path / "home" / "store")))
+    check_that_nothing_saw_more_than_it_may(open_store(str(home / "store")))
 
 
 def check_that_nothing_saw_more_than_it_may(store: Store) -> None:
@@ -168,14 +173,12 @@ def check_that_nothing_saw_more_than_it_may(store: Store) -> None:
             assert {state for row, state in shown.items() if row not in own} <= {"constructed", "model"}
 
 
-def test_a_run_that_fails_stops_no_other(
-    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_a_run_that_fails_stops_no_other(command: Command, home: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     given = words(results, *FEW, "--set", "train_generator.learning_rate=1e30", arms="real,gan,compositor")
-    failed = command(*given, home=tmp_path / "home", check=False)
+    failed = command(*given, home=home, check=False)
     assert failed.returncode != 0
     assert "gan, n = 24" in failed.stderr
-    (page,) = (tmp_path / "home" / "experiments").glob("*/report.html")
+    page = max((home / "experiments").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
     assert "Missing from the plan: gan, n = 24, draw 0, seed 0 (" in page.read_text()
     assert [line["arm"] for line in lines(results)] == ["real", "compositor"]

@@ -65,13 +65,13 @@ def call(name: str, recipe: Recipe, inputs: dict[str, Any], *, home: Path, envir
 
 
 def test_stages_need_nothing_but_references(
-    s3_environment: dict[str, str], s3_bucket: str, toy_settings: list[str], tmp_path: Path
+    s3_environment: dict[str, str], s3_bucket: str, prefect_api: str, brief_settings: list[str], tmp_path: Path
 ) -> None:
     from flows.lifecycle import STAGES
 
     assert {"ingest", *EDGES} == {stage.name for stage in STAGES}, "a stage is missing in this test"
-    recipe = resolve("demo", overrides=[word for word in toy_settings if word != "--set"])
-    environment = {**s3_environment, "EDGEWRIGHT_STORE": f"s3://{s3_bucket}/store"}
+    recipe = resolve("demo", overrides=[word for word in brief_settings if word != "--set"])
+    environment = {**s3_environment, "EDGEWRIGHT_STORE": f"s3://{s3_bucket}/store", "PREFECT_API_URL": prefect_api}
     refs = {
         "ingest": call("ingest", recipe, {"source": "simulated"}, home=tmp_path / "ingest", environment=environment)
     }

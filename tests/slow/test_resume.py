@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.conftest import edgewright
+
 pytestmark = pytest.mark.slow
 
-EPOCHS = ("--set", "train_detector.epochs=24")
+EPOCHS = 8
 
 
 def start(home: Path, words: list[str]) -> subprocess.Popen[str]:
@@ -49,28 +50,29 @@ def epochs_done(home: Path) -> int:
     return len(tables[0].read_text().splitlines()) - 1 if tables else 0
 
 
-def test_a_killed_training_continues(toy_settings: list[str], tmp_path: Path, command: Any) -> None:
-    words = ["run", "demo", *toy_settings, *EPOCHS, "--json"]
-    with start(tmp_path, words) as first:
-        wait_for(lambda: epochs_done(tmp_path) >= 3, seconds=600, process=first)
+def test_a_killed_training_continues(toy_settings: list[str], toy_home: Path) -> None:
+    """The stages before it are the toy run's; the server is the run's own, and dies with it."""
+    changed = ("--set", f"train_detector.epochs={EPOCHS}", "--until", "train_detector")
+    words = ["run", "demo", *toy_settings, *changed, "--json"]
+    with start(toy_home, words) as first:
+        wait_for(lambda: epochs_done(toy_home) >= 2, seconds=600, process=first)
         first.send_signal(signal.SIGKILL)
-    stopped_at = epochs_done(tmp_path)
-    assert 3 <= stopped_at < 24
-    record = json.loads((tmp_path / "prefect" / "server.json").read_bytes())
-    before = json.loads(next((tmp_path / "runs").glob("*/run.json")).read_bytes())
+    assert 2 <= epochs_done(toy_home) < EPOCHS
+    record = json.loads((toy_home / "prefect" / "server.json").read_bytes())
+    before = json.loads(next((toy_home / "runs").glob("*/run.json")).read_bytes())
 
-    again = json.loads(command(*words, home=tmp_path).stdout)
+    again = json.loads(edgewright(*words, home=toy_home).stdout)
     assert again["run_id"] == before["run_id"], "the same run goes on"
     assert again["mlflow_run_id"] == before["mlflow_run_id"]
     assert [s["name"] for s in again["stages"] if s["cached"]] == [s["name"] for s in before["stages"]]
-    after = json.loads(next((tmp_path / "runs").glob("*/run.json")).read_bytes())
+    after = json.loads(next((toy_home / "runs").glob("*/run.json")).read_bytes())
     for name, ref in before["refs"].items():
         assert after["refs"][name] == ref, f"{name} is the same artifact"
     assert not Path(f"/proc/{record['pid']}").exists() or b"prefect" not in cmdline(record["pid"])
 
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow/mlflow.db")
+    client = MlflowClient(f"sqlite:///{toy_home}/mlflow/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("edgewright/demo").experiment_id])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     stages = [run.data.tags["edgewright.stage"] for run in runs if "mlflow.parentRunId" in run.data.tags]
@@ -78,8 +80,8 @@ def test_a_killed_training_continues(toy_settings: list[str], tmp_path: Path, co
     assert len(stages) == len(set(stages)), "no stage has two MLflow runs"
     detector = next(run for run in runs if run.data.tags.get("edgewright.stage") == "train_detector")
     logged = [point.step for point in client.get_metric_history(detector.info.run_id, "map50") if point.step > 0]
-    assert sorted(set(logged)) == list(range(1, 25)), "every epoch was trained"
-    assert len(logged) <= 24 + 2, "and at most the one that was cut off was trained twice"
+    assert sorted(set(logged)) == list(range(1, EPOCHS + 1)), "every epoch was trained"
+    assert len(logged) <= EPOCHS + 2, "and at most the one that was cut off was trained twice"
 
 
 def cmdline(pid: int) -> bytes:
@@ -89,19 +91,24 @@ def cmdline(pid: int) -> bytes:
         return b""
 
 
-def test_ctrl_c_leaves_nothing_half_written(toy_settings: list[str], tmp_path: Path, command: Any) -> None:
-    words = ["run", "demo", *toy_settings, "--until", "generate", "--json"]
-    with start(tmp_path, words) as first:
-        checkpoints = tmp_path / "scratch" / "work"
-        wait_for(lambda: checkpoints.exists() and any(checkpoints.iterdir()), seconds=200, process=first)
-        time.sleep(3)
+def is_checkpoint(path: Path) -> bool:
+    return path.suffix in (".pt", ".safetensors")
+
+
+def test_ctrl_c_leaves_nothing_half_written(toy_settings: list[str], toy_home: Path) -> None:
+    """Of a generator that the toy run did not train."""
+    changed = ("--set", "train_generator.checkpoint_every=10", "--until", "train_generator")
+    words = ["run", "demo", *toy_settings, *changed, "--json"]
+    with start(toy_home, words) as first:
+        work = toy_home / "scratch" / "work"
+        wait_for(lambda: any(map(is_checkpoint, work.rglob("*"))), seconds=200, process=first)
         first.send_signal(signal.SIGINT)
         out, err = first.communicate(timeout=60)
     assert first.returncode == 1
     assert "the same command continues the run" in err
     assert "Traceback" not in err
     assert json.loads(out)["error"]["next_step"]
-    assert not list((tmp_path / "store" / "scratch").glob("staged-*"))
-    done = json.loads(command(*words, home=tmp_path).stdout)
+    assert not list((toy_home / "store" / "scratch").glob("staged-*"))
+    done = json.loads(edgewright(*words, home=toy_home).stdout)
     assert done["run_id"] == json.loads(out)["run_id"]
     assert done["error"] is None

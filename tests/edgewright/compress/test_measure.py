@@ -38,6 +38,7 @@ def measured(int8: tuple[Artifact, QuantizeReport], detector: Artifact, squares:
     return result, seen
 
 
+@pytest.mark.trains
 def test_all_three_forms_are_measured_on_the_test_split(
     measured: Measured, int8: tuple[Artifact, QuantizeReport]
 ) -> None:

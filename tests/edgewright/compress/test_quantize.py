@@ -103,6 +103,7 @@ def test_every_field_changes_the_artifact(
     assert other.path(file).read_bytes() != int8[0].path(file).read_bytes()
 
 
+@pytest.mark.trains
 def test_float_onnx_equals_torch(exported: tuple[nn.Module, onnx.ModelProto]) -> None:
     module, model = exported
     tensor = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)

@@ -110,6 +110,7 @@ def test_photographs_alone_are_shown_after_a_while(make_squares: Callable[..., D
     assert history[0] != mixed[0]
 
 
+@pytest.mark.trains
 def test_bfloat16_trains_and_publishes_float32(make_squares: Callable[..., Dataset], tmp_path: Path) -> None:
     """Other arithmetic gives other losses; what is saved is the averaged float32 copy, which loads as ever."""
     from edgewright.detect.network import load_module

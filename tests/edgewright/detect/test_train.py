@@ -118,6 +118,7 @@ def test_another_seed_gives_other_weights(trained: Trained, squares: Dataset, tm
     assert (tmp_path / "out" / name).read_bytes() != (trained[0] / "out" / name).read_bytes()
 
 
+@pytest.mark.trains
 def test_the_published_network_detects_through_the_runtime(trained: Trained) -> None:
     network, spec = load_float_network(lambda name: trained[0] / "out" / name)
     found = predictor(network, spec, score_threshold=0.0)(np.zeros((48, 64, 3), np.uint8))

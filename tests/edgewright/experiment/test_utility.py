@@ -76,6 +76,7 @@ def test_a_pair_differs_in_the_synthetic_pictures_alone(
     assert calls == []
 
 
+@pytest.mark.trains
 def test_a_set_against_itself_gains_nothing(store: Store, measure: Callable[..., UtilityEvidence]) -> None:
     """Without synthetic rows both sides are the same training: the difference is exactly nothing."""
     real = squares(store, split=("train", "train", "val"), count=9)

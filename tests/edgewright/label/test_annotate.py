@@ -62,6 +62,7 @@ def moved(row: Row) -> Row:
     return replace(row, labels=labels)
 
 
+@pytest.mark.trains
 def test_true_labels_are_kept_and_false_ones_left_out(publish: Publish, scene: MakeScene, run: Annotate) -> None:
     good = [scene(seed, **SYNTHETIC) for seed in range(100, 108)]
     bad = [(replace(moved(row), id=f"bad-{row.id}"), payload) for row, payload in good]
@@ -78,6 +79,7 @@ def test_true_labels_are_kept_and_false_ones_left_out(publish: Publish, scene: M
     assert all(derived.image(row).shape == (64, 64, 3) for row in derived.usable)
 
 
+@pytest.mark.trains
 def test_a_picture_that_is_left_out_says_why_and_where_it_lies(
     publish: Publish, scene: MakeScene, run: Annotate
 ) -> None:
@@ -105,6 +107,7 @@ def test_everything_else_passes_through(publish: Publish, scene: MakeScene, run:
     assert report.judged_images == report.pseudo_labels == 0
 
 
+@pytest.mark.trains
 def test_unlabeled_photographs_get_the_labelers_labels(
     publish: Publish, scene: MakeScene, run: Annotate, labeler: Artifact
 ) -> None:
@@ -121,6 +124,7 @@ def test_unlabeled_photographs_get_the_labelers_labels(
         assert label.confidence >= CONFIG.pseudo_ignore_score
 
 
+@pytest.mark.trains
 def test_a_class_without_known_precision_gets_ignore_regions_alone(
     publish: Publish, scene: MakeScene, run: Annotate
 ) -> None:
@@ -134,6 +138,7 @@ def test_a_class_without_known_precision_gets_ignore_regions_alone(
     assert report.pseudo_ignored == 0
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

@@ -27,6 +27,7 @@ def train(dataset, config, folder, *, on_progress=silent, scratch=None, seed=0):
     )
 
 
+@pytest.mark.trains
 def test_it_learns_the_scenes(trained):
     report, out = trained
     assert (report.train_images, report.val_images, report.unlearnt) == (24, 6, ())
@@ -141,19 +142,21 @@ def test_without_val_rows_the_folds_calibrate(publish, scene, tmp_path):
     assert sum(score.n for score in report.out_of_fold.values()) == 24
 
 
+@pytest.mark.trains
 def test_a_wrong_label_is_a_suspect(photographs, publish, scene, tmp_path):
     """One disk is called a bar: the nets that have not seen it say so."""
     pairs = [scene(seed, split="train") for seed in range(20)]
     row, payload = pairs[3]
     wrong = replace(row.labels[0], class_id=1 - row.labels[0].class_id)
     pairs[3] = (replace(row, labels=(wrong, *row.labels[1:])), payload)
-    config = TrainLabelerConfig(image_px=64, steps=60, batch=8, width=8, learning_rate=1e-2, suspect_score=0.7)
+    config = TrainLabelerConfig(image_px=64, steps=120, batch=8, width=8, learning_rate=1e-2, suspect_score=0.3)
     report = train(publish(pairs), config, tmp_path)
     suspects = json.loads((tmp_path / "audit.json").read_text())
     assert report.suspects == len(suspects) < 12
     assert ("scene-003", 0, "swapped") in [(s["image"], s["instance_id"], s["kind"]) for s in suspects]
 
 
+@pytest.mark.trains
 def test_the_surer_it_must_be_the_fewer_suspects(photographs, tmp_path):
     counts = []
     for score in (0.0, 0.5, 1.0):

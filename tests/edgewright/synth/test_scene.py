@@ -188,6 +188,7 @@ def test_size_fields_change_what_is_learnt(fit: Fit, dataset: Dataset, changes: 
     assert weights[0] != weights[1]
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(("method", "steps"), [("gan", 90), ("diffusion", 80)])
 def test_objects_are_painted_where_the_labels_are(fit: Fit, dataset: Dataset, method: str, steps: int) -> None:
     trained = open_generator(fit(dataset, **TOY, method=method, steps=steps, batch=8, ema_decay=0.9))

@@ -73,6 +73,7 @@ def test_every_field_changes_the_weights(crops: CropSet, method: str, change: di
     assert weights(changed) != weights(learn(crops, method=method))
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", METHODS)
 def test_gradient_checkpointing_forgets_what_is_inside_blocks_and_changes_no_loss(
     crops: CropSet, monkeypatch: pytest.MonkeyPatch, method: str
@@ -91,6 +92,7 @@ def test_gradient_checkpointing_forgets_what_is_inside_blocks_and_changes_no_los
     assert list(frugal.losses) == [pytest.approx(losses) for losses in plain.losses]
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", METHODS)
 def test_half_precision_losses_stay_near_those_of_float32(crops: CropSet, method: str) -> None:
     full, half = (learn(crops, method=method, precision=name) for name in ("fp32", "bf16"))
@@ -109,6 +111,7 @@ def test_a_precision_that_the_machine_lacks_is_refused(crops: CropSet, method: s
         learn(crops, method=method, precision=precision)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns_the_colors_of_its_classes(crops: CropSet, method: str) -> None:
     trained = learn(crops, method=method, steps=120, batch=16, ema_decay=0.9)
@@ -120,6 +123,7 @@ def test_it_learns_the_colors_of_its_classes(crops: CropSet, method: str) -> Non
     assert made[:, 14:18, 14:18, 3].mean() > made[:, :3, :, 3].mean() + 0.3, "opaque in the middle, clear at the rim"
 
 
+@pytest.mark.trains
 def test_the_flow_loss_falls_and_its_samples_near_the_data(crops: CropSet) -> None:
     def distance(trained: Trained) -> float:
         sampler = crop_sampler(trained.network.eval(), (0, 1))
