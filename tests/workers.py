@@ -39,12 +39,11 @@ if WORKER in os.environ:  # before anything imports torch
 def group_of(nodeid: str) -> str:
     """Tests of one group run on one worker."""
     file = nodeid.partition("::")[0]
-    folder = file.rpartition("/")[0]
     if file in _TOY_FILES:
         return TOY_RUN
     if file in _APART:
         return nodeid
-    return folder if folder in _TOGETHER else file
+    return next((folder for folder in _TOGETHER if file.startswith(f"{folder}/")), file)
 
 
 def _rank(group: str) -> int:
