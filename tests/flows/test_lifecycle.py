@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +89,23 @@ def test_a_second_run_comes_from_the_store(toy_run: Any, toy_settings: list[str]
     assert again["release"] == toy_run.printed["release"], "an equal bundle is not released twice"
     assert again["run_id"] != toy_run.printed["run_id"]
     assert seconds < toy_run.seconds
+
+
+def test_the_flow_alone_opens_a_run(toy_home: Path, toy_settings: list[str]) -> None:
+    """As a worker starts it: no command line, a home named by the environment, a server that Prefect begins itself."""
+    code = (
+        "import sys; from edgewright.settings import configure_libraries, read_settings\n"
+        "configure_libraries(read_settings())\n"
+        "from edgewright.recipe import resolve; from flows.lifecycle import lifecycle\n"
+        "lifecycle(resolve('demo', overrides=sys.argv[1:]), 'simulated')"
+    )
+    environment = {**os.environ, "EDGEWRIGHT_HOME": str(toy_home)}
+    subprocess.run([sys.executable, "-c", code, *toy_settings[1::2]], env=environment, check=True, timeout=300)
+    [journal] = (toy_home / "runs").glob("*/run.json")
+    state = json.loads(journal.read_bytes())
+    assert (state["status"], state["prefect_flow_run_id"] != "") == ("finished", True)
+    assert {row["name"] for row in state["stages"] if not row["cached"]} == {"release", "flash"}
+    assert Path(state["report"]).is_file()
 
 
 def test_the_plan_shows_what_is_cached(toy_run: Any, toy_settings: list[str], command: Command) -> None:
