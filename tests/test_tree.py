@@ -12,7 +12,9 @@ OF_SEVERAL_MODULES = {
     "tests/edgewright/gates/test_reference.py": "metrics and blocks against the published packages",
     "tests/edgewright/report/test_page_text.py": "what the page says, beside how it is made",
     "tests/edgewright/synth/test_gan.py": "networks, losses and augmentation of one method",
+    "tests/edgewright/synth/test_training.py": "what both methods of learning a generator share",
     "tests/flows/test_lifecycle_form.py": "the form of a flow, beside its run",
+    "tests/tasks/test_example.py": "the worked example of a page",
 }
 
 

@@ -25,7 +25,7 @@ from edgewright.progress import OnProgress, silent
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
 from edgewright.shards.folder import STALE_S, OnPicture, Shard, ShardFolder, ShardPlan, make_shards
 from edgewright.shards.workers import Workers, is_told_to_stop
-from edgewright.synth.generate import GenerateReport, generate
+from edgewright.synth.generate import WORKER, GenerateReport, generate
 from edgewright.synth.job import Job, describe_job
 from tests.edgewright.synth.test_generate import make_generator, real_dataset
 
@@ -234,7 +234,7 @@ def test_ctrl_c_leaves_finished_shards_alone_and_the_next_run_continues(
 
 @contextmanager
 def helped(gan: Artifact, dataset: Dataset, folder: Path) -> Iterator[Workers]:
-    with Workers(folder, describe(gan, dataset), at_most=1) as workers:
+    with Workers(folder, job=describe(gan, dataset).to_bytes(), program=WORKER, at_most=1) as workers:
         workers.start(1)
         wait_until(lambda: any(folder.glob("*.claim")))
         yield workers

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from edgewright import cli
+from edgewright.cli import frame
 from tests.goldens import Golden
 
 
@@ -23,5 +23,5 @@ def described(command: Any, words: str) -> Iterator[str]:
 
 
 def test_the_commands_and_their_words(golden: Golden) -> None:
-    lines = described(typer.main.get_command(cli._application()), "edgewright")
+    lines = described(typer.main.get_command(frame._application()), "edgewright")
     golden("commands.txt", "".join(f"{line}\n" for line in lines))
