@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Label, Row
-from edgewright.label.network.graph import UNet
+from edgewright.label.network.graph import SegmentationNet
 from edgewright.label.network.net import Labeler, LabelerSpec
 from edgewright.progress import silent
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
@@ -112,7 +112,7 @@ def label_lines(dataset: Dataset) -> list[str]:
         lambda: [label_scene([], objects, wh=(64, 48), min_visible=0.3) for objects in scenes], samples=len(scenes)
     )
     spec = LabelerSpec(dataset.classes, (True, True), 128, 16, 1.0)
-    labeler = Labeler(spec, UNet(n_classes=len(dataset.classes), width=16).eval())
+    labeler = Labeler(spec, SegmentationNet(n_classes=len(dataset.classes), width=16).eval())
     images = [dataset.image(row) for row in dataset.rows[:20]]
     labeler.see(images[0])
     look_us = timed(lambda: [labeler.see(image) for image in images]) / len(images) * 1e6

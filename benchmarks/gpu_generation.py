@@ -5,10 +5,10 @@
 
 Every rate is one process's throughput after a warm-up, not a latency. Lines:
     sample   the network and the conversion to uint8, on the device
-    check    the same, and the labeler's UNet over every sample
+    check    the same, and the labeler's network over every sample
     write    as sample, boxes by construction on the device, both copied out and written as uint8 shards (npy; into the
              page cache, eight files in turn)
-    labeler  the UNet alone
+    labeler  its network alone
     train    forward and backward passes of a training step of GAN and diffusion, of crops and of scenes' tiles, with
              gradient checkpointing (`less`) and without, and its peak memory; the GAN's step takes R1 and R2
 The floor is FLOP a sample (counted) / TFLOP/s: what a matrix product reaches on this very device in the run's numbers,
@@ -40,10 +40,10 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.training_steps import Place, flow_step, gan_step
-from edgewright.label.network.graph import UNet as Labeler
+from edgewright.label.network.graph import FlowNet as Labeler
 from edgewright.synth.networks.flow_matching import evaluations, integrate
 from edgewright.synth.networks.nets import Generator, NetShape, to_pixels
-from edgewright.synth.networks.unet import UNet
+from edgewright.synth.networks.unet import FlowNet
 
 N_CLASSES = 3
 PLANNED_TFLOPS = 40.0
@@ -141,7 +141,7 @@ def describe(setting: Setting, tflops: float, *, as_json: bool) -> None:
 
 def measure(setting: Setting, side_px: int, *, batch: int, tflops: float) -> Iterator[Line]:
     shape = NetShape(side_px, setting.width, 64, N_CLASSES)
-    gan, flow = Generator(shape), UNet(shape)
+    gan, flow = Generator(shape), FlowNet(shape)
     labeler = Labeler(n_classes=N_CLASSES, width=16).eval()
     ids = torch.zeros(1, dtype=torch.long)
     gan_gf = gflop(lambda: gan(torch.randn(1, shape.latent), ids))
@@ -161,11 +161,11 @@ def measure(setting: Setting, side_px: int, *, batch: int, tflops: float) -> Ite
         "labeler", "labeler", batch, label_gf, lambda: rate(lambda: inferred(look, setting, pictures), batch, setting)
     )
     for level, suffix in (("object", ""), ("scene", " scene")):
-        learnt = replace(shape, level=level)
+        learned = replace(shape, level=level)
         for model, make_step in (("gan", gan_step), ("diffusion", flow_step)):
-            gf = gflop(make_step(learnt, Place(torch.device("cpu"), setting.dtype), 1, recompute=False), grad=True)
+            gf = gflop(make_step(learned, Place(torch.device("cpu"), setting.dtype), 1, recompute=False), grad=True)
             for recompute in (False, True):
-                step = make_step(learnt, Place(setting.device, setting.dtype), max(8, batch // 8), recompute=recompute)
+                step = make_step(learned, Place(setting.device, setting.dtype), max(8, batch // 8), recompute=recompute)
                 what = "train, less" if recompute else "train"
                 yield train_line(what, model + suffix, step, line, batch=max(8, batch // 8), gf=gf, setting=setting)
 
@@ -197,7 +197,7 @@ def sampler(network: nn.Module, shape: NetShape, setting: Setting, batch: int) -
         made = integrate(lambda x, t: network(x, t, ids), noise, steps=setting.steps, solver=setting.solver)
         return to_pixels(made.float())
 
-    return lambda: cast_to(setting, integrated if isinstance(unwrapped(network), UNet) else one_pass)
+    return lambda: cast_to(setting, integrated if isinstance(unwrapped(network), FlowNet) else one_pass)
 
 
 def checked(sample: Make, labeler: nn.Module, setting: Setting) -> Make:

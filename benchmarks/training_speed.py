@@ -29,7 +29,7 @@ from edgewright.detect.graphs import slim_graph
 from edgewright.detect.kept_pictures import keep_decoded
 from edgewright.detect.network import build_module
 from edgewright.label.network import graph as labeler
-from edgewright.label.network.batches import Batch
+from edgewright.label.network.batches import LabeledBatch
 from edgewright.label.network.loss import loss_of
 from edgewright.learning.layout import fuse_updates, lay_out_by_pixel
 from edgewright.simulate.camera import SimulatedCamera
@@ -96,11 +96,11 @@ def doublings() -> tuple[Step, Step]:
 def losses() -> tuple[Step, Step]:
     logits, weights = torch.randn(16, 5, 128, 128, requires_grad=True), torch.tensor([0.5, 1.0, 1.5, 2.0])
     shape = (16, 128, 128)
-    batch = Batch(torch.empty(0), torch.randint(4, shape), torch.randint(2, shape).float(), torch.ones(shape))
+    batch = LabeledBatch(torch.empty(0), torch.randint(4, shape), torch.randint(2, shape).float(), torch.ones(shape))
     return (lambda: former_loss(logits, batch, weights).backward()), lambda: loss_of(logits, batch, weights).backward()
 
 
-def former_loss(logits: Tensor, batch: Batch, class_weights: Tensor) -> Tensor:
+def former_loss(logits: Tensor, batch: LabeledBatch, class_weights: Tensor) -> Tensor:
     """The labeler's loss as it was: the same sums over more and wider tensors."""
     wanted = F.one_hot(batch.class_map, len(class_weights)).permute(0, 3, 1, 2).float()
     counts = batch.counts[:, None]

@@ -18,7 +18,7 @@ from edgewright.synth.networks.flow_matching import velocity_loss
 from edgewright.synth.networks.losses import discriminator_loss, generator_loss, gradient_penalty
 from edgewright.synth.networks.nets import Discriminator, Generator, NetShape
 from edgewright.synth.networks.scene_nets import PatchDiscriminator, SceneGenerator
-from edgewright.synth.networks.unet import UNet
+from edgewright.synth.networks.unet import FlowNet
 
 Step = Callable[[], Tensor]
 
@@ -37,7 +37,7 @@ class Place:
 
 def flow_step(shape: NetShape, place: Place, batch: int, *, recompute: bool) -> Step:
     """Passes of one step of `train_flow.Flow`, without augmentation."""
-    network = on_device(UNet(shape, recompute=recompute), place)
+    network = on_device(FlowNet(shape, recompute=recompute), place)
     nn.init.normal_(network.head.weight, std=0.02)  # at 0 the gradient ends at the last layer
     data, condition = example(shape, place, batch)
     noise, t = torch.randn_like(data), torch.rand(batch, device=place.device)

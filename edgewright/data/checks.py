@@ -61,7 +61,7 @@ Xyxy = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Picture:
+class CheckedPicture:
     """A picture that decodes.
 
     Attributes:
@@ -88,7 +88,7 @@ class CheckedBoxes:
     clipped: int
 
 
-def check_picture(payload: bytes, *, max_pixels: int) -> Picture:
+def check_picture(payload: bytes, *, max_pixels: int) -> CheckedPicture:
     """Raises Unusable: not a picture, too large by its header, truncated, corrupt."""
     try:
         with warnings.catch_warnings():
@@ -104,7 +104,7 @@ def check_picture(payload: bytes, *, max_pixels: int) -> Picture:
         raise Unusable("corrupt or truncated picture", got=error) from error
 
 
-def check_boxes(annotation: Annotation, picture: Picture, *, classes: tuple[str, ...]) -> CheckedBoxes:
+def check_boxes(annotation: Annotation, picture: CheckedPicture, *, classes: tuple[str, ...]) -> CheckedBoxes:
     """Boxes as labels in px of the upright picture. Raises Unusable where the annotation as a whole does not fit."""
     if annotation.reason:
         raise Unusable(annotation.reason)
@@ -144,7 +144,7 @@ def turn_upright(xyxy: Xyxy, orientation: int, *, raw_wh: tuple[int, int]) -> Xy
     return turns.get(orientation, xyxy)
 
 
-def _mask(box: RawBox, picture: Picture, *, relative: bool, turned: bool) -> str:
+def _mask(box: RawBox, picture: CheckedPicture, *, relative: bool, turned: bool) -> str:
     """The object's pixels as run lengths over the upright picture; empty where the file gives none.
 
     A polygon that is nothing but an upright box says no more than the box does. Raises Unusable.
@@ -165,7 +165,7 @@ def _mask(box: RawBox, picture: Picture, *, relative: bool, turned: bool) -> str
     return fill_polygons(polygons, shape=shape).encode(shape=shape)
 
 
-def _runs_mask(runs: RunLengths, picture: Picture, *, turned: bool) -> str:
+def _runs_mask(runs: RunLengths, picture: CheckedPicture, *, turned: bool) -> str:
     wh = picture.raw_wh if turned else picture.wh
     if runs.shape != (wh[1], wh[0]):
         raise Unusable("a mask of another size", expected=f"{wh[1]}x{wh[0]}", got=f"{runs.shape[0]}x{runs.shape[1]}")
@@ -178,7 +178,7 @@ def _runs_mask(runs: RunLengths, picture: Picture, *, turned: bool) -> str:
     return encode_mask(mask) if mask.any() else ""
 
 
-def _turn_points(points: Points, picture: Picture) -> Points:
+def _turn_points(points: Points, picture: CheckedPicture) -> Points:
     turned = [turn_upright((x, y, x, y), picture.orientation, raw_wh=picture.raw_wh)[:2] for x, y in points.tolist()]
     return np.array(turned, dtype=np.float64)
 
@@ -188,7 +188,7 @@ def _check_header(wh: tuple[int, int], max_pixels: int) -> None:
         raise Unusable("picture too large", expected=f"<= {max_pixels} px", got=f"{wh[0]}x{wh[1]}")
 
 
-def _decoded(opened: PillowImage.Image, payload: bytes) -> Picture:
+def _decoded(opened: PillowImage.Image, payload: bytes) -> CheckedPicture:
     raw_wh, kind = opened.size, opened.format
     opened.load()  # to the last pixel: a truncated file raises here
     orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
@@ -198,7 +198,7 @@ def _decoded(opened: PillowImage.Image, payload: bytes) -> Picture:
     rgb = _to_8_bit(upright) if deep else upright.convert("RGB")
     keep = kind in _KEPT_FORMATS and orientation == 1 and not deep
     stored = payload if keep else encode_png(np.asarray(rgb))
-    return Picture(stored, rgb.size, raw_wh, orientation, perceptual_hash(rgb))
+    return CheckedPicture(stored, rgb.size, raw_wh, orientation, perceptual_hash(rgb))
 
 
 def _to_8_bit(picture: PillowImage.Image) -> PillowImage.Image:
@@ -208,7 +208,7 @@ def _to_8_bit(picture: PillowImage.Image) -> PillowImage.Image:
     return PillowImage.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8)).convert("RGB")
 
 
-def _needs_turn(annotation: Annotation, picture: Picture) -> bool:
+def _needs_turn(annotation: Annotation, picture: CheckedPicture) -> bool:
     """Labels are in the upright frame, unless their file's own size is that of the picture as encoded."""
     if annotation.wh is None or annotation.wh == picture.wh:
         return False

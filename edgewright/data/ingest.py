@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgewright.artifacts import canonical_json, sha256_bytes
-from edgewright.data.checks import CheckedBoxes, Picture, check_boxes, check_picture
+from edgewright.data.checks import CheckedBoxes, CheckedPicture, check_boxes, check_picture
 from edgewright.data.dataset import DatasetWriter
 from edgewright.data.formats import Annotation, Labels, detect_layout, layout_named
 from edgewright.data.groups import base_groups, merge_groups
@@ -101,7 +101,7 @@ class _Survey:
     quarantined: dict[str, str] = field(default_factory=dict)
     clipped_boxes: int = 0
 
-    def keep(self, row: Row, picture: Picture, boxes: CheckedBoxes) -> None:
+    def keep(self, row: Row, picture: CheckedPicture, boxes: CheckedBoxes) -> None:
         self.rows.append(row)
         self.writer.add(row, picture.payload)
         self.clipped_boxes += boxes.clipped

@@ -42,7 +42,7 @@ class Arm:
 
     @property
     def makes(self) -> bool:
-        """Whether something is learnt from the photographs first, to make or label other pictures with."""
+        """Whether something is learned from the photographs first, to make or label other pictures with."""
         return self.extra in ("synthetic", "pseudo")
 
 

@@ -30,7 +30,7 @@ from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.label.network.net import Labeler, LabelerSpec
 from edgewright.label.trust.agreement import Agreement, Decision, Judgment, compare
 from edgewright.label.trust.evidence import EVIDENCE_FILE, Evidence
-from edgewright.label.trust.pseudo import PseudoLabeler, Seer
+from edgewright.label.trust.pseudo import Annotator, PseudoLabeler
 from edgewright.label.trust.teacher import Examined
 from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
@@ -171,12 +171,12 @@ def judge_row(row: Row, seen: Boxes, *, spec: LabelerSpec, config: LabelConfig) 
 
 
 def judgeable(truth: Boxes, row: Row, *, spec: LabelerSpec, config: LabelConfig) -> Mask:
-    """(N,) whether a label is large enough for the labeler, in the px that it sees, and of a class it learnt."""
+    """(N,) whether a label is large enough for the labeler, in the px that it sees, and of a class it learned."""
     if row.width is None or row.height is None:
         raise ArtifactCorrupt("a picture without a size", where=row.id)
     scale = spec.image_px / max(row.width, row.height)
     large = truth.wh.min(axis=1, initial=np.inf) * scale >= config.min_object_px
-    verdict: Mask = large & np.array(spec.learnt, dtype=bool)[truth.class_id]
+    verdict: Mask = large & np.array(spec.learned, dtype=bool)[truth.class_id]
     return verdict
 
 
@@ -210,12 +210,12 @@ def _open_pseudo_labeler(
 ) -> PseudoLabeler:
     """The teacher is opened only where there is something for it to label."""
     evidence = Evidence.from_json(artifact.json(EVIDENCE_FILE))
-    own = Seer(labeler, evidence, labeler.spec.learnt, "labeler", artifact.ref.sha256)
+    own = Annotator(labeler, evidence, labeler.spec.learned, "labeler", artifact.ref.sha256)
     examined = Examined.of(artifact)
     if examined is None or not has_unlabeled:
         return PseudoLabeler(own, None, config, classes=classes)
     opened = examined.open(classes)
-    teacher = Seer(opened, examined.evidence, opened.learnt, "teacher", examined.sha256)
+    teacher = Annotator(opened, examined.evidence, opened.learned, "teacher", examined.sha256)
     return PseudoLabeler(own, teacher, config, classes=classes)
 
 

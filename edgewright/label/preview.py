@@ -1,4 +1,4 @@
-"""A picture of what a labeler learnt: held-out photographs, what people drew, what it sees.
+"""A picture of what a labeler learned: held-out photographs, what people drew, what it sees.
 
 Decides nothing; writes one PNG: a row a photograph, columns photograph | truth | prediction with its boxes.
 """

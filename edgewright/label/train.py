@@ -12,7 +12,7 @@ fewer labels; the folds' figures are those of slightly weaker nets. Cost: `(fold
 Each training continues from its own checkpoint in `scratch`.
 
     report = train_labeler(real, recipe.train_labeler, out=work, scratch=scratch, seed=0, threads=2, on_progress=silent)
-    report.unlearnt                                    # classes without a label to learn from
+    report.unlearned                                    # classes without a label to learn from
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class LabelerReport:
     Attributes:
         folds: trainings that left a part out; 1 where there was none.
         steps: optimizer steps of all trainings together.
-        train_images, val_images: how many photographs it learnt from and was measured on.
-        unlearnt: classes without a label in `train`; what the labeler says of them is worth nothing.
+        train_images, val_images: how many photographs it learned from and was measured on.
+        unlearned: classes without a label in `train`; what the labeler says of them is worth nothing.
         calibrated_on: `out_of_fold`, `val`, or `none`: the temperature is then 1 and no score has a known worth.
         out_of_fold: by class, on `train`, each photograph by a net that had not seen it; empty with one fold.
         val: by class, the published labeler on `val`.
@@ -83,7 +83,7 @@ class LabelerReport:
     steps: int
     train_images: int
     val_images: int
-    unlearnt: tuple[str, ...]
+    unlearned: tuple[str, ...]
     calibrated_on: str
     temperature: float
     out_of_fold: dict[str, ClassScore]
@@ -134,14 +134,14 @@ def train_labeler(
             shape=config.mask_from_box,
             outliner=outliner,
         )
-    learnt = zip(dataset.classes, judged.labeler.spec.learnt, strict=True)
+    learned = zip(dataset.classes, judged.labeler.spec.learned, strict=True)
     report = LabelerReport(
         classes=dataset.classes,
         folds=work.folds,
         steps=config.steps * len(work.fits),
         train_images=len(train_rows),
         val_images=len(val_rows),
-        unlearnt=tuple(name for name, known in learnt if not known),
+        unlearned=tuple(name for name, known in learned if not known),
         calibrated_on=judged.evidence.source,
         temperature=judged.labeler.spec.temperature,
         out_of_fold=judged.out_of_fold,
@@ -162,7 +162,7 @@ def _examine(teacher: str, dataset: Dataset, rows: Sequence[Row], *, out: Path) 
     if not teacher:
         return {}
     opened = Teacher.open(Path(teacher), classes=dataset.classes)
-    sightings = [Sighting(row, opened.see(dataset.image(row)), opened.learnt) for row in rows]
+    sightings = [Sighting(row, opened.see(dataset.image(row)), opened.learned) for row in rows]
     evidence = gather_evidence(sightings, dataset.classes, source="teacher")
     (out / TEACHER_FILE).write_bytes(Examined(teacher, opened.sha256, evidence).to_bytes())
     return score_classes([], sightings, dataset.classes)
@@ -252,8 +252,8 @@ class _Training:
             on_loss=self._reporter(),
         )
         self.fits.append(fit)
-        learnt = tuple(count > 0 for count in count_by_class(rows, len(classes)))
-        spec = LabelerSpec(classes, learnt, self.config.image_px, self.config.width, temperature=1.0)
+        learned = tuple(count > 0 for count in count_by_class(rows, len(classes)))
+        spec = LabelerSpec(classes, learned, self.config.image_px, self.config.width, temperature=1.0)
         return Labeler(spec, fit.net)
 
     def _reporter(self) -> OnLoss:

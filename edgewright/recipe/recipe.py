@@ -39,7 +39,7 @@ class Recipe(Section):
     flash: FlashConfig = FlashConfig()
 
     @model_validator(mode="after")
-    def _paint_scenes_as_large_as_they_were_learnt(self) -> Self:
+    def _paint_scenes_as_large_as_they_were_learned(self) -> Self:
         learnt_px, wanted_px = self.train_generator.scene_px, self.generate.image_px
         if self.train_generator.level == "scene" and learnt_px != wanted_px:
             raise ValueError(

@@ -18,16 +18,16 @@ class TrainGeneratorConfig(Section):
 
     method: Literal["gan", "diffusion", "compositor", "copier", "diffusers"] = Field(
         "gan",
-        description="gan, diffusion: learnt from the train images; compositor: real crops only; "
+        description="gan, diffusion: learned from the train images; compositor: real crops only; "
         "diffusers: a pipeline of your own; copier: the control that a gate must refuse",
     )
     level: Literal["object", "scene"] = Field(
         "object", description="object: crops for the compositor; scene: whole pictures painted from a layout"
     )
     side_px: Literal[32, 48, 64, 96, 128, 192, 256] = Field(
-        32, description="Side of the object crops, or of the tiles that scenes are learnt from"
+        32, description="Side of the object crops, or of the tiles that scenes are learned from"
     )
-    scene_px: int = Field(192, ge=64, le=1024, description="Longer side of the pictures that scenes are learnt from")
+    scene_px: int = Field(192, ge=64, le=1024, description="Longer side of the pictures that scenes are learned from")
     steps: int = Field(600, ge=1, description="Optimizer steps")
     batch: int = Field(32, ge=4)
     width: int = Field(

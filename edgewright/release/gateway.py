@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.device.process import agent_command, agent_environment
-from edgewright.device.report import DeviceReport as AgentReport
+from edgewright.device.report import DeviceReport
 from edgewright.device.runner import FeedReport
 from edgewright.errors import DeviceUnreachable, InputError, StageFailed, UpdateRefused
 from edgewright.progress import OnProgress
@@ -31,7 +31,7 @@ _STEPS = ("introduced to its server", "updated", "detected on its feed", "report
 
 
 @dataclass(frozen=True)
-class DeviceReport:
+class FlashReport:
     """What the device reports after the flash.
 
     Attributes:
@@ -64,7 +64,7 @@ def flash_device(
     out: Path,
     timeout_s: int,
     on_progress: OnProgress,
-) -> DeviceReport:
+) -> FlashReport:
     """Bring one device to the channel's release and let it detect on a feed; `out` receives what it detected.
 
     Raises:
@@ -93,7 +93,7 @@ def flash_device(
         what = f"the device does not run the channel's release: {report.fell_back or 'it kept another'}"
         raise UpdateRefused(what, expected=desired, got=report.release)
     on_progress(len(_STEPS), len(_STEPS), f"{device_id} {_STEPS[-1]} release {report.release}")
-    return DeviceReport(
+    return FlashReport(
         device_id=device_id,
         version=report.release,
         slot=report.slot,
@@ -134,11 +134,11 @@ def _run_agent(
     raise StageFailed(f"the agent of {device_id} failed in `{name}`", got=" ".join(said) or done.returncode, where=home)
 
 
-def _last_run(server: RepositoryServer, device_id: str) -> tuple[AgentReport, FeedReport, SelfTest]:
+def _last_run(server: RepositoryServer, device_id: str) -> tuple[DeviceReport, FeedReport, SelfTest]:
     """The last report of a run that arrived while we served; an exit code alone proves nothing."""
     for value in reversed(server.received.get(device_id, [])):
         try:
-            report = AgentReport.from_json(value)
+            report = DeviceReport.from_json(value)
         except (KeyError, TypeError, ValueError) as error:
             raise DeviceUnreachable(f"{device_id} sent a report that cannot be read", got=error) from error
         if report.command == "run" and report.feed and report.selftest:

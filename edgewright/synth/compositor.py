@@ -37,7 +37,7 @@ from edgewright.synth.generator import TrainedGenerator
 from edgewright.synth.layout.layouts import LayoutObject, Planned, Rng, draw_objects, move, plan_objects
 from edgewright.synth.layout.steering import steer_as_asked
 from edgewright.synth.objects.sprites import Fitted, Pyramid, Sprite, fit
-from edgewright.synth.picture import Picture
+from edgewright.synth.picture import SyntheticPicture
 from edgewright.synth.sources import train_rows
 
 MAX_STRETCH = 2.0
@@ -71,19 +71,19 @@ class PictureFactory:
         moved = self._layout_steering.exchange_share
         self._keep_share = config.keep_share * (1 - np.array(moved or [0.0] * len(trained.classes)))
 
-    def make(self, index: int) -> Picture:
+    def make(self, index: int) -> SyntheticPicture:
         if self._trained.method == "copier":
             return self._copy(int(self._copied[index % len(self._rows)]))
         return self._compose(np.random.default_rng([self._seed, 3, index]))
 
-    def _copy(self, position: int) -> Picture:
+    def _copy(self, position: int) -> SyntheticPicture:
         plate = self._plate(position)
         window = whole_window(plate.wh, longer_px=self._config.image_px)
         placed = [item for item in place_objects(plate, window) if item.px]
         labels = tuple(_as_it_is(item, wh=window.to_wh) for item in placed)
-        return Picture(window.pixels(plate.picture), labels, (self._rows[position].id,), {"kept": len(labels)})
+        return SyntheticPicture(window.pixels(plate.picture), labels, (self._rows[position].id,), {"kept": len(labels)})
 
-    def _compose(self, rng: Rng) -> Picture:
+    def _compose(self, rng: Rng) -> SyntheticPicture:
         position = self._background_steering.draw_picture(len(self._rows), rng)
         plate = self._plate(position)
         window = random_window(plate.wh, longer_px=self._config.image_px, rng=rng)
@@ -99,7 +99,7 @@ class PictureFactory:
         ]
         labels = label_scene(kept, pasted, wh=window.to_wh, min_visible=self._config.min_visible)
         n_real = sum(bool(sprite.source) for sprite in sprites)
-        return Picture(
+        return SyntheticPicture(
             image=vary_light(canvas, self._trained.photometry, rng=rng),
             labels=tuple(labels),
             parents=tuple(sorted({self._rows[position].id, *(sprite.source for sprite in sprites if sprite.source)})),

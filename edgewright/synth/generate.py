@@ -1,4 +1,4 @@
-"""Synthetic images with labels by construction, from a generator and the train images it was learnt from.
+"""Synthetic images with labels by construction, from a generator and the train images it was learned from.
 
 Decides how the work is cut: into shards that this process and its workers make without overlap, and that stay in the
 scratch folder until the work is done, so that an interruption loses at most one. Picture `i` depends on the
@@ -35,7 +35,7 @@ from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.job import describe_job
 from edgewright.synth.layout.distance import MIN_PICTURES, layout_of, measure_layouts
 from edgewright.synth.layout.steering import hard_scores
-from edgewright.synth.picture import Picture
+from edgewright.synth.picture import SyntheticPicture
 from edgewright.synth.sources import train_rows
 
 GROUP = "synthetic"
@@ -124,11 +124,11 @@ def generate(
 class Factory(Protocol):
     """Law: `make(i)` gives the same picture whatever was made before."""
 
-    def make(self, index: int) -> Picture: ...
+    def make(self, index: int) -> SyntheticPicture: ...
 
 
 def make_factory(trained: TrainedGenerator, dataset: Dataset, config: GenerateConfig, *, seed: int) -> Factory:
-    """What makes pictures out of a generator: whole scenes where it learnt scenes, else objects put into real ones."""
+    """What makes pictures out of a generator: whole scenes where it learned scenes, else objects put into real ones."""
     if trained.level == "scene":
         from edgewright.synth.scene import SceneFactory  # it imports networks that object-level work does not need
 
@@ -235,7 +235,7 @@ def _report(
     )
 
 
-def _row(index: int, picture: Picture) -> Row:
+def _row(index: int, picture: SyntheticPicture) -> Row:
     height, width = picture.image.shape[:2]
     return Row(
         id=f"synthetic/{index:06d}.png",

@@ -1,4 +1,4 @@
-"""The generator artifact: what is learnt from real, labeled train images before a synthetic one is made.
+"""The generator artifact: what is learned from real, labeled train images before a synthetic one is made.
 
 Decides its files: `generator.json` (method, level, classes, sizes, light, digests of its parts), `layout.json`,
 `crops.npz`, `history.json`, `preview.png`, and `gan.safetensors` or `diffusion.safetensors` (averaged weights) where a
@@ -31,10 +31,10 @@ from edgewright.synth.compose.painting import Painter, scene_painter
 from edgewright.synth.compose.tiles import TileBatches
 from edgewright.synth.layout.layouts import LayoutModel, fit_layouts
 from edgewright.synth.methods import (
-    Learnt,
+    Learned,
     Point,
     crop_batches,
-    is_learnt,
+    is_learned,
     learn,
     open_network,
     shape_of,
@@ -123,9 +123,9 @@ def _train(
     (out / "layout.json").write_bytes(canonical_json(layouts.to_json()))
     bank.save(out / "crops.npz")
     tiles = tile_batches(dataset, rows, bank, config) if config.level == "scene" else None
-    learnt = None
-    if is_learnt(config.method):
-        learnt = learn(
+    learned = None
+    if is_learned(config.method):
+        learned = learn(
             tiles or crop_batches(bank, config),
             config,
             n_classes=len(bank.class_ids),
@@ -138,11 +138,11 @@ def _train(
     pipeline = asdict(describe_pipeline(config)) if config.method == "diffusers" else None
     _write_description(dataset, rows, bank, config, pipeline=pipeline, out=out)
     rng = np.random.default_rng([seed, 1])
-    pairs = _tile_pairs(tiles, bank, learnt, rng) if tiles and learnt else _crop_pairs(bank, learnt, config, rng)
+    pairs = _tile_pairs(tiles, bank, learned, rng) if tiles and learned else _crop_pairs(bank, learned, config, rng)
     (out / "preview.png").write_bytes(encode_png(preview_grid(pairs, side_px=config.side_px)))
-    history = learnt.history if learnt else ()
+    history = learned.history if learned else ()
     (out / "history.json").write_bytes(canonical_json([point.to_json() for point in history]))
-    return _report(dataset, rows, bank, config, learnt)
+    return _report(dataset, rows, bank, config, learned)
 
 
 def open_generator(artifact: Artifact, *, solver: str = "heun", sampler_steps: int = 4) -> TrainedGenerator:
@@ -166,7 +166,7 @@ def open_generator(artifact: Artifact, *, solver: str = "heun", sampler_steps: i
         if trained.method == "diffusers":
             spec = PipelineSpec(**described["pipeline"])
             return replace(trained, sampler=InpaintSampler(open_pipeline(spec), bank, trained.classes, spec))
-        if not is_learnt(trained.method):
+        if not is_learned(trained.method):
             return trained
         network, class_ids = open_network(artifact, described), tuple(int(value) for value in described["class_ids"])
         if trained.level == "scene":
@@ -189,7 +189,7 @@ def measure_light(dataset: Dataset, rows: Sequence[Row]) -> Photometry:
 
 
 def _report(
-    dataset: Dataset, rows: Sequence[Row], bank: CropBank, config: TrainGeneratorConfig, learnt: Learnt | None
+    dataset: Dataset, rows: Sequence[Row], bank: CropBank, config: TrainGeneratorConfig, learned: Learned | None
 ) -> GeneratorReport:
     counts = {name: len(bank.of_class(class_id)) for class_id, name in enumerate(dataset.classes)}
     return GeneratorReport(
@@ -197,9 +197,9 @@ def _report(
         images=len(rows),
         crops_by_class=counts,
         not_generated=tuple(name for name, count in counts.items() if not count),
-        steps=config.steps if learnt else 0,
-        resumed_from=learnt.resumed_from if learnt else 0,
-        history=learnt.history if learnt else (),
+        steps=config.steps if learned else 0,
+        resumed_from=learned.resumed_from if learned else 0,
+        history=learned.history if learned else (),
     )
 
 
@@ -227,9 +227,9 @@ def _write_description(
     (out / "generator.json").write_bytes(canonical_json(description))
 
 
-def _crop_pairs(bank: CropBank, learnt: Learnt | None, config: TrainGeneratorConfig, rng: Rng) -> list[Pair]:
+def _crop_pairs(bank: CropBank, learned: Learned | None, config: TrainGeneratorConfig, rng: Rng) -> list[Pair]:
     """By class: real crops, and generated ones where there is a network."""
-    sampler = crop_sampler(learnt.network, tuple(bank.class_ids)) if learnt else None
+    sampler = crop_sampler(learned.network, tuple(bank.class_ids)) if learned else None
     squares = bank.squares(config.side_px)
     pairs = []
     for class_id in bank.class_ids:
@@ -239,10 +239,10 @@ def _crop_pairs(bank: CropBank, learnt: Learnt | None, config: TrainGeneratorCon
     return pairs
 
 
-def _tile_pairs(tiles: TileBatches, bank: CropBank, learnt: Learnt, rng: Rng) -> list[Pair]:
+def _tile_pairs(tiles: TileBatches, bank: CropBank, learned: Learned, rng: Rng) -> list[Pair]:
     """Rows of real tiles, and what is painted from the very same layouts."""
     draw = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    painter = scene_painter(learnt.network, tuple(bank.class_ids), scene_px=tiles.side_px)
+    painter = scene_painter(learned.network, tuple(bank.class_ids), scene_px=tiles.side_px)
     pairs = []
     for _ in bank.class_ids:
         batch = tiles.draw(PREVIEW_COLUMNS, draw)

@@ -34,7 +34,7 @@ from edgewright.synth.networks.nets import Generator, NetShape
 from edgewright.synth.networks.scene_nets import SceneGenerator
 from edgewright.synth.networks.train_flow import Flow
 from edgewright.synth.networks.train_gan import Gan
-from edgewright.synth.networks.unet import UNet
+from edgewright.synth.networks.unet import FlowNet
 from edgewright.synth.objects.crops import CropBank
 
 _LEARNT: dict[str, type[Gan] | type[Flow]] = {"gan": Gan, "diffusion": Flow}
@@ -54,7 +54,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class Learned:
     """The averaged network, ready to generate, and how it came to be.
 
     Attributes:
@@ -66,7 +66,7 @@ class Learnt:
     resumed_from: int
 
 
-def is_learnt(method: str) -> bool:
+def is_learned(method: str) -> bool:
     """Whether a network of ours is trained for it."""
     return method in _LEARNT
 
@@ -86,7 +86,7 @@ def learn(
     scratch: Path,
     seed: int,
     on_progress: OnProgress,
-) -> Learnt:
+) -> Learned:
     """Train the network, or continue what `scratch` holds of the same work; its weights go to `out`.
 
     Args:
@@ -111,7 +111,7 @@ def learn(
     trained = train(method, steps=config.steps, keep=keep, on_step=report)
     weights = {name: value.detach().cpu().contiguous() for name, value in trained.network.state_dict().items()}
     save_file(weights, out / f"{config.method}.safetensors")
-    return Learnt(trained.network.eval(), curve(trained.losses), trained.continued_from)
+    return Learned(trained.network.eval(), curve(trained.losses), trained.continued_from)
 
 
 def curve(losses: Sequence[Losses]) -> tuple[Point, ...]:
@@ -161,5 +161,5 @@ def _means(losses: Sequence[Losses]) -> dict[str, float]:
 
 def _graph(method: str, shape: NetShape) -> nn.Module:
     if method == "diffusion":
-        return UNet(shape)
+        return FlowNet(shape)
     return SceneGenerator(shape) if shape.level == "scene" else Generator(shape)

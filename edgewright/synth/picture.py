@@ -9,7 +9,7 @@ from edgewright.runtime.boxes import Image
 
 
 @dataclass(frozen=True)
-class Picture:
+class SyntheticPicture:
     """One synthetic image. `counts`: objects `kept`, `pasted_real`, `pasted_generated`, left out for `no_place`."""
 
     image: Image

@@ -1,9 +1,9 @@
 """Whole scenes out of a network: a layout is drawn, painted, and is the label at once.
 
-Decides which size a scene has (that of a random real train picture, at the size the network learnt objects at), which
+Decides which size a scene has (that of a random real train picture, at the size the network learned objects at), which
 shape its objects have (a real labeled mask of the class, else the box's ellipse), and what is seen of them: small ones
 lie over large ones, as in training. Objects overlap as the layout model has them overlap. Refuses to paint at another
-size than was learnt.
+size than was learned.
 
     picture = SceneFactory(trained, dataset, config, seed=0).make(3)
 """
@@ -26,7 +26,7 @@ from edgewright.synth.layout.layouts import Planned, Rng, sample_layout
 from edgewright.synth.layout.steering import steer_as_asked
 from edgewright.synth.matte import MARGIN, Mask
 from edgewright.synth.objects.crops import CropBank
-from edgewright.synth.picture import Picture
+from edgewright.synth.picture import SyntheticPicture
 from edgewright.synth.sources import train_rows, wh_of
 
 _HALF = 127
@@ -35,7 +35,7 @@ _HALF = 127
 class SceneFactory:
     """Law: `make(i)` gives the same picture whatever was made before.
 
-    Raises InputError for pictures of another size than the network learnt, or where there is no train picture.
+    Raises InputError for pictures of another size than the network learned, or where there is no train picture.
     """
 
     def __init__(self, trained: TrainedGenerator, dataset: Dataset, config: GenerateConfig, *, seed: int) -> None:
@@ -49,7 +49,7 @@ class SceneFactory:
         self._sizes_wh = [wh_of(row) for row in rows]
         self._steering = steer_as_asked(trained.layouts.objects_by_class, trained.layouts.pictures, rows, config)
 
-    def make(self, index: int) -> Picture:
+    def make(self, index: int) -> SyntheticPicture:
         rng = np.random.default_rng([self._seed, 4, index])
         like_wh = self._sizes_wh[int(rng.integers(len(self._sizes_wh)))]
         wh = scaled_wh(like_wh, longer_px=self._config.image_px)
@@ -59,7 +59,7 @@ class SceneFactory:
         objects = by_depth([place(item, self._trained.bank, wh=wh, rng=rng) for item in known])
         layout = draw_layout(objects, class_ids=class_ids, wh=wh)
         labels = label_scene([], objects, wh=wh, min_visible=self._config.min_visible)
-        return Picture(
+        return SyntheticPicture(
             image=self._painter.paint(layout.planes(len(class_ids)), rng),
             labels=tuple(labels),
             parents=(),
@@ -96,7 +96,7 @@ def _painter(trained: TrainedGenerator, config: GenerateConfig) -> Painter:
         raise InputError("this generator paints no scenes", expected="level scene", got=trained.level)
     if config.image_px != trained.scenes.scene_px:
         raise InputError(
-            "scenes are painted at the size they were learnt at",
+            "scenes are painted at the size they were learned at",
             expected=f"generate.image_px = {trained.scenes.scene_px}",
             got=config.image_px,
             next_step="set generate.image_px and train_generator.scene_px to the same number",

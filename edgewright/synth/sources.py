@@ -1,6 +1,6 @@
 """Which real images a generator may see: those of the `train` split that are real and labeled. Nothing else, ever.
 
-Refuses boxes that are ignored or under MIN_BOX_PX: nothing can be learnt from them.
+Refuses boxes that are ignored or under MIN_BOX_PX: nothing can be learned from them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
 
 MIN_BOX_PX = 4.0
-"""Objects smaller than this, in px of either side, are neither learnt from nor labeled (GENERATION 5.1)."""
+"""Objects smaller than this, in px of either side, are neither learned from nor labeled (GENERATION 5.1)."""
 
 
 def train_rows(dataset: Dataset) -> list[Row]:

@@ -78,7 +78,7 @@ def _reach(store: Store, roots: Iterable[str]) -> set[str]:
                 shards = json.loads(store.file(digest, "dataset.json").read_bytes())["shards"].values()
                 waiting += [place["artifact"] for place in shards if place["artifact"]]
         except (ArtifactMissing, ArtifactCorrupt):
-            continue  # nothing more can be learnt from it; it stays
+            continue  # nothing more can be learned from it; it stays
     return reached
 
 

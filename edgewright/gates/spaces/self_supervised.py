@@ -1,4 +1,4 @@
-"""A feature space learnt from the user's own real training pictures, without labels: VICReg on tiles.
+"""A feature space learned from the user's own real training pictures, without labels: VICReg on tiles.
 
 Decides the network (`random`'s, with normalization and more channels) and the task: two views of one tile must agree,
 while every dimension keeps its variance and none repeats another (Bardes, Ponce & LeCun 2022, arXiv 2105.04906, eq.

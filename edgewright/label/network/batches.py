@@ -51,7 +51,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Batch:
+class LabeledBatch:
     """(B, 3, S, S) float32 RGB [0, 1], and (B, S, S): class map int64, core and counts float32."""
 
     images: Tensor
@@ -77,12 +77,12 @@ def load_examples(
     return Examples(torch.from_numpy(images), torch.from_numpy(targets), fallbacks)
 
 
-def plain_batch(examples: Examples, at: slice) -> Batch:
+def plain_batch(examples: Examples, at: slice) -> LabeledBatch:
     """Examples as they are, for validation."""
     return _batch(examples.images[at].float() / 255, examples.targets[at].float())
 
 
-def random_batch(examples: Examples, *, size: int, seed: int, step: int) -> Batch:
+def random_batch(examples: Examples, *, size: int, seed: int, step: int) -> LabeledBatch:
     """Pure: the same examples, seed and step give the same batch."""
     random = np.random.default_rng([seed, step])
     chosen = torch.from_numpy(random.choice(len(examples), size, replace=len(examples) < size))
@@ -94,8 +94,8 @@ def random_batch(examples: Examples, *, size: int, seed: int, step: int) -> Batc
     return _batch(_recolor(images, random), targets)
 
 
-def _batch(images: Tensor, targets: Tensor) -> Batch:
-    return Batch(images, targets[:, 0].round().long(), targets[:, 1].round(), targets[:, 2].round())
+def _batch(images: Tensor, targets: Tensor) -> LabeledBatch:
+    return LabeledBatch(images, targets[:, 0].round().long(), targets[:, 1].round(), targets[:, 2].round())
 
 
 def _random_affine(random: np.random.Generator, size: int) -> Tensor:

@@ -14,8 +14,8 @@ from pathlib import Path
 from torch import Tensor
 
 from edgewright.artifacts import canonical_json, sha256_bytes
-from edgewright.label.network.batches import Batch, Examples, random_batch
-from edgewright.label.network.graph import UNet
+from edgewright.label.network.batches import Examples, LabeledBatch, random_batch
+from edgewright.label.network.graph import SegmentationNet
 from edgewright.label.network.loss import loss_of, weigh_classes
 from edgewright.learning.checkpoint import Checkpoint
 from edgewright.learning.descent import Descent, Forward, OneNetwork
@@ -42,12 +42,12 @@ class Fit:
         continued_from: the step a checkpoint was taken up at; 0 for a fresh start.
     """
 
-    net: UNet
+    net: SegmentationNet
     history: tuple[tuple[int, float], ...]
     continued_from: int
 
 
-class Segmenter(OneNetwork[Batch]):
+class Segmenter(OneNetwork[LabeledBatch]):
     """How the labeler's network learns; everything random follows from seed and step."""
 
     name = "labeler"
@@ -57,7 +57,7 @@ class Segmenter(OneNetwork[Batch]):
         self._examples, self._batch, self._seed = examples, config.batch, seed
         self._device = best_device()
         with seeded(seed):
-            self.net = UNet(n_classes=n_classes, width=config.width).to(self._device)
+            self.net = SegmentationNet(n_classes=n_classes, width=config.width).to(self._device)
         self._weights = weigh_classes(examples, n_classes).to(self._device)
         rate = partial(warm_cosine, steps=config.steps, share=_WARM_UP_SHARE)
         super().__init__(
@@ -65,11 +65,13 @@ class Segmenter(OneNetwork[Batch]):
             Descent(config.learning_rate, weight_decay=_WEIGHT_DECAY, rate=rate, clip_norm=_CLIP_NORM),
         )
 
-    def draw(self, step: int) -> Batch:
+    def draw(self, step: int) -> LabeledBatch:
         batch = random_batch(self._examples, size=self._batch, seed=self._seed, step=step)
-        return Batch(*(part.to(self._device) for part in (batch.images, batch.class_map, batch.core, batch.counts)))
+        return LabeledBatch(
+            *(part.to(self._device) for part in (batch.images, batch.class_map, batch.core, batch.counts))
+        )
 
-    def loss(self, forward: Forward, batch: Batch) -> Tensor:
+    def loss(self, forward: Forward, batch: LabeledBatch) -> Tensor:
         return loss_of(forward(batch.images), batch, self._weights)
 
 

@@ -1,10 +1,10 @@
-"""The segmenter's graph: a small UNet. Imports torch alone, so that a machine with nothing else can run it.
+"""The segmenter's graph: a small U-Net. Imports torch alone, so that a machine with nothing else can run it.
 
 Decides the graph: a space-to-depth stem (the first convolutions run at half resolution, where they cost a quarter),
 three levels below, logits at half resolution that are doubled smoothly. 0.31 M weights; 0.17 G multiply-adds a picture
 at 128 px and width 16.
 
-    logits = UNet(n_classes=3, width=16)(pictures)     # (N, 5, S, S)
+    logits = SegmentationNet(n_classes=3, width=16)(pictures)     # (N, 5, S, S)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Block(nn.Module):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
-class UNet(nn.Module):
+class SegmentationNet(nn.Module):
     """NCHW float32 RGB [0, 1] => NCHW logits: background, the classes, and last the core."""
 
     def __init__(self, *, n_classes: int, width: int) -> None:

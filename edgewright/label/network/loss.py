@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgewright.label.network.batches import Batch, Examples
+from edgewright.label.network.batches import Examples, LabeledBatch
 
 MAX_CLASS_WEIGHT = 4.0
 RIM_WEIGHT = 2.0
@@ -18,7 +18,7 @@ _EPSILON = 1e-6
 _PIXELS = (0, 2, 3)
 
 
-def loss_of(logits: Tensor, batch: Batch, class_weights: Tensor) -> Tensor:
+def loss_of(logits: Tensor, batch: LabeledBatch, class_weights: Tensor) -> Tensor:
     """NCHW logits of `UNet` => scalar. `class_weights`: (1 + C,), 0 for classes without a label."""
     counts = batch.counts[:, None]
     classes = torch.arange(len(class_weights), device=logits.device)[None, :, None, None]
@@ -41,7 +41,7 @@ def weigh_classes(examples: Examples, n_classes: int) -> Tensor:
     return torch.where(pixels > 0, weights, torch.zeros_like(weights))
 
 
-def _core_loss(logits: Tensor, batch: Batch, class_weights: Tensor) -> Tensor:
+def _core_loss(logits: Tensor, batch: LabeledBatch, class_weights: Tensor) -> Tensor:
     """N1HW logits => scalar. Pixels weigh as their class does, so that small objects keep their cores."""
     core = batch.core[:, None]
     rim = (batch.class_map[:, None] > 0).float() * (1 - core)

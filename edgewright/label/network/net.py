@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from edgewright.artifacts import Artifact
 from edgewright.errors import ArtifactCorrupt
 from edgewright.label.instances import find_instances
-from edgewright.label.network.graph import UNet
+from edgewright.label.network.graph import SegmentationNet
 from edgewright.label.outline.masks import picture_area
 from edgewright.learning.device import best_device
 from edgewright.runtime.boxes import Boxes, FloatArray, Image
@@ -34,20 +34,20 @@ class LabelerSpec:
 
     Attributes:
         classes: names by class id.
-        learnt: per class, whether it had a label to learn from.
+        learned: per class, whether it had a label to learn from.
         image_px: side of the square letterbox.
         width: channels at half resolution.
         temperature: divides the logits, so that confidence means frequency (Guo et al. 2017).
     """
 
     classes: tuple[str, ...]
-    learnt: tuple[bool, ...]
+    learned: tuple[bool, ...]
     image_px: int
     width: int
     temperature: float
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "classes": list(self.classes), "learnt": list(self.learnt)}
+        return {**asdict(self), "classes": list(self.classes), "learnt": list(self.learned)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> LabelerSpec:
@@ -55,7 +55,7 @@ class LabelerSpec:
         try:
             return cls(
                 classes=tuple(str(name) for name in value["classes"]),
-                learnt=tuple(bool(known) for known in value["learnt"]),
+                learned=tuple(bool(known) for known in value["learnt"]),
                 image_px=int(value["image_px"]),
                 width=int(value["width"]),
                 temperature=float(value["temperature"]),
@@ -83,7 +83,7 @@ class Labeler:
     """A segmenter that is ready to look at pictures."""
 
     spec: LabelerSpec
-    net: UNet
+    net: SegmentationNet
 
     @classmethod
     def open(cls, artifact: Artifact) -> Labeler:
@@ -93,7 +93,7 @@ class Labeler:
     def read(cls, spec_file: Path, weights_file: Path) -> Labeler:
         """Raises ArtifactCorrupt where weights and description do not fit."""
         spec = LabelerSpec.from_json(json.loads(spec_file.read_bytes()))
-        net = UNet(n_classes=len(spec.classes), width=spec.width)
+        net = SegmentationNet(n_classes=len(spec.classes), width=spec.width)
         try:
             net.load_state_dict(load_file(weights_file))
         except RuntimeError as error:

@@ -26,7 +26,7 @@ MIN_AREA_OF_ELLIPSE = 0.3
 MIN_BOX_IOU = 0.7
 """The mask's own box against the person's: people draw boxes tightly."""
 _CONTEXT = 0.5
-"""Background around the box, as a share of its sides: what the background's colors are learnt from."""
+"""Background around the box, as a share of its sides: what the background's colors are learned from."""
 _MAX_SIDE_PX = 96
 _MIN_PIXELS = 16
 """In the ellipse, and around the box; the five color clusters of each cannot be told apart with fewer."""

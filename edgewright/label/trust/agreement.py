@@ -4,7 +4,7 @@ Decides per label: keep, correct, review, drop or missed by the overlap with the
 class and by how sure the labeler is; and which of the labeler's boxes are phantoms, objects that no label knows. To
 contradict, with a phantom or with another class, it must be sure (`min_score`); to agree it need not be, because it was
 never told where the labels are. What the labeler cannot judge is held against no one: objects too small for it, classes
-it never learnt, and whatever lies in an ignored region.
+it never learned, and whatever lies in an ignored region.
 
 >>> truth, seen = (Boxes.of([xyxy], class_id=[0], score=[0.9]) for xyxy in ([0, 0, 10, 10], [0, 0, 10, 9]))
 >>> compare(truth, seen, config=LabelConfig()).judgments[0].decision

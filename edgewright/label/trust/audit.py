@@ -7,7 +7,7 @@ than the labeler is good: one that misplaces half of a class is no witness of wh
 
 >>> from edgewright.data.rows import Label
 >>> row = Row(id="a", sha256="", labels=(Label(0, 0, (0, 0, 9, 9)),))
->>> found = Sighting(row, Boxes.of([[0, 0, 9, 9]], class_id=[1], score=[0.9]), learnt=(True, True))
+>>> found = Sighting(row, Boxes.of([[0, 0, 9, 9]], class_id=[1], score=[0.9]), learned=(True, True))
 >>> worth = ClassEvidence(labels=1, scores=(0.9,), hits=(True,))
 >>> find_suspects([found], trust=[worth, worth], min_doubt=0.8)[0].kind
 <Suspicion.SWAPPED: 'swapped'>
@@ -46,7 +46,7 @@ def _doubts(sighting: Sighting, trust: Sequence[ClassEvidence]) -> Iterator[Susp
     matches = match_objects(row.boxes, seen, ignored=row.ignored)
     for index, label in enumerate(labels):
         same, swapped = int(matches.same[index]), int(matches.swapped[index])
-        if not sighting.learnt[label.class_id]:
+        if not sighting.learned[label.class_id]:
             continue
         recall = trust[label.class_id].recall or 0.0
         if same >= 0:

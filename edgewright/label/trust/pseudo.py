@@ -8,7 +8,7 @@ regions alone. Fixed thresholds serve no class well: STAC (arXiv 2005.04757), Un
 A teacher (`teacher.py`) passes the same gate, and besides must find `teacher_min_recall` of a class's objects at that
 precision; it then labels the classes of which it finds more than the labeler does.
 
-    pseudo = PseudoLabeler(labeler, Seer(teacher, evidence, teacher.learnt, "teacher", sha256), config)
+    pseudo = PseudoLabeler(labeler, Annotator(teacher, evidence, teacher.learned, "teacher", sha256), config)
     pseudo.thresholds                                  # {"RBC": 0.74, "platelet": None}
     pseudo.label(image)
 """
@@ -27,7 +27,7 @@ from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes, Image
 
 
-class Sighted(Protocol):
+class ObjectFinder(Protocol):
     """A labeler or a teacher."""
 
     def see(self, image: Image) -> Boxes:
@@ -35,24 +35,24 @@ class Sighted(Protocol):
 
 
 @dataclass(frozen=True)
-class Seer:
-    """Who looks, and what is known of him.
+class Annotator:
+    """A model that labels photographs, and what is known of it.
 
     Attributes:
-        learnt: (C,) the classes he knows at all.
-        source, model: what his labels say of where they come from.
+        learned: (C,) the classes it knows at all.
+        source, model: what its labels say of where they come from.
     """
 
-    sighted: Sighted
+    finder: ObjectFinder
     evidence: Evidence
-    learnt: tuple[bool, ...]
+    learned: tuple[bool, ...]
     source: str
     model: str
 
 
 @dataclass(frozen=True)
-class Belief:
-    """From which score one seer is believed about one class (None: never), and how many objects he finds so."""
+class TrustedScore:
+    """From which score an annotator's boxes of one class are labels (None: never), and how many objects it finds so."""
 
     threshold: float | None
     recall: float
@@ -60,27 +60,27 @@ class Belief:
 
 @dataclass(frozen=True)
 class _Share:
-    """What one seer labels: limits (C,), infinite where he is never believed; mine (C,): the classes that are his."""
+    """What one annotator labels: limits (C,), infinite where no score is trusted; mine (C,): the classes it labels."""
 
-    seer: Seer
+    annotator: Annotator
     limits: np.ndarray[tuple[int], np.dtype[np.float64]]
     mine: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-def believe(evidence: Evidence, name: str, config: LabelConfig) -> Belief:
-    """Pure. A class without evidence is never believed."""
+def trusted_score(evidence: Evidence, name: str, config: LabelConfig) -> TrustedScore:
+    """Pure. Of a class without evidence no score is trusted."""
     of = evidence.by_class.get(name)
     if of is None or not of.labels:
-        return Belief(None, 0.0)
+        return TrustedScore(None, 0.0)
     threshold = of.threshold(precision=config.pseudo_precision, min_found=config.pseudo_min_found)
     if threshold is None:
-        return Belief(None, 0.0)
+        return TrustedScore(None, 0.0)
     hits = sum(hit for score, hit in zip(of.scores, of.hits, strict=True) if score >= threshold)
-    return Belief(threshold, hits / of.labels)
+    return TrustedScore(threshold, hits / of.labels)
 
 
 class PseudoLabeler:
-    """A labeler, and perhaps a teacher, with the scores from which they are believed.
+    """A labeler, and perhaps a teacher, with the scores from which they are trusted.
 
     Attributes:
         thresholds: class name => the score from which its boxes are labels; None: not one of them is.
@@ -88,39 +88,41 @@ class PseudoLabeler:
         refused: class name => why the teacher's labels of it do not count.
     """
 
-    def __init__(self, labeler: Seer, teacher: Seer | None, config: LabelConfig, *, classes: Sequence[str]) -> None:
-        own = {name: believe(labeler.evidence, name, config) for name in classes}
-        other = {name: believe(teacher.evidence, name, config) for name in classes} if teacher else {}
-        self.refused = {name: reason for name, belief in other.items() if (reason := why_refused(belief, config))}
+    def __init__(
+        self, labeler: Annotator, teacher: Annotator | None, config: LabelConfig, *, classes: Sequence[str]
+    ) -> None:
+        own = {name: trusted_score(labeler.evidence, name, config) for name in classes}
+        other = {name: trusted_score(teacher.evidence, name, config) for name in classes} if teacher else {}
+        self.refused = {name: reason for name, trusted in other.items() if (reason := why_refused(trusted, config))}
         good = [name for name in other if name not in self.refused]
         self.taught = tuple(name for name in good if other[name].recall > own[name].recall)
         best = {name: other[name] if name in self.taught else own[name] for name in classes}
-        self.thresholds = {name: belief.threshold for name, belief in best.items()}
+        self.thresholds = {name: trusted.threshold for name, trusted in best.items()}
         self._floor = config.pseudo_ignore_score
         limits = np.array([np.inf if limit is None else limit for limit in self.thresholds.values()], dtype=np.float64)
-        his = np.array([name in self.taught for name in classes], dtype=bool)
-        self._shares = [_Share(labeler, limits, ~his & np.array(labeler.learnt, dtype=bool))]
+        taught = np.array([name in self.taught for name in classes], dtype=bool)
+        self._shares = [_Share(labeler, limits, ~taught & np.array(labeler.learned, dtype=bool))]
         if teacher and self.taught:
-            self._shares.append(_Share(teacher, limits, his))
+            self._shares.append(_Share(teacher, limits, taught))
 
     def label(self, image: Image) -> tuple[Label, ...]:
-        """Labels and ignore regions in px of the photograph; the labeler's first, each seer's best first."""
+        """Labels and ignore regions in px of the photograph; the labeler's first, each one's best first."""
         labels = [label for share in self._shares for label in self._label(share, image)]
         return tuple(replace(label, instance_id=index) for index, label in enumerate(labels))
 
     def _label(self, share: _Share, image: Image) -> list[Label]:
-        seen = share.seer.sighted.see(image)
+        seen = share.annotator.finder.see(image)
         sure = seen.score.astype(np.float64) >= share.limits[seen.class_id]
         kept = share.mine[seen.class_id] & (sure | (seen.score >= self._floor))
-        labels = labels_of(seen[kept], source=share.seer.source, model=share.seer.model)
+        labels = labels_of(seen[kept], source=share.annotator.source, model=share.annotator.model)
         return [replace(label, ignore=not is_sure) for label, is_sure in zip(labels, sure[kept], strict=True)]
 
 
-def why_refused(belief: Belief, config: LabelConfig) -> str:
+def why_refused(trusted: TrustedScore, config: LabelConfig) -> str:
     """Why a teacher's labels of a class do not count; empty where they do."""
-    if belief.threshold is None:
+    if trusted.threshold is None:
         return f"no score keeps a precision of {config.pseudo_precision:g} on people's photographs"
-    if belief.recall < config.teacher_min_recall:
+    if trusted.recall < config.teacher_min_recall:
         asked = f"{config.teacher_min_recall:g} are asked for"
-        return f"finds {belief.recall:.2f} of the objects at that precision, {asked}"
+        return f"finds {trusted.recall:.2f} of the objects at that precision, {asked}"
     return ""

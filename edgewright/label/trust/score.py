@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from edgewright.data.dataset import Dataset
 from edgewright.data.rle import Mask
 from edgewright.data.rows import Row
-from edgewright.label.network.batches import Batch, Examples, plain_batch
+from edgewright.label.network.batches import Examples, LabeledBatch, plain_batch
 from edgewright.label.network.net import Labeler
 from edgewright.label.trust.agreement import inside, match_greedily
 from edgewright.label.trust.evidence import ClassEvidence, Evidence
@@ -41,17 +41,17 @@ class Sighting:
     """What a labeler sees in a photograph that it had not seen before, in px of it.
 
     Attributes:
-        learnt: (C,) the classes it had a label of.
+        learned: (C,) the classes it had a label of.
     """
 
     row: Row
     seen: Boxes
-    learnt: tuple[bool, ...]
+    learned: tuple[bool, ...]
 
     @property
     def counted(self) -> tuple[Boxes, Boxes]:
-        """Truth and sight: of classes it learnt, outside of ignored regions."""
-        known: Mask = np.array(self.learnt, dtype=bool)
+        """Truth and sight: of classes it learned, outside of ignored regions."""
+        known: Mask = np.array(self.learned, dtype=bool)
         truth, seen = self.row.boxes, drop_ignored(self.seen, self.row.ignored)
         return truth[known[truth.class_id]], seen[known[seen.class_id]]
 
@@ -90,7 +90,7 @@ def calibrate(parts: Sequence[HeldOut]) -> float:
 def look_at(parts: Iterable[HeldOut], dataset: Dataset) -> list[Sighting]:
     """Every held-out photograph through the labeler that has not seen it."""
     return [
-        Sighting(row, part.labeler.see(dataset.image(row)), part.labeler.spec.learnt)
+        Sighting(row, part.labeler.see(dataset.image(row)), part.labeler.spec.learned)
         for part in parts
         for row in part.rows
     ]
@@ -163,7 +163,7 @@ def _pixel_iou(parts: Sequence[HeldOut], n_classes: int) -> list[float | None]:
     return [float(shared[k] / either[k]) if either[k] else None for k in range(n_classes)]
 
 
-def _forward(net: torch.nn.Module, examples: Examples) -> Iterator[tuple[Tensor, Batch]]:
+def _forward(net: torch.nn.Module, examples: Examples) -> Iterator[tuple[Tensor, LabeledBatch]]:
     """Logits and targets, a few photographs at a time."""
     device = next(net.parameters()).device
     for start in range(0, len(examples), _BATCH):

@@ -78,11 +78,11 @@ class Examined:
 
 
 class Teacher:
-    """An opened teacher. `learnt`: per class of ours, whether it can name it."""
+    """An opened teacher. `learned`: per class of ours, whether it can name it."""
 
     def __init__(self, model: Any, *, sha256: str, class_of: dict[int, int], n_classes: int) -> None:
         self._model, self._class_of, self.sha256 = model, class_of, sha256
-        self.learnt = tuple(index in class_of.values() for index in range(n_classes))
+        self.learned = tuple(index in class_of.values() for index in range(n_classes))
 
     @classmethod
     def open(cls, path: Path, *, classes: Sequence[str]) -> Teacher:

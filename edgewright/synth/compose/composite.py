@@ -1,6 +1,6 @@
 """The compositor: paste crops into a background so that neither the eye nor a detector finds the seam.
 
-Decides the blend of every pasted object, drawn at random so that no single seam can be learnt (Dwibedi et al. 2017,
+Decides the blend of every pasted object, drawn at random so that no single seam can be learned (Dwibedi et al. 2017,
 Cut, Paste and Learn, arXiv 1708.01642, §5), and the labels that follow: the tight box of what can still be seen, an
 ignore region where too little can, nothing where it is smaller than MIN_BOX_PX. Refuses nothing: where objects stand
 is the layout model's business.

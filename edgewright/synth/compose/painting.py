@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from edgewright.synth.networks.flow_matching import integrate
 from edgewright.synth.networks.nets import to_pixels
 from edgewright.synth.networks.scene_nets import SceneGenerator
-from edgewright.synth.networks.unet import UNet
+from edgewright.synth.networks.unet import FlowNet
 from edgewright.synth.objects.samplers import draw_normal
 
 
@@ -29,10 +29,10 @@ class Painter:
 
     Attributes:
         class_ids: of the dataset; plane i of a layout is that of `class_ids[i]`, the last plane is that of the edges.
-        scene_px: longer side of the pictures that it learnt from, which is the size it knows objects at.
+        scene_px: longer side of the pictures that it learned from, which is the size it knows objects at.
     """
 
-    network: SceneGenerator | UNet
+    network: SceneGenerator | FlowNet
     class_ids: tuple[int, ...]
     scene_px: int
     solver: str = "heun"
@@ -60,8 +60,8 @@ class Painter:
 def scene_painter(
     network: nn.Module, class_ids: tuple[int, ...], *, scene_px: int, solver: str = "heun", steps: int = 4
 ) -> Painter:
-    """The painter of a network that was learnt at the scene level."""
-    return Painter(cast(SceneGenerator | UNet, network), class_ids, scene_px, solver, steps)
+    """The painter of a network that was learned at the scene level."""
+    return Painter(cast(SceneGenerator | FlowNet, network), class_ids, scene_px, solver, steps)
 
 
 def padded(layout: Tensor, multiple: int) -> Tensor:

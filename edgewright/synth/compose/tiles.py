@@ -1,4 +1,4 @@
-"""What scenes are learnt from: real train pictures, reduced, with the layout that their labels draw, in random tiles.
+"""What scenes are learned from: real train pictures, reduced, with the layout that their labels draw, in random tiles.
 
 Decides what a layout is to a network: a plane a class, 1 where an object of it is seen, and one plane of the edges
 between objects, which keeps those that touch apart. A labeled mask gives an object its shape, else its box's ellipse
@@ -22,7 +22,7 @@ from edgewright.data.rows import Row
 from edgewright.runtime.boxes import Image
 from edgewright.synth.compose.background import SceneObject, place_labels, whole_window
 from edgewright.synth.matte import Mask
-from edgewright.synth.networks.batches import Batch
+from edgewright.synth.networks.batches import ImageBatch
 from edgewright.synth.networks.nets import from_pixels
 from edgewright.synth.sources import wh_of
 
@@ -92,11 +92,11 @@ class TileBatches:
             for index in range(n_classes)
         ]
 
-    def draw(self, count: int, rng: torch.Generator) -> Batch:
+    def draw(self, count: int, rng: torch.Generator) -> ImageBatch:
         tiles = [self._tile(torch.rand(6, generator=rng).tolist()) for _ in range(count)]
         images = from_pixels(torch.from_numpy(np.stack([image for image, _ in tiles])))
         planes = torch.from_numpy(np.stack([layout for _, layout in tiles]))
-        return Batch(images.to(self._device), planes.to(self._device))
+        return ImageBatch(images.to(self._device), planes.to(self._device))
 
     def _tile(self, draws: list[float]) -> tuple[Image, npt.NDArray[np.float32]]:
         """Six numbers in [0, 1): about an object or not, its class, which, x, y, mirrored or not."""

@@ -1,4 +1,4 @@
-"""The layout model: which objects stand where, how large and how many, learnt from the real boxes without a network.
+"""The layout model: which objects stand where, how large and how many, learned from the real boxes without a network.
 
 Decides p(layout): a bootstrap of real layouts whose objects are jittered by kernel density estimates (Scott 1992: the
 bandwidth is sd · n^(-1/6) in two dimensions) and partly exchanged for others of classes that occur together. Overlap,

@@ -21,14 +21,14 @@ from edgewright.synth.networks.nets import from_pixels
 
 @dataclass(frozen=True)
 class CropSet:
-    """What is learnt from: (N, S, S, 4) uint8 and (N,) indices from 0 into the classes that have crops."""
+    """What is learned from: (N, S, S, 4) uint8 and (N,) indices from 0 into the classes that have crops."""
 
     pixels: npt.NDArray[np.uint8]
     class_index: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Batch:
+class ImageBatch:
     """Real examples.
 
     Attributes:
@@ -43,7 +43,7 @@ class Batch:
 class Batches(Protocol):
     """A source of real examples."""
 
-    def draw(self, count: int, rng: torch.Generator) -> Batch:
+    def draw(self, count: int, rng: torch.Generator) -> ImageBatch:
         """`count` examples, drawn with replacement."""
         ...
 
@@ -57,7 +57,7 @@ class CropBatches:
         n_classes = int(crops.class_index.max()) + 1
         self._members = [torch.from_numpy(np.flatnonzero(crops.class_index == index)) for index in range(n_classes)]
 
-    def draw(self, count: int, rng: torch.Generator) -> Batch:
+    def draw(self, count: int, rng: torch.Generator) -> ImageBatch:
         class_index = torch.randint(len(self._members), (count,), generator=rng)
         share = torch.rand(count, generator=rng)
         picked = [
@@ -67,4 +67,4 @@ class CropBatches:
         images = from_pixels(self._pixels[torch.stack(picked)].to(self._device))
         mirrored = (torch.rand(count, generator=rng) < 0.5).to(self._device)
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        return Batch(images, class_index.to(self._device))
+        return ImageBatch(images, class_index.to(self._device))

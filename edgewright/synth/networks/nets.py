@@ -30,7 +30,7 @@ class NetShape:
     """What a network makes and how large it is; the same words for a GAN and for a flow.
 
     Attributes:
-        side_px: of object crops, or of the tiles that scenes are learnt from.
+        side_px: of object crops, or of the tiles that scenes are learned from.
         width: channels on the finest grid.
         latent: numbers that one crop, or one place of a scene's coarsest grid, is drawn from.
         level: `object` makes RGBA crops of a class, `scene` makes RGB pictures of a layout.

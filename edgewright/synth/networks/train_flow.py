@@ -1,4 +1,4 @@
-"""The diffusion model's step: noise, a time and a real example in, the velocity of the path between them learnt.
+"""The diffusion model's step: noise, a time and a real example in, the velocity of the path between them learned.
 
 Decides the step alone: one network, one loss, averaged weights; the equations stand in `flow.py`. Augmented examples
 are marked as such, so that sampling asks for unaugmented ones.
@@ -23,7 +23,7 @@ from edgewright.synth.networks.augment import apart, joint, told_augment
 from edgewright.synth.networks.batches import Batches
 from edgewright.synth.networks.flow_matching import draw_times, interpolate, velocity_loss
 from edgewright.synth.networks.nets import NetShape
-from edgewright.synth.networks.unet import UNet
+from edgewright.synth.networks.unet import FlowNet
 
 LEARNING_RATE = 3e-3
 EMA_DECAY = 0.995
@@ -59,7 +59,7 @@ class Flow(OneNetwork[Paths]):
         device = best_device()
         precision = Precision.on(config.precision, device, field="train_generator.precision")
         with seeded(seed):
-            network = lay_out_by_pixel(UNet(shape, recompute=config.gradient_checkpointing).to(device))
+            network = lay_out_by_pixel(FlowNet(shape, recompute=config.gradient_checkpointing).to(device))
         super().__init__(
             network,
             Descent(config.learning_rate or LEARNING_RATE, _BETAS, rate=partial(warm_up, over=_WARM_UP_STEPS)),

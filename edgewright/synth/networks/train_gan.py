@@ -24,7 +24,7 @@ from edgewright.learning.precision import Precision
 from edgewright.learning.streams import TorchStream
 from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.networks.augment import apart, diff_augment, joint
-from edgewright.synth.networks.batches import Batch, Batches
+from edgewright.synth.networks.batches import Batches, ImageBatch
 from edgewright.synth.networks.losses import discriminator_loss, generator_loss, gradient_penalties
 from edgewright.synth.networks.nets import Discriminator, Generator, NetShape
 from edgewright.synth.networks.scene_nets import PatchDiscriminator, SceneGenerator
@@ -36,7 +36,7 @@ _DISCRIMINATOR_PACE = 4
 _BETAS = (0.0, 0.99)  # R3GAN, appendix D: no momentum, beta2 annealed towards 0.99
 
 
-class Gan(Method[Batch]):
+class Gan(Method[ImageBatch]):
     """Both players. Draws from `rng` alone; raises InputError for a precision that the device does not have."""
 
     name = "GAN"
@@ -63,10 +63,10 @@ class Gan(Method[Batch]):
         d_descent = Descent(rate * _DISCRIMINATOR_PACE, _BETAS)
         self._d_optimizer = Optimizer(self.discriminator.parameters(), d_descent, self._scaler)
 
-    def draw(self, _: int) -> Batch:
+    def draw(self, _: int) -> ImageBatch:
         return self._batches.draw(self._config.batch, self._rng)
 
-    def advance(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
+    def advance(self, batch: ImageBatch, step: int) -> Mapping[str, Tensor]:
         """One step of both players: `d_loss`, `margin` (mean of D(real) - D(fake)), `r1`, `r2` if taken, `g_loss`."""
         with self._precision.matmuls():
             with self._precision.autocast():

@@ -5,7 +5,7 @@ grids of `NetShape`, one residual block a grid on the way down and one on the wa
 time and class, layouts concatenated at the input. Norms look at one place alone (as in Karras et al. 2023,
 arXiv 2312.02696, eq. 30), so a net that was trained on tiles paints whole pictures. Imports torch alone.
 
-    velocity = UNet(shape)(x, t, class_id)             # (N, 4, S, S)
+    velocity = FlowNet(shape)(x, t, class_id)             # (N, 4, S, S)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FlowBlock(nn.Module):
         return made
 
 
-class UNet(nn.Module):
+class FlowNet(nn.Module):
     """x_t (N, C, H, W), t (N,) in [0, 1], and class ids (N,) or layouts (N, K, H, W) => velocity (N, C, H, W).
 
     H and W are multiples of `shape.stride_px`. The preconditioning is part of it, in float32.

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from edgewright.synth.networks.flow_matching import integrate
 from edgewright.synth.networks.nets import Generator, to_pixels
-from edgewright.synth.networks.unet import UNet
+from edgewright.synth.networks.unet import FlowNet
 
 Rgba = npt.NDArray[np.uint8]
 
 
 class CropSampler(Protocol):
-    """Whatever makes crops. `class_ids`: of the dataset, those that were learnt."""
+    """Whatever makes crops. `class_ids`: of the dataset, those that were learned."""
 
     @property
     def side_px(self) -> int:
@@ -35,7 +35,7 @@ class CropSampler(Protocol):
     def class_ids(self) -> tuple[int, ...]: ...
 
     def sample(self, class_ids: Sequence[int], rng: np.random.Generator) -> list[Rgba]:
-        """One (S, S, 4) uint8 crop for each class id; every id must be one that was learnt."""
+        """One (S, S, 4) uint8 crop for each class id; every id must be one that was learned."""
         ...
 
 
@@ -63,7 +63,7 @@ class GanSampler:
 class FlowSampler:
     """`steps` steps of `solver` from noise to data."""
 
-    network: UNet
+    network: FlowNet
     class_ids: tuple[int, ...]
     solver: str
     steps: int
@@ -87,7 +87,7 @@ def crop_sampler(
     network: nn.Module, class_ids: tuple[int, ...], *, solver: str = "heun", steps: int = 4
 ) -> CropSampler:
     """The sampler of a network; a GAN has no use for `solver` and `steps`."""
-    if isinstance(network, UNet):
+    if isinstance(network, FlowNet):
         return FlowSampler(network, class_ids, solver, steps)
     return GanSampler(cast(Generator, network), class_ids)
 
@@ -97,6 +97,6 @@ def draw_normal(shape: tuple[int, ...], rng: np.random.Generator, device: torch.
     return torch.from_numpy(rng.standard_normal(shape, np.float32)).to(device)
 
 
-def _index(class_ids: Sequence[int], learnt: tuple[int, ...], network: nn.Module) -> Tensor:
+def _index(class_ids: Sequence[int], learned: tuple[int, ...], network: nn.Module) -> Tensor:
     device = next(network.parameters()).device
-    return torch.tensor([learnt.index(class_id) for class_id in class_ids], device=device)
+    return torch.tensor([learned.index(class_id) for class_id in class_ids], device=device)

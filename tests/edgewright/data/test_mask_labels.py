@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 from PIL import Image as PillowImage
 
 from edgewright.artifacts import LocalStore
-from edgewright.data.checks import MAX_VERTICES, CheckedBoxes, Picture, check_boxes, check_picture
+from edgewright.data.checks import MAX_VERTICES, CheckedBoxes, CheckedPicture, check_boxes, check_picture
 from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.export import export_dataset
 from edgewright.data.formats import layout_named
@@ -37,7 +37,7 @@ def bar_mask() -> np.ndarray:
     return mask
 
 
-def check(box: RawBox, *, exif: int = 1, relative: bool = False) -> tuple[CheckedBoxes, Picture]:
+def check(box: RawBox, *, exif: int = 1, relative: bool = False) -> tuple[CheckedBoxes, CheckedPicture]:
     tags = PillowImage.Exif()
     tags[0x0112] = exif
     buffer = io.BytesIO()

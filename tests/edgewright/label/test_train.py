@@ -30,7 +30,7 @@ def train(dataset, config, folder, *, on_progress=silent, scratch=None, seed=0):
 @pytest.mark.trains
 def test_it_learns_the_scenes(trained):
     report, out = trained
-    assert (report.train_images, report.val_images, report.unlearnt) == (24, 6, ())
+    assert (report.train_images, report.val_images, report.unlearned) == (24, 6, ())
     assert all(score.iou > 0.5 and score.recall > 0.6 and score.precision > 0.6 for score in report.val.values())
     assert (report.folds, report.steps, report.calibrated_on) == (2, 300, "out_of_fold")
     assert 0.25 <= report.temperature <= 4
@@ -120,9 +120,9 @@ def test_nothing_labeled_is_an_error(publish, scene, tmp_path):
 def test_a_class_without_labels_is_reported(publish, scene, tmp_path):
     pairs = [scene(seed) for seed in range(1, 9)]
     report = train(publish(pairs, classes=("disk", "bar", "ring")), TINY, tmp_path)
-    assert report.unlearnt == ("ring",)
+    assert report.unlearned == ("ring",)
     spec = Labeler.read(tmp_path / "labeler.json", tmp_path / "labeler.safetensors").spec
-    assert spec.learnt == (True, True, False)
+    assert spec.learned == (True, True, False)
 
 
 def test_without_val_rows_and_folds_nothing_is_measured(publish, scene, tmp_path):
@@ -177,7 +177,7 @@ def test_what_the_last_update_broke_is_no_labeler(photographs, tmp_path):
             train(photographs, broken, tmp_path)
 
 
-def test_masks_are_learnt_from_where_they_are_given(publish, scene, tmp_path):
+def test_masks_are_learned_from_where_they_are_given(publish, scene, tmp_path):
     row, payload = scene(1)
     mask = np.zeros((64, 64), bool)
     mask[20:40, 20:40] = True

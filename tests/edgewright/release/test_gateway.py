@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgewright.errors import DeviceUnreachable, InputError, UpdateRefused
-from edgewright.release.gateway import DeviceReport, flash_device
+from edgewright.release.gateway import FlashReport, flash_device
 from edgewright.release.repository import ReleaseReport
 
 Make = Callable[..., Path]
@@ -17,8 +17,8 @@ Publish = Callable[..., ReleaseReport]
 
 
 @pytest.fixture
-def flash(tmp_path: Path, feed: Path) -> Callable[..., DeviceReport]:
-    def run(**changes: Any) -> DeviceReport:
+def flash(tmp_path: Path, feed: Path) -> Callable[..., FlashReport]:
+    def run(**changes: Any) -> FlashReport:
         arguments: dict[str, Any] = {
             "repository": tmp_path / "repository",
             "device_home": tmp_path / "device",
@@ -35,7 +35,7 @@ def flash(tmp_path: Path, feed: Path) -> Callable[..., DeviceReport]:
 
 
 def test_flash_twice_then_a_tampered_release(
-    make_bundle: Make, publish: Publish, flash: Callable[..., DeviceReport], tmp_path: Path
+    make_bundle: Make, publish: Publish, flash: Callable[..., FlashReport], tmp_path: Path
 ) -> None:
     published = publish(make_bundle())
     steps: list[tuple[int, int]] = []
@@ -56,12 +56,12 @@ def test_flash_twice_then_a_tampered_release(
         flash()
 
 
-def test_no_release(flash: Callable[..., DeviceReport]) -> None:
+def test_no_release(flash: Callable[..., FlashReport]) -> None:
     with pytest.raises(InputError, match="nothing is released"):
         flash()
 
 
-def test_a_device_that_takes_too_long(make_bundle: Make, publish: Publish, flash: Callable[..., DeviceReport]) -> None:
+def test_a_device_that_takes_too_long(make_bundle: Make, publish: Publish, flash: Callable[..., FlashReport]) -> None:
     publish(make_bundle())
     with pytest.raises(DeviceUnreachable, match=r"did not finish `init` in time.*flash\.timeout_s"):
         flash(timeout_s=0)

@@ -252,7 +252,7 @@ def test_training_gives_the_threads_back(store: Store, dataset: Dataset) -> None
     assert (seen, torch.get_num_threads()) == ([before + 1], before)
 
 
-def test_too_many_classes_for_a_map_are_refused_before_anything_is_learnt(
+def test_too_many_classes_for_a_map_are_refused_before_anything_is_learned(
     store: Store, dataset: Dataset, tmp_path: Path
 ) -> None:
     many = Dataset(

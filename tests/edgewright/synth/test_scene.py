@@ -1,4 +1,4 @@
-"""Scenes: what is learnt from, the networks, and pictures whose labels are their layout."""
+"""Scenes: what is learned from, the networks, and pictures whose labels are their layout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.methods import tile_batches
 from edgewright.synth.networks.nets import NetShape
 from edgewright.synth.networks.scene_nets import PatchDiscriminator, SceneGenerator
-from edgewright.synth.networks.unet import UNet
+from edgewright.synth.networks.unet import FlowNet
 from edgewright.synth.scene import SceneFactory
 from edgewright.synth.sources import train_rows
 
@@ -85,12 +85,12 @@ def test_shapes(side_px: int) -> None:
     made = gan(torch.randn(gan.latent_shape(layout)), layout)
     assert made.shape == (1, 3, side_px, 2 * side_px) and made.abs().max() <= 1
     assert judge(made, layout).shape == (1, 2 * (side_px // shape.stride_px) ** 2)
-    assert UNet(shape)(made, torch.rand(1), layout).shape == made.shape
+    assert FlowNet(shape)(made, torch.rand(1), layout).shape == made.shape
 
 
 def test_a_net_of_tiles_paints_the_same_inside_a_whole_picture() -> None:
     torch.manual_seed(0)
-    network = UNet(NetShape(32, 8, 8, 1, "scene")).eval()
+    network = FlowNet(NetShape(32, 8, 8, 1, "scene")).eval()
     for block_ in (*network.down, *network.up):
         torch.nn.init.normal_(block_.second.weight, std=0.05)
     torch.nn.init.normal_(network.head.weight, std=0.1)
@@ -105,7 +105,7 @@ def test_a_net_of_tiles_paints_the_same_inside_a_whole_picture() -> None:
 def test_any_size_is_painted_and_the_seed_fixes_it(wh: tuple[int, int]) -> None:
     shape = NetShape(32, 8, 8, 2, "scene")
     planes = np.zeros((3, wh[1], wh[0]), np.float32)
-    for network in (SceneGenerator(shape).eval(), UNet(shape).eval()):
+    for network in (SceneGenerator(shape).eval(), FlowNet(shape).eval()):
         painter = Painter(network, (0, 1), 64)
         first, again = (painter.paint(planes, np.random.default_rng(1)) for _ in range(2))
         assert first.shape == (wh[1], wh[0], 3) and first.dtype == np.uint8
@@ -151,12 +151,12 @@ def test_without_masks_objects_are_ellipses(fit: Fit, bare_dataset: Dataset) -> 
     assert decode_mask(label.mask, shape=(48, 64)).sum() == pytest.approx(np.pi / 4 * area, rel=0.15)
 
 
-def test_another_size_than_learnt_is_refused(untrained: TrainedGenerator, dataset: Dataset) -> None:
+def test_another_size_than_learned_is_refused(untrained: TrainedGenerator, dataset: Dataset) -> None:
     with pytest.raises(InputError, match=r"generate.image_px = 64.*got 96.*scene_px"):
         SceneFactory(untrained, dataset, GenerateConfig(image_px=96), seed=0)
 
 
-def test_scenes_need_a_network_that_is_learnt() -> None:
+def test_scenes_need_a_network_that_is_learned() -> None:
     with pytest.raises(RecipeError, match="level scene needs"):
         resolve("demo", overrides=["train_generator.level=scene", "train_generator.method=compositor"])
 
@@ -180,7 +180,7 @@ def test_interrupted_training_gives_the_same_artifact(fit: Fit, dataset: Dataset
 
 
 @pytest.mark.parametrize("changes", [{"scene_px": 80}, {"side_px": 48}])
-def test_size_fields_change_what_is_learnt(fit: Fit, dataset: Dataset, changes: dict[str, object]) -> None:
+def test_size_fields_change_what_is_learned(fit: Fit, dataset: Dataset, changes: dict[str, object]) -> None:
     weights = [
         fit(dataset, method="diffusion", **{**TOY, **change}).path("diffusion.safetensors").read_bytes()
         for change in ({}, changes)

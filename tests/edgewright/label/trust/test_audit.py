@@ -22,10 +22,10 @@ OFTEN_WRONG = ClassEvidence(labels=10, scores=(1.0,) * 20, hits=(True, False) * 
 ROW = Row(id="a", sha256="", labels=(Label(5, 0, A),))
 
 
-def look(*seen: Seen, row: Row = ROW, learnt: tuple[bool, bool] = (True, True)) -> Sighting:
+def look(*seen: Seen, row: Row = ROW, learned: tuple[bool, bool] = (True, True)) -> Sighting:
     """(xyxy, class id, score)…"""
     boxes = Boxes.of([s[0] for s in seen], class_id=[s[1] for s in seen], score=[s[2] for s in seen])
-    return Sighting(row, boxes, learnt)
+    return Sighting(row, boxes, learned)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_a_labeler_that_is_often_wrong_is_no_witness() -> None:
     assert len(find_suspects([misplaced, swapped, overlooked], trust=[GOOD, GOOD], min_doubt=0.8)) == 3
 
 
-def test_neither_is_a_class_that_was_not_learnt() -> None:
-    assert find_suspects([look((A, 1, 0.9), learnt=(False, True))], trust=[GOOD, GOOD], min_doubt=0.5) == ()
+def test_neither_is_a_class_that_was_not_learned() -> None:
+    assert find_suspects([look((A, 1, 0.9), learned=(False, True))], trust=[GOOD, GOOD], min_doubt=0.5) == ()
 
 
 def test_nothing_is_doubted_in_an_ignored_region() -> None:

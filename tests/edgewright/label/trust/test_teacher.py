@@ -19,7 +19,7 @@ from edgewright.errors import ArtifactCorrupt, InputError, MissingExtra
 from edgewright.label.annotate import annotate
 from edgewright.label.train import train_labeler
 from edgewright.label.trust.evidence import ClassEvidence, Evidence
-from edgewright.label.trust.pseudo import Belief, PseudoLabeler, Seer, believe, why_refused
+from edgewright.label.trust.pseudo import Annotator, PseudoLabeler, TrustedScore, trusted_score, why_refused
 from edgewright.label.trust.teacher import Examined, Teacher
 from edgewright.recipe.label import LabelConfig, TrainLabelerConfig
 from edgewright.runtime.boxes import Boxes
@@ -54,7 +54,7 @@ def image() -> np.ndarray:
 
 def test_a_detector_is_asked_for_the_classes_it_shares_with_us(weights: Path, image: np.ndarray) -> None:
     teacher = Teacher.open(weights, classes=("disk", "bar", "ring"))
-    assert teacher.learnt == (True, True, False)
+    assert teacher.learned == (True, True, False)
     seen = teacher.see(image)
     assert len(seen) > 0
     assert set(seen.class_id.tolist()) <= {0, 1}
@@ -66,7 +66,7 @@ def test_a_detector_is_asked_for_the_classes_it_shares_with_us(weights: Path, im
 @pytest.mark.parametrize("kind", ["WorldModel", "YOLOEModel"])
 def test_a_detector_whose_classes_were_set_needs_no_text_encoder(tmp_path: Path, image: np.ndarray, kind: str) -> None:
     teacher = Teacher.open(save_network(tmp_path / "set.pt", kind, list(CLASSES)), classes=CLASSES)
-    assert teacher.learnt == (True, True)
+    assert teacher.learned == (True, True)
     teacher.see(image)
 
 
@@ -113,18 +113,18 @@ CONFIG = LabelConfig(pseudo_precision=0.8, pseudo_min_found=2, teacher_min_recal
 
 
 @pytest.mark.parametrize(
-    ("evidence", "belief", "said"),
+    ("evidence", "trusted", "said"),
     [
-        (ClassEvidence(4, (0.9, 0.8, 0.3), (True, True, False)), Belief(0.8, 0.5), ""),  # good enough
-        (ClassEvidence(5, (0.9, 0.8, 0.3), (True, True, False)), Belief(0.8, 0.4), "finds 0.40 of the objects"),
-        (ClassEvidence(4, (0.9, 0.8, 0.3), (False, True, False)), Belief(None, 0.0), "no score keeps"),
-        (ClassEvidence(4, (0.9,), (True,)), Belief(None, 0.0), "no score keeps"),  # too little to know
-        (ClassEvidence(0), Belief(None, 0.0), "no score keeps"),
+        (ClassEvidence(4, (0.9, 0.8, 0.3), (True, True, False)), TrustedScore(0.8, 0.5), ""),  # good enough
+        (ClassEvidence(5, (0.9, 0.8, 0.3), (True, True, False)), TrustedScore(0.8, 0.4), "finds 0.40 of the objects"),
+        (ClassEvidence(4, (0.9, 0.8, 0.3), (False, True, False)), TrustedScore(None, 0.0), "no score keeps"),
+        (ClassEvidence(4, (0.9,), (True,)), TrustedScore(None, 0.0), "no score keeps"),  # too little to know
+        (ClassEvidence(0), TrustedScore(None, 0.0), "no score keeps"),
     ],
 )
-def test_a_teacher_must_be_right_and_find_enough(evidence: ClassEvidence, belief: Belief, said: str) -> None:
-    found = believe(Evidence("teacher", {"a": evidence}), "a", CONFIG)
-    assert found == belief
+def test_a_teacher_must_be_right_and_find_enough(evidence: ClassEvidence, trusted: TrustedScore, said: str) -> None:
+    found = trusted_score(Evidence("teacher", {"a": evidence}), "a", CONFIG)
+    assert found == trusted
     assert why_refused(found, CONFIG).startswith(said) and bool(why_refused(found, CONFIG)) == bool(said)
 
 
@@ -145,8 +145,8 @@ A, B = (0, 0, 9, 9), (20, 20, 29, 29)
 def test_each_class_is_labeled_by_whoever_finds_more_of_it(image: np.ndarray) -> None:
     strong_weak, weak_strong = ({"disk": a, "bar": b} for a, b in ((GOOD, WEAK), (WEAK, GOOD)))
     sees, also_sees = Fixed((A, 0, 0.95), (A, 1, 0.95)), Fixed((B, 0, 0.6), (B, 1, 0.6), (A, 1, 0.3))
-    own = Seer(sees, Evidence("val", strong_weak), (True, True), "labeler", "l")
-    other = Seer(also_sees, Evidence("teacher", weak_strong), (True, True), "teacher", "t")
+    own = Annotator(sees, Evidence("val", strong_weak), (True, True), "labeler", "l")
+    other = Annotator(also_sees, Evidence("teacher", weak_strong), (True, True), "teacher", "t")
     pseudo = PseudoLabeler(own, other, CONFIG, classes=CLASSES)
     assert pseudo.taught == ("bar",)
     assert pseudo.refused == {}
@@ -160,8 +160,8 @@ def test_each_class_is_labeled_by_whoever_finds_more_of_it(image: np.ndarray) ->
     assert [each.instance_id for each in labels] == [0, 1, 2]
 
 
-def test_a_class_nobody_learnt_gets_nothing(image: np.ndarray) -> None:
-    own = Seer(Fixed((A, 1, 0.95)), Evidence("val", {"disk": GOOD}), (True, False), "labeler", "l")
+def test_a_class_nobody_learned_gets_nothing(image: np.ndarray) -> None:
+    own = Annotator(Fixed((A, 1, 0.95)), Evidence("val", {"disk": GOOD}), (True, False), "labeler", "l")
     pseudo = PseudoLabeler(own, None, CONFIG, classes=CLASSES)
     assert pseudo.thresholds == {"disk": 0.5, "bar": None}
     assert pseudo.label(image) == ()

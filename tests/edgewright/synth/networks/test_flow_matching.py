@@ -19,7 +19,7 @@ from edgewright.synth.networks.flow_matching import (
     velocity_loss,
 )
 from edgewright.synth.networks.nets import NetShape
-from edgewright.synth.networks.unet import UNet
+from edgewright.synth.networks.unet import FlowNet
 from edgewright.synth.objects.samplers import FlowSampler
 
 
@@ -88,7 +88,7 @@ def test_a_straight_flow_is_integrated_exactly_in_the_promised_number_of_calls(s
 
 @pytest.mark.parametrize("side_px", get_args(TrainGeneratorConfig.model_fields["side_px"].annotation))
 def test_shapes(side_px: int) -> None:
-    network = UNet(NetShape(side_px, 8, 8, 2))
+    network = FlowNet(NetShape(side_px, 8, 8, 2))
     x, t, class_id = torch.randn(2, 4, side_px, side_px), torch.rand(2), torch.tensor([0, 1])
     velocity = network(x, t, class_id)
     assert velocity.shape == x.shape
@@ -97,7 +97,7 @@ def test_shapes(side_px: int) -> None:
 
 
 def test_solver_and_steps_change_what_is_sampled_and_the_seed_fixes_it() -> None:
-    network = UNet(NetShape(32, 8, 8, 1)).eval().requires_grad_(False)
+    network = FlowNet(NetShape(32, 8, 8, 1)).eval().requires_grad_(False)
     torch.nn.init.normal_(network.head.weight, std=0.1, generator=torch.Generator().manual_seed(0))
 
     def bytes_of(solver: str, steps: int) -> bytes:
