@@ -98,16 +98,20 @@ class Work:
         kind: str,
         metrics: Mapping[str, float] | None = None,
         facts: Mapping[str, Any] | None = None,
-        licence: str = "",
+        spdx: str = "",
     ) -> ArtifactRef:
-        """Publish what stands in `directory` and log its metrics to the stage's MLflow run."""
+        """Publish what stands in `directory` and log its metrics to the stage's MLflow run.
+
+        Args:
+            spdx: the license of the data or weights, an SPDX expression, where it is known.
+        """
         content = Content(
             kind=kind,
             stage=self.stage.name,
             config=self.config.model_dump(mode="json"),
             inputs=dict(self.inputs),
             seed=self.seed,
-            licence=licence,
+            licence=spdx,
         )
         found = self.stage.fingerprint(self.config)
         record = Record(
