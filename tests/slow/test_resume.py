@@ -92,7 +92,7 @@ def cmdline(pid: int) -> bytes:
 
 
 def is_checkpoint(path: Path) -> bool:
-    return path.suffix in (".pt", ".safetensors")
+    return path.suffix in (".pt", ".checkpoint")
 
 
 def test_ctrl_c_leaves_nothing_half_written(toy_settings: list[str], toy_home: Path) -> None:
