@@ -85,9 +85,9 @@ _COUNTING = pytest.StashKey[Counting]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if WORKER not in os.environ:
-        suite = config.option.markexpr
-        config.stash[_COUNTING] = Counting(BUDGETS.get(suite, BUDGETS[""]))
+    if WORKER in os.environ:
+        return  # a Python below the session like any other: it counts since it started
+    config.stash[_COUNTING] = Counting(BUDGETS.get(config.option.markexpr, BUDGETS[""]))
     counting.count_into(os.environ[counting.VARIABLE])
 
 

@@ -13,7 +13,8 @@ from edgewright.data.dataset import Dataset
 
 pytestmark = pytest.mark.slow
 
-COPIER = ("--set", "train_generator.method=copier")
+# A labeler of the toy's size would leave most copies out, and the gate's copy test has to see them.
+COPIER = ("--set", "train_generator.method=copier", "--set", "label.max_bad_share=1")
 
 
 @pytest.fixture(scope="module")

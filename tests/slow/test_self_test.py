@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from edgewright.gates.selftest.self_test import CONTROLS
+from tests.conftest import edgewright
 
 pytestmark = pytest.mark.slow
-# What is tested is the gate: one labeler, without the two that judge it out of fold, and few resamplings.
-FEWER = ("--set", "train_labeler.folds=1", "--set", "gate_data.bootstraps=20", "--json")
+# What is tested is the gate: one labeler of half batches, without the two that judge it out of fold; few resamplings.
+SETTINGS = ("train_labeler.folds=1", "train_labeler.batch=8", "gate_data.bootstraps=20")
+FEWER = (*(word for setting in SETTINGS for word in ("--set", setting)), "--json")
 
 
 def table_of(stdout: str) -> dict[str, dict[str, Any]]:
@@ -29,12 +31,12 @@ def check(stdout: str) -> None:
     assert wrong == {}
 
 
-def test_on_the_simulated_camera(command: Any, tmp_path: Path) -> None:
-    check(command("gate", "self-test", *FEWER, home=tmp_path).stdout)
+def test_on_the_simulated_camera(tmp_path: Path) -> None:
+    check(edgewright("gate", "self-test", *FEWER, home=tmp_path).stdout)
 
 
 @pytest.mark.real
-def test_on_real_photographs(command: Any, tmp_path: Path, real_data: Path) -> None:
+def test_on_real_photographs(tmp_path: Path, real_data: Path) -> None:
     """A third of the labeler's usual steps."""
     words = ("--set", "train_labeler.steps=200", *FEWER)
-    check(command("gate", "self-test", str(real_data), *words, home=tmp_path).stdout)
+    check(edgewright("gate", "self-test", str(real_data), *words, home=tmp_path).stdout)
