@@ -163,3 +163,96 @@ def test_what_is_left_out_is_not_followed(tmp_path: Path) -> None:
     found = tree(tmp_path).reach("work.paint", "paint", leave_out=("domain.brush",))
     assert not any(name.startswith("domain.brush") for name in found.definitions)
     assert "numpy" not in found.libraries
+
+
+FOUND = [
+    # a program that is started by its name
+    ("START = ['python', '-m', 'domain.more']\ndef do(): return START", "def aim(): return 1"),
+    # modules by chains of attributes, however they were imported
+    ("from domain import deep\ndef do(): return deep.more.aim()", "def aim(): return 1"),
+    ("import domain.deep.more\ndef do(): return domain.deep.more.aim()", "def aim(): return 1"),
+    ("import domain.deep.more\nimport domain.base\ndef do(): return domain.deep.more.aim()", "def aim(): return 1"),
+    ("import domain.deep as d\ndef do(): return d.more.aim()", "def aim(): return 1"),
+    ("def do():\n    import domain.deep.more\n    return domain.deep.more.aim()", "def aim(): return 1"),
+    # what a package hands on, and what a module that is used as a whole hands on
+    ("import domain.deep as d\ndef do(): return d.again()", "def aim(): return 1"),
+    ("import domain.deep as d\ndef do(): return vars(d)", "def aim(): return 1"),
+    # relative to the package
+    ("from .deep.more import aim\ndef do(): return aim()", "def aim(): return 1"),
+    ("from .deep import more\ndef do(): return more.aim()", "def aim(): return 1"),
+    # one name, two sources of it
+    ("try:\n    from domain.more import aim\nexcept ImportError:\n    def aim(): ...\ndef do(): return aim()", "1"),
+    ("try:\n    from domain.more import aim\nexcept ImportError:\n    aim = None\ndef do(): return aim()", "1"),
+]
+"""Module `domain.use`, and a part of what its `do` must be found to reach."""
+
+
+@pytest.mark.parametrize(("text", "expected"), FOUND)
+def test_every_way_to_a_definition_is_followed(text: str, expected: str, tmp_path: Path) -> None:
+    aim = "def aim():\n    return 1\ndef other(): return 2\n"
+    found = reach_of(
+        tmp_path,
+        {"use.py": text, "more.py": aim, "base.py": "", "deep/more.py": aim}
+        | {"deep/__init__.py": "from domain.deep.more import aim as again\n"},
+    )
+    assert expected in " ".join(" ".join(found.values()).split())
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("if WIDE:\n    SIZE = 1\nWIDE = 2\ndef do(): return SIZE", "WIDE = 2 => WIDE = 3"),
+        ("if 1 < 2:\n    SIZE = 1\ndef do(): return SIZE", "1 < 2 => 1 > 2"),
+        ("try:\n    SIZE = 1\nexcept OSError:\n    SIZE = 2\ndef do(): return SIZE", "OSError => Exception"),
+        ("with it() as SIZE:\n    pass\ndef do(): return SIZE", "it() => them()"),
+        ("with it():\n    SIZE = 1\ndef do(): return SIZE", "SIZE = 1 => SIZE = 2"),
+        ("for one in (1, 2):\n    SIZE = one\ndef do(): return SIZE", "(1, 2) => (1, 3)"),
+        ("for one in (1, 2):\n    SIZE = one\ndef do(): return SIZE", "SIZE = one => SIZE = -one"),
+        ("match 1:\n    case 1:\n        SIZE = 1\ndef do(): return SIZE", "SIZE = 1 => SIZE = 2"),
+        ("X = [SIZE := 1, 2]\ndef do(): return SIZE", ":= 1 => := 2"),
+        ("SIZE = {}\nSIZE['a'] = 1\ndef do(): return SIZE", "'] = 1 => '] = 2"),
+        ("SIZE = []\n[SIZE.append(one) for one in (1, 2)]\ndef do(): return SIZE", "(1, 2) => (1, 3)"),
+        ("SIZE = 1\nSIZE += 1\ndef do(): return SIZE", "+= 1 => += 2"),
+        ("class A:\n    size = 1\nclass B(A): ...\ndef do(): return B()", "size = 1 => size = 2"),
+        ("def wrap(f): return f\n@wrap\ndef do(): return 1", "return f => return None"),
+        ("def size(): return 1\ndef do(it=size()): return it", "return 1 => return 2"),
+    ],
+)
+def test_whatever_binds_a_name_counts(text: str, changed: str, tmp_path: Path) -> None:
+    old, _, new = changed.partition(" => ")
+    assert old in text
+    before = reach_of(tmp_path, {"use.py": text})
+    assert before != reach_of(tmp_path, {"use.py": text.replace(old, new)})
+
+
+def test_a_section_counts_with_what_it_is_made_from(tmp_path: Path) -> None:
+    base = (
+        "class Base:\n    share: ClassVar[int] = 2\n    n: int = 1\n    def twice(self): return self.share * self.n\n"
+    )
+    use = "from domain.base import Base\nclass Own(Base):\n    m: int = 1\ndef do(config: Own): return config.twice()\n"
+    before = reach_of(tmp_path, {"use.py": use, "base.py": base})
+    assert before == reach_of(tmp_path, {"use.py": use.replace("m: int = 1", "m: int = 2"), "base.py": base})
+    for old, new in (("share * ", "share + "), ("[int] = 2", "[int] = 3")):
+        assert before != reach_of(tmp_path, {"use.py": use, "base.py": base.replace(old, new)})
+
+
+def test_a_block_for_type_checkers_counts_for_nothing(tmp_path: Path) -> None:
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from domain.base import Base\ndef do(): return 1\n"
+    assert reach_of(tmp_path, {"use.py": text}) == reach_of(tmp_path, {"use.py": "def do(): return 1\n"})
+
+
+def test_a_circle_ends(tmp_path: Path) -> None:
+    files = {
+        "use.py": "from domain import more\ndef do(): return more.a, more.b\n",
+        "more.py": "from domain.use import *\n",
+    }
+    assert reach_of(tmp_path, files)["domain.use:do"]
+
+
+def reach_of(folder: Path, files: dict[str, str]) -> dict[str, str]:
+    """The reach of `domain.use:do` in a package of these files."""
+    for name, text in {"__init__.py": "", **files}.items():
+        path = folder / "domain" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return SourceTree({"domain": folder / "domain"}).reach("domain.use", "do").definitions
