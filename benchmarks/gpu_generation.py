@@ -40,7 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.training_steps import Place, flow_step, gan_step
-from edgewright.label.network.graph import FlowNet as Labeler
+from edgewright.label.network.graph import SegmentationNet as Labeler
 from edgewright.synth.networks.flow_matching import evaluations, integrate
 from edgewright.synth.networks.nets import Generator, NetShape, to_pixels
 from edgewright.synth.networks.unet import FlowNet
