@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label, LabelState, Row
 from edgewright.label.network.graph import SegmentationNet
 from edgewright.label.network.net import Labeler, LabelerSpec
 from edgewright.progress import silent
@@ -207,7 +207,7 @@ def scenes(store: Store, *, count: int) -> Dataset:
         writer = DatasetWriter(work, classes=("red", "blue"))
         for index in range(count):
             image, labels = scene(np.random.default_rng(index))
-            row = Row(f"{index:03d}.png", "", width=640, height=480, labels=labels, state="human")
+            row = Row(f"{index:03d}.png", "", width=640, height=480, labels=labels, state=LabelState.HUMAN)
             writer.add(row, encode_png(image))
         writer.finish()
         return Dataset.open(store, store.publish(work, Content("dataset_real", "ingest"), Record()))

@@ -6,6 +6,7 @@ import json
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Split
 from edgewright.experiment.plan import EvaluateConfig
 from tasks.engine.stage import Work, stage
 
@@ -20,7 +21,7 @@ def evaluate(work: Work, config: EvaluateConfig, detector: ArtifactRef, dataset:
     found = score_detector(
         work.open(detector).path,
         Dataset.open(work.session.store, dataset),
-        split="test",
+        split=Split.TEST,
         score_threshold=config.score_threshold,
         threads=work.threads,
         on_progress=work.on_progress,

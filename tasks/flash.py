@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import spread
+from edgewright.data.rows import Origin, Split, spread
 from edgewright.recipe.release import FlashConfig
 from edgewright.release.gateway import flash_device
 from edgewright.simulate.source import write_feed
@@ -47,7 +47,7 @@ def _write_feed(config: FlashConfig, real: Dataset, folder: Path, *, work: Work)
         write_feed(folder, n=config.feed_frames, seed=work.seed)
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    for number, row in enumerate(spread(real.select(split="test", origin="real"), config.feed_frames)):
+    for number, row in enumerate(spread(real.select(split=Split.TEST, origin=Origin.REAL), config.feed_frames)):
         suffix = "jpg" if real.payload(row).startswith(b"\xff\xd8") else "png"
         (folder / f"{number:05d}.{suffix}").write_bytes(real.payload(row))
     return folder

@@ -6,6 +6,7 @@ import json
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.rows import Origin
 from edgewright.gates.data_gate import decide_data
 from edgewright.gates.utility import UtilityEvidence
 from edgewright.gates.verdict import Outcome, Verdict
@@ -61,7 +62,7 @@ def admit(real: Dataset, labeled: Dataset, verdict: Verdict, *, writer: DatasetW
         else:
             writer.link(pseudo.get(row.id, row), real)
     if verdict.outcome is Outcome.PASS:
-        for row in labeled.select(origin="synthetic"):
+        for row in labeled.select(origin=Origin.SYNTHETIC):
             writer.link(row, labeled)
     return len(writer.finish())
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import spread
+from edgewright.data.rows import Origin, Split, spread
 from edgewright.gates.verdict import Verdict
 from edgewright.recipe.release import ReleaseConfig
 from edgewright.release.bundle import build_bundle
@@ -76,9 +76,9 @@ def _candidates(config: ReleaseConfig, training: Dataset, *, seed: int) -> Itera
     synthetic images only where the gate admitted them (a generator that copies would leak photographs).
     """
     if config.approve_real_golden:
-        rows = training.select(split="val", origin="real")
+        rows = training.select(split=Split.VAL, origin=Origin.REAL)
     else:
-        rows = training.select(origin="synthetic")
+        rows = training.select(origin=Origin.SYNTHETIC)
     if rows:
         return [(row.id, training.image(row)) for row in spread(rows, _CANDIDATES)]
     camera = SimulatedCamera(seed)

@@ -16,7 +16,7 @@ import numpy as np
 from edgewright.artifacts import Artifact
 from edgewright.compress.quantize import FLOAT_FILE, INT8_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Row
+from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matches
 from edgewright.detect.network import load_float_network
 from edgewright.errors import InputError
@@ -108,7 +108,7 @@ def measure_model(
     """
     spec = ModelSpec.from_json(int8.json(SPEC_FILE))
     dataset.check_classes(spec.classes)
-    rows = dataset.select(split="test", origin="real", labeled=True)
+    rows = dataset.select(split=Split.TEST, origin=Origin.REAL, labeled=True)
     if not rows:
         raise InputError("no labeled test photograph", expected="at least 1", where=dataset.ref.uri)
     torch_network, _ = load_float_network(detector.path, threads=threads)

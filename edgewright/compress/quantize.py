@@ -29,7 +29,7 @@ from edgewright.artifacts import Artifact, canonical_json
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
 from edgewright.compress.export import INPUT, export_onnx, minify
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Row
+from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.network import load_module
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.compress import QuantizeConfig
@@ -75,7 +75,7 @@ def quantize(
     module, float_spec = load_module(detector.path)
     dataset.check_classes(float_spec.classes)
     spec = replace(float_spec, score_threshold=config.score_threshold, iou_threshold=config.iou_threshold)
-    real = dataset.select(split="train", origin="real")
+    real = dataset.select(split=Split.TRAIN, origin=Origin.REAL)
     rows = choose_calibration_rows(real, count=config.calibration_images, seed=seed, n_classes=len(spec.classes))
     reader = CalibrationImages(dataset, rows, input_name=INPUT, input_px=spec.input_px, on_progress=on_progress)
     exported = export_onnx(module, input_px=spec.input_px)

@@ -8,7 +8,7 @@ dataset writes a new index and points at its parents' shards. Refuses a shard or
     writer.link(row, parent)                       # an image that stands in a parent's shards
     writer.finish()
     dataset = Dataset.open(store, ref)
-    dataset.image(dataset.select(split="train")[0])
+    dataset.image(dataset.select(split=Split.TRAIN)[0])
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from edgewright.artifacts import ArtifactRef, Manifest, Store, canonical_json, sha256_bytes, sha256_file
-from edgewright.data.rows import Row, rows_from_table, rows_to_table
+from edgewright.data.rows import LabelState, Origin, Row, Split, rows_from_table, rows_to_table
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.runtime.boxes import Image
 from edgewright.runtime.preprocess import decode_image
@@ -92,19 +92,19 @@ class Dataset:
     def quarantined(self) -> list[Row]:
         return [row for row in self.rows if row.quarantine]
 
-    def select(self, *, split: str | None = None, origin: str | None = None, labeled: bool = False) -> list[Row]:
+    def select(self, *, split: Split | None = None, origin: Origin | None = None, labeled: bool = False) -> list[Row]:
         """Usable rows of a split and an origin; with `labeled`, those whose labels are known (background included)."""
         return [
             row
             for row in self.usable
             if (split is None or row.split == split)
             and (origin is None or row.origin == origin)
-            and not (labeled and row.state == "unlabeled")
+            and not (labeled and row.state == LabelState.UNLABELED)
         ]
 
     def pseudo_labeled(self) -> list[Row]:
         """Photographs that a model labeled: those with an object. That it sees nothing does not make one background."""
-        return [row for row in self.select(origin="real") if row.state == "model" and len(row.boxes)]
+        return [row for row in self.select(origin=Origin.REAL) if row.state == LabelState.MODEL and len(row.boxes)]
 
     def payload(self, row: Row) -> bytes:
         """The encoded image. Raises ArtifactCorrupt where the bytes are not the row's."""

@@ -22,7 +22,7 @@ from edgewright.data.formats import Annotation, Labels, detect_layout, layout_na
 from edgewright.data.groups import base_groups, merge_groups
 from edgewright.data.ingest_report import IngestReport, count_splits
 from edgewright.data.phash import Duplicates, find_duplicates
-from edgewright.data.rows import Row
+from edgewright.data.rows import LabelState, Row
 from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.data.sources import Source, Unusable, open_source, suffix_of
 from edgewright.data.splits import Assignment, SplitLedger, assign_splits
@@ -75,8 +75,8 @@ def ingest(
         layout=layout,
         classes=labels.classes,
         images=len(survey.rows),
-        unlabeled=sum(row.state == "unlabeled" for row in survey.rows),
-        background=sum(row.state == "background" for row in survey.rows),
+        unlabeled=sum(row.state == LabelState.UNLABELED for row in survey.rows),
+        background=sum(row.state == LabelState.BACKGROUND for row in survey.rows),
         splits=count_splits(rows, labels.classes),
         quarantined=tuple(sorted(survey.quarantined.items())),
         clipped_boxes=survey.clipped_boxes,
@@ -106,7 +106,7 @@ class _Survey:
         self.writer.add(row, picture.payload)
         self.clipped_boxes += boxes.clipped
         for index, reason in boxes.refused:
-            self.refuse(replace(row, id=f"{row.id}#box{index}", labels=(), state="unlabeled"), reason)
+            self.refuse(replace(row, id=f"{row.id}#box{index}", labels=(), state=LabelState.UNLABELED), reason)
 
     def refuse(self, row: Row, reason: str) -> None:
         self.quarantined[row.id] = reason
@@ -148,15 +148,15 @@ def _take(
     except Unusable as error:
         survey.refuse(row, str(error))
         return
-    state = config.missing_label if annotation is None else _state(boxes)
+    state = LabelState(config.missing_label) if annotation is None else _state(boxes)
     survey.keep(replace(row, labels=boxes.labels, state=state), picture, boxes)
 
 
-def _state(boxes: CheckedBoxes) -> str:
+def _state(boxes: CheckedBoxes) -> LabelState:
     """A picture whose every box was refused is not empty: nothing is known of it."""
     if boxes.labels:
-        return "human"
-    return "unlabeled" if boxes.refused else "background"
+        return LabelState.HUMAN
+    return LabelState.UNLABELED if boxes.refused else LabelState.BACKGROUND
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgewright.data.phash import Duplicates
-from edgewright.data.rows import SPLITS, Row, count_by_class
+from edgewright.data.rows import Row, Split, count_by_class
 from edgewright.data.splits import SplitLedger
 
 MERGED_SHARE_WARNING = 0.2
@@ -78,8 +78,8 @@ class IngestReport:
 
 def count_splits(rows: Sequence[Row], classes: tuple[str, ...]) -> dict[str, SplitCount]:
     """Of the rows that are not quarantined; every split is listed."""
-    counts = {}
-    for split in SPLITS:
+    counts: dict[str, SplitCount] = {}
+    for split in Split:
         chosen = [row for row in rows if row.split == split and not row.quarantine]
         objects = dict(zip(classes, count_by_class(chosen, len(classes)), strict=True))
         counts[split] = SplitCount(len(chosen), len({row.group for row in chosen}), objects)
@@ -89,7 +89,7 @@ def count_splits(rows: Sequence[Row], classes: tuple[str, ...]) -> dict[str, Spl
 def _class_warnings(report: IngestReport) -> Iterator[str]:
     for name in report.classes:
         absent = [split for split, count in report.splits.items() if not count.objects[name]]
-        if len(absent) == len(SPLITS):
+        if len(absent) == len(Split):
             yield f"class {name!r} has no object at all"
         elif absent:
             yield f"class {name!r} has no object in {' and '.join(absent)}"

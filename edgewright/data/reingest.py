@@ -19,7 +19,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.ingest import LEDGER_NAME, REPORT_NAME, require_enough
 from edgewright.data.ingest_report import IngestReport, count_splits
 from edgewright.data.phash import find_duplicates
-from edgewright.data.rows import Row
+from edgewright.data.rows import LabelState, Origin, Row
 from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.data.splits import Assignment, SplitLedger, keep_splits
 from edgewright.errors import SourceError
@@ -53,8 +53,8 @@ def adopt(
         layout=LAYOUT,
         classes=dataset.classes,
         images=len(rows),
-        unlabeled=sum(row.state == "unlabeled" for row in rows),
-        background=sum(row.state == "background" for row in rows),
+        unlabeled=sum(row.state == LabelState.UNLABELED for row in rows),
+        background=sum(row.state == LabelState.BACKGROUND for row in rows),
         splits=count_splits(rows, dataset.classes),
         quarantined=tuple(sorted(quarantined.items())),
         clipped_boxes=0,
@@ -71,7 +71,7 @@ def adopt(
 
 
 def _refuse_synthetic(dataset: Dataset) -> None:
-    synthetic = dataset.select(origin="synthetic")
+    synthetic = dataset.select(origin=Origin.SYNTHETIC)
     if synthetic:
         raise SourceError(
             "synthetic pictures are no photographs to begin a run with",
@@ -84,7 +84,7 @@ def _refuse_synthetic(dataset: Dataset) -> None:
 def _taken(row: Row, assignment: Assignment) -> Row:
     group = _group(row)
     placed = replace(row, group=group, split=assignment.split_of[(group,)])
-    return replace(placed, labels=(), state="unlabeled") if row.state == "model" else placed
+    return replace(placed, labels=(), state=LabelState.UNLABELED) if row.state == LabelState.MODEL else placed
 
 
 def _group(row: Row) -> str:

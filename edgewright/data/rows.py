@@ -1,5 +1,7 @@
 """`Row` and `Label`: what a dataset knows of one image. One Arrow schema, read and written here alone.
 
+What a row says of split, origin and labels is one word of a closed list. Refuses an index with any other word.
+
 Law: `rows_from_table(rows_to_table(rows)) == rows`.
 """
 
@@ -7,18 +9,60 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from edgewright.errors import ArtifactCorrupt
 from edgewright.runtime.boxes import Boxes
 
 T = TypeVar("T")
-SPLITS = ("train", "val", "test")
-"""`val` chooses epochs, thresholds and gates; `test` is real only and is looked at by the final report."""
-STATES = ("unlabeled", "background", "human", "constructed", "model", "reviewed")
-ORIGINS = ("real", "synthetic")
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class Split(StrEnum):
+    """`VAL` chooses epochs, thresholds and gates; `TEST` is real only and is looked at by the final report."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class Origin(StrEnum):
+    REAL = "real"
+    SYNTHETIC = "synthetic"
+
+
+class LabelState(StrEnum):
+    """Who says what is on an image; `BACKGROUND`: a person, that nothing is. `UNLABELED`: nobody does."""
+
+    UNLABELED = "unlabeled"
+    BACKGROUND = "background"
+    HUMAN = "human"
+    CONSTRUCTED = "constructed"
+    MODEL = "model"
+    REVIEWED = "reviewed"
+
+
+class LabelSource(StrEnum):
+    """Where a label comes from.
+
+    A person drew it (`HUMAN`), or answered a review (`REVIEWED`). It was composed with the picture (`CONSTRUCTED`). A
+    model drew it (`LABELER`, `TEACHER`). Or the labeler moved it (`CORRECTED`), doubts it (`REVIEW`), refused it
+    (`DROPPED`), or saw an object that no label knows (`PHANTOM`).
+    """
+
+    HUMAN = "human"
+    CONSTRUCTED = "constructed"
+    LABELER = "labeler"
+    TEACHER = "teacher"
+    CORRECTED = "corrected"
+    REVIEW = "review"
+    DROPPED = "dropped"
+    PHANTOM = "phantom"
+    REVIEWED = "reviewed"
 
 
 @dataclass(frozen=True)
@@ -30,7 +74,7 @@ class Label:
         xyxy: corners in px of the stored image.
         mask: run-length encoding (`rle.py`) of the object's pixels, row-major over the whole image; empty: none.
         ignore: neither trained on nor counted (crowds, barely visible objects).
-        source: `human`, `constructed`, `labeler`, `corrected`, `reviewed` …; model and person say which one.
+        source: where it comes from; model and person say which one.
         reviewed_at: when the person looked at it, ISO 8601; empty where nobody did or no time is known.
         replaced_xyxy: the corners that stood here before they were corrected; empty where none were.
     """
@@ -41,7 +85,7 @@ class Label:
     mask: str = ""
     ignore: bool = False
     confidence: float = 1.0
-    source: str = "human"
+    source: LabelSource = LabelSource.HUMAN
     model: str = ""
     person: str = ""
     reviewed_at: str = ""
@@ -69,15 +113,15 @@ class Row:
     phash: str = ""
     width: int | None = None
     height: int | None = None
-    split: str = "train"
+    split: Split = Split.TRAIN
     group: str = ""
-    origin: str = "real"
+    origin: Origin = Origin.REAL
     parents: tuple[str, ...] = ()
     shard_digest: str = ""
     offset: int = 0
     bytes: int = 0
     labels: tuple[Label, ...] = ()
-    state: str = "unlabeled"
+    state: LabelState = LabelState.UNLABELED
     scores: dict[str, float] = field(default_factory=dict)
     quarantine: str = ""
 
@@ -98,7 +142,7 @@ class Row:
         return Boxes.of([label.xyxy for label in kept], class_id=[label.class_id for label in kept])
 
 
-def labels_of(boxes: Boxes, *, source: str, model: str = "") -> tuple[Label, ...]:
+def labels_of(boxes: Boxes, *, source: LabelSource, model: str = "") -> tuple[Label, ...]:
     """Boxes as labels, instance ids from 0 in order."""
     return tuple(
         Label(
@@ -159,6 +203,7 @@ def rows_to_table(rows: Sequence[Row]) -> pa.Table:
 
 
 def rows_from_table(table: pa.Table) -> list[Row]:
+    """Raises ArtifactCorrupt where a row says what this version does not know."""
     return [_row(record) for record in table.to_pylist()]
 
 
@@ -172,19 +217,28 @@ def count_by_class(rows: Iterable[Row], n_classes: int) -> list[int]:
     return counts
 
 
-def _row(record: dict[str, object]) -> Row:
+def _row(record: dict[str, Any]) -> Row:
     values = dict(record)
-    values["parents"] = tuple(values["parents"])  # type: ignore[arg-type]
-    values["scores"] = dict(values["scores"])  # type: ignore[call-overload]
-    values["labels"] = tuple(map(_label, values["labels"]))  # type: ignore[call-overload]
-    return Row(**values)  # type: ignore[arg-type]
+    values["parents"] = tuple(values["parents"])
+    values["scores"] = dict(values["scores"])
+    values["labels"] = tuple(_label(label, where=values["id"]) for label in values["labels"])
+    for name, words in (("split", Split), ("origin", Origin), ("state", LabelState)):
+        values[name] = _word(words, values[name], what=f"{name} of an image", where=values["id"])
+    return Row(**values)
 
 
-def _label(record: dict[str, object]) -> Label:
+def _label(record: dict[str, Any], *, where: str) -> Label:
     """Columns that an older index lacks have their defaults."""
-    values: dict[str, Any] = dict(record)
-    corners = {name: tuple(values.get(name) or ()) for name in ("xyxy", "replaced_xyxy")}
-    return Label(**{**values, **corners})
+    corners = {name: tuple(record.get(name) or ()) for name in ("xyxy", "replaced_xyxy")}
+    source = _word(LabelSource, record["source"], what="source of a label", where=where)
+    return Label(**{**record, **corners, "source": source})
+
+
+def _word(words: type[Word], value: str, *, what: str, where: str) -> Word:
+    try:
+        return words(value)
+    except ValueError as error:
+        raise ArtifactCorrupt(f"unknown {what}", expected=" | ".join(words), got=value, where=where) from error
 
 
 def spread(items: Sequence[T], n: int) -> list[T]:

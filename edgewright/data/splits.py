@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgewright.data.rows import SPLITS
+from edgewright.data.rows import Split
 from edgewright.errors import ArtifactCorrupt
 
 _FloatTable = npt.NDArray[np.float64]
+_ORDER = tuple(Split)
+"""From what is learned from to what is held out most."""
 _PASSES = 4
 """292 groups of 4 features: the share furthest from its target is 0.043 off after one pass, 0.007 after four."""
 
@@ -35,7 +37,7 @@ class SplitLedger:
     """
 
     version: int = 0
-    splits: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[str, Split] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {"version": self.version, "splits": dict(sorted(self.splits.items()))}
@@ -44,9 +46,9 @@ class SplitLedger:
     def from_json(cls, value: Mapping[str, Any], *, where: str = "splits.json") -> SplitLedger:
         """Raises ArtifactCorrupt."""
         version, splits = value.get("version"), value.get("splits")
-        if not isinstance(version, int) or not isinstance(splits, dict) or set(splits.values()) - set(SPLITS):
+        if not isinstance(version, int) or not isinstance(splits, dict) or set(splits.values()) - set(Split):
             raise ArtifactCorrupt("not a split ledger", where=where)
-        return cls(version, {str(group): str(split) for group, split in splits.items()})
+        return cls(version, {str(group): Split(split) for group, split in splits.items()})
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Assignment:
     """Attributes: split_of: merged group => split; moved: base groups whose split changed, as `group: old -> new`."""
 
     ledger: SplitLedger
-    split_of: Mapping[tuple[str, ...], str]
+    split_of: Mapping[tuple[str, ...], Split]
     moved: tuple[str, ...]
 
 
@@ -82,17 +84,17 @@ def assign_splits(
     return _entered(decided, split_of, old)
 
 
-def keep_splits(splits: Iterable[tuple[str, str]], *, ledger: SplitLedger | None = None) -> Assignment:
+def keep_splits(splits: Iterable[tuple[str, Split]], *, ledger: SplitLedger | None = None) -> Assignment:
     """Enter groups that have a split each already, as (group, split); the held-out side wins here too."""
     old = ledger or SplitLedger()
-    decided: dict[str, str] = {}
+    decided: dict[str, Split] = {}
     for group, split in splits:
         known = (split, decided.get(group, split), old.splits.get(group, split))
-        decided[group] = SPLITS[max(map(SPLITS.index, known))]
+        decided[group] = _ORDER[max(map(_ORDER.index, known))]
     return _entered(decided, {(group,): split for group, split in decided.items()}, old)
 
 
-def _entered(decided: Mapping[str, str], split_of: Mapping[tuple[str, ...], str], old: SplitLedger) -> Assignment:
+def _entered(decided: Mapping[str, Split], split_of: Mapping[tuple[str, ...], Split], old: SplitLedger) -> Assignment:
     changed = [base for base, split in decided.items() if old.splits.get(base, split) != split]
     moved = [f"{base}: {old.splits[base]} -> {decided[base]}" for base in sorted(changed)]
     splits = {**old.splits, **decided}
@@ -100,19 +102,19 @@ def _entered(decided: Mapping[str, str], split_of: Mapping[tuple[str, ...], str]
     return Assignment(SplitLedger(version, dict(sorted(splits.items()))), split_of, tuple(moved))
 
 
-def _kept_split(group: tuple[str, ...], ledger: SplitLedger) -> str | None:
+def _kept_split(group: tuple[str, ...], ledger: SplitLedger) -> Split | None:
     """The most held-out split that any of the joined groups had."""
-    known = [SPLITS.index(ledger.splits[base]) for base in group if base in ledger.splits]
-    return SPLITS[max(known)] if known else None
+    known = [_ORDER.index(ledger.splits[base]) for base in group if base in ledger.splits]
+    return _ORDER[max(known)] if known else None
 
 
 def _assign_new(
     weights: Mapping[tuple[str, ...], Sequence[int]],
-    kept: Mapping[tuple[str, ...], str],
+    kept: Mapping[tuple[str, ...], Split],
     *,
     shares: tuple[float, float, float],
     seed: int,
-) -> dict[tuple[str, ...], str]:
+) -> dict[tuple[str, ...], Split]:
     """Each group to the split where it lowers the squared distance to the targets most, rare classes first.
 
     Greedy as in Sechidis, Tsoumakas, Vlahavas (2011), then again with each group taken out and put back: the first
@@ -125,7 +127,7 @@ def _assign_new(
     missing = np.repeat(np.array(shares)[:, None], scaled.shape[1] if len(groups) else 1, axis=1)
     for index, group in enumerate(groups):
         if group in kept:
-            missing[SPLITS.index(kept[group])] -= scaled[index]
+            missing[_ORDER.index(kept[group])] -= scaled[index]
     chosen: dict[int, int] = {}
     shuffled = np.random.default_rng(seed).permutation(len(groups)).tolist()
     order = [i for i in sorted(shuffled, key=lambda i: -float(scaled[i].max())) if groups[i] not in kept]
@@ -134,18 +136,18 @@ def _assign_new(
             missing[chosen[index]] += scaled[index]
         chosen[index] = int(np.argmax(missing @ scaled[index]))  # the squares of `scaled` are the same for all splits
         missing[chosen[index]] -= scaled[index]
-    return {groups[index]: SPLITS[split] for index, split in chosen.items()}
+    return {groups[index]: _ORDER[split] for index, split in chosen.items()}
 
 
 def _fill_empty(
-    split_of: dict[tuple[str, ...], str], kept: frozenset[tuple[str, ...]], shares: tuple[float, float, float]
+    split_of: dict[tuple[str, ...], Split], kept: frozenset[tuple[str, ...]], shares: tuple[float, float, float]
 ) -> None:
     """No split stays empty while another one can give a new group away."""
-    for split, share in zip(SPLITS, shares, strict=True):
-        members = {name: sorted(group for group in split_of if split_of[group] == name) for name in SPLITS}
+    for split, share in zip(_ORDER, shares, strict=True):
+        members = {name: sorted(group for group in split_of if split_of[group] == name) for name in _ORDER}
         if members[split] or share <= 0:
             continue
-        giver = max(SPLITS, key=lambda name: len(members[name]))
+        giver = max(_ORDER, key=lambda name: len(members[name]))
         free = [group for group in members[giver] if group not in kept]
         if len(members[giver]) > 1 and free:
             split_of[free[-1]] = split

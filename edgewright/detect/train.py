@@ -24,6 +24,7 @@ from typing import Any
 
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset
+from edgewright.data.rows import LabelState, Origin, Row, Split
 from edgewright.detect.graphs import find_graph, write_graph
 from edgewright.detect.library import open_ultralytics
 from edgewright.detect.schedule import augmentation_settings, shown
@@ -127,16 +128,17 @@ def train_detector(
     folders = _Folders(scratch)
     _keep_if_same_plan(folders, _plan(dataset, config, seed=seed))
     write_training_files(dataset, rows, folder=folders.files, image_px=config.image_px)
-    made = [row.origin == "synthetic" or row.state == "model" for row in rows["train"]]  # labeled by no person
-    write_lists(folders.files, shown([row.id for row in rows["train"]], made, config, seed=seed), synthetic=made)
+    train = rows[Split.TRAIN]
+    made = [row.origin == Origin.SYNTHETIC or row.state == LabelState.MODEL for row in train]  # labeled by no person
+    write_lists(folders.files, shown([row.id for row in train], made, config, seed=seed), synthetic=made)
     graph_or_weights = _starting_point(config, n_classes=len(dataset.classes), folder=scratch)
     spec = ModelSpec(dataset.classes, config.image_px, "dense", SCORE_THRESHOLD, IOU_THRESHOLD)
     if not _is_finished(folders, epochs=config.epochs):
         settings = _settings(config, model=graph_or_weights, folders=folders, seed=seed)
         _run(settings, config, rows=rows, spec=spec, folders=folders, threads=threads, on_epoch=on_epoch)
         folders.finished.touch()
-    n_synthetic = sum(row.origin == "synthetic" for row in rows["train"])
-    counts = {"n_train": len(rows["train"]), "n_val": len(rows["val"]), "n_synthetic": n_synthetic}
+    n_synthetic = sum(row.origin == Origin.SYNTHETIC for row in train)
+    counts = {"n_train": len(train), "n_val": len(rows[Split.VAL]), "n_synthetic": n_synthetic}
     return _publish(folders, config, spec=spec, out=out, counts=counts)
 
 
@@ -242,7 +244,7 @@ def _run(
     settings: dict[str, Any],
     config: TrainDetectorConfig,
     *,
-    rows: dict[str, list[Any]],
+    rows: dict[Split, list[Row]],
     spec: ModelSpec,
     folders: _Folders,
     threads: int,
@@ -259,12 +261,12 @@ def _run(
     images = folders.files / "images"
     data = {
         "train": str(folders.files / TRAIN_LIST),
-        "val": str(images / ("val" if rows["val"] else "train")),  # the library opens it, whether it is used or not
+        "val": str(images / (Split.VAL if rows[Split.VAL] else Split.TRAIN)),  # the library opens it, used or not
         "names": dict(enumerate(spec.classes)),
         "nc": len(spec.classes),
         "channels": 3,
     }
-    validation = [(images / "val" / f"{index:08d}.png", row) for index, row in enumerate(rows["val"])]
+    validation = [(images / Split.VAL / f"{index:08d}.png", row) for index, row in enumerate(rows[Split.VAL])]
     trainer = Trainer(settings, data=data, spec=spec, validation=validation)
     trainer.add_callback("on_train_start", lambda _: set_threads(threads))
     if config.precision == "bf16":

@@ -19,7 +19,7 @@ from PIL import Image as PillowImage
 
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset, encode_png
-from edgewright.data.rows import Row
+from edgewright.data.rows import Origin, Row, Split
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes, Image
 from edgewright.runtime.preprocess import PAD_VALUE
@@ -28,7 +28,7 @@ TRAIN_LIST, REAL_LIST = "shown.txt", "photographs.txt"
 _DONE = "files.json"
 
 
-def training_rows(dataset: Dataset, *, with_val: bool = True) -> dict[str, list[Row]]:
+def training_rows(dataset: Dataset, *, with_val: bool = True) -> dict[Split, list[Row]]:
     """`train`: every labeled train row, real and synthetic. `val`: labeled real val rows. Test is never looked at.
 
     Args:
@@ -38,11 +38,11 @@ def training_rows(dataset: Dataset, *, with_val: bool = True) -> dict[str, list[
         InputError: a split without an image, or no labeled object in train.
     """
     rows = {
-        "train": dataset.select(split="train", labeled=True),
-        "val": dataset.select(split="val", origin="real", labeled=True) if with_val else [],
+        Split.TRAIN: dataset.select(split=Split.TRAIN, labeled=True),
+        Split.VAL: dataset.select(split=Split.VAL, origin=Origin.REAL, labeled=True) if with_val else [],
     }
     for split, chosen in rows.items():
-        if (split == "train" or with_val) and not any(len(row.boxes) for row in chosen):
+        if (split == Split.TRAIN or with_val) and not any(len(row.boxes) for row in chosen):
             raise InputError(
                 f"no labeled object in {split}",
                 expected="at least 1 image with a box",
@@ -53,9 +53,9 @@ def training_rows(dataset: Dataset, *, with_val: bool = True) -> dict[str, list[
     return rows
 
 
-def write_training_files(dataset: Dataset, rows: dict[str, list[Row]], *, folder: Path, image_px: int) -> None:
+def write_training_files(dataset: Dataset, rows: dict[Split, list[Row]], *, folder: Path, image_px: int) -> None:
     """Write every image and label file; does nothing where the same files stand there complete."""
-    plan = {split: [row.id + row.sha256 for row in chosen] for split, chosen in rows.items()}
+    plan: dict[str, list[str]] = {split: [row.id + row.sha256 for row in chosen] for split, chosen in rows.items()}
     plan["labels"] = [str(row.labels) for chosen in rows.values() for row in chosen]
     done = canonical_json({"plan": sha256_bytes(canonical_json(plan)), "image_px": image_px})
     if (folder / _DONE).is_file() and (folder / _DONE).read_bytes() == done:
@@ -76,7 +76,7 @@ def write_lists(folder: Path, indices: Sequence[int], *, synthetic: Sequence[boo
     real = [index for index in indices if not synthetic[index]]
     again = [real[position % len(real)] for position in range(len(indices))] if real else []
     for name, chosen in ((TRAIN_LIST, indices), (REAL_LIST, again)):
-        lines = [str((folder / "images" / "train" / f"{index:08d}.png").resolve()) for index in chosen]
+        lines = [str((folder / "images" / Split.TRAIN / f"{index:08d}.png").resolve()) for index in chosen]
         (folder / name).write_text("\n".join(lines), encoding="utf-8")
 
 

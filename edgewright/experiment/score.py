@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Origin, Split
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate
 from edgewright.detect.network import load_float_network
 from edgewright.errors import InputError
@@ -19,7 +20,7 @@ def score_detector(
     get_path: Callable[[str], Path],
     dataset: Dataset,
     *,
-    split: str,
+    split: Split,
     score_threshold: float,
     threads: int,
     on_progress: OnProgress = silent,
@@ -29,7 +30,7 @@ def score_detector(
     Args:
         get_path: gives the local path of one of the detector's files.
     """
-    rows = dataset.select(split=split, origin="real", labeled=True)
+    rows = dataset.select(split=split, origin=Origin.REAL, labeled=True)
     if not rows:
         raise InputError(f"no labeled photograph in {split}", expected="at least 1", where=dataset.ref.uri)
     network, spec = load_float_network(get_path, threads=threads)

@@ -18,7 +18,7 @@ import numpy as np
 
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label, LabelState, Origin, Row, Split
 from edgewright.data.scores import HARD_SCORE
 from edgewright.errors import InputError
 from edgewright.experiment.plan import REPEATS, AssembleConfig, SubsetConfig, hold_out_every
@@ -26,7 +26,7 @@ from edgewright.experiment.plan import REPEATS, AssembleConfig, SubsetConfig, ho
 
 def pool_rows(dataset: Dataset) -> list[Row]:
     """Labeled real photographs that are not `test`, by id."""
-    rows = [row for row in dataset.select(origin="real", labeled=True) if row.split != "test"]
+    rows = [row for row in dataset.select(origin=Origin.REAL, labeled=True) if row.split != Split.TEST]
     return sorted(rows, key=lambda row: row.id)
 
 
@@ -35,7 +35,7 @@ def photographs_digest(dataset: Dataset) -> str:
 
     Not of what else an ingestion writes down, which may change where the photographs do not.
     """
-    rows = sorted(dataset.select(origin="real", labeled=True), key=lambda row: row.id)
+    rows = sorted(dataset.select(origin=Origin.REAL, labeled=True), key=lambda row: row.id)
     known = [
         [row.id, row.sha256, row.split, row.group, [_seen(label) for label in row.labels], *_hardness(row)]
         for row in rows
@@ -77,9 +77,9 @@ def subset_rows(dataset: Dataset, config: SubsetConfig) -> list[Row]:
     seen = {row.group or row.id for row in labeled}
     rest = [row for row in ordered[n:] if (row.group or row.id) not in seen]
     if config.rest == "unlabeled":
-        return labeled + [replace(row, labels=(), state="unlabeled", split="train") for row in rest]
+        return labeled + [replace(row, labels=(), state=LabelState.UNLABELED, split=Split.TRAIN) for row in rest]
     if config.rest == "held_out":
-        return [replace(row, split="train") for row in labeled] + [replace(row, split="val") for row in rest]
+        return [replace(row, split=Split.TRAIN) for row in labeled] + [replace(row, split=Split.VAL) for row in rest]
     return labeled
 
 
@@ -96,7 +96,7 @@ def assemble(
     config: AssembleConfig,
     *,
     writer: DatasetWriter,
-    splits: tuple[str, ...] = ("train", "val"),
+    splits: tuple[Split, ...] = (Split.TRAIN, Split.VAL),
 ) -> dict[str, int]:
     """Write what a detector is trained on: labeled photographs of the subset, and the extra pictures, all as `train`.
 
@@ -107,12 +107,12 @@ def assemble(
         How many `photographs` and `extra` rows there are.
     """
     extra.check_classes(subset.classes)
-    photographs = [row for row in subset.select(origin="real", labeled=True) if row.split in splits]
+    photographs = [row for row in subset.select(origin=Origin.REAL, labeled=True) if row.split in splits]
     beside = _extra_rows(extra, photographs, config.extra)
     for row in photographs if config.photographs else []:
-        writer.link(replace(row, split="train"), subset)
+        writer.link(replace(row, split=Split.TRAIN), subset)
     for row in beside:
-        writer.link(replace(row, split="train"), subset if config.extra == "repeated" else extra)
+        writer.link(replace(row, split=Split.TRAIN), subset if config.extra == "repeated" else extra)
     writer.finish()
     return {"photographs": len(photographs) if config.photographs else 0, "extra": len(beside)}
 
@@ -136,7 +136,7 @@ def _extra_rows(extra: Dataset, photographs: Sequence[Row], kind: str) -> Sequen
     if kind == "repeated":
         return repeats(photographs)
     if kind == "synthetic":
-        return extra.select(origin="synthetic", labeled=True)
+        return extra.select(origin=Origin.SYNTHETIC, labeled=True)
     if kind == "pseudo":
         return extra.pseudo_labeled()
     return []
@@ -146,4 +146,4 @@ def _split(rows: Sequence[Row], *, every: int) -> Iterable[Row]:
     """Every k-th group of the order is `val`, the others `train`."""
     groups = list(dict.fromkeys(row.group or row.id for row in rows))
     held_out = set(groups[every - 1 :: every])
-    return (replace(row, split="val" if (row.group or row.id) in held_out else "train") for row in rows)
+    return (replace(row, split=Split.VAL if (row.group or row.id) in held_out else Split.TRAIN) for row in rows)

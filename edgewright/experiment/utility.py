@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgewright.artifacts import Content, Record, Store, canonical_json
 from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.data.rows import Origin, Split
 from edgewright.detect.schedule import shown
 from edgewright.detect.train import train_detector
 from edgewright.experiment.plan import AssembleConfig
@@ -75,21 +76,21 @@ def detector_config(config: MeasureUtilityConfig) -> TrainDetectorConfig:
 
 def _n_shown(training: Dataset, config: MeasureUtilityConfig) -> int:
     """How many synthetic pictures the mixed side ever sees; which ones, its seed decides."""
-    made = [row.origin == "synthetic" for row in training.usable]
+    made = [row.origin == Origin.SYNTHETIC for row in training.usable]
     indices = shown([row.id for row in training.usable], made, detector_config(config), seed=0)
     return sum(made[at] for at in set(indices))
 
 
 def _held_out(real: Dataset) -> list[object]:
-    return [row for row in real.select(split="val", origin="real", labeled=True) if len(row.boxes)]
+    return [row for row in real.select(split=Split.VAL, origin=Origin.REAL, labeled=True) if len(row.boxes)]
 
 
 def _problem(real: Dataset, synthetic: Dataset, config: MeasureUtilityConfig) -> str:
     if not config.pairs:
         return "usefulness was not measured (measure_utility.pairs is 0)"
-    if not synthetic.select(origin="synthetic", labeled=True):
+    if not synthetic.select(origin=Origin.SYNTHETIC, labeled=True):
         return "there is no synthetic picture to measure"
-    if not any(len(row.boxes) for row in real.select(split="train", origin="real", labeled=True)):
+    if not any(len(row.boxes) for row in real.select(split=Split.TRAIN, origin=Origin.REAL, labeled=True)):
         return "there is no labeled photograph to train on"
     return "" if _held_out(real) else "there is no labeled photograph in val to measure on"
 
@@ -98,7 +99,7 @@ def _training_set(real: Dataset, extra: Dataset, config: AssembleConfig, *, stor
     """`train` photographs and, on one side, the synthetic pictures; a data set of its own, so that both are alike."""
     with store.workspace() as out:
         writer = DatasetWriter(out, classes=real.classes)
-        assemble(real, extra, config, writer=writer, splits=("train",))
+        assemble(real, extra, config, writer=writer, splits=(Split.TRAIN,))
         ref = store.publish(out, Content(kind="dataset_training", stage="measure_utility"), Record())
     return Dataset.open(store, ref)
 
@@ -139,7 +140,7 @@ class _Trainings:
             found = score_detector(
                 lambda name: out / name,
                 real,
-                split="val",
+                split=Split.VAL,
                 score_threshold=_SCORE_THRESHOLD,
                 threads=self._threads,
             )

@@ -35,6 +35,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Origin, Split
 from edgewright.errors import InputError
 from edgewright.gates.evidence import NOT_MEASURED, ClassCount, DataEvidence, Measurement, NearPair
 from edgewright.gates.fid_recall import LITERAL_RESIZE, drawn_rows, measure_literal
@@ -129,8 +130,8 @@ def with_literal(
     made, held_out = (
         (dataset, drawn_rows(rows, limit=config.max_fid_images, rng=rng))
         for dataset, rows in (
-            (synthetic, synthetic.select(origin="synthetic")),
-            (real, real.select(split="val", origin="real")),
+            (synthetic, synthetic.select(origin=Origin.SYNTHETIC)),
+            (real, real.select(split=Split.VAL, origin=Origin.REAL)),
         )
     )
     found = measure_literal(made, held_out, extractor, rng=rng, on_progress=on_progress)
@@ -184,13 +185,13 @@ def _described(
 
 def _count_classes(real: Dataset, synthetic: Dataset) -> tuple[ClassCount, ...]:
     return count_classes(
-        synthetic.select(origin="synthetic"), real.select(origin="real", labeled=True), classes=real.classes
+        synthetic.select(origin=Origin.SYNTHETIC), real.select(origin=Origin.REAL, labeled=True), classes=real.classes
     )
 
 
 def _measure_labels(synthetic: Dataset, config: GateDataConfig, *, seed: int) -> tuple[Measurement, ...]:
     """Of all that the labeler judged: where it left everything out, that is all there is to say."""
-    judged = [row for row in synthetic.rows if row.origin == "synthetic"]
+    judged = [row for row in synthetic.rows if row.origin == Origin.SYNTHETIC]
     return tuple(measure_labels(judged, rounds=config.bootstraps, rng=np.random.default_rng([seed, 5])))
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from edgewright.artifacts import Artifact
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rle import Mask
-from edgewright.data.rows import Label, Row, labels_of
+from edgewright.data.rows import Label, LabelSource, LabelState, Origin, Row, Split, labels_of
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.label.network.net import Labeler, LabelerSpec
 from edgewright.label.trust.agreement import Agreement, Decision, Judgment, compare
@@ -137,14 +137,18 @@ def unlabeled_rows(dataset: Dataset) -> list[Row]:
 
 
 def _is_unlabeled(row: Row) -> bool:
-    return row.state == "unlabeled" and row.split == "train" and not row.quarantine
+    return row.state == LabelState.UNLABELED and row.split == Split.TRAIN and not row.quarantine
 
 
 def _answers(reviewed: Dataset, dataset: Dataset) -> dict[str, Row]:
     """Digest of a picture => the row that a person reviewed. None of them may be lost: every one must be here."""
     reviewed.check_classes(dataset.classes)
     made = {row.sha256 for row in dataset.usable if _is_constructed(row)}
-    answers = {row.sha256: row for row in reviewed.usable if row.state == "reviewed" and row.origin == "synthetic"}
+    answers = {
+        row.sha256: row
+        for row in reviewed.usable
+        if row.state == LabelState.REVIEWED and row.origin == Origin.SYNTHETIC
+    }
     others = [row.id for digest, row in answers.items() if digest not in made]
     if others or not answers:
         raise InputError(
@@ -159,7 +163,7 @@ def _answers(reviewed: Dataset, dataset: Dataset) -> dict[str, Row]:
 
 
 def _is_constructed(row: Row) -> bool:
-    return row.origin == "synthetic" and row.state == "constructed"
+    return row.origin == Origin.SYNTHETIC and row.state == LabelState.CONSTRUCTED
 
 
 def judge_row(row: Row, seen: Boxes, *, spec: LabelerSpec, config: LabelConfig) -> Agreement:
@@ -186,7 +190,7 @@ def relabel(row: Row, agreement: Agreement, *, seen: Boxes, model: str) -> tuple
     labels = [
         label if label.ignore else _relabel(label, next(judgments), seen=seen, model=model) for label in row.labels
     ]
-    unknown = labels_of(seen[np.array(agreement.phantoms, dtype=np.int64)], source="phantom", model=model)
+    unknown = labels_of(seen[np.array(agreement.phantoms, dtype=np.int64)], source=LabelSource.PHANTOM, model=model)
     first = 1 + max((label.instance_id for label in labels), default=-1)
     return (*labels, *(replace(label, instance_id=first + i, ignore=True) for i, label in enumerate(unknown)))
 
@@ -198,10 +202,10 @@ def _relabel(label: Label, judgment: Judgment, *, seen: Boxes, model: str) -> La
     if judgment.decision is Decision.KEEP:
         return replace(label, confidence=confidence)
     if judgment.decision is Decision.CORRECT:
-        (better,) = labels_of(seen[[judgment.at]], source="corrected", model=model)
+        (better,) = labels_of(seen[[judgment.at]], source=LabelSource.CORRECTED, model=model)
         # The mask was the old box's; how well the two agree no longer matters.
         return replace(better, instance_id=label.instance_id, replaced_xyxy=label.xyxy)
-    source = "review" if judgment.decision is Decision.REVIEW else "dropped"
+    source = LabelSource.REVIEW if judgment.decision is Decision.REVIEW else LabelSource.DROPPED
     return replace(label, ignore=True, confidence=confidence, source=source, model=model)
 
 
@@ -210,12 +214,12 @@ def _open_pseudo_labeler(
 ) -> PseudoLabeler:
     """The teacher is opened only where there is something for it to label."""
     evidence = Evidence.from_json(artifact.json(EVIDENCE_FILE))
-    own = Annotator(labeler, evidence, labeler.spec.learned, "labeler", artifact.ref.sha256)
+    own = Annotator(labeler, evidence, labeler.spec.learned, LabelSource.LABELER, artifact.ref.sha256)
     examined = Examined.of(artifact)
     if examined is None or not has_unlabeled:
         return PseudoLabeler(own, None, config, classes=classes)
     opened = examined.open(classes)
-    teacher = Annotator(opened, examined.evidence, opened.learned, "teacher", examined.sha256)
+    teacher = Annotator(opened, examined.evidence, opened.learned, LabelSource.TEACHER, examined.sha256)
     return PseudoLabeler(own, teacher, config, classes=classes)
 
 
@@ -246,11 +250,11 @@ class _Annotator:
             writer.quarantine(row)
         elif _is_unlabeled(row):
             labels = self.pseudo.label(source.image(row))
-            self.pseudo_labeled.append(replace(row, labels=labels, state="model"))
+            self.pseudo_labeled.append(replace(row, labels=labels, state=LabelState.MODEL))
             writer.link(self.pseudo_labeled[-1], source)
         elif _is_constructed(row) and row.sha256 in self.answers:
             self.reviewed += 1
-            row = replace(row, labels=self.answers[row.sha256].labels, state="reviewed")
+            row = replace(row, labels=self.answers[row.sha256].labels, state=LabelState.REVIEWED)
             _, agreement = self._look(row, source)
             writer.link(_scored(row, agreement), source)
         elif _is_constructed(row):

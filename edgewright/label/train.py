@@ -28,7 +28,7 @@ from torch import Tensor
 
 from edgewright.artifacts import canonical_json
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Row, count_by_class
+from edgewright.data.rows import LabelState, Origin, Row, Split, count_by_class
 from edgewright.errors import InputError
 from edgewright.label.network.batches import load_examples
 from edgewright.label.network.fit import Fit, OnLoss, fit_segmenter
@@ -56,7 +56,7 @@ from edgewright.recipe.label import TrainLabelerConfig
 
 HISTORY_FILE = "history.json"
 PREVIEW_FILE = "preview.png"
-TRUSTED_STATES = ("human", "reviewed", "background")
+TRUSTED_STATES = (LabelState.HUMAN, LabelState.REVIEWED, LabelState.BACKGROUND)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def train_labeler(
     """
     started = time.monotonic()
     dataset.require_class_map()
-    train_rows, val_rows = (trusted_rows(dataset, split) for split in ("train", "val"))
+    train_rows, val_rows = (trusted_rows(dataset, split) for split in (Split.TRAIN, Split.VAL))
     _require_labels(train_rows, config, where=dataset.ref.uri)
     with torch_threads(threads):
         teacher = _examine(config.teacher, dataset, [*train_rows, *val_rows], out=out)
@@ -168,10 +168,10 @@ def _examine(teacher: str, dataset: Dataset, rows: Sequence[Row], *, out: Path) 
     return score_classes([], sightings, dataset.classes)
 
 
-def trusted_rows(dataset: Dataset, split: str) -> list[Row]:
+def trusted_rows(dataset: Dataset, split: Split) -> list[Row]:
     """Photographs of a split whose labels a person gave. Raises InputError on synthetic rows."""
     for row in dataset.usable:
-        if row.origin != "real":
+        if row.origin != Origin.REAL:
             raise InputError(
                 "a labeler learns from photographs alone",
                 expected="real rows",

@@ -15,7 +15,7 @@ import yaml
 
 from edgewright.artifacts import Artifact, ArtifactRef, Store
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import spread
+from edgewright.data.rows import LabelState, Origin, Split, spread
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.metrics import history_of
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
@@ -54,7 +54,7 @@ class Gathered:
             simulated=self._simulated(),
             classes=real.classes if real else (),
             counts=list(self._counts(real)) if real else [],
-            real=_pictures(real, origin="real") if real else [],
+            real=_pictures(real, origin=Origin.REAL) if real else [],
             synthetic=[] if self._refused() else self._synthetic(),
             rejected=self._rejected(),
             near_pairs=self._near_pairs(),
@@ -138,19 +138,19 @@ class Gathered:
 
     def _counts(self, real: Dataset) -> Iterator[tuple[str, str]]:
         yield "usable photographs", f"{len(real.usable)}"
-        for split in ("train", "val", "test"):
+        for split in Split:
             rows = real.select(split=split)
             yield split, f"{len(rows)} photographs, {sum(len(row.boxes) for row in rows)} objects"
         yield "quarantined", f"{len(real.quarantined)}"
         training = self._dataset("gate_data")
         if training:
-            pseudo = sum(row.state == "model" for row in training.usable)
+            pseudo = sum(row.state == LabelState.MODEL for row in training.usable)
             yield "photographs that the labeler labeled", f"{pseudo}"
-            yield "synthetic pictures admitted", f"{len(training.select(origin='synthetic'))}"
+            yield "synthetic pictures admitted", f"{len(training.select(origin=Origin.SYNTHETIC))}"
 
     def _synthetic(self) -> list[Picture]:
         labeled = self._dataset("label") or self._dataset("generate")
-        return _pictures(labeled, origin="synthetic") if labeled else []
+        return _pictures(labeled, origin=Origin.SYNTHETIC) if labeled else []
 
     def _rejected(self) -> list[Picture]:
         """What the labeler left out; all of it where the gate refused."""
@@ -251,8 +251,8 @@ def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:
         yield Picture(read_image(artifact.path(f"feed/frames/{frame['frame']}")), boxes, frame["frame"])
 
 
-def _pictures(dataset: Dataset, *, origin: str) -> list[Picture]:
-    rows = dataset.select(split="train", origin=origin)
+def _pictures(dataset: Dataset, *, origin: Origin) -> list[Picture]:
+    rows = dataset.select(split=Split.TRAIN, origin=origin)
     return [picture_of(dataset, row) for row in spread([row for row in rows if len(row.boxes)] or rows, _PICTURES)]
 
 

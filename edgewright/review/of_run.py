@@ -29,7 +29,7 @@ from edgewright.artifacts import (
 )
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
-from edgewright.data.rows import Row
+from edgewright.data.rows import LabelState, Origin, Row, Split
 from edgewright.errors import ArtifactMissing, InputError
 from edgewright.label.trust.suspects import AUDIT_FILE, Suspect
 from edgewright.metrics import metrics_of
@@ -129,7 +129,7 @@ def _with_left_out(judged: Dataset, generated: Dataset, store: Store) -> Dataset
         ref=judged.ref,
         manifest=judged.manifest,
         classes=judged.classes,
-        rows=[_found(row, made.get(row.id)) for row in judged.rows if row.origin == "synthetic"],
+        rows=[_found(row, made.get(row.id)) for row in judged.rows if row.origin == Origin.SYNTHETIC],
         shards={**generated.shards, **judged.shards},
         locate=store.file,
     )
@@ -163,7 +163,7 @@ def _proposals(
         return Proposals()
     labeler = store.open(_ref(refs, "train_labeler"))
     suspects = [Suspect.from_json(one) for one in labeler.json(AUDIT_FILE)]
-    unlabeled = {row.id for row in dataset.select(split="train") if row.state == "unlabeled"}
+    unlabeled = {row.id for row in dataset.select(split=Split.TRAIN) if row.state == LabelState.UNLABELED}
     rows: dict[str, Row] = {}
     if unlabeled:
         ref = _labeled(store, labeler, dataset, config=config, on_progress=on_progress)

@@ -6,7 +6,8 @@ what it left out altogether, where somebody knows where the picture lies.
 And what is shown: every box that someone proposed, so that a person who agrees has nothing to draw. Regions that a
 person or the compositor marked as ignored are not shown and stay as they are.
 
->>> row = Row(id="a", sha256="", labels=(Label(0, 0, (0, 0, 9, 9), confidence=0.3, source="review", ignore=True),))
+>>> doubted = Label(0, 0, (0, 0, 9, 9), confidence=0.3, source=LabelSource.REVIEW, ignore=True)
+>>> row = Row(id="a", sha256="", labels=(doubted,))
 >>> [(item.row.id, item.confidence, item.why) for item in collect_doubts([row])]
 [('a', 0.3, '1 review')]
 """
@@ -17,10 +18,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label, LabelSource, LabelState, Row
 from edgewright.label.trust.suspects import Suspect, Suspicion
 
-DOUBTFUL_SOURCES = ("review", "corrected", "dropped", "phantom", "labeler", "teacher")
+DOUBTFUL_SOURCES = (
+    LabelSource.REVIEW,
+    LabelSource.CORRECTED,
+    LabelSource.DROPPED,
+    LabelSource.PHANTOM,
+    LabelSource.LABELER,
+    LabelSource.TEACHER,
+)
 """Sources of labels that a labeler or a teacher has proposed, changed or refused."""
 
 
@@ -58,7 +66,7 @@ class Proposals:
     def apply(self, row: Row) -> Row:
         """A row that nobody labeled with the labels proposed for it; another one as it is."""
         proposed = self.rows.get(row.id)
-        if row.state != "unlabeled" or proposed is None:
+        if row.state != LabelState.UNLABELED or proposed is None:
             return row
         return replace(row, labels=proposed.labels, state=proposed.state)
 
@@ -70,7 +78,14 @@ class Proposals:
         return (
             *(label for label in applied.labels if not _is_hidden(label)),
             *(
-                Label(first + i, one.class_id, one.xyxy, confidence=one.doubt, source="phantom", model=self.model)
+                Label(
+                    first + i,
+                    one.class_id,
+                    one.xyxy,
+                    confidence=one.doubt,
+                    source=LabelSource.PHANTOM,
+                    model=self.model,
+                )
                 for i, one in enumerate(overlooked)
             ),
         )
@@ -101,11 +116,11 @@ def _is_hidden(label: Label) -> bool:
 
 
 def _item(row: Row, proposals: Proposals) -> ReviewItem | None:
-    if row.state == "reviewed":
+    if row.state == LabelState.REVIEWED:
         return None  # a person has looked at it already
     applied, suspects = proposals.apply(row), proposals.of(row)
     doubtful = [label for label in applied.labels if label.source in DOUBTFUL_SOURCES]
-    if not doubtful and not suspects and applied.state != "model":
+    if not doubtful and not suspects and applied.state != LabelState.MODEL:
         return None
     reasons = Counter([*(label.source for label in doubtful), *(suspect.kind.value for suspect in suspects)])
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "nothing found"

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from edgewright.artifacts.store import store_errors
 from edgewright.data.dataset import Dataset, DatasetWriter, image_suffix
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label, LabelSource, LabelState, Row
 from edgewright.errors import InputError
 from edgewright.label.trust.agreement import match_greedily
 from edgewright.review.formats import (
@@ -230,7 +230,7 @@ class _Taker:
         self._counts["removed"] += len(proposed) - int((match >= 0).sum())
         signed = [replace(label, person=person, reviewed_at=self._clock.time_of(answer)) for label in labels]
         numbered = tuple(replace(label, instance_id=i) for i, label in enumerate([*signed, *hidden_labels(row)]))
-        return replace(row, labels=numbered, state="reviewed", quarantine="")
+        return replace(row, labels=numbered, state=LabelState.REVIEWED, quarantine="")
 
     def report(self, answers: ReviewFile) -> ImportReport:
         persons = tuple(sorted(self._persons))
@@ -246,7 +246,7 @@ class _Taker:
         x1, y1, x2, y2 = (min(max(value, 0.0), float(limit)) for value, limit in zip(corners, limits, strict=True))
         if x2 <= x1 or y2 <= y1:
             raise InputError("a box without an area in the picture", got=corners, where=f"{self._where} {answer.image}")
-        return Label(0, self._class_ids[box.name], (x1, y1, x2, y2), ignore=box.ignore, source="reviewed")
+        return Label(0, self._class_ids[box.name], (x1, y1, x2, y2), ignore=box.ignore, source=LabelSource.REVIEWED)
 
     def _joined(self, drawn: Label, proposed: Label | None) -> Label:
         """What was drawn, with what is known of the box that it corrects."""

@@ -18,7 +18,7 @@ import numpy as np
 from cachetools import LRUCache, cachedmethod
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Label
+from edgewright.data.rows import Label, LabelSource
 from edgewright.errors import InputError
 from edgewright.recipe.synth import GenerateConfig
 from edgewright.synth.boxes import Corners, encode_part
@@ -193,7 +193,7 @@ class PictureFactory:
 def _as_it_is(item: SceneObject, *, wh: tuple[int, int]) -> Label:
     """The label of a copied object, moved with the picture."""
     mask = encode_part(item.shape, item.corner_xy, wh=wh) if item.label.mask else ""
-    return replace(item.label, xyxy=item.xyxy, mask=mask, source="constructed")
+    return replace(item.label, xyxy=item.xyxy, mask=mask, source=LabelSource.CONSTRUCTED)
 
 
 def _refill(planned: Sequence[Planned], gone: Sequence[Planned]) -> list[Planned]:

@@ -24,7 +24,7 @@ import numpy as np
 
 from edgewright.artifacts import Artifact
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rows import Row, count_by_class
+from edgewright.data.rows import LabelState, Origin, Row, Split, count_by_class
 from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.recipe.synth import GenerateConfig
@@ -242,10 +242,10 @@ def _row(index: int, picture: SyntheticPicture) -> Row:
         sha256="",
         width=width,
         height=height,
-        split="train",
+        split=Split.TRAIN,
         group=GROUP,
-        origin="synthetic",
+        origin=Origin.SYNTHETIC,
         parents=picture.parents,
         labels=picture.labels,
-        state="constructed",
+        state=LabelState.CONSTRUCTED,
     )

@@ -6,7 +6,7 @@ Refuses boxes that are ignored or under MIN_BOX_PX: nothing can be learned from 
 from __future__ import annotations
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label, Origin, Row, Split
 
 MIN_BOX_PX = 4.0
 """Objects smaller than this, in px of either side, are neither learned from nor labeled (GENERATION 5.1)."""
@@ -14,7 +14,7 @@ MIN_BOX_PX = 4.0
 
 def train_rows(dataset: Dataset) -> list[Row]:
     """Real labeled train images with a known size, in id order."""
-    rows = dataset.select(split="train", origin="real", labeled=True)
+    rows = dataset.select(split=Split.TRAIN, origin=Origin.REAL, labeled=True)
     return sorted((row for row in rows if row.width and row.height), key=lambda row: row.id)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from edgewright.artifacts import ArtifactRef, canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Origin, Split
 from edgewright.errors import EdgewrightError, InputError, StageFailed
 from edgewright.experiment.arms import ARMS
 from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_key, runs_of, settings_digest
@@ -69,7 +70,7 @@ def open_runs(recipe: Recipe, config: EfficiencyConfig, real: ArtifactRef, resul
 
 
 def _check_test(dataset: Dataset) -> None:
-    rows = dataset.select(split="test", origin="real", labeled=True)
+    rows = dataset.select(split=Split.TEST, origin=Origin.REAL, labeled=True)
     if not any(len(row.boxes) for row in rows):
         raise InputError(
             "nothing to find on the test photographs, so nothing can be measured",
@@ -102,7 +103,7 @@ def _known(results: str) -> list[Result]:
 
 def can_train(training: ArtifactRef) -> bool:
     """Whether a training set holds an object at all: the labeler may have left every synthetic picture out."""
-    rows = Dataset.open(_session().store, training).select(split="train", labeled=True)
+    rows = Dataset.open(_session().store, training).select(split=Split.TRAIN, labeled=True)
     return any(len(row.boxes) for row in rows)
 
 
@@ -217,7 +218,7 @@ def _made_by(stages: Sequence[Stage[...]]) -> dict[str, Any]:
 
 
 def _count_test(findings: Findings, session: Session) -> int:
-    return len(Dataset.open(session.store, findings.real).select(split="test", origin="real", labeled=True))
+    return len(Dataset.open(session.store, findings.real).select(split=Split.TEST, origin=Origin.REAL, labeled=True))
 
 
 def _verdict(session: Session, ref: ArtifactRef | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 from edgewright.data.dataset import Dataset
 from edgewright.data.formats.annotation import Annotation, Labels, RawBox, RunLengths, class_list
 from edgewright.data.rle import decode_mask, encode_coco
-from edgewright.data.rows import SPLITS, Row
+from edgewright.data.rows import LabelState, Row, Split
 from edgewright.data.sources import Source, Unusable
 from edgewright.errors import SourceError
 
@@ -54,12 +54,12 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
 def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None:
     """`images/<split>/`, `annotations/instances_<split>.json`; unlabeled pictures are not listed in it."""
     (out / "annotations").mkdir(parents=True)
-    for split in SPLITS:
+    for split in Split:
         (out / "images" / split).mkdir(parents=True)
         chosen = [(name, row) for name, row in named if row.split == split]
         for name, row in chosen:
             (out / "images" / split / name).write_bytes(dataset.payload(row))
-        listed = [(name, row) for name, row in chosen if row.state != "unlabeled"]
+        listed = [(name, row) for name, row in chosen if row.state != LabelState.UNLABELED]
         text = json.dumps(_instances(dataset.classes, listed), indent=1, ensure_ascii=False)
         (out / "annotations" / f"instances_{split}.json").write_text(text)
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from edgewright.data.dataset import Dataset
 from edgewright.data.formats.annotation import MAX_LABEL_BYTES, Annotation, Labels, RawBox, class_list, pair_by_name
 from edgewright.data.formats.safe_xml import parse_xml
-from edgewright.data.rows import SPLITS, Row
+from edgewright.data.rows import LabelState, Row, Split
 from edgewright.data.sources import Source, Unusable
 
 _MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
@@ -57,12 +57,12 @@ def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None
     """`JPEGImages/`, `Annotations/`, `ImageSets/Main/<split>.txt`; corners rounded to whole px, as VOC has them."""
     for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (out / folder).mkdir(parents=True)
-    for split in SPLITS:
+    for split in Split:
         stems = [PurePosixPath(name).stem for name, row in named if row.split == split]
         (out / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems))
     for name, row in named:
         (out / "JPEGImages" / name).write_bytes(dataset.payload(row))
-        if row.state != "unlabeled":
+        if row.state != LabelState.UNLABELED:
             tree = ET.ElementTree(_document(name, row, dataset.classes))
             ET.indent(tree)
             tree.write(out / "Annotations" / f"{PurePosixPath(name).stem}.xml", encoding="utf-8")

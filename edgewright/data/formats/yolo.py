@@ -27,7 +27,7 @@ from edgewright.data.formats.annotation import (
 )
 from edgewright.data.polygons import outline_of
 from edgewright.data.rle import decode_mask
-from edgewright.data.rows import SPLITS, Label, Row
+from edgewright.data.rows import Label, LabelState, Row, Split
 from edgewright.data.sources import Source, Unusable
 from edgewright.errors import SourceError
 
@@ -78,15 +78,15 @@ def parse(payload: bytes, names: Sequence[str]) -> Annotation:
 
 def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None:
     """`images/<split>/`, `labels/<split>/`, `data.yaml`. YOLO knows no ignore regions: they are not written."""
-    for split in SPLITS:
+    for split in Split:
         for folder in ("images", "labels"):
             (out / folder / split).mkdir(parents=True)
     for name, row in named:
         (out / "images" / row.split / name).write_bytes(dataset.payload(row))
-        if row.state != "unlabeled":
+        if row.state != LabelState.UNLABELED:
             file = out / "labels" / row.split / f"{PurePosixPath(name).stem}.txt"
             file.write_text("".join(_lines(row)))
-    head = "".join(f"{split}: images/{split}\n" for split in SPLITS)
+    head = "".join(f"{split}: images/{split}\n" for split in Split)
     entries = "".join(f"  {index}: {json.dumps(name)}\n" for index, name in enumerate(dataset.classes))
     (out / "data.yaml").write_text(f"path: .\n{head}names:\n{entries}" if entries else f"path: .\n{head}names: {{}}\n")
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from edgewright.data.rows import Row
+from edgewright.data.rows import LabelSource, LabelState, Row, Split
 from edgewright.gates.evidence import ClassCount, Measurement, measured
 from edgewright.gates.measure.resample import halves, shift_interval
 from edgewright.synth.layout.distance import LayoutBox, LayoutDistance, layout_of, measure_layouts
@@ -30,7 +30,7 @@ LAYOUT_STATISTICS = (
     "position_y",
     "overlap",
 )
-_TAKEN_OUT = ("dropped", "review")
+_TAKEN_OUT = (LabelSource.DROPPED, LabelSource.REVIEW)
 """Sources of labels that `label.annotate` made ignored regions of."""
 _SPREAD_ROUNDS = 12
 _ROUNDS_EACH = 6
@@ -45,7 +45,7 @@ def measure_claimed_layouts(
     Raises InputError for fewer than four real pictures.
     """
     made = [layout_of(_as_claimed(row)) for row in synthetic]
-    known = [layout_of(row) for row in real if row.state != "unlabeled"]
+    known = [layout_of(row) for row in real if row.state != LabelState.UNLABELED]
     whole = measure_layouts(made, known, rounds=rounds, rng=rng)
     spread = []
     for chosen in halves(len(made), rounds=_SPREAD_ROUNDS, rng=rng):
@@ -67,8 +67,8 @@ def measure_claimed_layouts(
 def count_classes(synthetic: Sequence[Row], real: Sequence[Row], *, classes: Sequence[str]) -> tuple[ClassCount, ...]:
     """Objects that training would see, class by class: all usable synthetic ones, and the labeled real ones of `train`
     and `val`. Objects that the labeler took out do not count."""
-    held_out = [row for row in real if row.split == "val"]
-    train = [row for row in real if row.split == "train"]
+    held_out = [row for row in real if row.split == Split.VAL]
+    train = [row for row in real if row.split == Split.TRAIN]
     columns = [_objects_by_class(rows, n_classes=len(classes)) for rows in (train, held_out, synthetic)]
     return tuple(ClassCount(name, *(column[index] for column in columns)) for index, name in enumerate(classes))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label, LabelSource, Origin, Row, Split
 from edgewright.gates.measure.copying import OBJECT_PRINT_PX, PICTURE_PRINT_PX, Prints
 from edgewright.gates.measure.tiles import Scale, Tiles, centered_corners, cut_tiles, random_corners, squared, thumbnail
 from edgewright.progress import OnProgress
@@ -44,11 +44,11 @@ class Sets:
             ordered = sorted(rows, key=lambda row: row.id)
             return tuple(ordered[i] for i in rng.permutation(len(ordered))[:limit])
 
-        train = real.select(split="train", origin="real")
+        train = real.select(split=Split.TRAIN, origin=Origin.REAL)
         return cls(
-            synthetic=some(synthetic.select(origin="synthetic"), config.max_images),
+            synthetic=some(synthetic.select(origin=Origin.SYNTHETIC), config.max_images),
             train=some(train, len(train)),
-            held_out=some(real.select(split="val", origin="real"), config.max_images),
+            held_out=some(real.select(split=Split.VAL, origin=Origin.REAL), config.max_images),
         )
 
     @property
@@ -191,5 +191,5 @@ def _look_at(
 def _claimed(labels: Sequence[Label]) -> Boxes:
     """The objects that a picture claims to have made; all objects where it claims none (a photograph, or a copier)."""
     counting = [label for label in labels if not label.ignore]
-    made = [label for label in counting if label.source != "human"] or counting
+    made = [label for label in counting if label.source != LabelSource.HUMAN] or counting
     return Boxes.of([label.xyxy for label in made], class_id=[label.class_id for label in made])

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgewright.artifacts import Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label, LabelSource, LabelState, Origin, Row, Split
 from edgewright.errors import InputError
 from edgewright.gates.data_gate import decide_data, measure_data
 from edgewright.gates.measure.tiles import Scale
@@ -140,13 +140,13 @@ def self_test(
     """
     parts = _divide(real, config, rng=np.random.default_rng([seed, 10]))
     train, held_out, fresh = ([_scene(real, row, image_px=image_px) for row in rows] for rows in parts)
-    again = _write(store, real.classes, {"train": train, "val": held_out}, origin="real", name="real")
+    again = _write(store, real.classes, {Split.TRAIN: train, Split.VAL: held_out}, origin=Origin.REAL, name="real")
     judge = make_judge(again)
     results = []
     for done, (name, must) in enumerate(CONTROLS, start=1):
         rng = np.random.default_rng([seed, 11, done])
         scenes = _make(name, train, fresh, config, rng=rng)
-        made = judge(_write(store, real.classes, {"train": scenes}, origin="synthetic", name=name))
+        made = judge(_write(store, real.classes, {Split.TRAIN: scenes}, origin=Origin.SYNTHETIC, name=name))
         evidence = measure_data(again, made, config, seed=seed, threads=threads, on_progress=silent)
         verdict = decide_data(evidence, config)
         refused = [c.name for c in verdict.checks if c.decides and c.outcome is Outcome.REFUSE]
@@ -157,7 +157,7 @@ def self_test(
 
 def _divide(real: Dataset, config: GateDataConfig, *, rng: np.random.Generator) -> tuple[list[Row], ...]:
     """Labeled real rows of `train` and `val`, groups kept together, into T, H, F."""
-    rows = [row for row in real.select(origin="real", labeled=True) if row.split != "test"]
+    rows = [row for row in real.select(origin=Origin.REAL, labeled=True) if row.split != Split.TEST]
     groups = sorted({row.group or row.id for row in rows})
     place = dict(zip([groups[i] for i in rng.permutation(len(groups))], np.arange(len(groups)), strict=True))
     ends = np.cumsum(SHARES) * len(groups)
@@ -208,9 +208,9 @@ def _make(
 
 
 def _write(
-    store: Store, classes: tuple[str, ...], parts: dict[str, Sequence[Scene]], *, origin: str, name: str
+    store: Store, classes: tuple[str, ...], parts: dict[Split, Sequence[Scene]], *, origin: Origin, name: str
 ) -> Dataset:
-    synthetic = origin == "synthetic"
+    synthetic = origin == Origin.SYNTHETIC
     with store.workspace() as work:
         writer = DatasetWriter(work, classes=classes)
         for split, scenes in parts.items():
@@ -225,7 +225,7 @@ def _write(
                     group=scene.source,
                     origin=origin,
                     labels=tuple(map(_claimed, scene.labels)) if synthetic else scene.labels,
-                    state="constructed" if synthetic else "human",
+                    state=LabelState.CONSTRUCTED if synthetic else LabelState.HUMAN,
                 )
                 writer.add(row, encode_png(scene.image))
         writer.finish()
@@ -234,7 +234,7 @@ def _write(
 
 
 def _claimed(label: Label) -> Label:
-    return replace(label, source="constructed")
+    return replace(label, source=LabelSource.CONSTRUCTED)
 
 
 def _said(result: ControlResult) -> str:

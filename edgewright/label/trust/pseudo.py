@@ -8,7 +8,7 @@ regions alone. Fixed thresholds serve no class well: STAC (arXiv 2005.04757), Un
 A teacher (`teacher.py`) passes the same gate, and besides must find `teacher_min_recall` of a class's objects at that
 precision; it then labels the classes of which it finds more than the labeler does.
 
-    pseudo = PseudoLabeler(labeler, Annotator(teacher, evidence, teacher.learned, "teacher", sha256), config)
+    pseudo = PseudoLabeler(labeler, Annotator(teacher, evidence, teacher.learned, LabelSource.TEACHER, sha256), config)
     pseudo.thresholds                                  # {"RBC": 0.74, "platelet": None}
     pseudo.label(image)
 """
@@ -21,7 +21,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgewright.data.rows import Label, labels_of
+from edgewright.data.rows import Label, LabelSource, labels_of
 from edgewright.label.trust.evidence import Evidence
 from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes, Image
@@ -46,7 +46,7 @@ class Annotator:
     finder: ObjectFinder
     evidence: Evidence
     learned: tuple[bool, ...]
-    source: str
+    source: LabelSource
     model: str
 
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from edgewright.data.rows import Label
+from edgewright.data.rows import Label, LabelSource
 from edgewright.runtime.boxes import FloatArray, Image
 from edgewright.synth.boxes import cut_to_frame, encode_part, tight_box
 from edgewright.synth.compose.background import SceneObject
@@ -70,7 +70,7 @@ def paste(canvas: FloatArray, sprite: Sprite, plan: Planned, *, rng: Rng, fit: F
 @lru_cache(maxsize=1024)
 def constructed(class_id: int) -> Label:
     """What the labels of made objects of a class have in common."""
-    return Label(0, class_id, (0.0, 0.0, 0.0, 0.0), source="constructed")
+    return Label(0, class_id, (0.0, 0.0, 0.0, 0.0), source=LabelSource.CONSTRUCTED)
 
 
 def label_scene(

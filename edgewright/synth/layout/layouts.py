@@ -5,7 +5,7 @@ bandwidth is sd · n^(-1/6) in two dimensions) and partly exchanged for others o
 lanes and clusters survive because whole layouts are drawn. Refuses to fit on no image at all.
 
 >>> cell = Label(instance_id=0, class_id=1, xyxy=(90.0, 60.0, 120.0, 90.0))
->>> row = Row("a.png", "", width=192, height=144, labels=(cell,), state="human")
+>>> row = Row("a.png", "", width=192, height=144, labels=(cell,))
 >>> model = fit_layouts([row], classes=("RBC", "WBC"))
 >>> sample_layout(model, wh=(192, 144), rng=np.random.default_rng(0))[0].class_id
 1

@@ -16,7 +16,7 @@ from edgewright.artifacts import LocalStore
 from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ingest
 from edgewright.data.ingest_report import IngestReport
-from edgewright.data.rows import SPLITS
+from edgewright.data.rows import Split
 from edgewright.errors import RecipeError, SourceError
 from edgewright.recipe import validate
 from edgewright.recipe.data import IngestConfig
@@ -227,6 +227,6 @@ def test_the_blood_cells(take: Take) -> None:
     )
     assert len(report.duplicates.pairs) == 1
     assert report.warnings == ()
-    shares = [report.splits[split].images / 292 for split in SPLITS]
+    shares = [report.splits[split].images / 292 for split in Split]
     assert shares == pytest.approx([0.6, 0.15, 0.25], abs=0.03)
     assert len(dataset.usable) == 292

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewright.data.groups import base_groups, merge_groups
-from edgewright.data.rows import SPLITS
+from edgewright.data.rows import Split
 from edgewright.data.splits import SplitLedger, assign_splits
 from edgewright.errors import ArtifactCorrupt, RecipeError
 from edgewright.recipe.data import IngestConfig
@@ -19,7 +19,7 @@ SHARES = (0.6, 0.2, 0.2)
 names = st.text("abcdef", min_size=1, max_size=3)
 group_maps = st.dictionaries(names, st.text("xyz", min_size=1, max_size=2), min_size=1, max_size=25)
 ledgers = st.builds(
-    SplitLedger, st.integers(0, 9), st.dictionaries(st.text("xyz", min_size=1, max_size=2), st.sampled_from(SPLITS))
+    SplitLedger, st.integers(0, 9), st.dictionaries(st.text("xyz", min_size=1, max_size=2), st.sampled_from(Split))
 )
 
 
@@ -49,7 +49,7 @@ def test_a_split_is_a_partition_by_group_and_old_groups_stay(
         assert {made.ledger.splits[base] for base in groups} == {split}
         before = [ledger.splits[base] for base in groups if base in ledger.splits]
         if before:  # the most held-out side wins
-            assert split == max(before, key=SPLITS.index)
+            assert split == max(before, key=tuple(Split).index)
     assert {base for base in ledger.splits if base not in group_of.values()} <= set(made.ledger.splits)
     again = assign_splits(weights, shares=SHARES, seed=seed + 1, ledger=made.ledger)
     assert (again.ledger, again.split_of, again.moved) == (made.ledger, made.split_of, ())
@@ -72,16 +72,16 @@ def test_classes_are_spread_over_the_splits() -> None:
     """100 groups; `rare` is in ten of them only."""
     weights = {(f"g{i:03d}",): [1, 5, int(i % 10 == 0)] for i in range(100)}
     made = assign_splits(weights, shares=SHARES, seed=0)
-    per_split = {split: [g for g, s in made.split_of.items() if s == split] for split in SPLITS}
+    per_split = {split: [g for g, s in made.split_of.items() if s == split] for split in Split}
     assert {split: len(groups) for split, groups in per_split.items()} == {"train": 60, "val": 20, "test": 20}
-    assert [sum(weights[g][2] for g in per_split[split]) for split in SPLITS] == [6, 2, 2]
+    assert [sum(weights[g][2] for g in per_split[split]) for split in Split] == [6, 2, 2]
 
 
 def test_shares_are_met_by_images_and_by_every_class() -> None:
     drawn = np.random.default_rng(0).poisson([1, 11, 1], (292, 3))
     weights = {(f"g{i:03d}",): [1, *map(int, counts)] for i, counts in enumerate(drawn)}
     made = assign_splits(weights, shares=SHARES, seed=0)
-    held = [np.sum([weights[g] for g, s in made.split_of.items() if s == split], axis=0) for split in SPLITS]
+    held = [np.sum([weights[g] for g, s in made.split_of.items() if s == split], axis=0) for split in Split]
     shares = np.array(held) / np.sum(held, axis=0)
     assert np.abs(shares - np.array(SHARES)[:, None]).max() < 0.01
 
@@ -101,7 +101,7 @@ def test_new_groups_go_where_they_are_missing() -> None:
     made = assign_splits(weights, shares=SHARES, seed=0, ledger=old)
     assert made.ledger.version == 2
     assert {base: made.ledger.splits[base] for base in old.splits} == dict(old.splits)
-    assert [list(made.split_of.values()).count(split) for split in SPLITS] == [12, 4, 4]
+    assert [list(made.split_of.values()).count(split) for split in Split] == [12, 4, 4]
 
 
 def test_a_near_duplicate_across_splits_moves_to_the_held_out_side() -> None:
