@@ -70,10 +70,10 @@ class Source:
 
     def __init__(self, name: str, path: Path) -> None:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        found = list(_top_level(_absolute(ast.parse(path.read_bytes()), package)))
+        found = list(_top_level(ast.parse(path.read_bytes())))
         self.name = name
         self.sections = {one.name: _section(one) for one in found if isinstance(one, _Function | ast.ClassDef)}
-        self.statements: list[ast.stmt] = [kept for one in found if (kept := _Essence().visit(one)) is not None]
+        self.statements: list[ast.stmt] = [kept for one in found if (kept := _Essence(package).visit(one)) is not None]
         self.imports: dict[str, list[Target]] = {}
         self.definitions: dict[str, list[ast.stmt]] = {}
         for statement in self.statements:
@@ -242,9 +242,14 @@ class _Walk:
 
 
 class _Essence(ast.NodeTransformer):
-    """What of a statement can change a result. A text that stands alone is a docstring, wherever it stands."""
+    """What of a statement can change a result. A text that stands alone is a docstring, wherever it stands.
 
-    def __init__(self) -> None:
+    Args:
+        package: that the statement's module lies in.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package.split(".")
         self._in_class = False
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
@@ -263,6 +268,13 @@ class _Essence(ast.NodeTransformer):
         if self._in_class:
             return node
         return ast.Assign([node.target], node.value, lineno=0) if node.value is not None else None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        """`from .rows import spread` as what it means in its package."""
+        if node.level:
+            within = self._package[: len(self._package) + 1 - node.level]
+            node.module, node.level = ".".join([*within, *([node.module] if node.module else [])]), 0
+        return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
@@ -321,16 +333,6 @@ def _is_field(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.AnnAssign):
         return not ast.unparse(statement.annotation).startswith("ClassVar")
     return isinstance(statement, ast.Pass)
-
-
-def _absolute(tree: ast.Module, package: str) -> ast.Module:
-    """`from .rows import spread` within `package` as what it means there."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            above = package.split(".")
-            within = above[: len(above) + 1 - node.level]
-            node.module, node.level = ".".join([*within, *([node.module] if node.module else [])]), 0
-    return tree
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
