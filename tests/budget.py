@@ -41,10 +41,10 @@ class Budget:
 
 
 BUDGETS = {
-    "not slow": Budget(8, Limits(command=40, server=10, training=300, step=6000)),
-    "slow": Budget(20, Limits(command=60, server=20, training=100, step=9000)),
-    "trains": Budget(2, Limits(command=2, server=2, training=40, step=3000)),
-    "": Budget(26, Limits(command=90, server=30, training=400, step=15000)),
+    "not slow": Budget(8, Limits(command=45, server=26, training=460, step=7500)),
+    "slow": Budget(20, Limits(command=60, server=30, training=120, step=9000)),
+    "trains": Budget(2, Limits(command=2, server=2, training=60, step=4000)),
+    "": Budget(26, Limits(command=100, server=50, training=560, step=16000)),
 }
 """By pytest's -m; any other choice is measured by the whole."""
 
