@@ -13,6 +13,9 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+HISTORY_FILE = "history.json"
+"""What every training writes of itself, a row a step or epoch."""
+
 
 def metrics_of(report: Any, *, prefix: str = "") -> dict[str, float]:
     """Every finite number of a dataclass or mapping, nested names joined by `/`; sequences and text are left out."""
@@ -27,7 +30,7 @@ def metrics_of(report: Any, *, prefix: str = "") -> dict[str, float]:
 
 
 def history_of(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """A domain's `history.json`: (step or epoch, its other numbers), in order; empty where there is none."""
+    """A training's HISTORY_FILE: (step or epoch, its other numbers), in order; empty where there is none."""
     if not path.exists():
         return []
     rows: list[dict[str, float]] = json.loads(path.read_bytes())

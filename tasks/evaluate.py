@@ -7,10 +7,9 @@ import json
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Split
+from edgewright.detect.evaluate import EVALUATION_FILE
 from edgewright.experiment.plan import EvaluateConfig
 from tasks.engine.stage import Work, stage
-
-EVALUATION_FILE = "evaluation.json"
 
 
 @stage(pools=("gpu",))

@@ -10,18 +10,20 @@ from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.rows import Origin, Split, spread
 from edgewright.recipe.release import FlashConfig
-from edgewright.release.gateway import flash_device
+from edgewright.release.gateway import FEED, REPORT_FILE, flash_device
 from edgewright.simulate.source import write_feed
 from tasks.engine.stage import Work, stage
+from tasks.release import RELEASE_FILE
 
 
 @stage(pools=("edge",), cached=False)
 def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """One device of the group: update, verify, switch, detect."""
     real = Dataset.open(work.session.store, dataset)
-    facts = work.open(released).json("release.json")
+    facts = work.open(released).json(RELEASE_FILE)
     device_id = f"{work.project}-{config.device_group}-0"
     with work.session.store.workspace() as out:
         report = flash_device(
@@ -30,11 +32,11 @@ def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: Artif
             device_id=device_id,
             channel=facts["channel"],
             feed=_write_feed(config, real, work.scratch / "feed", work=work),
-            out=out / "feed",
+            out=out / FEED,
             timeout_s=config.timeout_s,
             on_progress=work.on_progress,
         )
-        (out / "device.json").write_text(json.dumps(report.to_json(), indent=1, sort_keys=True))
+        (out / REPORT_FILE).write_text(json.dumps(report.to_json(), indent=1, sort_keys=True))
         public = {name: getattr(report, name) for name in ("version", "slot", "p50_ms", "p99_ms", "detections")}
         work.session.journal.update(device=public)
         metrics = {"device/p50_ms": report.p50_ms, "device/p99_ms": report.p99_ms}
@@ -43,7 +45,7 @@ def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: Artif
 
 def _write_feed(config: FlashConfig, real: Dataset, folder: Path, *, work: Work) -> Path:
     """Frames that the detector has not been trained on: new ones of the simulated camera, or the test images."""
-    if work.open(real.ref).json("origin.json")["simulated"]:
+    if work.open(real.ref).json(ORIGIN_FILE)["simulated"]:
         write_feed(folder, n=config.feed_frames, seed=work.seed)
         return folder
     folder.mkdir(parents=True, exist_ok=True)

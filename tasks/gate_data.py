@@ -8,12 +8,11 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Origin
 from edgewright.gates.data_gate import decide_data
-from edgewright.gates.utility import UtilityEvidence
-from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.gates.evidence import EVIDENCE_FILE
+from edgewright.gates.utility import UTILITY_FILE, UtilityEvidence
+from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.stage import Work, stage
-
-UTILITY_FILE = "utility.json"
 
 
 @stage(pools=("gpu",))
@@ -38,12 +37,12 @@ def gate_data(
     verdict = decide_data(evidence, config)
     with store.workspace() as out:
         rows = admit(real_set, synthetic_set, verdict, writer=DatasetWriter(out, classes=real_set.classes))
-        (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
-        (out / "evidence.json").write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True, allow_nan=False))
-        (out / "utility.json").write_bytes(work.open(utility).path("utility.json").read_bytes())
+        (out / VERDICT_FILE).write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
+        (out / EVIDENCE_FILE).write_text(json.dumps(evidence.to_json(), indent=1, sort_keys=True, allow_nan=False))
+        (out / UTILITY_FILE).write_bytes(work.open(utility).path(UTILITY_FILE).read_bytes())
         note = "\n\n".join([*verdict.reasons, verdict.beside])
         work.child.tag({"gate.gate_data": verdict.outcome, "mlflow.note.content": note})
-        work.child.log_json(verdict.to_json(), "verdict.json")
+        work.child.log_json(verdict.to_json(), VERDICT_FILE)
         metrics = {_metric(c.name): c.value for c in verdict.checks if c.value is not None}
         return work.publish(out, kind="dataset_training", metrics=metrics, facts={"rows": rows})
 

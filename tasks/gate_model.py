@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.gates.model_gate import ModelEvidence, decide_model
+from edgewright.gates.model_gate import MEASURED_FILE, ModelEvidence, decide_model
+from edgewright.gates.verdict import VERDICT_FILE
 from edgewright.metrics import metrics_of
 from edgewright.recipe.gates import GateModelConfig
 from tasks.engine.stage import Work, stage
@@ -33,10 +34,10 @@ def gate_model(
     )
     verdict = decide_model(evidence_of(measured), config)
     with work.session.store.workspace() as out:
-        (out / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
-        (out / "measured.json").write_text(json.dumps(measured.to_json(), indent=1, sort_keys=True, allow_nan=False))
+        (out / VERDICT_FILE).write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
+        (out / MEASURED_FILE).write_text(json.dumps(measured.to_json(), indent=1, sort_keys=True, allow_nan=False))
         work.child.tag({"gate.gate_model": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
-        work.child.log_json(measured.to_json(), "measured.json")
+        work.child.log_json(measured.to_json(), MEASURED_FILE)
         return work.publish(out, kind="model_verdict", metrics=metrics_of(evidence_of(measured).to_json()))
 
 

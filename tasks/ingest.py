@@ -7,11 +7,11 @@ from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
+from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.reingest import adopt
-from edgewright.data.splits import SplitLedger
+from edgewright.data.splits import LEDGER_FILE, SplitLedger
 from edgewright.metrics import metrics_of
 from edgewright.recipe.data import IngestConfig
 from edgewright.simulate.source import write_source
@@ -27,7 +27,7 @@ def ingest(work: Work, config: IngestConfig, source: str) -> ArtifactRef:
             report, simulated = _adopted(config, source, out=out, work=work)
         else:
             report, simulated = _read(config, source, out=out, work=work), is_simulated(source)
-        (out / ORIGIN_NAME).write_text(json.dumps({"simulated": simulated}))
+        (out / ORIGIN_FILE).write_text(json.dumps({"simulated": simulated}))
         ref = work.publish(
             out, kind="dataset_real", metrics=metrics_of(report.to_json()), facts={"simulated": simulated}
         )
@@ -56,9 +56,9 @@ def _adopted(config: IngestConfig, source: str, *, out: Path, work: Work) -> tup
     """A data set of the store, and whether its photographs were simulated."""
     artifact = work.open(find_dataset(source, work.session.store))
     dataset = Dataset.open(work.session.store, artifact.ref)
-    own = SplitLedger.from_json(artifact.json(LEDGER_NAME)) if LEDGER_NAME in artifact.files else None
+    own = SplitLedger.from_json(artifact.json(LEDGER_FILE)) if LEDGER_FILE in artifact.files else None
     report = adopt(dataset, config, workspace=out, ledger=_ledger(work) or own)
-    return report, ORIGIN_NAME in artifact.files and bool(artifact.json(ORIGIN_NAME)["simulated"])
+    return report, ORIGIN_FILE in artifact.files and bool(artifact.json(ORIGIN_FILE)["simulated"])
 
 
 def _ledger_key(work: Work) -> str:
@@ -68,4 +68,4 @@ def _ledger_key(work: Work) -> str:
 def _ledger(work: Work) -> SplitLedger | None:
     """The project's latest ledger: groups that were assigned once keep their split."""
     latest = work.session.store.recall(_ledger_key(work))
-    return SplitLedger.from_json(work.open(latest).json(LEDGER_NAME)) if latest else None
+    return SplitLedger.from_json(work.open(latest).json(LEDGER_FILE)) if latest else None

@@ -6,12 +6,10 @@ import json
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.gates.utility import UtilityEvidence
+from edgewright.gates.utility import UTILITY_FILE, UtilityEvidence
 from edgewright.metrics import metrics_of
 from edgewright.recipe.gates import MeasureUtilityConfig
 from tasks.engine.stage import Work, stage
-
-UTILITY_FILE = "utility.json"
 
 
 @stage(pools=("gpu",))

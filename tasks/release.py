@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from edgewright.artifacts import Artifact, ArtifactRef
+from edgewright.compress.files import INT8_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split, spread
-from edgewright.gates.verdict import Verdict
+from edgewright.gates.verdict import VERDICT_FILE, Verdict
 from edgewright.recipe.release import ReleaseConfig
 from edgewright.release.bundle import build_bundle
 from edgewright.release.repository import next_release_number, publish_release
@@ -18,6 +19,7 @@ from edgewright.runtime.session import ModelSpec, load_network, predictor
 from edgewright.simulate.camera import SimulatedCamera
 from tasks.engine.stage import Work, stage
 
+RELEASE_FILE = "release.json"
 _CANDIDATES = 24
 _GOLDEN_START = 2_000_000
 """The simulated camera's golden pictures: its photographs count from 0, its feed from 1,000,000."""
@@ -29,15 +31,15 @@ def release(
 ) -> ArtifactRef:
     """Sign and publish; an equal bundle that is already released is left as it is."""
     int8, gate = work.open(model), work.open(verdict)
-    measured = Verdict.from_json(gate.json("verdict.json"))
-    spec = ModelSpec.from_json(int8.json("spec.json"))
+    measured = Verdict.from_json(gate.json(VERDICT_FILE))
+    spec = ModelSpec.from_json(int8.json(SPEC_FILE))
     repository = work.session.settings.releases / work.project
     golden = _golden(config, int8, spec, Dataset.open(work.session.store, training), seed=work.seed)
     budget_ms = next(c.threshold for c in measured.checks if c.set_at == "gate_model.max_p99_ms" and c.threshold)
     with work.session.store.workspace() as out:
         bundle = out / "bundle"
         build_bundle(
-            model=int8.path("model.onnx"),
+            model=int8.path(INT8_FILE),
             spec=spec,
             golden=golden,
             release=next_release_number(repository, config.channel),
@@ -53,7 +55,7 @@ def release(
             now=datetime.now(UTC),
         )
         facts = {"version": published.version, "digest": published.digest, "channel": config.channel}
-        (out / "release.json").write_text(json.dumps(facts, sort_keys=True))
+        (out / RELEASE_FILE).write_text(json.dumps(facts, sort_keys=True))
         work.session.journal.update(release={"version": published.version, "digest": published.digest})
         work.session.tracker.tag(work.session.link.mlflow_parent, {"release": f"{config.channel}-{published.version}"})
         return work.publish(out, kind="release", facts=facts)
@@ -63,7 +65,7 @@ def _golden(
     config: ReleaseConfig, int8: Artifact, spec: ModelSpec, training: Dataset, *, seed: int
 ) -> list[tuple[str, Image]]:
     """The candidates on which the model finds most: a golden picture without detections proves little."""
-    predict = predictor(load_network(int8.path("model.onnx")), spec)
+    predict = predictor(load_network(int8.path(INT8_FILE)), spec)
     candidates = list(_candidates(config, training, seed=seed))
     candidates.sort(key=lambda item: -len(predict(item[1])))
     return [(f"golden-{number:02d}", image) for number, (_, image) in enumerate(candidates[: config.golden_images])]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.metrics import history_of, metrics_of
+from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
 from edgewright.recipe.detect import TrainDetectorConfig
 from tasks.engine.stage import Work, stage
 
@@ -35,7 +35,7 @@ def train_detector(work: Work, config: TrainDetectorConfig, dataset: ArtifactRef
             threads=work.threads,
             on_epoch=on_epoch,
         )
-        _fill_gaps(work, history_of(out / "history.json"))
+        _fill_gaps(work, history_of(out / HISTORY_FILE))
         return work.publish(out, kind="detector", metrics=metrics_of(report, prefix="detector/"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.metrics import history_of, metrics_of
+from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
 from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.runtime.preprocess import read_image
 from tasks.engine.stage import Work, stage
@@ -13,6 +13,7 @@ from tasks.engine.stage import Work, stage
 @stage(pools=("gpu",))
 def train_generator(work: Work, config: TrainGeneratorConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Fit the layout model and train the network on the real training images only."""
+    from edgewright.synth.generator import PREVIEW_FILE
     from edgewright.synth.generator import train_generator as train
 
     real = Dataset.open(work.session.store, dataset)
@@ -26,7 +27,7 @@ def train_generator(work: Work, config: TrainGeneratorConfig, dataset: ArtifactR
             threads=work.threads,
             on_progress=work.on_progress,
         )
-        work.child.log_history(history_of(out / "history.json"))
-        if (out / "preview.png").exists():
-            work.child.log_image(read_image(out / "preview.png"), "crops.png")
+        work.child.log_history(history_of(out / HISTORY_FILE))
+        if (out / PREVIEW_FILE).exists():
+            work.child.log_image(read_image(out / PREVIEW_FILE), "crops.png")
         return work.publish(out, kind="generator", metrics=metrics_of(report))

@@ -132,3 +132,26 @@ def test_every_import_is_declared() -> None:
         if not {owner.lower().replace("_", "-") for owner in owners.get(name, [])} & declared
     }
     assert undeclared == {}
+
+
+def test_a_file_of_an_artifact_is_named_where_it_is_written() -> None:
+    """By a constant: whoever reads it takes the name from there."""
+    trees = {path: ast.parse((ROOT / path).read_bytes()) for path in sources(*PACKAGES)}
+    naming = {path: list(_named_files(tree)) for path, tree in trees.items()}
+    names = {one.value for found in naming.values() for one in found}
+    assert {"verdict.json", "dataset.json", "history.json", "model.onnx", "run.json"} <= names
+    again = {
+        (str(path), node.value)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in names and node not in naming[path]
+    }
+    assert again == set()
+
+
+def _named_files(tree: ast.Module) -> Iterator[ast.Constant]:
+    """The names of `X_FILE = "x.json"`, and of several such in one line."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and re.search(r"\b[A-Z_]+_FILE\b", ast.unparse(statement.targets[0])):
+            nodes = (node for node in ast.walk(statement.value) if isinstance(node, ast.Constant))
+            yield from (node for node in nodes if "." in str(node.value))

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgewright.artifacts.manifest import MANIFEST_NAME, Manifest
+from edgewright.artifacts.manifest import MANIFEST_FILE, Manifest
 from edgewright.artifacts.store import Store
 from edgewright.files import sync, write_atomically, write_durably
 
@@ -33,13 +33,13 @@ class LocalStore(Store):
             shutil.rmtree(target)
         for name in manifest.content.files:
             sync(directory / name)
-        write_durably(directory / MANIFEST_NAME, manifest.to_bytes())
+        write_durably(directory / MANIFEST_FILE, manifest.to_bytes())
         os.replace(directory, target)
         directory.mkdir()  # the workspace goes on existing until its owner leaves it
         sync(target.parent)
 
     def _read_manifest(self, digest: str) -> bytes | None:
-        return _read_or_none(self._directory(digest) / MANIFEST_NAME)
+        return _read_or_none(self._directory(digest) / MANIFEST_FILE)
 
     def _local_file(self, digest: str, name: str) -> Path:
         return self._directory(digest) / name
@@ -51,11 +51,11 @@ class LocalStore(Store):
         write_atomically(self.root / "keys" / f"{key}.json", payload)
 
     def digests(self) -> Iterator[str]:
-        for manifest in sorted((self.root / "artifacts").glob(f"*/{MANIFEST_NAME}")):
+        for manifest in sorted((self.root / "artifacts").glob(f"*/{MANIFEST_FILE}")):
             yield manifest.parent.name
 
     def delete(self, digest: str) -> None:
-        (self._directory(digest) / MANIFEST_NAME).unlink(missing_ok=True)
+        (self._directory(digest) / MANIFEST_FILE).unlink(missing_ok=True)
         shutil.rmtree(self._directory(digest), ignore_errors=True)
 
     def free_bytes(self) -> int | None:

@@ -20,7 +20,7 @@ from typing import Any
 from edgewright.errors import ArtifactCorrupt
 
 FORMAT_VERSION = 1
-MANIFEST_NAME = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 _CHUNK_BYTES = 1 << 20
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]

@@ -18,7 +18,7 @@ import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from edgewright.artifacts.manifest import MANIFEST_NAME, Manifest, sha256_bytes, sha256_file
+from edgewright.artifacts.manifest import MANIFEST_FILE, Manifest, sha256_bytes, sha256_file
 from edgewright.artifacts.store import Store
 from edgewright.errors import SourceError, StoreUnavailable
 from edgewright.files import replaced
@@ -52,10 +52,10 @@ class S3Store(Store):
         with _s3_errors(self.uri):
             for name in manifest.content.files:
                 self._client.upload_file(str(directory / name), self._bucket, self._key(*base, name))
-            self._put(self._key(*base, MANIFEST_NAME), manifest.to_bytes())
+            self._put(self._key(*base, MANIFEST_FILE), manifest.to_bytes())
 
     def _read_manifest(self, digest: str) -> bytes | None:
-        return self._get(self._key("artifacts", digest, MANIFEST_NAME))
+        return self._get(self._key("artifacts", digest, MANIFEST_FILE))
 
     def _local_file(self, digest: str, name: str) -> Path:
         """Copies are kept by content, so a copy that was checked once is not fetched again."""
@@ -78,13 +78,13 @@ class S3Store(Store):
         base = self._key("artifacts") + "/"
         for item in list_objects(self._client, self._bucket, base):
             name = item["Key"].removeprefix(base)
-            if name.count("/") == 1 and name.endswith(f"/{MANIFEST_NAME}"):
+            if name.count("/") == 1 and name.endswith(f"/{MANIFEST_FILE}"):
                 yield name.split("/")[0]
 
     def delete(self, digest: str) -> None:
         base = self._key("artifacts", digest) + "/"
         with _s3_errors(self.uri):
-            self._client.delete_object(Bucket=self._bucket, Key=base + MANIFEST_NAME)
+            self._client.delete_object(Bucket=self._bucket, Key=base + MANIFEST_FILE)
             for item in list_objects(self._client, self._bucket, base):
                 self._client.delete_object(Bucket=self._bucket, Key=item["Key"])
 

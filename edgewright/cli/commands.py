@@ -206,12 +206,14 @@ def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
 
 
 def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
+    from edgewright.compress.files import INT8_FILE, SPEC_FILE
+    from edgewright.runtime.bundle import MANIFEST_FILE
     from edgewright.runtime.session import ModelSpec
 
     path = Path(text)
-    folder, model = (path, path / "model.onnx") if path.is_dir() else (path.parent, path)
+    folder, model = (path, path / INT8_FILE) if path.is_dir() else (path.parent, path)
     if model.is_file():
-        for name in ("spec.json", "manifest.json"):
+        for name in (SPEC_FILE, MANIFEST_FILE):
             if (folder / name).is_file():
                 described = json.loads((folder / name).read_bytes())
                 return model, ModelSpec.from_json(described.get("spec", described))
@@ -224,4 +226,4 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
     from edgewright.artifacts import ArtifactRef
 
     artifact = home_store(settings).open(ArtifactRef.from_json(refs["quantize"]))
-    return artifact.path("model.onnx"), ModelSpec.from_json(artifact.json("spec.json"))
+    return artifact.path(INT8_FILE), ModelSpec.from_json(artifact.json(SPEC_FILE))

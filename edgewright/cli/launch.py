@@ -11,7 +11,7 @@ from typing import Any
 from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.settings import Settings
 from flows.lifecycle import STAGES, lifecycle
-from tasks.engine.journal import Journal
+from tasks.engine.journal import RECORD_FILE, Journal
 from tasks.engine.planner import plan_of
 from tasks.engine.run import Request, open_run, session_of
 from tasks.engine.session import Observer, Session, session_open
@@ -22,7 +22,7 @@ STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 def plan_lifecycle(request: Request, settings: Settings) -> list[dict[str, Any]]:
     """What a run would do, stage by stage; nothing is run and no server is started."""
-    session = session_of(request, settings, Journal(settings.runs / "plan" / "run.json"))
+    session = session_of(request, settings, Journal(settings.runs / "plan" / RECORD_FILE))
     return plan_of(lifecycle.fn, session, request.recipe, request.source)
 
 

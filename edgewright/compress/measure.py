@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.artifacts import Artifact
-from edgewright.compress.quantize import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matches

@@ -28,6 +28,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from edgewright.artifacts import Artifact, canonical_json
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
 from edgewright.compress.export import INPUT, export_onnx, minify
+from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, INT8_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.network import load_module
@@ -35,7 +36,6 @@ from edgewright.progress import OnProgress, silent
 from edgewright.recipe.compress import QuantizeConfig
 from edgewright.runtime.session import load_network
 
-INT8_FILE, FLOAT_FILE, SPEC_FILE, FACTS_FILE = "model.onnx", "float.onnx", "spec.json", "quantize.json"
 _METHODS = {
     "minmax": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,

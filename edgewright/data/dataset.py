@@ -30,7 +30,7 @@ from edgewright.runtime.boxes import Image
 from edgewright.runtime.preprocess import decode_image
 
 _INDEX = "index/part-00000.parquet"
-_META = "dataset.json"
+DATASET_FILE = "dataset.json"
 MAX_MAPPED_CLASSES = 254
 MAX_SHARD_BYTES = 256_000_000
 
@@ -68,7 +68,7 @@ class Dataset:
     def open(cls, store: Store, ref: ArtifactRef) -> Dataset:
         """Raises ArtifactMissing or ArtifactCorrupt."""
         manifest = store.manifest(ref.sha256)
-        meta = json.loads(store.file(ref.sha256, _META).read_bytes())
+        meta = json.loads(store.file(ref.sha256, DATASET_FILE).read_bytes())
         rows = rows_from_table(pq.read_table(store.file(ref.sha256, _INDEX)))
         places = {
             digest: ShardPlace(place["artifact"] or ref.sha256, place["name"])
@@ -213,7 +213,7 @@ class DatasetWriter:
                 digest: {"artifact": place.artifact, "name": place.name} for digest, place in self._shards.items()
             },
         }
-        (self._root / _META).write_bytes(canonical_json(meta))
+        (self._root / DATASET_FILE).write_bytes(canonical_json(meta))
         return rows
 
     @property

@@ -25,14 +25,13 @@ from edgewright.data.phash import Duplicates, find_duplicates
 from edgewright.data.rows import LabelState, Row
 from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.data.sources import Source, Unusable, open_source, suffix_of
-from edgewright.data.splits import Assignment, SplitLedger, assign_splits
+from edgewright.data.splits import LEDGER_FILE, Assignment, SplitLedger, assign_splits
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.data import IngestConfig
 
-REPORT_NAME = "ingest.json"
-LEDGER_NAME = "splits.json"
-ORIGIN_NAME = "origin.json"
+REPORT_FILE = "ingest.json"
+ORIGIN_FILE = "origin.json"
 """Whether the photographs were simulated; written by who knows it."""
 MAX_PICTURE_BYTES = 256_000_000
 _PROGRESS_STEPS = 50
@@ -87,8 +86,8 @@ def ingest(
         moved=division.assignment.moved,
         ledger=division.assignment.ledger,
     )
-    (workspace / REPORT_NAME).write_bytes(canonical_json(report.to_json()))
-    (workspace / LEDGER_NAME).write_bytes(canonical_json(report.ledger.to_json()))
+    (workspace / REPORT_FILE).write_bytes(canonical_json(report.to_json()))
+    (workspace / LEDGER_FILE).write_bytes(canonical_json(report.ledger.to_json()))
     return report
 
 

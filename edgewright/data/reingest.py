@@ -16,12 +16,12 @@ from pathlib import Path
 
 from edgewright.artifacts import canonical_json
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.data.ingest import LEDGER_NAME, REPORT_NAME, require_enough
+from edgewright.data.ingest import REPORT_FILE, require_enough
 from edgewright.data.ingest_report import IngestReport, count_splits
 from edgewright.data.phash import find_duplicates
 from edgewright.data.rows import LabelState, Origin, Row
 from edgewright.data.scores import read_scores, require_known, scored
-from edgewright.data.splits import Assignment, SplitLedger, keep_splits
+from edgewright.data.splits import LEDGER_FILE, Assignment, SplitLedger, keep_splits
 from edgewright.errors import SourceError
 from edgewright.recipe.data import IngestConfig
 
@@ -65,8 +65,8 @@ def adopt(
         moved=assignment.moved,
         ledger=assignment.ledger,
     )
-    (workspace / REPORT_NAME).write_bytes(canonical_json(report.to_json()))
-    (workspace / LEDGER_NAME).write_bytes(canonical_json(report.ledger.to_json()))
+    (workspace / REPORT_FILE).write_bytes(canonical_json(report.to_json()))
+    (workspace / LEDGER_FILE).write_bytes(canonical_json(report.ledger.to_json()))
     return report
 
 

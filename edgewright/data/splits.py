@@ -20,6 +20,7 @@ from edgewright.data.rows import Split
 from edgewright.errors import ArtifactCorrupt
 
 _FloatTable = npt.NDArray[np.float64]
+LEDGER_FILE = "splits.json"
 _ORDER = tuple(Split)
 """From what is learned from to what is held out most."""
 _PASSES = 4
@@ -43,7 +44,7 @@ class SplitLedger:
         return {"version": self.version, "splits": dict(sorted(self.splits.items()))}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], *, where: str = "splits.json") -> SplitLedger:
+    def from_json(cls, value: Mapping[str, Any], *, where: str = LEDGER_FILE) -> SplitLedger:
         """Raises ArtifactCorrupt."""
         version, splits = value.get("version"), value.get("splits")
         if not isinstance(version, int) or not isinstance(splits, dict) or set(splits.values()) - set(Split):

@@ -24,6 +24,7 @@ from edgewright.progress import OnProgress, silent
 from edgewright.runtime.boxes import Boxes, Image
 from edgewright.runtime.session import Predictor
 
+EVALUATION_FILE = "evaluation.json"
 DoubleArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 

@@ -27,7 +27,7 @@ from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.runtime.boxes import FloatArray
 from edgewright.runtime.session import ModelSpec, Network
 
-WEIGHTS, GRAPH, SPEC = "weights.safetensors", "graph.yaml", "spec.json"
+WEIGHTS_FILE, GRAPH_FILE, SPEC_FILE = "weights.safetensors", "graph.yaml", "spec.json"
 
 
 def load_float_network(get_path: Callable[[str], Path], *, threads: int = 1) -> tuple[Network, ModelSpec]:
@@ -44,12 +44,12 @@ def load_float_network(get_path: Callable[[str], Path], *, threads: int = 1) -> 
 
 def load_module(get_path: Callable[[str], Path]) -> tuple[nn.Module, ModelSpec]:
     """The fused float32 module on CPU in inference mode, and how to read its output."""
-    spec = ModelSpec.from_json(json.loads(get_path(SPEC).read_bytes()))
-    module = build_module(read_published_graph(get_path(GRAPH)), n_classes=len(spec.classes))
+    spec = ModelSpec.from_json(json.loads(get_path(SPEC_FILE).read_bytes()))
+    module = build_module(read_published_graph(get_path(GRAPH_FILE)), n_classes=len(spec.classes))
     try:
-        module.load_state_dict(load_file(get_path(WEIGHTS)))
+        module.load_state_dict(load_file(get_path(WEIGHTS_FILE)))
     except (RuntimeError, SafetensorError) as error:
-        raise ArtifactCorrupt("the weights do not fit the graph", got=error, where=get_path(WEIGHTS)) from error
+        raise ArtifactCorrupt("the weights do not fit the graph", got=error, where=get_path(WEIGHTS_FILE)) from error
     fused: nn.Module = module.float().eval().fuse(verbose=False)
     return fused.requires_grad_(False), spec
 

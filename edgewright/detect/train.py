@@ -37,6 +37,7 @@ from edgewright.detect.training_files import (
     write_training_files,
 )
 from edgewright.errors import InputError
+from edgewright.metrics import HISTORY_FILE
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec
 
@@ -299,13 +300,13 @@ def _publish(
 ) -> DetectorReport:
     from safetensors.torch import save_file
 
-    from edgewright.detect.network import layout_of, prefer_end_to_end
+    from edgewright.detect.network import GRAPH_FILE, SPEC_FILE, WEIGHTS_FILE, layout_of, prefer_end_to_end
 
     checkpoint = load_checkpoint(folders.best)
     module = prefer_end_to_end(checkpoint["ema"].float())
     weights = {name: value.contiguous() for name, value in module.state_dict().items()}
-    save_file(weights, out / "weights.safetensors")
-    write_graph(module.yaml, out / "graph.yaml")
+    save_file(weights, out / WEIGHTS_FILE)
+    write_graph(module.yaml, out / GRAPH_FILE)
     spec = replace(spec, layout=layout_of(module))
     history = read_history(folders.epochs)
     best = checkpoint["epoch"]
@@ -316,12 +317,12 @@ def _publish(
         map50=history[best].get("val/map50"),
         map50_95=history[best].get("val/map50_95"),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        weights_bytes=(out / "weights.safetensors").stat().st_size,
+        weights_bytes=(out / WEIGHTS_FILE).stat().st_size,
         layout=spec.layout,
     )
     versions = {name: version(name) for name in ("torch", "ultralytics")}
-    (out / "spec.json").write_bytes(canonical_json(spec.to_json()))
-    (out / "history.json").write_bytes(canonical_json(history))
+    (out / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
+    (out / HISTORY_FILE).write_bytes(canonical_json(history))
     facts = {**asdict(report), "model": config.model, "width": config.width, "versions": versions}
     (out / "detector.json").write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     return report

@@ -25,6 +25,7 @@ from edgewright.errors import HomeBusy, InputError, StoreUnavailable
 from edgewright.files import try_locked
 from edgewright.runtime.bundle import CHANNEL_NAME
 
+CONFIG_FILE, ROOT_FILE = "device.json", "root.json"
 MAX_ROOT_BYTES = 512_000
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _INIT_HINT = "edgewright-device init --home HOME --root FILE --server URL --device-id ID"
@@ -63,7 +64,7 @@ class Home:
     @property
     def trust_root(self) -> bytes:
         """The first root, as it was given at init."""
-        return (self.root / "root.json").read_bytes()
+        return (self.root / ROOT_FILE).read_bytes()
 
 
 def init_home(root: Path, *, trust_root: bytes, config: DeviceConfig, files: Files) -> Home:
@@ -75,7 +76,7 @@ def init_home(root: Path, *, trust_root: bytes, config: DeviceConfig, files: Fil
     if len(trust_root) > MAX_ROOT_BYTES:
         raise InputError("not a trust root", expected=f"<= {MAX_ROOT_BYTES} bytes", got=len(trust_root))
     files.make_dir(root)
-    if (root / "device.json").exists():
+    if (root / CONFIG_FILE).exists():
         known = open_home(root, files=files)
         if known.trust_root != trust_root or known.config.device_id != config.device_id:
             raise InputError(
@@ -92,15 +93,15 @@ def init_home(root: Path, *, trust_root: bytes, config: DeviceConfig, files: Fil
             files.make_dir(folder)
             files.fsync_dir(folder.parent)
         files.fsync_dir(root.parent)
-        files.replace(root / "root.json", trust_root)
-    files.replace(root / "device.json", json.dumps(asdict(config), indent=1, sort_keys=True).encode())
+        files.replace(root / ROOT_FILE, trust_root)
+    files.replace(root / CONFIG_FILE, json.dumps(asdict(config), indent=1, sort_keys=True).encode())
     return Home(root, config, files)
 
 
 def open_home(root: Path, *, files: Files) -> Home:
     """Raises InputError where the folder was never initialized or its `device.json` cannot be read."""
     try:
-        return Home(root, DeviceConfig(**json.loads((root / "device.json").read_bytes())), files)
+        return Home(root, DeviceConfig(**json.loads((root / CONFIG_FILE).read_bytes())), files)
     except FileNotFoundError as error:
         raise InputError("not a device's folder", where=root, next_step=_INIT_HINT) from error
     except (OSError, ValueError, TypeError) as error:

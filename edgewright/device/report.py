@@ -25,6 +25,7 @@ from edgewright.device.home import Home
 from edgewright.device.runner import FeedReport
 from edgewright.runtime.selftest import SelfTest
 
+OUTBOX_FILE = "outbox.json"
 OUTBOX_REPORTS = 32
 _TIMEOUT_S = 10
 
@@ -91,14 +92,14 @@ def send(home: Home, report: DeviceReport) -> bool:
 def _queued(home: Home) -> list[dict[str, Any]]:
     """A damaged outbox is an empty one: a report is not worth a device that does not start."""
     try:
-        queue = json.loads((home.root / "outbox.json").read_bytes())
+        queue = json.loads((home.root / OUTBOX_FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
         return []
     return [item for item in queue if isinstance(item, dict)] if isinstance(queue, list) else []
 
 
 def _keep(home: Home, queue: list[dict[str, Any]]) -> None:
-    home.files.replace(home.root / "outbox.json", json.dumps(queue).encode())
+    home.files.replace(home.root / OUTBOX_FILE, json.dumps(queue).encode())
 
 
 def _post(home: Home, report: dict[str, Any]) -> bool:

@@ -34,6 +34,7 @@ from edgewright.runtime.preprocess import read_image
 from edgewright.runtime.session import load_network, predictor
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+DETECTIONS_FILE, FRAMES = "detections.jsonl", "frames"
 KEPT_FRAMES = 12
 
 
@@ -74,10 +75,10 @@ def run_feed(
     classes = bundle.manifest.spec.classes
     predict = predictor(load_network(bundle.model, threads=threads), bundle.manifest.spec)
     predict(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
-    files.make_dir(out / "frames")
+    files.make_dir(out / FRAMES)
     times_ms: list[float] = []
     detections = 0
-    with files.open(out / "detections.jsonl") as stream:
+    with files.open(out / DETECTIONS_FILE) as stream:
         for number, path in enumerate(frames):
             line: dict[str, Any] = {"frame": path.name}
             try:
@@ -93,7 +94,7 @@ def run_feed(
                 on_frame(len(times_ms))
             files.write(stream, json.dumps(line, sort_keys=True).encode() + b"\n")
             if number < KEPT_FRAMES:
-                files.write_new(out / "frames" / path.name, path.read_bytes())
+                files.write_new(out / FRAMES / path.name, path.read_bytes())
         files.fsync(stream)
     if not times_ms:
         raise InputError("no readable picture in the feed", got=f"{len(frames)} unreadable", where=feed)

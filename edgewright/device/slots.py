@@ -20,7 +20,7 @@ from pathlib import Path
 
 from edgewright.device.home import Home
 from edgewright.errors import ArtifactCorrupt
-from edgewright.runtime.bundle import MANIFEST, Bundle
+from edgewright.runtime.bundle import MANIFEST_FILE, Bundle
 
 SLOTS = ("a", "b")
 MAX_TRIAL_STARTS = 3
@@ -116,7 +116,7 @@ class Slots:
 
     def withdraw(self, slot: str) -> None:
         """Without its manifest a slot holds no bundle; its other files spare the next download."""
-        self.home.files.remove(self.folder(slot) / MANIFEST)
+        self.home.files.remove(self.folder(slot) / MANIFEST_FILE)
         self.home.files.fsync_dir(self.folder(slot))
 
     def _rebuilt(self) -> State:

@@ -25,7 +25,7 @@ from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from edgewright.device.home import Home
 from edgewright.errors import DeviceUnreachable, EdgewrightError, UpdateRefused
-from edgewright.runtime.bundle import MANIFEST
+from edgewright.runtime.bundle import MANIFEST_FILE
 
 _SOCKET_TIMEOUT_S = 30
 # In the order in which they vouch for each other: a cut between two leaves an older one, which is fetched again.
@@ -94,7 +94,7 @@ def open_channel(home: Home) -> Iterator[Channel]:
         except (DownloadError, RepositoryError) as error:
             raise _refusal(error, home, what="the channel's metadata") from error
         _keep(home, scratch)
-        yield Channel(home, updater, fetcher, _target(updater, home, MANIFEST))
+        yield Channel(home, updater, fetcher, _target(updater, home, MANIFEST_FILE))
 
 
 def _keep(home: Home, scratch: Path) -> None:

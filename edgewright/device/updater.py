@@ -22,7 +22,7 @@ from edgewright.device.slots import Slots, State
 from edgewright.device.trust import Channel, open_channel
 from edgewright.errors import ArtifactCorrupt, StoreUnavailable, UpdateRefused
 from edgewright.runtime.bundle import (
-    MANIFEST,
+    MANIFEST_FILE,
     MAX_MANIFEST_BYTES,
     Bundle,
     BundleManifest,
@@ -75,7 +75,7 @@ def _update(home: Home, channel: Channel, selftest: SelfTester) -> Update:
     running = slots.bundle(state.active)
     if running and running.manifest_sha256 == channel.manifest_sha256:
         return Update(False, state.active, running.manifest.release, running.manifest.digest, None, 0)
-    payload = channel.fetch(MANIFEST, max_bytes=MAX_MANIFEST_BYTES)
+    payload = channel.fetch(MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES)
     manifest = _acceptable(payload, channel, state)
     if state.on_trial and state.proven:
         state = slots.save(state.fell_back(state.proven))  # the slot on trial is the one to overwrite
@@ -83,7 +83,7 @@ def _update(home: Home, channel: Channel, selftest: SelfTester) -> Update:
     home.files.make_dir(slots.folder(slot))
     slots.withdraw(slot)
     downloaded_bytes = _fill(slots.folder(slot), manifest, channel)
-    home.files.replace(slots.folder(slot) / MANIFEST, payload)
+    home.files.replace(slots.folder(slot) / MANIFEST_FILE, payload)
     proof = _prove(slots, slot, selftest)
     slots.save(state.switched(slot))
     return Update(True, slot, manifest.release, manifest.digest, proof, downloaded_bytes)
@@ -92,7 +92,7 @@ def _update(home: Home, channel: Channel, selftest: SelfTester) -> Update:
 def _acceptable(payload: bytes, channel: Channel, state: State) -> BundleManifest:
     """The manifest that the signed bytes hold. Raises UpdateRefused."""
     try:
-        manifest = BundleManifest.from_bytes(payload, where=MANIFEST)
+        manifest = BundleManifest.from_bytes(payload, where=MANIFEST_FILE)
     except ArtifactCorrupt as error:
         raise UpdateRefused("the release's manifest cannot be used", got=error) from error
     if manifest.release < state.min_release:

@@ -16,6 +16,7 @@ from typing import Any
 
 from edgewright.gates.utility import UtilityEvidence
 
+EVIDENCE_FILE = "evidence.json"
 NOT_MEASURED = UtilityEvidence(problem="not measured")
 _DIGITS = 6
 

@@ -22,6 +22,8 @@ from edgewright.gates.verdict import Check, Outcome, Verdict, combine, compare
 from edgewright.recipe.gates import GateModelConfig
 
 GATE = "gate_model"
+MEASURED_FILE = "measured.json"
+"""What the evidence is drawn from, whole."""
 _SHARES = ("float_map50", "float_map50_95", "int8_map50", "int8_map50_95", "parity")
 
 

@@ -22,6 +22,7 @@ from scipy.special import stdtrit  # scipy.stats says the same by 0.8 s of impor
 
 from edgewright.recipe.gates import MIN_PAIRS
 
+UTILITY_FILE = "utility.json"
 _ONE_SIDED = 0.95
 """Each end of an interval alone is a 95 % bound."""
 

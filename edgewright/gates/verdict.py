@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+VERDICT_FILE = "verdict.json"
+
 
 class Outcome(StrEnum):
     PASS = "pass"

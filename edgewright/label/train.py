@@ -51,10 +51,10 @@ from edgewright.label.trust.score import (
 from edgewright.label.trust.suspects import AUDIT_FILE, Suspect
 from edgewright.label.trust.teacher import TEACHER_FILE, Examined, Teacher
 from edgewright.learning.device import torch_threads
+from edgewright.metrics import HISTORY_FILE
 from edgewright.progress import OnProgress
 from edgewright.recipe.label import TrainLabelerConfig
 
-HISTORY_FILE = "history.json"
 PREVIEW_FILE = "preview.png"
 TRUSTED_STATES = (LabelState.HUMAN, LabelState.REVIEWED, LabelState.BACKGROUND)
 

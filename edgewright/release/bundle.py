@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Image
-from edgewright.runtime.bundle import GOLDEN_NAME, MANIFEST, MODEL, Bundle, BundleManifest, FileEntry, Golden
+from edgewright.runtime.bundle import GOLDEN_NAME, MANIFEST_FILE, MODEL_FILE, Bundle, BundleManifest, FileEntry, Golden
 from edgewright.runtime.selftest import run_selftest
 from edgewright.runtime.session import ModelSpec, load_network, predictor
 
@@ -56,7 +56,7 @@ def build_bundle(
     if not names or len(set(names)) != len(names) or not all(map(GOLDEN_NAME.fullmatch, names)):
         raise InputError("not names for golden pictures", expected="one or more letters, digits, - and _", got=names)
     (out / "golden").mkdir(parents=True)
-    (out / MODEL).write_bytes(model.read_bytes())
+    (out / MODEL_FILE).write_bytes(model.read_bytes())
     for name, (_, image) in zip(names, golden, strict=True):
         PillowImage.fromarray(image).save(out / name, optimize=False)
     try:
@@ -64,13 +64,13 @@ def build_bundle(
             release=release,
             channel=channel,
             spec=spec,
-            files={name: _entry(out / name) for name in [MODEL, *names]},
+            files={name: _entry(out / name) for name in [MODEL_FILE, *names]},
             golden=tuple(Golden.of(name, predict(image)) for name, (_, image) in zip(names, golden, strict=True)),
             latency_budget_ms=latency_budget_ms,
         )
     except ValueError as error:
         raise InputError("not a bundle", got=error, where=out) from error
-    (out / MANIFEST).write_bytes(manifest.to_bytes())
+    (out / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return _report(Bundle.load(out))
 
 

@@ -27,6 +27,8 @@ from edgewright.release.repository import next_release_number
 from edgewright.release.server import RepositoryServer, serve_repository
 from edgewright.runtime.selftest import SelfTest
 
+REPORT_FILE, FEED = "device.json", "feed"
+"""What is kept of a flash: the device's report, and the folder of what it detected."""
 _STEPS = ("introduced to its server", "updated", "detected on its feed", "reported")
 
 

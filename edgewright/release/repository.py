@@ -24,7 +24,7 @@ from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
 from edgewright.release.keys import make_keys, read_keys
 from edgewright.release.metadata import SignedSet
-from edgewright.runtime.bundle import MANIFEST, Bundle
+from edgewright.runtime.bundle import MANIFEST_FILE, Bundle
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: 
         version, digest = _current(signed_set, channel)
         equal = digest == bundle.manifest.digest
         if equal:
-            write_atomically(bundle_dir / MANIFEST, bundle.manifest.numbered(version).to_bytes(), mode=READABLE)
+            write_atomically(bundle_dir / MANIFEST_FILE, bundle.manifest.numbered(version).to_bytes(), mode=READABLE)
         else:
             _add(signed_set, bundle, repository / "targets", above=version)
         signed = signed_set.sign(signers, now=now, changed=not equal)
@@ -102,7 +102,7 @@ def next_release_number(repository: Path, channel: str) -> int:
 
 def _current(signed_set: SignedSet, channel: str) -> tuple[int, str]:
     """(release number, digest); (0, "") where nothing is released on the channel."""
-    manifest = signed_set.channel(channel).get(MANIFEST)
+    manifest = signed_set.channel(channel).get(MANIFEST_FILE)
     if manifest is None or not manifest.custom:
         return 0, ""
     return int(manifest.custom["release"]), str(manifest.custom["digest"])
@@ -114,7 +114,7 @@ def _add(signed_set: SignedSet, bundle: Bundle, folder: Path, *, above: int) -> 
         raise InputError("a release number that is not new", expected=f"> {above}", got=manifest.release)
     custom = {"release": manifest.release, "digest": manifest.digest}
     targets = []
-    for name in sorted([MANIFEST, *manifest.files]):
+    for name in sorted([MANIFEST_FILE, *manifest.files]):
         payload = (bundle.root / name).read_bytes()
         target = TargetFile.from_data(f"{manifest.channel}/{name}", payload, ["sha256"])
         target.unrecognized_fields["custom"] = custom

@@ -15,9 +15,14 @@ import yaml
 
 from edgewright.artifacts import Artifact, ArtifactRef, Store
 from edgewright.data.dataset import Dataset
+from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.rows import LabelState, Origin, Split, spread
-from edgewright.gates.verdict import Outcome, Verdict
-from edgewright.metrics import history_of
+from edgewright.device.runner import DETECTIONS_FILE, FRAMES
+from edgewright.gates.evidence import EVIDENCE_FILE
+from edgewright.gates.model_gate import MEASURED_FILE
+from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
+from edgewright.metrics import HISTORY_FILE, history_of
+from edgewright.release.gateway import FEED, REPORT_FILE
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.figures import picture_of
 from edgewright.report.pictures import beside
@@ -113,16 +118,16 @@ class Gathered:
 
     def _measured(self) -> dict[str, Any]:
         artifact = self._open("gate_model")
-        measured: dict[str, Any] = artifact.json("measured.json") if artifact else {}
+        measured: dict[str, Any] = artifact.json(MEASURED_FILE) if artifact else {}
         return measured
 
     def _simulated(self) -> bool:
         artifact = self._open("ingest")
-        return bool(artifact and artifact.json("origin.json")["simulated"])
+        return bool(artifact and artifact.json(ORIGIN_FILE)["simulated"])
 
     def _verdicts(self) -> list[Verdict]:
         artifacts = [self._open(stage) for stage in ("gate_data", "gate_model")]
-        found = [Verdict.from_json(artifact.json("verdict.json")) for artifact in artifacts if artifact]
+        found = [Verdict.from_json(artifact.json(VERDICT_FILE)) for artifact in artifacts if artifact]
         noted = {gate["name"]: gate for gate in self._state["gates"]}
         return [
             Verdict.from_json(
@@ -173,7 +178,7 @@ class Gathered:
             return []
         rows = {"made": {row.id: row for row in made.rows}, "real": {row.id: row for row in real.rows}}
         found = []
-        for pair in gate.json("evidence.json")["nearest"]:
+        for pair in gate.json(EVIDENCE_FILE)["nearest"]:
             left, right = rows["made"].get(pair["synthetic_id"]), rows["real"].get(pair["train_id"])
             if left is not None and right is not None:
                 image = beside(made.image(left), real.image(right), height_px=_PAIR_PX)
@@ -183,11 +188,11 @@ class Gathered:
     def _curves(self) -> Iterator[Curve]:
         detector = self._open("train_detector")
         if detector:
-            history = history_of(detector.path("history.json"))
+            history = history_of(detector.path(HISTORY_FILE))
             names = {"val/map50": "mAP50", "val/map50_95": "mAP50-95"}
             yield Curve("Detector on val", "epoch", "mAP", _series(history, names))
         generator = self._open("train_generator")
-        history = history_of(generator.path("history.json")) if generator else []
+        history = history_of(generator.path(HISTORY_FILE)) if generator else []
         if history:
             yield Curve(
                 "GAN losses", "step", "loss", _series(history, {"d_loss": "discriminator", "g_loss": "generator"})
@@ -195,7 +200,7 @@ class Gathered:
         labeler = self._open("train_labeler")
         if labeler:
             yield Curve(
-                "Labeler loss", "step", "loss", _series(history_of(labeler.path("history.json")), {"loss": "loss"})
+                "Labeler loss", "step", "loss", _series(history_of(labeler.path(HISTORY_FILE)), {"loss": "loss"})
             )
         for name, key in (("float", "float_torch"), ("INT8", "int8")):
             curves = self._measured().get(key, {}).get("curves", [])
@@ -223,7 +228,7 @@ class Gathered:
         artifact = self._open("flash")
         if artifact is None:
             return
-        device = artifact.json("device.json")
+        device = artifact.json(REPORT_FILE)
         yield f"self-test on {device['selftest']['images']} golden pictures", "verified"
         yield "release", f"{device['version']}, signature verified (TUF)"
         yield "slot", f"{device['slot']}"
@@ -239,8 +244,8 @@ class Gathered:
 
 def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:
     """Frames of the device's feed with what the device itself detected on them."""
-    lines = artifact.path("feed/detections.jsonl").read_text().splitlines()
-    frames = [frame for frame in map(json.loads, lines) if f"feed/frames/{frame['frame']}" in artifact.files]
+    lines = artifact.path(f"{FEED}/{DETECTIONS_FILE}").read_text().splitlines()
+    frames = [frame for frame in map(json.loads, lines) if f"{FEED}/{FRAMES}/{frame['frame']}" in artifact.files]
     for frame in spread(frames, n):
         found = frame.get("detections", [])
         boxes = Boxes.of(
@@ -248,7 +253,7 @@ def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:
             class_id=[one["class_id"] for one in found],
             score=[one["score"] for one in found],
         )
-        yield Picture(read_image(artifact.path(f"feed/frames/{frame['frame']}")), boxes, frame["frame"])
+        yield Picture(read_image(artifact.path(f"{FEED}/{FRAMES}/{frame['frame']}")), boxes, frame["frame"])
 
 
 def _pictures(dataset: Dataset, *, origin: Origin) -> list[Picture]:

@@ -28,8 +28,9 @@ from edgewright.artifacts import (
     sha256_file,
 )
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.data.ingest import LEDGER_NAME, ORIGIN_NAME
+from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.rows import LabelState, Origin, Row, Split
+from edgewright.data.splits import LEDGER_FILE
 from edgewright.errors import ArtifactMissing, InputError
 from edgewright.label.trust.suspects import AUDIT_FILE, Suspect
 from edgewright.metrics import metrics_of
@@ -41,7 +42,7 @@ from edgewright.review.round_trip import ImportReport, ReviewExport, export_revi
 Part = Literal["real", "synthetic"]
 PARTS = {"real": "ingest", "synthetic": "label"}
 """Part => the stage whose data set it is."""
-CARRIED = (LEDGER_NAME, ORIGIN_NAME)
+CARRIED = (LEDGER_FILE, ORIGIN_FILE)
 
 
 def export_review_of_run(

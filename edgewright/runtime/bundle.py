@@ -30,7 +30,7 @@ from edgewright.runtime.session import MAX_MODEL_BYTES, ModelSpec
 FORMAT_VERSION = 1
 MIN_AGENT_VERSION = "0.1.0"
 """The first agent that reads this format."""
-MANIFEST, MODEL = "manifest.json", "model.onnx"
+MANIFEST_FILE, MODEL_FILE = "manifest.json", "model.onnx"
 MAX_MANIFEST_BYTES = 1_000_000
 MAX_GOLDEN = 32
 MAX_GOLDEN_BYTES = 16_000_000
@@ -112,11 +112,15 @@ class BundleManifest:
         if self.release < 1 or not CHANNEL_NAME.fullmatch(self.channel):
             raise ValueError(f"not a release of a channel: {self.release!r}, {self.channel!r}")
         names = [golden.file for golden in self.golden]
-        if len(set(names)) != len(names) or set(self.files) != {MODEL, *names} or not 1 <= len(names) <= MAX_GOLDEN:
+        if (
+            len(set(names)) != len(names)
+            or set(self.files) != {MODEL_FILE, *names}
+            or not 1 <= len(names) <= MAX_GOLDEN
+        ):
             raise ValueError(f"files and golden pictures differ: {sorted(self.files)}, {names}")
         if not all(map(GOLDEN_NAME.fullmatch, names)):
             raise ValueError(f"not golden/<name>.png: {names}")
-        caps = {name: MAX_MODEL_BYTES if name == MODEL else MAX_GOLDEN_BYTES for name in self.files}
+        caps = {name: MAX_MODEL_BYTES if name == MODEL_FILE else MAX_GOLDEN_BYTES for name in self.files}
         if any(self.files[name].bytes > cap for name, cap in caps.items()):
             raise ValueError("a file over its cap")
         numbers = (self.latency_budget_ms, self.tolerance.min_iou, self.tolerance.max_score_gap)
@@ -172,15 +176,15 @@ class Bundle:
     @classmethod
     def load(cls, root: Path) -> Bundle:
         """Raises ArtifactCorrupt: a file is missing, a link, or of another size or digest than the manifest's."""
-        payload = _read_plain(root / MANIFEST)
-        manifest = BundleManifest.from_bytes(payload, where=root / MANIFEST)
+        payload = _read_plain(root / MANIFEST_FILE)
+        manifest = BundleManifest.from_bytes(payload, where=root / MANIFEST_FILE)
         for name, entry in manifest.files.items():
             check_file(root / name, entry)
         return cls(root, manifest, hashlib.sha256(payload).hexdigest())
 
     @property
     def model(self) -> Path:
-        return self.root / MODEL
+        return self.root / MODEL_FILE
 
 
 def check_file(path: Path, entry: FileEntry) -> None:

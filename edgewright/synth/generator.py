@@ -24,6 +24,7 @@ from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
 from edgewright.learning.device import torch_threads
+from edgewright.metrics import HISTORY_FILE
 from edgewright.progress import OnProgress
 from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.synth.compose.composite import Photometry
@@ -47,6 +48,7 @@ from edgewright.synth.objects.preview import PREVIEW_COLUMNS, opaque, preview_gr
 from edgewright.synth.objects.samplers import CropSampler, Rgba, crop_sampler
 from edgewright.synth.sources import train_rows
 
+GENERATOR_FILE, LAYOUT_FILE, CROPS_FILE, PREVIEW_FILE = "generator.json", "layout.json", "crops.npz", "preview.png"
 _LIGHT_IMAGES = 64
 Rng = np.random.Generator
 Pair = tuple[list[Rgba], list[Rgba]]
@@ -120,8 +122,8 @@ def _train(
     layouts = fit_layouts(rows, classes=dataset.classes)
     on_progress(0, config.steps, f"cutting objects out of {len(rows)} images")
     bank = build_bank(dataset, rows, rng=np.random.default_rng([seed, 0]))
-    (out / "layout.json").write_bytes(canonical_json(layouts.to_json()))
-    bank.save(out / "crops.npz")
+    (out / LAYOUT_FILE).write_bytes(canonical_json(layouts.to_json()))
+    bank.save(out / CROPS_FILE)
     tiles = tile_batches(dataset, rows, bank, config) if config.level == "scene" else None
     learned = None
     if is_learned(config.method):
@@ -129,7 +131,7 @@ def _train(
             tiles or crop_batches(bank, config),
             config,
             n_classes=len(bank.class_ids),
-            source=f"{dataset.ref.sha256} {sha256_file(out / 'crops.npz')}",
+            source=f"{dataset.ref.sha256} {sha256_file(out / CROPS_FILE)}",
             out=out,
             scratch=scratch,
             seed=seed,
@@ -139,9 +141,9 @@ def _train(
     _write_description(dataset, rows, bank, config, pipeline=pipeline, out=out)
     rng = np.random.default_rng([seed, 1])
     pairs = _tile_pairs(tiles, bank, learned, rng) if tiles and learned else _crop_pairs(bank, learned, config, rng)
-    (out / "preview.png").write_bytes(encode_png(preview_grid(pairs, side_px=config.side_px)))
+    (out / PREVIEW_FILE).write_bytes(encode_png(preview_grid(pairs, side_px=config.side_px)))
     history = learned.history if learned else ()
-    (out / "history.json").write_bytes(canonical_json([point.to_json() for point in history]))
+    (out / HISTORY_FILE).write_bytes(canonical_json([point.to_json() for point in history]))
     return _report(dataset, rows, bank, config, learned)
 
 
@@ -150,14 +152,14 @@ def open_generator(artifact: Artifact, *, solver: str = "heun", sampler_steps: i
 
     Raises ArtifactCorrupt where a file is not what the description says.
     """
-    described = artifact.json("generator.json")
-    bank = CropBank.load(artifact.path("crops.npz"))
+    described = artifact.json(GENERATOR_FILE)
+    bank = CropBank.load(artifact.path(CROPS_FILE))
     try:
         trained = TrainedGenerator(
             method=str(described["method"]),
             level=str(described["level"]),
             classes=tuple(described["classes"]),
-            layouts=LayoutModel.from_json(artifact.json("layout.json")),
+            layouts=LayoutModel.from_json(artifact.json(LAYOUT_FILE)),
             bank=bank,
             photometry=Photometry(**described["photometry"]),
             sampler=None,
@@ -224,7 +226,7 @@ def _write_description(
         "dataset": dataset.ref.sha256,
         "files": {path.name: sha256_file(path) for path in sorted(out.iterdir())},
     }
-    (out / "generator.json").write_bytes(canonical_json(description))
+    (out / GENERATOR_FILE).write_bytes(canonical_json(description))
 
 
 def _crop_pairs(bank: CropBank, learned: Learned | None, config: TrainGeneratorConfig, rng: Rng) -> list[Pair]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.errors import GateEnded, InputError, StageFailed, WaitingForPerson
-from edgewright.gates.verdict import Outcome, Verdict
+from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.control import control
 from tasks.engine.journal import Journal
@@ -32,7 +32,7 @@ def enforce_data(training: ArtifactRef) -> ArtifactRef:
         WaitingForPerson: nobody has decided yet.
     """
     session = _session()
-    verdict = Verdict.from_json(session.store.open(training).json("verdict.json"))
+    verdict = Verdict.from_json(session.store.open(training).json(VERDICT_FILE))
     if verdict.decision == "ask":
         verdict = _ask(session, verdict)
     _note(session, verdict)
@@ -45,7 +45,7 @@ def enforce_data(training: ArtifactRef) -> ArtifactRef:
 def enforce_model(verdict: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
     """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
     session = _session()
-    measured = Verdict.from_json(session.store.open(verdict).json("verdict.json"))
+    measured = Verdict.from_json(session.store.open(verdict).json(VERDICT_FILE))
     passed = measured.outcome is Outcome.PASS
     _note(session, measured)
     register_models(session, session.store.open(model), passed=passed)

@@ -16,12 +16,16 @@ from typing import Any
 from edgewright.artifacts import ArtifactRef, canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split
+from edgewright.detect.evaluate import EVALUATION_FILE
 from edgewright.errors import EdgewrightError, InputError, StageFailed
 from edgewright.experiment.arms import ARMS
 from edgewright.experiment.plan import EfficiencyConfig, Run, check_recipe, run_key, runs_of, settings_digest
 from edgewright.experiment.results import Result, append_result, of_settings, read_results
 from edgewright.experiment.subset import photographs_digest, pool_rows
 from edgewright.files import write_atomically
+from edgewright.gates.evidence import EVIDENCE_FILE
+from edgewright.gates.utility import UTILITY_FILE
+from edgewright.gates.verdict import VERDICT_FILE
 from edgewright.metrics import metrics_of
 from edgewright.recipe import Recipe
 from edgewright.recipe.section import Section
@@ -172,7 +176,7 @@ def conclude(
 
 def _result(findings: Findings, session: Session, *, made_by: Mapping[str, Any]) -> Result:
     run, store = findings.run, session.store
-    measured = store.open(findings.evaluation).json("evaluation.json") if findings.evaluation else _NOTHING_FOUND
+    measured = store.open(findings.evaluation).json(EVALUATION_FILE) if findings.evaluation else _NOTHING_FOUND
     counts = store.manifest(findings.training.sha256).record.facts
     gate = _verdict(session, findings.gated)
     reference = _verdict(session, findings.reference)
@@ -222,20 +226,20 @@ def _count_test(findings: Findings, session: Session) -> int:
 
 
 def _verdict(session: Session, ref: ArtifactRef | None) -> dict[str, Any]:
-    verdict: dict[str, Any] = session.store.open(ref).json("verdict.json") if ref else {}
+    verdict: dict[str, Any] = session.store.open(ref).json(VERDICT_FILE) if ref else {}
     return verdict
 
 
 def _measurements(session: Session, ref: ArtifactRef | None) -> dict[str, float]:
     if ref is None:
         return {}
-    evidence = session.store.open(ref).json("evidence.json")
+    evidence = session.store.open(ref).json(EVIDENCE_FILE)
     return {one["name"]: one["value"] for one in evidence["measurements"] if one["value"] is not None}
 
 
 def utility_facts(session: Session, ref: ArtifactRef | None) -> dict[str, Any]:
     """The gain that the gate decided by, with its interval; nothing where no pairs were trained for it."""
-    gain = session.store.open(ref).json("utility.json")["gain"] if ref else None
+    gain = session.store.open(ref).json(UTILITY_FILE)["gain"] if ref else None
     return {"utility": gain} if gain else {}
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from edgewright.errors import ArtifactMissing, HomeBusy
 from edgewright.files import try_locked, write_atomically
 
+RECORD_FILE = "run.json"
 UNFINISHED = ("running", "interrupted", "failed")
 PUBLIC = ("run_id", "mlflow_run_id", "stages", "gates", "models", "release", "device", "report", "error")
 
@@ -49,7 +50,7 @@ class Journal:
         """A new run. Its id sorts by time."""
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        journal = cls(runs / run_id / "run.json")
+        journal = cls(runs / run_id / RECORD_FILE)
         journal._write(
             {
                 "run_id": run_id,
@@ -104,7 +105,7 @@ class Journal:
 
 def journals(runs: Path) -> list[Journal]:
     """Every run with a readable record, newest first."""
-    return [Journal(path) for path in sorted(runs.glob("*/run.json"), reverse=True)]
+    return [Journal(path) for path in sorted(runs.glob(f"*/{RECORD_FILE}"), reverse=True)]
 
 
 def find_journal(runs: Path, run_id: str) -> Journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgewright.artifacts import Artifact
+from edgewright.compress.files import FLOAT_FILE, INT8_FILE
 from tasks.engine.session import Session
 
 
@@ -15,7 +16,7 @@ def register_models(session: Session, int8: Artifact, *, passed: bool) -> dict[s
         precision → version.
     """
     tracker, project = session.tracker, session.link.project
-    names = {"float": "float.onnx", "int8": "model.onnx"}
+    names = {"float": FLOAT_FILE, "int8": INT8_FILE}
     entries = int8.manifest.content.files
     versions = tracker.register(
         project,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef, Store, canonical_json, sha256_bytes
+from edgewright.data.dataset import DATASET_FILE
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
 from tasks.engine.session import Session, source_allowed
@@ -74,7 +75,7 @@ def find_dataset(source: str, store: Store) -> ArtifactRef:
             next_step="`edgewright review import` prints the digest",
         )
     content = store.manifest(found[0]).content
-    if "dataset.json" not in content.files:
+    if DATASET_FILE not in content.files:
         raise SourceError("not a data set", expected="a data set's digest", got=content.kind, where=store.uri)
     return store.ref(found[0], content.kind)
 

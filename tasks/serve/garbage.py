@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgewright.artifacts import Store
+from edgewright.data.dataset import DATASET_FILE
 from edgewright.errors import ArtifactCorrupt, ArtifactMissing
 from edgewright.settings import Settings
 from tasks.engine.journal import Journal, journals
@@ -74,8 +75,8 @@ def _reach(store: Store, roots: Iterable[str]) -> set[str]:
         try:
             content = store.manifest(digest).content
             waiting += [value for name, value in content.inputs.items() if name != "source"]
-            if "dataset.json" in content.files:
-                shards = json.loads(store.file(digest, "dataset.json").read_bytes())["shards"].values()
+            if DATASET_FILE in content.files:
+                shards = json.loads(store.file(digest, DATASET_FILE).read_bytes())["shards"].values()
                 waiting += [place["artifact"] for place in shards if place["artifact"]]
         except (ArtifactMissing, ArtifactCorrupt):
             continue  # nothing more can be learned from it; it stays

@@ -26,6 +26,7 @@ from edgewright.files import write_atomically
 from edgewright.processes import ProcessIdentity, end_children, end_process, identity_of, is_alive, runs
 from edgewright.settings import Settings
 
+_RECORD_FILE = "server.json"
 _FACTORY = "prefect.server.api.server:create_app"
 START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 10.0
@@ -64,7 +65,7 @@ class PrefectServer:
     """A started or found server. `wait` until it answers; `stop` ends it if it was started here."""
 
     def __init__(self, settings: Settings, *, port: int = 0, services: bool = False) -> None:
-        self._record_path = settings.home / "prefect" / "server.json"
+        self._record_path = settings.home / "prefect" / _RECORD_FILE
         self._process: subprocess.Popen[bytes] | None = None
         if settings.prefect_api_url:
             self.api_url = settings.prefect_api_url
@@ -125,7 +126,7 @@ def through(server: PrefectServer) -> Iterator[None]:
 def live_server(home: Path) -> ServerRecord | None:
     """The home's live server with a live owner; one whose owner is dead is ended first."""
     try:
-        record = ServerRecord(**json.loads((home / "prefect" / "server.json").read_bytes()))
+        record = ServerRecord(**json.loads((home / "prefect" / _RECORD_FILE).read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
     if not is_server_of(record, home):

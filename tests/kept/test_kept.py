@@ -16,8 +16,7 @@ import pytest
 
 from edgewright.artifacts import Artifact, ArtifactRef, LocalStore, manifest
 from edgewright.data.dataset import Dataset
-from edgewright.data.ingest import LEDGER_NAME
-from edgewright.data.splits import SplitLedger
+from edgewright.data.splits import LEDGER_FILE, SplitLedger
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, Home, init_home
 from edgewright.device.slots import Slots
@@ -96,7 +95,7 @@ def test_the_splits_of_a_project_are_recalled(store: LocalStore, record: dict[st
     """By a key that holds no code: photographs that are added later keep what was test in test."""
     ref = store.recall("splits-kept")
     assert ref is not None
-    ledger = SplitLedger.from_json(store.open(ref).json(LEDGER_NAME))
+    ledger = SplitLedger.from_json(store.open(ref).json(LEDGER_FILE))
     rows = Dataset.open(store, ref).usable
     assert {row.group: row.split for row in rows} == {group: ledger.splits[group] for group in {r.group for r in rows}}
 
