@@ -31,7 +31,7 @@ Three pairs see only large gains: the lower bound lies 1.7 standard deviations o
 with five pairs 0.95, with eight 0.67 (Student's t). The gains of pairs on 50 photographs had standard deviations of
 1.6 to 3.0 points after 800 steps, with 12 held out, and of 1.4 and 1.6 after 2,000, with 25 held out (docs/LOG.md).
 
-## How to have the literal rule `fid_recall` evaluated
+## How to have the rule fid_recall `fid_recall` evaluated
 
 FID < 30 and recall > 0.85 are printed on every run, mostly as not evaluable, with what is missing. To have them judged:
 

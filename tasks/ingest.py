@@ -10,7 +10,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.ingest_report import IngestReport
-from edgewright.data.reingest import adopt
+from edgewright.data.reingest import reingest
 from edgewright.data.splits import LEDGER_FILE, SplitLedger
 from edgewright.metrics import metrics_of
 from edgewright.recipe.data import IngestConfig
@@ -24,7 +24,7 @@ def ingest(work: Work, config: IngestConfig, source: str) -> ArtifactRef:
     """Read the source, quarantine what cannot be used with its reason, and keep earlier splits."""
     with work.session.store.workspace() as out:
         if is_dataset(source):
-            report, simulated = _adopted(config, source, out=out, work=work)
+            report, simulated = _reingested(config, source, out=out, work=work)
         else:
             report, simulated = _read(config, source, out=out, work=work), is_simulated(source)
         (out / ORIGIN_FILE).write_text(json.dumps({"simulated": simulated}))
@@ -52,12 +52,12 @@ def _read(config: IngestConfig, source: str, *, out: Path, work: Work) -> Ingest
     )
 
 
-def _adopted(config: IngestConfig, source: str, *, out: Path, work: Work) -> tuple[IngestReport, bool]:
+def _reingested(config: IngestConfig, source: str, *, out: Path, work: Work) -> tuple[IngestReport, bool]:
     """A data set of the store, and whether its photographs were simulated."""
     artifact = work.open(find_dataset(source, work.session.store))
     dataset = Dataset.open(work.session.store, artifact.ref)
     own = SplitLedger.from_json(artifact.json(LEDGER_FILE)) if LEDGER_FILE in artifact.files else None
-    report = adopt(dataset, config, workspace=out, ledger=_ledger(work) or own)
+    report = reingest(dataset, config, workspace=out, ledger=_ledger(work) or own)
     return report, ORIGIN_FILE in artifact.files and bool(artifact.json(ORIGIN_FILE)["simulated"])
 
 

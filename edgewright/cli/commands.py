@@ -179,13 +179,13 @@ def gc(
     settings = home_settings()
     from tasks.engine.journal import home_lock
     from tasks.engine.tracking import Tracker
-    from tasks.serve.garbage import plan_sweep, sweep
+    from tasks.serve.garbage import find_garbage, remove_garbage
 
     store = home_store(settings)
     with home_lock(settings.home):
-        plan = plan_sweep(store, settings, Tracker(settings.mlflow_tracking_uri, settings.home), keep=keep)
+        plan = find_garbage(store, settings, Tracker(settings.mlflow_tracking_uri, settings.home), keep=keep)
         if not dry_run:
-            sweep(store, settings, plan)
+            remove_garbage(store, settings, plan)
     word = "would free" if dry_run else "freed"
     print(f"{word} {plan.bytes / 1e6:.1f} MB: {len(plan.artifacts)} artifacts, {len(plan.runs)} runs")
 

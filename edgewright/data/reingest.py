@@ -5,7 +5,7 @@ pictures stay in the shards where they lie. What a model labeled is unlabeled ag
 labels such photographs itself. A group that the project's ledger holds out further than the data set does goes there.
 Refuses synthetic pictures, and a set that is too small to train on.
 
-    report = adopt(Dataset.open(store, reviewed), IngestConfig(), workspace=work)
+    report = reingest(Dataset.open(store, reviewed), IngestConfig(), workspace=work)
     report.layout                                      # 'dataset'
 """
 
@@ -28,7 +28,7 @@ from edgewright.recipe.data import IngestConfig
 LAYOUT = "dataset"
 
 
-def adopt(
+def reingest(
     dataset: Dataset, config: IngestConfig, *, workspace: Path, ledger: SplitLedger | None = None
 ) -> IngestReport:
     """Write the data set, `splits.json` and `ingest.json` into `workspace`; `config.min_images` and `.scores` count.

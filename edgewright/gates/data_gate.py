@@ -20,7 +20,7 @@ A check passes where its estimate meets the threshold *and* the worse end of its
 reach past a limit `interval_slack` beyond it. With 40 held-out pictures the bound on a Fréchet ratio is half as large
 again as the ratio: held to the threshold itself it would refuse real pictures; ignored, it would admit guesses. An
 interval past the limit is undecided, and undecided is not admitted, like too few pictures, pictures all alike, or
-numbers that are not finite. Beside these stands the literal rule `fid_recall` (`rules.py`). Thresholds and their
+numbers that are not finite. Beside these stands the rule fid_recall `fid_recall` (`rules.py`). Thresholds and their
 sources: `thresholds.py`.
 
     evidence = measure_data(real, synthetic, config, seed=0, threads=2, on_progress=silent)
@@ -38,13 +38,13 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split
 from edgewright.errors import InputError
 from edgewright.gates.evidence import NOT_MEASURED, ClassCount, DataEvidence, Measurement, NearPair
-from edgewright.gates.fid_recall import LITERAL_RESIZE, drawn_rows, measure_literal
+from edgewright.gates.fid_recall import FID_RECALL_RESIZE, drawn_rows, measure_fid_recall
 from edgewright.gates.measure.copying import measure_copying
-from edgewright.gates.measure.labels import count_classes, measure_claimed_layouts, measure_labels
-from edgewright.gates.measure.picture_metrics import PICTURE_DIMENSIONS, measure_modes
-from edgewright.gates.measure.samples import Everything, Sets, alike_problem, look_at_all, problem_of
+from edgewright.gates.measure.labels import count_classes, measure_labeled_layouts, measure_labels
+from edgewright.gates.measure.picture_metrics import PICTURE_DIMENSIONS, measure_whole_pictures
+from edgewright.gates.measure.samples import Everything, Sets, alike_problem, draw_all, problem_of
 from edgewright.gates.measure.spectrum import measure_spectrum, radial_spectrum_db
-from edgewright.gates.measure.tile_metrics import Rounds, TileFeatures, measure_likeness
+from edgewright.gates.measure.tile_metrics import Rounds, TileFeatures, measure_tiles
 from edgewright.gates.measure.tiles import RESIZE_PATH, Scale, Tiles
 from edgewright.gates.rules import checks_of, told_beside
 from edgewright.gates.spaces.extractors import open_extractors
@@ -94,14 +94,14 @@ def measure_data(
         return replace(evidence, problem=problem, measurements=labels)
     _use_threads(threads)
     scale = Scale.of(sets.synthetic)
-    looked = look_at_all(sets, real, synthetic, config, scale=scale, seed=seed, on_progress=on_progress)
+    looked = draw_all(sets, real, synthetic, config, scale=scale, seed=seed, on_progress=on_progress)
     problem = alike_problem(looked)
     if problem:
         return replace(evidence, problem=problem, measurements=labels)
     try:
         extractors = open_extractors(config, looked.train.tiles, seed=seed, on_progress=on_progress)
         evidence = _described(evidence, config, extractors, n_matched=sets.n_matched, scale=scale)
-        layouts = measure_claimed_layouts(
+        layouts = measure_labeled_layouts(
             sets.synthetic,
             (*sets.train, *sets.held_out),
             rounds=config.bootstraps,
@@ -111,12 +111,12 @@ def measure_data(
         evidence = replace(evidence, measurements=(*seen, *layouts, *labels), nearest=nearest)
         if config.features != "inception":
             return evidence
-        return with_literal(evidence, real, synthetic, config, extractors[0], on_progress=on_progress)
+        return with_fid_recall(evidence, real, synthetic, config, extractors[0], on_progress=on_progress)
     except InputError as error:
         return replace(evidence, problem=str(error), measurements=labels)
 
 
-def with_literal(
+def with_fid_recall(
     evidence: DataEvidence,
     real: Dataset,
     synthetic: Dataset,
@@ -134,12 +134,12 @@ def with_literal(
             (real, real.select(split=Split.VAL, origin=Origin.REAL)),
         )
     )
-    found = measure_literal(made, held_out, extractor, rng=rng, on_progress=on_progress)
+    found = measure_fid_recall(made, held_out, extractor, rng=rng, on_progress=on_progress)
     return replace(
         evidence,
         measurements=(*evidence.measurements, *found.measurements),
         fid_width=found.width,
-        fid_resize_path=LITERAL_RESIZE,
+        fid_resize_path=FID_RECALL_RESIZE,
     )
 
 
@@ -213,7 +213,7 @@ def _measure_pictures(
     rounds = Rounds.draw(n_matched=n, n_held_out=evidence.n_held_out, rounds=config.bootstraps, rng=rng)
     stated_n = min(n, evidence.n_held_out)
     total = len(extractors) + 2
-    likeness = measure_likeness(
+    likeness = measure_tiles(
         [_project(space, dimensions=DIMENSIONS) for space in _embed(tiles, extractors)],
         rounds,
         tiles_per_image=t,
@@ -222,7 +222,7 @@ def _measure_pictures(
         on_space=lambda done: on_progress(done, total, "feature spaces compared"),
     )
     squares = (looked.synthetic.pictures[:n], looked.train.pictures[:n], looked.held_out.pictures)
-    modes = measure_modes(
+    modes = measure_whole_pictures(
         [_project(space, dimensions=PICTURE_DIMENSIONS) for space in _embed(squares, extractors)],
         rounds,
         k=config.neighbors,

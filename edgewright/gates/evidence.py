@@ -81,8 +81,8 @@ class DataEvidence:
         n_matched: pictures a side in the comparisons that depend on n.
         scale_px, resize_path: the longer side and the filter path at which everything was compared.
         dimensions: width of the feature vectors.
-        fid_width: features a picture of the literal rule; 0 where it was not measured.
-        fid_resize_path: of the literal rule's pictures.
+        fid_width: features a picture of the rule fid_recall; 0 where it was not measured.
+        fid_resize_path: of the rule fid_recall's pictures.
         classes: objects by class; empty where they were not counted.
         embedding_digest: of all feature spaces; equal digests make two verdicts comparable.
         nearest: the most copy-like pairs of whole pictures, nearest first.

@@ -7,7 +7,7 @@ arXiv 2104.11222), rounded to 8 bits; torch-fidelity's own resize then has nothi
 pictures and all feature vectors, never a matrix of distances. Refuses fewer than RECALL_NEIGHBORS + 1 pictures a side,
 and a network that tells no picture from another: with untrained weights everything has FID 0 and recall 1.
 
-    found = measure_literal((synthetic, rows), (real, held_out), extractor, rng=rng, on_progress=silent)
+    found = measure_fid_recall((synthetic, rows), (real, held_out), extractor, rng=rng, on_progress=silent)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edgewright.gates.spaces.features import FeatureExtractor
 from edgewright.progress import OnProgress
 from edgewright.runtime.boxes import Image
 
-LITERAL_RESIZE = "Pillow bicubic, antialiased, to 299 x 299, RGB uint8"
+FID_RECALL_RESIZE = "Pillow bicubic, antialiased, to 299 x 299, RGB uint8"
 RECALL_NEIGHBORS = 3
 """k of the improved recall in its paper (Kynkäänniemi et al. 2019, arXiv 1904.06991)."""
 _SIDE_PX = 299
@@ -50,7 +50,7 @@ class Literal:
     width: int
 
 
-def measure_literal(
+def measure_fid_recall(
     synthetic: Pictures,
     held_out: Pictures,
     extractor: FeatureExtractor,

@@ -58,7 +58,7 @@ _RULES = (
 )
 
 
-_LIKENESS = frozenset(
+_REALISM = frozenset(
     (
         *("fd_ratio", "kid_excess", "coverage_ratio", "picture_coverage_ratio", "precision_ratio", "density_ratio"),
         *("spectrum_excess_db", *(f"layout_{name}_ratio" for name in LAYOUT_STATISTICS)),
@@ -68,7 +68,7 @@ _LIKENESS = frozenset(
 
 
 def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
-    """The chosen rule set's, and the literal rule or ours beside it, reported only. A problem decides under each."""
+    """The chosen rule set's, and the rule fid_recall or ours beside it, reported only. A problem decides under each."""
     default, literal = _default(evidence, config), _fid_recall(evidence)
     if config.rule == "fid_recall":
         chosen, other = literal, default
@@ -78,7 +78,7 @@ def checks_of(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
 
 
 def told_beside(evidence: DataEvidence, config: GateDataConfig) -> str:
-    """What the rule set that was not chosen would have said: the literal rule beside ours, ours beside the literal."""
+    """What the rule set that was not chosen would have said: fid_recall beside ours, ours beside fid_recall."""
     name, checks = (
         ("default", [*_default(evidence, config), *_problems(evidence, config)])
         if config.rule == "fid_recall"
@@ -98,7 +98,7 @@ def _default(evidence: DataEvidence, config: GateDataConfig) -> list[Check]:
     measured = [_check(rule, evidence, config) for rule in rules]
     return [
         *(
-            replace(check, decides=False) if useful and rule.measurement in _LIKENESS else check
+            replace(check, decides=False) if useful and rule.measurement in _REALISM else check
             for rule, check in zip(rules, measured, strict=True)
         ),
         *class_checks(evidence.classes),
@@ -215,12 +215,12 @@ def _fid_recall(evidence: DataEvidence) -> list[Check]:
     """FID below MAX_FID and recall above MIN_RECALL, the whole interval on the right side."""
     fid, recall = evidence.measurement("fid"), evidence.measurement("recall")
     return [
-        _literal(fid, evidence, at_most=MAX_FID, at_least=None, name="fid_recall: FID"),
-        _literal(recall, evidence, at_most=None, at_least=MIN_RECALL, name="fid_recall: recall"),
+        _one_of_two(fid, evidence, at_most=MAX_FID, at_least=None, name="fid_recall: FID"),
+        _one_of_two(recall, evidence, at_most=None, at_least=MIN_RECALL, name="fid_recall: recall"),
     ]
 
 
-def _literal(
+def _one_of_two(
     found: Measurement, evidence: DataEvidence, *, at_most: float | None, at_least: float | None, name: str
 ) -> Check:
     check = compare(
@@ -233,14 +233,14 @@ def _literal(
         at_least=at_least,
         set_at="gate_data.rule",
     )
-    why = _why_not_literal(found, evidence)
+    why = _why_not_fid_recall(found, evidence)
     if not why:
         return check
     number = "" if check.value is None else f"{check.value:.4g} on n = {check.n}, "
     return replace(check, outcome=Outcome.NOT_EVALUABLE, sentence=f"{name}: {number}{why}")
 
 
-def _why_not_literal(found: Measurement, evidence: DataEvidence) -> str:
+def _why_not_fid_recall(found: Measurement, evidence: DataEvidence) -> str:
     """What is missing, and which field to set; empty where the rule can be evaluated."""
     if evidence.problem:
         return evidence.problem

@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
+
+
+def source(why: str) -> JsonDict:
+    """For a field's `json_schema_extra`: why its default is this number and no other."""
+    return {"source": why}
 
 
 class Section(BaseModel):
@@ -19,3 +25,9 @@ class Section(BaseModel):
     def libraries(self) -> tuple[str, ...]:
         """Distributions of optional extras that these values call in: a result depends on their versions then."""
         return ()
+
+    @classmethod
+    def source_of(cls, name: str) -> str:
+        """Where a field's default comes from; empty where nobody says."""
+        said = cls.model_fields[name].json_schema_extra
+        return str(said.get("source", "")) if isinstance(said, dict) else ""

@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 EVERYTHING = "**"
-_ONLY_DESCRIBES = {"description", "title", "examples", "ge", "gt", "le", "lt", "multiple_of", "pattern", "min_length"}
+_SAYS = {"description", "title", "examples", "json_schema_extra"}
+_REFUSES = {"ge", "gt", "le", "lt", "multiple_of", "pattern", "min_length"}
+_ONLY_DESCRIBES = _SAYS | _REFUSES
 """Arguments of a recipe's `Field` that say what it means or refuse a value; a value that passed stands in the key."""
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 Target = tuple[str, str]

@@ -3,7 +3,7 @@
 Decides reachability: from the kept runs, every registered model, every release that was published, every review that a
 person has answered (it belongs to no run, and nothing can make it again) and a live run, through the inputs of each
 artifact and the shards a dataset points at. Refuses to guess: an artifact whose manifest cannot be read is kept, and so
-is whatever appeared since the sweep began.
+is whatever appeared since the search began.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tasks.engine.tracking import Tracker
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Garbage:
     """What would be, or was, removed."""
 
     artifacts: tuple[str, ...]
@@ -30,7 +30,7 @@ class Sweep:
     bytes: int
 
 
-def plan_sweep(store: Store, settings: Settings, tracker: Tracker, *, keep: int) -> Sweep:
+def find_garbage(store: Store, settings: Settings, tracker: Tracker, *, keep: int) -> Garbage:
     """The artifacts that only runs beyond the newest `keep` reach, and the folders of those runs."""
     known = sorted(store.digests())
     everything = journals(settings.runs)
@@ -40,10 +40,10 @@ def plan_sweep(store: Store, settings: Settings, tracker: Tracker, *, keep: int)
     reached = _reach(store, roots)
     doomed = [digest for digest in known if digest not in reached]
     dropped = [run.run_id for run in everything if run.run_id not in {kept_run.run_id for kept_run in kept}]
-    return Sweep(tuple(doomed), tuple(dropped), sum(_bytes(store, digest) for digest in doomed))
+    return Garbage(tuple(doomed), tuple(dropped), sum(_bytes(store, digest) for digest in doomed))
 
 
-def sweep(store: Store, settings: Settings, plan: Sweep) -> None:
+def remove_garbage(store: Store, settings: Settings, plan: Garbage) -> None:
     """Remove what the plan names. Call it under the home's lock."""
     for digest in plan.artifacts:
         store.delete(digest)

@@ -5,7 +5,7 @@ and H. Labels: the scores that the labeler left on every picture it judged; a pi
 `left_out_share` alone. A set that no labeler judged gives measurements without a value, which are never a pass.
 Reads no pixel.
 
-    measurements = [*measure_claimed_layouts(synthetic, real, rounds=100, rng=rng), *measure_labels(rows, …)]
+    measurements = [*measure_labeled_layouts(synthetic, real, rounds=100, rng=rng), *measure_labels(rows, …)]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ROUNDS_EACH = 6
 _Floats = npt.NDArray[np.float64]
 
 
-def measure_claimed_layouts(
+def measure_labeled_layouts(
     synthetic: Sequence[Row], real: Sequence[Row], *, rounds: int, rng: np.random.Generator
 ) -> list[Measurement]:
     """`layout_<statistic>_ratio`: its distance to real layouts over the 95 % quantile of real against real.

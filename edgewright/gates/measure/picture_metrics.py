@@ -5,7 +5,7 @@ around few tiles reach across modes; a picture's own descriptor tells scenes apa
 synthetic as held-out pictures: the more fakes there are, the more balls they hit by chance (Naeem et al. 2020, arXiv
 2002.09797, figure 4). S, T and H as in `likeness.py`.
 
-    measurements = measure_modes(spaces, rounds, k=5, n=40, rng=rng)
+    measurements = measure_whole_pictures(spaces, rounds, k=5, n=40, rng=rng)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REPORTED = ("clipped_coverage", "clipped_density", "realism", "authenticity")
 _Values = npt.NDArray[np.float64]
 
 
-def measure_modes(
+def measure_whole_pictures(
     spaces: Sequence[TileFeatures],
     rounds: Rounds,
     *,

@@ -5,7 +5,7 @@ once; only its tiles and prints stay in memory. At most `max_images` of S and H 
 any training picture must be found.
 
     sets = Sets.of(real, synthetic, config, rng=rng)
-    looked = look_at_all(sets, real, synthetic, config, scale=Scale.of(sets.synthetic), seed=0, on_progress=silent)
+    looked = draw_all(sets, real, synthetic, config, scale=Scale.of(sets.synthetic), seed=0, on_progress=silent)
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Everything:
     n_matched: int
 
 
-def look_at_all(
+def draw_all(
     sets: Sets,
     real: Dataset,
     synthetic: Dataset,
@@ -176,7 +176,7 @@ def _look_at(
     tile_px = config.feature_px
     small = scale.reduce(image)
     anywhere = random_corners(small, tile_px=tile_px, count=config.tiles_per_image, rng=rng)
-    boxes = _claimed(labels)[:max_objects]
+    boxes = _counted(labels)[:max_objects]
     corners = centered_corners(boxes, scale=small.shape[1] / image.shape[1], tile_px=tile_px)
     around = cut_tiles(small, corners, tile_px=tile_px)
     prints = [thumbnail(tile, side_px=OBJECT_PRINT_PX) for tile in around]
@@ -188,7 +188,7 @@ def _look_at(
     )
 
 
-def _claimed(labels: Sequence[Label]) -> Boxes:
+def _counted(labels: Sequence[Label]) -> Boxes:
     """The objects that a picture claims to have made; all objects where it claims none (a photograph, or a copier)."""
     counting = [label for label in labels if not label.ignore]
     made = [label for label in counting if label.source != LabelSource.HUMAN] or counting

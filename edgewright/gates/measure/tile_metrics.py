@@ -5,7 +5,7 @@ Decides what is compared with what. `S` synthetic, `T` real training and `H` rea
 (at n = 100 two samples of *one* distribution can have a Fréchet distance of 60). H is on both sides, so its own luck
 cancels out.
 
-    likeness = measure_likeness([space_a, space_b, space_c], halves_of_pictures, k=5)
+    likeness = measure_tiles([space_a, space_b, space_c], halves_of_pictures, k=5)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Rounds:
         return len(self.held_out)
 
 
-def measure_likeness(
+def measure_tiles(
     spaces: Sequence[TileFeatures],
     rounds: Rounds,
     *,

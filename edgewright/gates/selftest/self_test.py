@@ -224,7 +224,7 @@ def _write(
                     split=split,
                     group=scene.source,
                     origin=origin,
-                    labels=tuple(map(_claimed, scene.labels)) if synthetic else scene.labels,
+                    labels=tuple(map(_counted, scene.labels)) if synthetic else scene.labels,
                     state=LabelState.CONSTRUCTED if synthetic else LabelState.HUMAN,
                 )
                 writer.add(row, encode_png(scene.image))
@@ -233,7 +233,7 @@ def _write(
     return Dataset.open(store, ref)
 
 
-def _claimed(label: Label) -> Label:
+def _counted(label: Label) -> Label:
     return replace(label, source=LabelSource.CONSTRUCTED)
 
 

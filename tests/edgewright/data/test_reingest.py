@@ -12,7 +12,7 @@ import pytest
 from edgewright.artifacts import Content, LocalStore, Record, sha256_bytes
 from edgewright.data.dataset import Dataset
 from edgewright.data.ingest_report import IngestReport
-from edgewright.data.reingest import adopt
+from edgewright.data.reingest import reingest
 from edgewright.data.rows import Label, Row
 from edgewright.data.splits import SplitLedger
 from edgewright.errors import SourceError
@@ -44,19 +44,21 @@ def row(name: str, **changes: object) -> Row:
     return replace(known, **changes)  # type: ignore[arg-type]
 
 
-def adopted(dataset: Dataset, store: LocalStore, ledger: SplitLedger | None = None) -> tuple[IngestReport, Dataset]:
+def again(dataset: Dataset, store: LocalStore, ledger: SplitLedger | None = None) -> tuple[IngestReport, Dataset]:
     with store.workspace() as work:
-        report = adopt(dataset, CONFIG, workspace=work, ledger=ledger)
+        report = reingest(dataset, CONFIG, workspace=work, ledger=ledger)
         assert json.loads((work / "ingest.json").read_text()) == json.loads(json.dumps(report.to_json()))
         assert SplitLedger.from_json(json.loads((work / "splits.json").read_text())) == report.ledger
         return report, Dataset.open(store, store.publish(work, Content(kind="dataset_real", stage="ingest"), Record()))
 
 
-def test_scores_are_added_to_adopted_rows(publish: Callable[..., Dataset], store: LocalStore, tmp_path: Path) -> None:
+def test_scores_are_added_to_rows_that_come_again(
+    publish: Callable[..., Dataset], store: LocalStore, tmp_path: Path
+) -> None:
     dataset = publish(row("a", scores={"sharp": 1.0}), row("b"))
     (tmp_path / "hard.csv").write_text("id,hard\na,0.5\n")
     with store.workspace() as work:
-        adopt(dataset, IngestConfig(min_images=2, scores=str(tmp_path / "hard.csv")), workspace=work)
+        reingest(dataset, IngestConfig(min_images=2, scores=str(tmp_path / "hard.csv")), workspace=work)
         taken = Dataset.open(store, store.publish(work, Content(kind="dataset_real", stage="ingest"), Record()))
     assert [found.scores for found in taken.rows] == [{"sharp": 1.0, "hard": 0.5}, {}]
 
@@ -68,7 +70,7 @@ def test_rows_are_taken_as_they_are(publish: Callable[..., Dataset], store: Loca
         row("c", state="unlabeled"),
         row("lost", quarantine="truncated", state="unlabeled"),
     )
-    report, after = adopted(before, store)
+    report, after = again(before, store)
     assert after.rows == before.rows
     assert [after.payload(one) for one in after.usable] == [before.payload(one) for one in before.usable]
     assert not list((store.file(after.ref.sha256, "dataset.json").parent / "shards").glob("*")), "pictures are linked"
@@ -78,13 +80,13 @@ def test_rows_are_taken_as_they_are(publish: Callable[..., Dataset], store: Loca
 
 
 def test_what_a_model_labeled_is_unlabeled_again(publish: Callable[..., Dataset], store: LocalStore) -> None:
-    _, after = adopted(publish(row("a", state="model", labels=(REVIEWED,)), row("b", state="background")), store)
+    _, after = again(publish(row("a", state="model", labels=(REVIEWED,)), row("b", state="background")), store)
     assert [(one.state, one.labels) for one in after.rows] == [("unlabeled", ()), ("background", ())]
 
 
 def test_the_project_holds_out_what_it_held_out(publish: Callable[..., Dataset], store: LocalStore) -> None:
     ledger = SplitLedger(3, {"g-a": "test", "g-b": "train", "other": "val"})
-    report, after = adopted(publish(row("a", split="train"), row("b", split="val")), store, ledger)
+    report, after = again(publish(row("a", split="train"), row("b", split="val")), store, ledger)
     assert [one.split for one in after.rows] == ["test", "val"]
     assert report.moved == ("g-b: train -> val",)
     assert report.ledger == SplitLedger(4, {"g-a": "test", "g-b": "val", "other": "val"})
@@ -92,6 +94,6 @@ def test_the_project_holds_out_what_it_held_out(publish: Callable[..., Dataset],
 
 def test_synthetic_and_too_few_pictures_are_refused(publish: Callable[..., Dataset], store: LocalStore) -> None:
     with pytest.raises(SourceError, match="synthetic pictures are no photographs"):
-        adopted(publish(row("a"), row("b", origin="synthetic")), store)
+        again(publish(row("a"), row("b", origin="synthetic")), store)
     with pytest.raises(SourceError, match=r"too few usable images.*1 × truncated"):
-        adopted(publish(row("a"), row("b", quarantine="truncated")), store)
+        again(publish(row("a"), row("b", quarantine="truncated")), store)

@@ -15,9 +15,9 @@ from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.ingest import ingest
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.gates.data_gate import decide_data, measure_data, with_literal
+from edgewright.gates.data_gate import decide_data, measure_data, with_fid_recall
 from edgewright.gates.evidence import DataEvidence, Measurement
-from edgewright.gates.measure.labels import measure_claimed_layouts, measure_labels
+from edgewright.gates.measure.labels import measure_labeled_layouts, measure_labels
 from edgewright.gates.measure.metrics import Features
 from edgewright.gates.measure.tiles import Tiles
 from edgewright.gates.selftest.controls import Scene, blurred, noisy, one_mode
@@ -222,7 +222,7 @@ def test_layouts_unlike_real_ones_are_refused(
     control = [replace(row, labels=change(row.labels)) for row in synthetic.rows]
     photographs = [row for row in real.rows if row.split != "test"]
     rng = np.random.default_rng(0)
-    verdict = decided_with(fresh, measure_claimed_layouts(control, photographs, rounds=CONFIG.bootstraps, rng=rng))
+    verdict = decided_with(fresh, measure_labeled_layouts(control, photographs, rounds=CONFIG.bootstraps, rng=rng))
     assert (verdict.outcome, outcomes(verdict)[check]) == (Outcome.REFUSE, Outcome.REFUSE)
 
 
@@ -316,7 +316,7 @@ def test_the_literal_rule_is_reached_with_enough_pictures(
     """Pictures to verdict, through a space of 16 features that stands in for Inception's 2,048."""
     synthetic, config = publish({"train": made}, origin="synthetic"), GateDataConfig(rule="fid_recall")
     evidence = DataEvidence(60, 40, len(made), feature_kind="inception")
-    found = with_literal(evidence, real, synthetic, config, _Means(), on_progress=silent)
+    found = with_fid_recall(evidence, real, synthetic, config, _Means(), on_progress=silent)
     assert (found.fid_width, found.measurement("fid").n) == (16, n)
     verdict = decide_data(found, config)
     assert verdict.outcome is outcome, verdict.reasons
@@ -333,7 +333,7 @@ def test_a_network_that_tells_no_picture_from_another_is_refused(real: Dataset, 
     """FID would be 0 and recall 1."""
     synthetic = publish({"train": scenes(20, seed=3)}, origin="synthetic")
     with pytest.raises(InputError, match="the same for every held-out photograph"):
-        with_literal(DataEvidence(60, 40, 20), real, synthetic, CONFIG, _Blind(), on_progress=silent)
+        with_fid_recall(DataEvidence(60, 40, 20), real, synthetic, CONFIG, _Blind(), on_progress=silent)
 
 
 def test_all_pictures_are_looked_at_by_the_literal_rule(real: Dataset, publish: Publish) -> None:
@@ -341,7 +341,7 @@ def test_all_pictures_are_looked_at_by_the_literal_rule(real: Dataset, publish: 
     synthetic = publish({"train": scenes(70, seed=3)}, origin="synthetic")
     reports: list[tuple[int, int, str]] = []
     config = GateDataConfig(max_images=12)
-    with_literal(
+    with_fid_recall(
         DataEvidence(60, 40, 70), real, synthetic, config, _Means(), on_progress=lambda *report: reports.append(report)
     )
     assert reports[-1][:2] == (110, 110)

@@ -23,7 +23,7 @@ from tasks.engine.session import Session
 from tasks.engine.source import find_dataset, is_local, project_of
 from tasks.engine.tracking import Tracker
 from tasks.ingest import ingest
-from tasks.serve.garbage import plan_sweep, sweep
+from tasks.serve.garbage import find_garbage, remove_garbage
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Publish = Callable[[LocalStore, Sequence[int]], ArtifactRef]
@@ -89,9 +89,9 @@ def test_a_persons_answers_survive_the_sweep_and_what_was_proposed_does_not(
         (work / "proposals").write_text("the labeler can say it again")
         inputs = {"dataset": real.sha256, "labeler": "1" * 64}
         proposed = store.publish(work, Content(kind="dataset_labeled", stage="review", inputs=inputs), Record())
-    plan = plan_sweep(store, settings, tracker, keep=0)
+    plan = find_garbage(store, settings, tracker, keep=0)
     assert plan.artifacts == (proposed.sha256,)
-    sweep(store, settings, plan)
+    remove_garbage(store, settings, plan)
     dataset = Dataset.open(store, reviewed)
     assert dataset.image(dataset.rows[0]).shape == (SIDE_PX, SIDE_PX, 3)
 

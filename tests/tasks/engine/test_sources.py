@@ -29,7 +29,7 @@ from pydantic import Field
 from domain.base import Section
 
 class PaintConfig(Section):
-    red: int = Field(3, ge=0, description="How red")
+    red: int = Field(3, ge=0, description="How red", json_schema_extra={"source": "own choice"})
     frame: FrameConfig | None = None
 
     @property
@@ -114,6 +114,7 @@ def test_what_is_reached_is_what_is_used(tmp_path: Path) -> None:
         {"work_paint": "pools=('cpu',) => pools=('gpu',)".replace("'", '"')},
         {"work_paint": "work: Nothing) -> int => work: object) -> float"},
         {"domain_sections": "How red => How red it is"},
+        {"domain_sections": "own choice => measured"},
         {"domain_sections": "ge=0 => ge=1"},
         {"domain_sections": "Field(3 => Field(4"},  # the value stands in the key by itself
         {"domain_sections": "blue: int = 5 => blue: int = 6"},
