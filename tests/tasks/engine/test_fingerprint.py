@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from edgewright.artifacts import ArtifactRef, LocalStore
+from edgewright.recipe.data import IngestConfig
 from edgewright.recipe.gates import GateDataConfig
+from edgewright.recipe.section import Section
 from edgewright.recipe.synth import TrainGeneratorConfig
 from flows.lifecycle import STAGES
 from tasks.engine import fingerprint as fingerprint_module
 from tasks.engine.fingerprint import NUMERIC, fingerprint, reached
+from tasks.engine.session import Session
+from tasks.engine.stage import Stage
 from tasks.gate_data import gate_data
+from tasks.ingest import ingest
 from tasks.quantize import quantize
 from tasks.train_detector import train_detector
 from tasks.train_generator import train_generator
@@ -48,6 +58,43 @@ def test_a_key_holds_nothing_that_only_carries_or_shows(stage: object) -> None:
     assert not any(module.startswith(fingerprint_module._TELLS) for module in modules)
     sections = [text for name, text in definitions.items() if name.startswith("edgewright.recipe.")]
     assert not any("description=" in text for text in sections)
+
+
+STAGES_AT_WORK: tuple[tuple[Stage[...], Section, Callable[[ArtifactRef], dict[str, Any]]], ...] = (
+    (ingest, IngestConfig(photographs=24), lambda _: {"source": "simulated"}),
+    (train_generator, TrainGeneratorConfig(steps=1, batch=4, width=8), lambda real: {"dataset": real}),
+)
+
+
+@pytest.mark.parametrize(("stage", "config", "inputs"), STAGES_AT_WORK, ids=lambda one: getattr(one, "name", ""))
+def test_whatever_runs_stands_in_the_key(
+    stage: Stage[...],
+    config: Section,
+    inputs: Callable[[ArtifactRef], dict[str, Any]],
+    publish_photographs: Callable[[LocalStore, Sequence[int]], ArtifactRef],
+    tmp_path: Path,
+    open_session: Callable[[LocalStore], Session],
+) -> None:
+    """Of this toy work, but for what only carries, shows or tells: every function that is called is in the reach."""
+    store = LocalStore(tmp_path / "store")
+    real = publish_photographs(store, range(15))
+    called: set[tuple[str, str]] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code  # neither a module or class's body nor what dataclasses write for themselves
+        if event == "call" and code.co_flags & inspect.CO_OPTIMIZED and code.co_filename.endswith(".py"):
+            called.add((frame.f_globals.get("__name__", ""), code.co_qualname.partition(".")[0]))
+
+    sys.setprofile(note)
+    try:
+        stage.execute(config, inputs(real), session=open_session(store), key="0" * 24)
+    finally:
+        sys.setprofile(None)
+    left_out = (*fingerprint_module._TELLS, "edgewright.settings", "edgewright.recipe.section")
+    known = {name.removesuffix("()") for name in reached(stage.fn).definitions}
+    ours = {(m, n) for m, n in called if m.startswith(("edgewright.", "tasks.")) and not m.startswith(left_out)}
+    assert len(ours) > 20
+    assert {f"{module}:{name}" for module, name in ours if name.isidentifier()} <= known
 
 
 def test_a_key_does_not_hold_other_sections() -> None:
