@@ -5,8 +5,8 @@
     prefect worker start --pool gpu
 
 Decides names and pools alone; a deployment's entrypoint is a module (`tasks.label:label.flow`), so a worker needs an
-installed edgewright and no path. Today a stage is deployed to be triggered alone; a pipeline run stays in the process
-of `edgewright run`.
+installed edgewright and no path. Today a stage is deployed to be triggered alone. The flows can be started without a
+command line too (`tasks/engine/run.py`) and then run in the process that starts them; they are not deployed yet.
 
 >>> from importlib.resources import files
 >>> files("deployments").joinpath("prefect.yaml").is_file()

@@ -1,5 +1,5 @@
 """Prefect stages, one a file: open the inputs, call the domain, publish the output, log.
 
-`stage.py`, `router.py` and `tracking.py` are the machinery; no other file here imports Prefect's or MLflow's internals.
-No module imports torch or ultralytics when it is imported: a control worker carries neither.
+`engine` makes a function a stage and a flow a run, `serve` holds servers; nothing else stands here. No module imports
+torch or ultralytics when it is imported: a control worker carries neither.
 """

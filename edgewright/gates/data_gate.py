@@ -12,7 +12,7 @@ before the run:
     copy        picture and object copies (`copying.py`) training pictures over again
     layout      counts, classes, sizes, places, overlaps are objects where and as many as in real pictures
     classes     classes without an object            is every class there (`rules.class_checks`)
-    labels      agreement, errors, pictures left out     do the labels say what is there (`claims.py`)
+    labels      agreement, errors, pictures left out     do the labels say what is there (`labels.py`)
     utility     gain of a detector in paired runs        measured by a stage of its own, or reported as not measured
     recall      reported only: a perfect generator's recall is far below 1 and says little (arXiv 2505.22450)
 

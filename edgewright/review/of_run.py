@@ -175,7 +175,8 @@ def _proposals(
 def _labeled(
     store: Store, labeler: Artifact, dataset: Dataset, *, config: LabelConfig, on_progress: OnProgress
 ) -> ArtifactRef:
-    """The data set with the labeler's labels where nobody gave any; the import finds what the export asked for."""
+    """The data set with the labeler's labels where nobody gave any. The key holds no code, on purpose: the import must
+    find what the export asked, whatever has changed in between."""
     inputs = {"labeler": labeler.ref.sha256, "dataset": dataset.ref.sha256}
     content = Content(kind="dataset_labeled", stage="review", config=config.model_dump(mode="json"), inputs=inputs)
     key = sha256_bytes(canonical_json(["review-proposals", inputs, content.config]))

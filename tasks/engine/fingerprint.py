@@ -28,8 +28,10 @@ from tasks.engine.sources import Reach, SourceTree
 _TELLS = (
     *("edgewright.artifacts", "edgewright.errors", "edgewright.files", "edgewright.metrics", "edgewright.processes"),
     *("edgewright.progress", "edgewright.report", "tasks.engine"),
+    *("edgewright.label.preview", "edgewright.synth.objects.preview"),
 )
-"""Where bytes lie, what went wrong, how far it is, what a person sees, what runs a stage: no part of a result."""
+"""Where bytes lie, what went wrong, how far it is, what a person sees, what runs a stage: no part of a result. Previews
+lie in an artifact, and nothing is computed from them: another color must not train a network again."""
 
 NUMERIC: Mapping[str, tuple[str, ...]] = {
     "numpy": ("numpy",),

@@ -1,7 +1,8 @@
 """`--dry-run`: what a flow would do, stage by stage, told by the store alone.
 
 Decides which stages would run, which are known and which are left out. Chosen before there is a Prefect task: the
-flow's own function is called with a planner in place of tasks, so no server starts, nothing runs, nothing is written.
+flow's own function is called with a planner in place of tasks, so no server starts, nothing runs, nothing is written
+(but a source on S3 is fetched into scratch: only its bytes say whether it is known).
 
     rows = plan_of(lifecycle.fn, recipe, source, session=session)
 """

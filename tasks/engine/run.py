@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -23,7 +23,7 @@ from prefect.context import FlowRunContext
 from pydantic import BaseModel
 
 from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
-from edgewright.errors import EdgewrightError, GateEnded, InputError, WaitingForPerson, describe
+from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe
 from edgewright.packages import require_own_packages
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings, read_settings
@@ -112,12 +112,11 @@ def open_run(request: Request, settings: Settings, *, observer: Observer | None 
         session = session.watched_by(observer or Silent())
         try:
             yield session
-        except BaseException as raised:
-            from mlflow.exceptions import MlflowException
-
-            with suppress(OSError, EdgewrightError, MlflowException):  # full disk: the first error is the one to tell
+        except BaseException as raised:  # noqa: BLE001 - it is raised again
+            try:
                 _write_down(session, request, raised)
-            raise
+            finally:
+                raise raised  # on a full disk writing fails too: the first error is the one to tell
         _write_down(session, request, None)
 
 
@@ -156,8 +155,15 @@ def request_of(journal: Journal, *, stages: tuple[str, ...]) -> Request:
     """The request that a run of the life cycle was begun with, to continue it."""
     state = journal.state
     recipe = validate(state["recipe"], where=str(journal.path))
-    parts = {"from_stage": state.get("from_stage", ""), "until": state.get("until", "")}
-    return Request(recipe, state["source"], state["project"], stages=stages, **parts)
+    return Request(
+        recipe,
+        state["source"],
+        state["project"],
+        stages=stages,
+        from_stage=state.get("from_stage", ""),
+        until=state.get("until", ""),
+        trusted=state.get("trusted", True),  # before there were others
+    )
 
 
 def session_of(request: Request, settings: Settings, journal: Journal, *, mlflow_parent: str = "") -> Session:
@@ -195,7 +201,7 @@ def _asked(name: str, given: Mapping[str, Any]) -> Request:
 def _parent(request: Request, settings: Settings, journal: Journal) -> str:
     """The MLflow run of this run: opened again where it is known."""
     tracker = tracker_of(settings)
-    journal.update(from_stage=request.from_stage, until=request.until)
+    journal.update(from_stage=request.from_stage, until=request.until, trusted=request.trusted)
     known = journal.state["mlflow_run_id"]
     if known and tracker.resume_parent(known):
         return str(known)
@@ -219,10 +225,12 @@ def _note_flow_run(session: Session) -> None:
 
 def _write_down(session: Session, request: Request, raised: BaseException | None) -> None:
     status = _status(raised)
-    session.journal.update(status=status, error=describe(raised).to_json() if raised else None)
-    if request.flow == LIFECYCLE:  # an experiment writes a page of its own, before it ends
-        write_report(session)
-    session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status in ("finished", "ended"))
+    try:
+        session.journal.update(status=status, error=describe(raised).to_json() if raised else None)
+        if request.flow == LIFECYCLE:  # an experiment writes a page of its own, before it ends
+            write_report(session)
+    finally:
+        session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status in ("finished", "ended"))
 
 
 def _status(raised: BaseException | None) -> str:

@@ -35,7 +35,7 @@ from prefect.states import Completed
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, canonical_json, sha256_bytes
 from edgewright.artifacts.store import store_errors
-from edgewright.errors import EdgewrightError, InputError
+from edgewright.errors import EdgewrightError, InputError, describe
 from edgewright.progress import OnProgress
 from edgewright.recipe.section import Section
 from tasks.engine.callers import current_caller
@@ -267,9 +267,12 @@ class Stage(Generic[P]):
             with session_open(session):
                 key = self.key(config, inputs, session=session)
                 ref = self.recall(key, session=session) or self.execute(config, inputs, session=session, key=key)
+            session.journal.update(status="finished")
             succeeded = True
+        except BaseException as raised:
+            session.journal.update(status="failed", error=describe(raised).to_json())
+            raise
         finally:
-            session.journal.update(status="finished" if succeeded else "failed")
             if alone:
                 session.tracker.finish_parent(session.link.mlflow_parent, succeeded=succeeded)
         return ref.to_json()

@@ -3,7 +3,7 @@
 Decides what tiles cannot show. A tile of a dark and of a bright scene may look alike, and k-nearest-neighbor balls
 around few tiles reach across modes; a picture's own descriptor tells scenes apart. Coverage is taken with as many
 synthetic as held-out pictures: the more fakes there are, the more balls they hit by chance (Naeem et al. 2020, arXiv
-2002.09797, figure 4). S, T and H as in `likeness.py`.
+2002.09797, figure 4). S, T and H as in `tile_metrics.py`.
 
     measurements = measure_whole_pictures(spaces, rounds, k=5, n=40, rng=rng)
 """
