@@ -11,6 +11,7 @@ alone (`@pipeline`). `configure_libraries` must have been called before Prefect 
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -137,6 +138,11 @@ def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
                 _note_flow_run(session)
                 return function(*args, **kwargs)
 
+        # Prefect reads the form's types where `body` stands: they must be types, not names of the function's module.
+        body.__annotations__ = typing.get_type_hints(function)
+        found = inspect.signature(function).parameters.values()
+        typed = [one.replace(annotation=body.__annotations__[one.name]) for one in found]
+        body.__signature__ = inspect.Signature(typed)  # type: ignore[attr-defined]
         return flow(name=name, persist_result=False, log_prints=False)(body)
 
     return make

@@ -94,6 +94,6 @@ def test_boxes_are_those_of_what_is_opaque(script: ModuleType) -> None:
 
 def test_the_arithmetic_of_the_networks_stays_within_its_budget(script: ModuleType) -> None:
     shape, ids = script.NetShape(64, 32, 64, 3), torch.zeros(1, dtype=torch.long)
-    unet, gan = script.UNet(shape), script.Generator(shape)
+    unet, gan = script.FlowNet(shape), script.Generator(shape)
     assert script.gflop(lambda: unet(torch.randn(1, 4, 64, 64), torch.rand(1), ids)) < 0.3
     assert script.gflop(lambda: gan(torch.randn(1, 64), ids)) < 0.15

@@ -9,8 +9,11 @@ import pytest
 from prefect import Flow
 
 from edgewright.errors import HomeBusy, InputError, SourceError
+from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.recipe import Recipe, resolve
 from edgewright.settings import Settings, read_settings
+from flows.label_efficiency import label_efficiency
+from flows.lifecycle import lifecycle
 from tasks.engine.journal import journals
 from tasks.engine.run import Request, make_request, open_run, pipeline, request_of
 from tasks.engine.session import current_session, session_open, source_allowed
@@ -113,6 +116,13 @@ def test_a_flow_that_a_worker_starts_opens_a_run_itself(settings: Settings, serv
     [journal] = journals(settings.home / "experiments")
     assert journal.state["status"] == "finished"
     assert current_session() is None
+
+
+def test_every_flow_knows_its_types() -> None:
+    """Types that `engine/run.py` has never heard of: those of the module that the flow stands in."""
+    given = {"recipe": resolve("demo"), "config": {"labels": [12]}, "source": "simulated", "results": "results.jsonl"}
+    assert isinstance(label_efficiency.validate_parameters(given)["config"], EfficiencyConfig)
+    assert isinstance(lifecycle.validate_parameters({"recipe": {}, "source": "simulated"})["recipe"], Recipe)
 
 
 def test_its_error_is_its_own_and_stands_in_the_journal(settings: Settings, served: None) -> None:
