@@ -194,7 +194,7 @@ def child() -> None:
         build_module(slim_graph(width=0.1875, n_classes=3), n_classes=3).train(),
         torch.rand(8, 3, 192, 192),
     )
-    segmenter, scenes = labeler.UNet(n_classes=3, width=16), torch.rand(8, 3, 128, 128)
+    segmenter, scenes = labeler.SegmentationNet(n_classes=3, width=16), torch.rand(8, 3, 128, 128)
     steps: dict[str, Step] = {
         "detector": lambda: total_of(detector(pictures)).backward(),
         "labeler": lambda: segmenter(scenes).square().mean().backward(),
