@@ -13,7 +13,6 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.rows import Origin, Split, spread
 from edgewright.recipe.release import FlashConfig
-from edgewright.release.gateway import FEED, REPORT_FILE, flash_device
 from edgewright.simulate.source import write_feed
 from tasks.engine.stage import Work, stage
 from tasks.release import RELEASE_FILE
@@ -22,6 +21,8 @@ from tasks.release import RELEASE_FILE
 @stage(pools=("edge",), cached=False)
 def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """One device of the group: update, verify, switch, detect."""
+    from edgewright.release.gateway import FEED, REPORT_FILE, flash_device
+
     real = Dataset.open(work.session.store, dataset)
     facts = work.open(released).json(RELEASE_FILE)
     device_id = f"{work.project}-{config.device_group}-0"

@@ -12,8 +12,6 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split, spread
 from edgewright.gates.verdict import VERDICT_FILE, Verdict
 from edgewright.recipe.release import ReleaseConfig
-from edgewright.release.bundle import build_bundle
-from edgewright.release.repository import next_release_number, publish_release
 from edgewright.runtime.boxes import Image
 from edgewright.runtime.session import ModelSpec, load_network, predictor
 from edgewright.simulate.camera import SimulatedCamera
@@ -30,6 +28,9 @@ def release(
     work: Work, config: ReleaseConfig, model: ArtifactRef, verdict: ArtifactRef, training: ArtifactRef
 ) -> ArtifactRef:
     """Sign and publish; an equal bundle that is already released is left as it is."""
+    from edgewright.release.bundle import build_bundle
+    from edgewright.release.repository import next_release_number, publish_release
+
     int8, gate = work.open(model), work.open(verdict)
     measured = Verdict.from_json(gate.json(VERDICT_FILE))
     spec = ModelSpec.from_json(int8.json(SPEC_FILE))

@@ -41,10 +41,10 @@ class Budget:
 
 
 BUDGETS = {
-    "not slow": Budget(8, Limits(command=45, server=26, training=460, step=7500)),
-    "slow": Budget(20, Limits(command=60, server=30, training=120, step=9000)),
+    "not slow": Budget(8, Limits(command=40, server=24, training=520, step=7500)),
+    "slow": Budget(20, Limits(command=50, server=30, training=150, step=5000)),
     "trains": Budget(2, Limits(command=2, server=2, training=60, step=4000)),
-    "": Budget(26, Limits(command=100, server=50, training=560, step=16000)),
+    "": Budget(26, Limits(command=75, server=40, training=600, step=8500)),
 }
 """By pytest's -m; any other choice is measured by the whole."""
 

@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy.special import stdtrit  # scipy.stats says the same by 0.8 s of imports
-
 from edgewright.recipe.gates import MIN_PAIRS
 
 UTILITY_FILE = "utility.json"
@@ -132,6 +130,8 @@ def gain(pairs: Sequence[Pair]) -> Gain:
 
 def mean_interval(deltas: Sequence[float]) -> Gain:
     """Mean ± t · sd / √n of at least two differences, t at 95 %."""
+    from scipy.special import stdtrit  # scipy.stats says the same by 0.8 s of imports
+
     n = len(deltas)
     mean = sum(deltas) / n
     deviation = math.sqrt(sum((delta - mean) ** 2 for delta in deltas) / (n - 1))

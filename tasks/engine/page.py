@@ -6,8 +6,6 @@ from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.files import write_atomically
-from edgewright.report.gather import Gathered
-from edgewright.report.page import render
 from tasks.engine.session import Session
 
 _MLFLOW, _PREFECT = "http://127.0.0.1:5000", "http://127.0.0.1:4200"
@@ -16,6 +14,9 @@ _MLFLOW, _PREFECT = "http://127.0.0.1:5000", "http://127.0.0.1:4200"
 
 def write_report(session: Session) -> Path:
     """Write the report of what has run so far, note its path and figures in the journal, and log it to MLflow."""
+    from edgewright.report.gather import Gathered  # half a second, which a dry run need not pay
+    from edgewright.report.page import render
+
     client, parent = session.tracker.client, session.link.mlflow_parent
     refs = {name: ArtifactRef.from_json(ref) for name, ref in session.journal.state["refs"].items()}
     gathered = Gathered(session.store, session.journal.state, refs, links=_links(session))
