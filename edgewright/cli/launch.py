@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.settings import Settings
 from flows.lifecycle import STAGES, lifecycle
+from tasks.engine.fingerprint import reached
 from tasks.engine.journal import RECORD_FILE, Journal
 from tasks.engine.planner import plan_of
 from tasks.engine.run import Request, open_run, session_of
 from tasks.engine.session import Observer, Session, session_open
+from tasks.engine.stage import Stage
 from tasks.serve.prefect_server import prefect_server, through
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
@@ -33,7 +35,7 @@ def run_lifecycle(request: Request, settings: Settings, *, observer: Observer | 
         EdgewrightError: what ended the run; the journal holds it as `error`.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the same command continues.
     """
-    with _launched(request, settings, observer=observer) as session:
+    with _launched(request, settings, stages=STAGES, observer=observer) as session:
         lifecycle(request.recipe, request.source)
         return session.journal
 
@@ -46,21 +48,26 @@ def run_experiment(
     Raises:
         EdgewrightError: what ended it. KeyboardInterrupt: Ctrl-C; the same command continues after the last line.
     """
+    from flows.label_efficiency import STAGES as OF_EXPERIMENT
     from flows.label_efficiency import label_efficiency
 
-    with _launched(request, settings, observer=observer) as session:
+    with _launched(request, settings, stages=OF_EXPERIMENT, observer=observer) as session:
         label_efficiency(request.recipe, config, request.source, str(results.resolve()))
         return session.journal
 
 
 @contextmanager
-def _launched(request: Request, settings: Settings, *, observer: Observer | None) -> Iterator[Session]:
-    """The server starts while MLflow is opened: each takes seconds."""
+def _launched(
+    request: Request, settings: Settings, *, stages: Sequence[Stage[...]], observer: Observer | None
+) -> Iterator[Session]:
+    """The server starts while MLflow is opened and the stages' code is read: each takes a second or more."""
     with (
         terminate_as_interrupt(),
         prefect_server(settings) as server,
         open_run(request, settings, observer=observer) as session,
     ):
+        for stage in stages:
+            reached(stage.fn)
         server.wait()
         with through(server), session_open(session):
             yield session
