@@ -40,7 +40,6 @@ NUMERIC: Mapping[str, tuple[str, ...]] = {
     "cv2": ("opencv-python-headless", "opencv-python"),
     "onnx": ("onnx",),
     "onnxruntime": ("onnxruntime",),
-    "onnxslim": ("onnxslim",),
     "torch": ("torch",),
     "torchvision": ("torchvision",),
     "ultralytics": ("ultralytics", "torch", "torchvision", "opencv-python-headless", "opencv-python"),
