@@ -37,7 +37,7 @@ def test_a_process_below_tells_what_it_starts_and_every_step_that_it_learns(tmp_
     ("words", "kind"),
     [
         (["python", "-m", "edgewright.cli", "run", "demo"], "command"),
-        (["python", "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"], "server"),
+        (["python", "-m", "uvicorn", "--factory", "tasks.serve.app:create_app"], "server"),
         ([sys.executable, "tests/servers/swift.py", "folder", "80"], "server"),
         ([b"git", Path("status")], ""),
     ],

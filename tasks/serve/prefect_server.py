@@ -27,7 +27,7 @@ from edgewright.processes import ProcessIdentity, end_children, end_process, ide
 from edgewright.settings import Settings
 
 _RECORD_FILE = "server.json"
-_FACTORY = "prefect.server.api.server:create_app"
+_FACTORY = "tasks.serve.app:create_app"
 START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 10.0
 _DELIVERY_S = 10.0

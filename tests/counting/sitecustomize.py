@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
 VARIABLE = "TESTS_COUNTED_IN"
-_SERVERS = ("prefect.server.api.server:create_app", "prefect server start", "mlflow server", "servers/swift.py")
+_SERVERS = ("tasks.serve.app:create_app", "prefect server start", "mlflow server", "servers/swift.py")
 _COMMANDS = ("-m edgewright.cli", "from edgewright.cli import main")
 
 

@@ -37,6 +37,6 @@ def test_on_the_simulated_camera(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_on_real_photographs(tmp_path: Path, real_data: Path) -> None:
-    """Half batches, two thirds of the usual steps: with 200 of them the labeler finds no platelets, and the gate says so."""
+    """Half batches, more steps than the default: after 200 the labeler finds no platelets, and the gate says so."""
     words = ("--set", "train_labeler.steps=400", *FEWER)
     check(edgewright("gate", "self-test", str(real_data), *words, home=tmp_path).stdout)

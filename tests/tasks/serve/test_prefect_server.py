@@ -15,7 +15,7 @@ import pytest
 from edgewright.processes import identity_of
 from tasks.serve.prefect_server import ServerRecord, live_server
 
-_SERVER = "prefect.server.api.server:create_app"
+_SERVER = "tasks.serve.app:create_app"
 
 
 @pytest.fixture
