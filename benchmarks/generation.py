@@ -114,8 +114,8 @@ def label_lines(dataset: Dataset) -> list[str]:
     spec = LabelerSpec(dataset.classes, (True, True), 128, 16, 1.0)
     labeler = Labeler(spec, SegmentationNet(n_classes=len(dataset.classes), width=16).eval())
     images = [dataset.image(row) for row in dataset.rows[:20]]
-    labeler.see(images[0])
-    look_us = timed(lambda: [labeler.see(image) for image in images]) / len(images) * 1e6
+    labeler.find(images[0])
+    look_us = timed(lambda: [labeler.find(image) for image in images]) / len(images) * 1e6
     return [
         ratio("boxes from the layout, 12 a sample, 10,000 samples a call, us a sample", boxes_us, "labeler", look_us),
         ratio("visible masks and tight boxes, us a sample", masks_us, "labeler", look_us),

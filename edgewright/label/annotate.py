@@ -277,7 +277,7 @@ class _Annotator:
         writer.quarantine(replace(judged, quarantine=explain(agreement), parents=parents))
 
     def _look(self, row: Row, source: Dataset) -> tuple[Boxes, Agreement]:
-        seen = self.labeler.see(source.image(row))
+        seen = self.labeler.find(source.image(row))
         return seen, judge_row(row, seen, spec=self.labeler.spec, config=self.config)
 
     def report(self) -> AnnotateReport:

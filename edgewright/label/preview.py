@@ -46,11 +46,11 @@ def _strip(labeler: Labeler, image: Image, *, row: Row, shape: Shape, outliner: 
     tensor, geometry = letterbox(image, size_px=size_px)
     plain = (tensor[0].transpose(1, 2, 0) * 255).round().astype(np.uint8)
     target = rasterize(outliner(image, row.labels).labels, geometry=geometry, size_px=size_px, shape=shape)
-    sight = labeler.look(image)
+    pixels = labeler.segment(image)
     truth = _panel(_tint(plain, target.class_map.astype(np.int64), core=target.core), geometry.to_input(row.boxes))
     guess = _panel(
-        _tint(plain, sight.classes.argmax(axis=0), core=sight.core >= MIN_CORE),
-        geometry.to_input(labeler.see(image)),
+        _tint(plain, pixels.classes.argmax(axis=0), core=pixels.core >= MIN_CORE),
+        geometry.to_input(labeler.find(image)),
     )
     return np.concatenate([_panel(plain, Boxes.empty()), truth, guess], axis=1)
 

@@ -42,10 +42,10 @@ from edgewright.label.trust.folds import assign_folds
 from edgewright.label.trust.score import (
     ClassScore,
     HeldOut,
-    Sighting,
+    Prediction,
     calibrate,
     gather_evidence,
-    look_at,
+    predict_held_out,
     score_classes,
 )
 from edgewright.label.trust.suspects import AUDIT_FILE, Suspect
@@ -162,10 +162,10 @@ def _examine(teacher: str, dataset: Dataset, rows: Sequence[Row], *, out: Path) 
     if not teacher:
         return {}
     opened = Teacher.open(Path(teacher), classes=dataset.classes)
-    sightings = [Sighting(row, opened.see(dataset.image(row)), opened.learned) for row in rows]
-    evidence = gather_evidence(sightings, dataset.classes, source="teacher")
+    predictions = [Prediction(row, opened.find(dataset.image(row)), opened.learned) for row in rows]
+    evidence = gather_evidence(predictions, dataset.classes, source="teacher")
     (out / TEACHER_FILE).write_bytes(Examined(teacher, opened.sha256, evidence).to_bytes())
-    return score_classes([], sightings, dataset.classes)
+    return score_classes([], predictions, dataset.classes)
 
 
 def trusted_rows(dataset: Dataset, split: Split) -> list[Row]:
@@ -282,16 +282,16 @@ def _judge(on_val: HeldOut, parts: Sequence[HeldOut], *, dataset: Dataset, confi
     val = [on_val]
     temperature = calibrate(parts or val)
     held_out, val = ([_warmed(part, temperature) for part in some] for some in (parts, val))
-    val_sights, sights = look_at(val, dataset), look_at(held_out, dataset)
+    found_on_val, found_out_of_fold = predict_held_out(val, dataset), predict_held_out(held_out, dataset)
     classes = dataset.classes
-    evidence = gather_evidence(sights or val_sights, classes, source="out_of_fold" if parts else "val")
+    evidence = gather_evidence(found_out_of_fold or found_on_val, classes, source="out_of_fold" if parts else "val")
     trust = [evidence.by_class[name] for name in classes]
     return _Judged(
         labeler=val[0].labeler,
         evidence=evidence,
-        out_of_fold=score_classes(held_out, sights, classes) if parts else {},
-        val=score_classes(val, val_sights, classes),
-        suspects=find_suspects([*sights, *val_sights], trust=trust, min_doubt=config.suspect_score),
+        out_of_fold=score_classes(held_out, found_out_of_fold, classes) if parts else {},
+        val=score_classes(val, found_on_val, classes),
+        suspects=find_suspects([*found_out_of_fold, *found_on_val], trust=trust, min_doubt=config.suspect_score),
     )
 
 

@@ -59,7 +59,7 @@ class Code:
     texts: frozenset[str]
 
 
-class Source:
+class ModuleSource:
     """One module, parsed.
 
     Attributes:
@@ -110,13 +110,13 @@ class SourceTree:
 
     def __init__(self, roots: Mapping[str, Path]) -> None:
         self._roots = dict(roots)
-        self._sources: dict[str, Source | None] = {}
+        self._sources: dict[str, ModuleSource | None] = {}
 
-    def source(self, module: str) -> Source | None:
+    def source(self, module: str) -> ModuleSource | None:
         """None where it is no module of these packages."""
         if module not in self._sources:
             path = self._path(module)
-            self._sources[module] = Source(module, path) if path else None
+            self._sources[module] = ModuleSource(module, path) if path else None
         return self._sources[module]
 
     def binds(self, module: str, name: str) -> bool:
@@ -152,7 +152,7 @@ class _Walk:
     def __init__(self, tree: SourceTree, leave_out: tuple[str, ...]) -> None:
         self._tree, self._leave_out = tree, leave_out
         self._visited: set[Target] = set()
-        self._waiting: list[tuple[Source, Code]] = []
+        self._waiting: list[tuple[ModuleSource, Code]] = []
         self.found = Reach()
 
     def visit(self, module: str, name: str) -> None:
@@ -192,15 +192,15 @@ class _Walk:
                 self._add(owner, f"{bare}()")
                 self.section_of(owner.name, bare)
 
-    def _origin(self, source: Source, name: str) -> tuple[Source | None, str]:
+    def _origin(self, source: ModuleSource, name: str) -> tuple[ModuleSource | None, str]:
         """The module that defines a name."""
-        found: Source | None = source
+        found: ModuleSource | None = source
         while found and name not in found.definitions:
             module, name = found.imports.get(name, [("", "")])[0]
             found = self._tree.source(module) if name else None
         return found, name
 
-    def _load(self, source: Source) -> None:
+    def _load(self, source: ModuleSource) -> None:
         """What importing the module does, that of the packages around it too."""
         if f"{source.name}:" in self.found.definitions:
             return
@@ -211,7 +211,7 @@ class _Walk:
         if parent is not None:
             self._load(parent)
 
-    def _add(self, source: Source, name: str) -> None:
+    def _add(self, source: ModuleSource, name: str) -> None:
         key = f"{source.name}:{name}"
         if key in self.found.definitions:
             return
@@ -220,7 +220,7 @@ class _Walk:
         self.found.texts |= code.texts
         self._waiting.append((source, code))
 
-    def _use(self, source: Source, name: str, attributes: str = "") -> None:
+    def _use(self, source: ModuleSource, name: str, attributes: str = "") -> None:
         """What a name stands for in a module: there may be both, as in `try: from a import f` `except: def f()`."""
         if name in source.definitions:
             self._add(source, name)

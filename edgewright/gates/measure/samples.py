@@ -92,7 +92,7 @@ def spread_of(pictures: Tiles) -> float:
 
 
 @dataclass(frozen=True)
-class Looked:
+class SampledPictures:
     """What is kept of one set's pictures: tiles (`tiles_per_image` in a row for each), the pictures themselves reduced
     to squares of `PICTURE_TILES` tile sides, and prints."""
 
@@ -101,7 +101,7 @@ class Looked:
     prints: Prints
 
     @classmethod
-    def of(cls, ids: Sequence[str], pictures: Sequence[_Picture]) -> Looked:
+    def of(cls, ids: Sequence[str], pictures: Sequence[_Picture]) -> SampledPictures:
         owners = [np.full(len(picture.object_prints), index) for index, picture in enumerate(pictures)]
         prints = Prints(
             ids=tuple(ids),
@@ -118,9 +118,9 @@ class Looked:
 
 @dataclass(frozen=True)
 class Everything:
-    synthetic: Looked
-    train: Looked
-    held_out: Looked
+    synthetic: SampledPictures
+    train: SampledPictures
+    held_out: SampledPictures
     n_matched: int
 
 
@@ -137,21 +137,23 @@ def draw_all(
     total = len(sets.synthetic) + len(sets.train) + len(sets.held_out)
     done = 0
 
-    def look(dataset: Dataset, rows: Sequence[Row], *, max_objects: int | None) -> Looked:
+    def sample(dataset: Dataset, rows: Sequence[Row], *, max_objects: int | None) -> SampledPictures:
         nonlocal done
         rng = np.random.default_rng([seed, 1, done])
         pictures = []
         for row in rows:
-            pictures.append(_look_at(dataset.image(row), row.labels, config, scale, max_objects=max_objects, rng=rng))
+            pictures.append(
+                _sample_picture(dataset.image(row), row.labels, config, scale, max_objects=max_objects, rng=rng)
+            )
             done += 1
             if done % _REPORT_EVERY == 0:
                 on_progress(done, total, "pictures looked at")
-        return Looked.of([row.id for row in rows], pictures)
+        return SampledPictures.of([row.id for row in rows], pictures)
 
     return Everything(
-        synthetic=look(synthetic, sets.synthetic, max_objects=_MAX_OBJECTS),
-        train=look(real, sets.train, max_objects=None),
-        held_out=look(real, sets.held_out, max_objects=_MAX_OBJECTS),
+        synthetic=sample(synthetic, sets.synthetic, max_objects=_MAX_OBJECTS),
+        train=sample(real, sets.train, max_objects=None),
+        held_out=sample(real, sets.held_out, max_objects=_MAX_OBJECTS),
         n_matched=sets.n_matched,
     )
 
@@ -164,7 +166,7 @@ class _Picture:
     object_prints: Tiles
 
 
-def _look_at(
+def _sample_picture(
     image: Image,
     labels: Sequence[Label],
     config: GateDataConfig,

@@ -1,7 +1,7 @@
 """The segmenter: its file, and picture → class probabilities and cores.
 
 labeler = Labeler.open(artifact, threads=2)
-labeler.see(image)                                 # Boxes in source px, score = calibrated confidence
+labeler.find(image)                                 # Boxes in source px, score = calibrated confidence
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class LabelerSpec:
 
 
 @dataclass(frozen=True)
-class Sight:
+class PixelProbabilities:
     """Probabilities in a letterboxed picture.
 
     Attributes:
@@ -100,7 +100,7 @@ class Labeler:
             raise ArtifactCorrupt("the weights do not fit the labeler", got=error, where=weights_file) from error
         return cls(spec, net.to(best_device()).eval())
 
-    def look(self, image: Image) -> Sight:
+    def segment(self, image: Image) -> PixelProbabilities:
         """What it makes of every pixel of the letterboxed picture; the letterbox's border is background."""
         tensor, geometry = letterbox(image, size_px=self.spec.image_px)
         with torch.inference_mode():
@@ -109,9 +109,9 @@ class Labeler:
         inside = picture_area(geometry, size_px=self.spec.image_px)
         classes = np.where(inside, torch.softmax(logits[:-1], dim=0).numpy(), 0)
         classes[0] += ~inside
-        return Sight(classes, torch.sigmoid(logits[-1]).numpy() * inside, geometry)
+        return PixelProbabilities(classes, torch.sigmoid(logits[-1]).numpy() * inside, geometry)
 
-    def see(self, image: Image) -> Boxes:
+    def find(self, image: Image) -> Boxes:
         """Every object it finds, in source px, best first; the score is its calibrated confidence."""
-        sight = self.look(image)
-        return sight.geometry.to_source(find_instances(sight.classes, sight.core))
+        pixels = self.segment(image)
+        return pixels.geometry.to_source(find_instances(pixels.classes, pixels.core))

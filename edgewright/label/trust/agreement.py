@@ -23,7 +23,7 @@ from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes, FloatArray
 
 MISSED_IOU = 0.1
-"""Overlap below this is a neighbor's, not a badly placed sight of the object."""
+"""Overlap below this is a neighbor's, not a badly placed box of the object."""
 SWAPPED_IOU = 0.5
 """The labeler saw this very object, as another class (the usual matching threshold of detection, VOC 2007)."""
 COVERED_SHARE = 0.5

@@ -7,7 +7,7 @@ than the labeler is good: one that misplaces half of a class is no witness of wh
 
 >>> from edgewright.data.rows import Label
 >>> row = Row(id="a", sha256="", labels=(Label(0, 0, (0, 0, 9, 9)),))
->>> found = Sighting(row, Boxes.of([[0, 0, 9, 9]], class_id=[1], score=[0.9]), learned=(True, True))
+>>> found = Prediction(row, Boxes.of([[0, 0, 9, 9]], class_id=[1], score=[0.9]), learned=(True, True))
 >>> worth = ClassEvidence(labels=1, scores=(0.9,), hits=(True,))
 >>> find_suspects([found], trust=[worth, worth], min_doubt=0.8)[0].kind
 <Suspicion.SWAPPED: 'swapped'>
@@ -22,13 +22,13 @@ import numpy as np
 from edgewright.data.rows import Row
 from edgewright.label.trust.agreement import match_objects
 from edgewright.label.trust.evidence import ClassEvidence
-from edgewright.label.trust.score import MATCH_IOU, Sighting
+from edgewright.label.trust.score import MATCH_IOU, Prediction
 from edgewright.label.trust.suspects import Suspect, Suspicion
 from edgewright.runtime.boxes import Boxes
 
 
 def find_suspects(
-    sightings: Sequence[Sighting], *, trust: Sequence[ClassEvidence], min_doubt: float
+    predictions: Sequence[Prediction], *, trust: Sequence[ClassEvidence], min_doubt: float
 ) -> tuple[Suspect, ...]:
     """Worst first.
 
@@ -36,17 +36,19 @@ def find_suspects(
         trust: (C,) what the labeler's boxes of each class are worth.
         min_doubt: below this a doubt is the labeler's own weakness.
     """
-    found = [suspect for sighting in sightings for suspect in _doubts(sighting, trust) if suspect.doubt >= min_doubt]
+    found = [
+        suspect for prediction in predictions for suspect in _doubts(prediction, trust) if suspect.doubt >= min_doubt
+    ]
     return tuple(sorted(found, key=lambda suspect: (-suspect.doubt, suspect.image, suspect.instance_id)))
 
 
-def _doubts(sighting: Sighting, trust: Sequence[ClassEvidence]) -> Iterator[Suspect]:
-    row, seen = sighting.row, sighting.seen
+def _doubts(prediction: Prediction, trust: Sequence[ClassEvidence]) -> Iterator[Suspect]:
+    row, seen = prediction.row, prediction.seen
     labels = [label for label in row.labels if not label.ignore]
     matches = match_objects(row.boxes, seen, ignored=row.ignored)
     for index, label in enumerate(labels):
         same, swapped = int(matches.same[index]), int(matches.swapped[index])
-        if not sighting.learned[label.class_id]:
+        if not prediction.learned[label.class_id]:
             continue
         recall = trust[label.class_id].recall or 0.0
         if same >= 0:

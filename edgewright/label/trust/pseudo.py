@@ -30,7 +30,7 @@ from edgewright.runtime.boxes import Boxes, Image
 class ObjectFinder(Protocol):
     """A labeler or a teacher."""
 
-    def see(self, image: Image) -> Boxes:
+    def find(self, image: Image) -> Boxes:
         """Objects in px of the picture, best first."""
 
 
@@ -111,7 +111,7 @@ class PseudoLabeler:
         return tuple(replace(label, instance_id=index) for index, label in enumerate(labels))
 
     def _label(self, share: _Share, image: Image) -> list[Label]:
-        seen = share.annotator.finder.see(image)
+        seen = share.annotator.finder.find(image)
         sure = seen.score.astype(np.float64) >= share.limits[seen.class_id]
         kept = share.mine[seen.class_id] & (sure | (seen.score >= self._floor))
         labels = labels_of(seen[kept], source=share.annotator.source, model=share.annotator.model)

@@ -37,7 +37,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Prediction:
     """What a labeler sees in a photograph that it had not seen before, in px of it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Sighting:
 
     @property
     def counted(self) -> tuple[Boxes, Boxes]:
-        """Truth and sight: of classes it learned, outside of ignored regions."""
+        """Truth and prediction: of classes it learned, outside of ignored regions."""
         known: Mask = np.array(self.learned, dtype=bool)
         truth, seen = self.row.boxes, drop_ignored(self.seen, self.row.ignored)
         return truth[known[truth.class_id]], seen[known[seen.class_id]]
@@ -87,40 +87,40 @@ def calibrate(parts: Sequence[HeldOut]) -> float:
     return float(_TEMPERATURES[losses.argmin()]) if pixels else 1.0
 
 
-def look_at(parts: Iterable[HeldOut], dataset: Dataset) -> list[Sighting]:
+def predict_held_out(parts: Iterable[HeldOut], dataset: Dataset) -> list[Prediction]:
     """Every held-out photograph through the labeler that has not seen it."""
     return [
-        Sighting(row, part.labeler.see(dataset.image(row)), part.labeler.spec.learned)
+        Prediction(row, part.labeler.find(dataset.image(row)), part.labeler.spec.learned)
         for part in parts
         for row in part.rows
     ]
 
 
 def score_classes(
-    parts: Sequence[HeldOut], sightings: Sequence[Sighting], classes: Sequence[str]
+    parts: Sequence[HeldOut], predictions: Sequence[Prediction], classes: Sequence[str]
 ) -> dict[str, ClassScore]:
-    """Every class by name; `sightings` are of the parts' photographs."""
+    """Every class by name; `predictions` are of the parts' photographs."""
     pixel_iou = _pixel_iou(parts, len(classes))
     return {
-        name: _score_class(sightings, class_id=class_id, pixel_iou=pixel_iou[class_id])
+        name: _score_class(predictions, class_id=class_id, pixel_iou=pixel_iou[class_id])
         for class_id, name in enumerate(classes)
     }
 
 
-def gather_evidence(sightings: Sequence[Sighting], classes: Sequence[str], *, source: str) -> Evidence:
+def gather_evidence(predictions: Sequence[Prediction], classes: Sequence[str], *, source: str) -> Evidence:
     """What every class's scores were worth; a class is unknown to photographs whose labeler did not learn it."""
-    by_class = {name: _evidence_of(sightings, class_id) for class_id, name in enumerate(classes)}
-    return Evidence(source if sightings else "none", by_class)
+    by_class = {name: _evidence_of(predictions, class_id) for class_id, name in enumerate(classes)}
+    return Evidence(source if predictions else "none", by_class)
 
 
 def drop_ignored(seen: Boxes, ignored: Boxes) -> Boxes:
     return seen[~(inside(seen, ignored) >= 0.5).any(axis=1)]
 
 
-def _evidence_of(sightings: Sequence[Sighting], class_id: int) -> ClassEvidence:
+def _evidence_of(predictions: Sequence[Prediction], class_id: int) -> ClassEvidence:
     found: list[tuple[float, bool]] = []
     labels = 0
-    for truth, seen in _of_class(sightings, class_id):
+    for truth, seen in _of_class(predictions, class_id):
         match = match_greedily(truth.iou(seen), min_iou=MATCH_IOU)
         hits = np.isin(np.arange(len(seen)), match)
         found += zip(seen.score.tolist(), hits.tolist(), strict=True)
@@ -129,15 +129,15 @@ def _evidence_of(sightings: Sequence[Sighting], class_id: int) -> ClassEvidence:
     return ClassEvidence(labels, tuple(score for score, _ in found), tuple(hit for _, hit in found))
 
 
-def _of_class(sightings: Sequence[Sighting], class_id: int) -> Iterator[tuple[Boxes, Boxes]]:
-    for truth, seen in (sighting.counted for sighting in sightings):
+def _of_class(predictions: Sequence[Prediction], class_id: int) -> Iterator[tuple[Boxes, Boxes]]:
+    for truth, seen in (prediction.counted for prediction in predictions):
         yield truth[truth.class_id == class_id], seen[seen.class_id == class_id]
 
 
-def _score_class(sightings: Sequence[Sighting], *, class_id: int, pixel_iou: float | None) -> ClassScore:
+def _score_class(predictions: Sequence[Prediction], *, class_id: int, pixel_iou: float | None) -> ClassScore:
     overlaps: list[float] = []
     labels = found = 0
-    for truth, seen in _of_class(sightings, class_id):
+    for truth, seen in _of_class(predictions, class_id):
         overlap = truth.iou(seen)
         match = match_greedily(overlap, min_iou=MATCH_IOU)
         overlaps += [float(overlap[row, at]) for row, at in enumerate(match) if at >= 0]

@@ -7,7 +7,7 @@ runs no code of it; nothing is downloaded. A detector with a text encoder is ask
 asked for those of its own classes that have our names.
 
     teacher = Teacher.open(Path("yoloe-11s-seg.pt"), classes=("bolt", "nut"))
-    teacher.see(image)                                 # Boxes in source px, as a labeler's
+    teacher.find(image)                                 # Boxes in source px, as a labeler's
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Teacher:
             raise InputError(what, expected=", ".join(classes), got=known, where=path)
         return cls(model, sha256=sha256_file(path), class_of=class_of, n_classes=len(classes))
 
-    def see(self, image: Image) -> Boxes:
+    def find(self, image: Image) -> Boxes:
         """Every object of ours that it finds, in px of the picture, best first."""
         (result,) = self._model.predict(
             image[..., ::-1],  # RGB => BGR, as OpenCV reads files

@@ -35,7 +35,7 @@ def boxes(*rows: tuple[tuple[int, ...], int, float]) -> Boxes:
         ([(A, 0, 1)], [(A, 0, 0.05), (A, 1, 0.04)], ["keep"], ()),  # a faint one of its own agrees all the same
         ([(A, 0, 1)], [(A, 0, 0.9), ((1, 1, 4, 4), 0, 0.9)], ["keep"], ()),  # a fragment is not an unknown object
         ([(A, 0, 1)], [(A, 0, 0.9), ((1, 1, 4, 4), 1, 0.9)], ["keep"], (1,)),  # of another class it is
-        ([(A, 0, 1), (A, 0, 1)], [(A, 0, 0.9)], ["keep", "missed"], ()),  # one sight proves one object
+        ([(A, 0, 1), (A, 0, 1)], [(A, 0, 0.9)], ["keep", "missed"], ()),  # one box proves one object
         ([], [], [], ()),  # an empty picture
         ([], [(A, 0, 0.9)], [], (0,)),  # an object in an empty picture
     ],

@@ -9,7 +9,7 @@ from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt
 from edgewright.label.trust.audit import find_suspects
 from edgewright.label.trust.evidence import ClassEvidence
-from edgewright.label.trust.score import Sighting
+from edgewright.label.trust.score import Prediction
 from edgewright.label.trust.suspects import Suspect
 from edgewright.runtime.boxes import Boxes
 
@@ -22,10 +22,10 @@ OFTEN_WRONG = ClassEvidence(labels=10, scores=(1.0,) * 20, hits=(True, False) * 
 ROW = Row(id="a", sha256="", labels=(Label(5, 0, A),))
 
 
-def look(*seen: Seen, row: Row = ROW, learned: tuple[bool, bool] = (True, True)) -> Sighting:
+def look(*seen: Seen, row: Row = ROW, learned: tuple[bool, bool] = (True, True)) -> Prediction:
     """(xyxy, class id, score)…"""
     boxes = Boxes.of([s[0] for s in seen], class_id=[s[1] for s in seen], score=[s[2] for s in seen])
-    return Sighting(row, boxes, learned)
+    return Prediction(row, boxes, learned)
 
 
 @pytest.mark.parametrize(

@@ -55,19 +55,19 @@ def image() -> np.ndarray:
 def test_a_detector_is_asked_for_the_classes_it_shares_with_us(weights: Path, image: np.ndarray) -> None:
     teacher = Teacher.open(weights, classes=("disk", "bar", "ring"))
     assert teacher.learned == (True, True, False)
-    seen = teacher.see(image)
+    seen = teacher.find(image)
     assert len(seen) > 0
     assert set(seen.class_id.tolist()) <= {0, 1}
     assert (np.diff(seen.score) <= 0).all()
     assert (seen.xyxy >= 0).all() and (seen.xyxy <= [80, 48, 80, 48]).all()
-    assert np.array_equal(teacher.see(image).xyxy, seen.xyxy)
+    assert np.array_equal(teacher.find(image).xyxy, seen.xyxy)
 
 
 @pytest.mark.parametrize("kind", ["WorldModel", "YOLOEModel"])
 def test_a_detector_whose_classes_were_set_needs_no_text_encoder(tmp_path: Path, image: np.ndarray, kind: str) -> None:
     teacher = Teacher.open(save_network(tmp_path / "set.pt", kind, list(CLASSES)), classes=CLASSES)
     assert teacher.learned == (True, True)
-    teacher.see(image)
+    teacher.find(image)
 
 
 @pytest.mark.parametrize("kind", ["WorldModel", "YOLOEModel"])
@@ -134,7 +134,7 @@ class Fixed:
     def __init__(self, *rows: tuple[tuple[int, ...], int, float]) -> None:
         self.rows = rows
 
-    def see(self, image: np.ndarray) -> Boxes:
+    def find(self, image: np.ndarray) -> Boxes:
         return Boxes.of([r[0] for r in self.rows], class_id=[r[1] for r in self.rows], score=[r[2] for r in self.rows])
 
 
