@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.checks import CheckedBoxes, CheckedPicture, check_boxes, check_picture
@@ -85,6 +85,9 @@ def ingest(
         unmatched_images=division.unmatched_images,
         moved=division.assignment.moved,
         ledger=division.assignment.ledger,
+        label_folders=tuple(sorted({PurePosixPath(name).parent.as_posix() for name in labels.files})),
+        class_source=labels.class_source,
+        findings=labels.findings,
     )
     (workspace / REPORT_FILE).write_bytes(canonical_json(report.to_json()))
     (workspace / LEDGER_FILE).write_bytes(canonical_json(report.ledger.to_json()))

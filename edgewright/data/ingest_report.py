@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgewright.data.findings import Finding
 from edgewright.data.phash import Duplicates
 from edgewright.data.rows import Row, Split, count_by_class
 from edgewright.data.splits import SplitLedger
@@ -41,6 +42,9 @@ class IngestReport:
         merged_images: images whose group was joined with another one by a near-duplicate.
         unmatched_images: images that the group pattern does not match: groups of their own.
         moved: base groups whose split changed, because a near-duplicate stands in a more held-out one.
+        label_folders: where the label files lie, by name.
+        class_source, split_source: where the class list and the splits came from, for a person.
+        findings: what readers and splits have to say.
     """
 
     layout: str
@@ -57,6 +61,10 @@ class IngestReport:
     unmatched_images: int
     moved: tuple[str, ...]
     ledger: SplitLedger
+    label_folders: tuple[str, ...] = ()
+    class_source: str = ""
+    split_source: str = ""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def quarantined_boxes(self) -> int:

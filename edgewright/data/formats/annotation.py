@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 
 import yaml
 
+from edgewright.data.findings import Finding
 from edgewright.errors import SourceError
 
 MAX_LABEL_BYTES = 5_000_000
@@ -78,6 +79,9 @@ class Labels:
         files: label files that were used.
         unpaired: label file or entry => why it belongs to no image.
         not_photographs: pictures that are part of the format (segmentation masks).
+        class_source: where the class list came from, for a person: `data.yaml`, `names in the labels`.
+        listed_in: image name => the file that annotates it, where one file annotates many (COCO).
+        findings: what the reader understood otherwise than it stands there.
     """
 
     classes: tuple[str, ...]
@@ -85,6 +89,9 @@ class Labels:
     files: frozenset[str] = frozenset()
     unpaired: Mapping[str, str] = field(default_factory=dict)
     not_photographs: frozenset[str] = frozenset()
+    class_source: str = ""
+    listed_in: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
