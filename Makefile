@@ -14,8 +14,8 @@ HEADLESS := $(shell sed -n 's/^opencv-python-headless==/opencv-python-headless==
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt
 BIG_DOWNLOADS = sed -n -E -u 's/^ *(Downloading|Using cached) ([^ ]+) \(([0-9]{2,}\.[0-9] [MG]B)\).*/  \2  \3/p'
 
-# Tests marked `real` read this folder; without it they are skipped and say so.
-export EDGEWRIGHT_REAL_DATA
+# Tests marked `real` read these folders; without them they are skipped and say so.
+export EDGEWRIGHT_REAL_DATA EDGEWRIGHT_CASES
 
 # Two workers, a core and about 3 GB each. Every suite ends with its budget (tests/budget.py) and its 25 slowest.
 WORKERS ?= 2

@@ -88,6 +88,23 @@ def real_data() -> Path:
     return folder.resolve()
 
 
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small sources as strangers bring them, in `src/<case>`, and what is true of each, in `truth/<case>.json`.
+
+    Made by the `make_cases.py` in the folder that EDGEWRIGHT_CASES names.
+    """
+    named = os.environ.get("EDGEWRIGHT_CASES", "")
+    if not named:
+        pytest.skip("EDGEWRIGHT_CASES is not set: no sources as strangers bring them to test on")
+    maker = Path(named) / "make_cases.py"
+    if not maker.is_file():
+        pytest.skip(f"EDGEWRIGHT_CASES names no folder with a make_cases.py: {named}")
+    out = tmp_path_factory.mktemp("cases")
+    subprocess.run([sys.executable, str(maker.resolve()), str(out)], check=True, capture_output=True)
+    return out
+
+
 TOY = (
     "ingest.photographs=90",
     "train_generator.steps=40",

@@ -81,7 +81,9 @@ def test_every_flow_is_named(path: Path) -> None:
     assert path.name in README
 
 
-@pytest.mark.parametrize("name", [*settings.NAMES, "EDGEWRIGHT_REAL_DATA", "PREFECT_API_URL", "MLFLOW_TRACKING_URI"])
+@pytest.mark.parametrize(
+    "name", [*settings.NAMES, "EDGEWRIGHT_REAL_DATA", "EDGEWRIGHT_CASES", "PREFECT_API_URL", "MLFLOW_TRACKING_URI"]
+)
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}`" in SETTINGS
 
