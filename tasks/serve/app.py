@@ -8,12 +8,15 @@ Refuses to hold a request itself: who asks decides how often.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+"""ASGI 3, asgi.readthedocs.io: the first argument is the connection's scope."""
 
 ASK_AGAIN_S = 0.25
 """Prefect's client reads fractions (RFC 9110 knows whole seconds only) and asks six times."""
@@ -22,10 +25,10 @@ ASK_AGAIN_S = 0.25
 class AskAgainSoon:
     """ASGI middleware: an answer of 503 without a `Retry-After` gets one."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: Application) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
                 headers = list(message.get("headers", ()))
@@ -36,8 +39,8 @@ class AskAgainSoon:
         await self._app(scope, receive, send_on)
 
 
-def create_app() -> FastAPI:
-    """For `uvicorn --factory`. Settings come from the environment, as Prefect's own server reads them."""
+def create_app() -> Any:
+    """Prefect's FastAPI application, for `uvicorn --factory`. Settings come from the environment."""
     from prefect.server.api.server import create_app as create_prefect
 
     app = create_prefect()

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import asyncio
 
-import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from tasks.serve.app import ASK_AGAIN_S, AskAgainSoon
+from tasks.serve.app import ASK_AGAIN_S, Application, AskAgainSoon, Message, Receive, Send
 
 
-async def answered(request: Request) -> Response:
-    headers = {"Retry-After": "7"} if "told" in request.query_params else {}
-    return Response("", int(request.path_params["status"]), headers=headers)
+def answering(status: int, headers: dict[bytes, bytes]) -> Application:
+    """An application that says one thing."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": [*headers.items()]})
+        await send({"type": "http.response.body", "body": b"busy"})
+
+    return app
 
 
 @pytest.mark.parametrize(
-    ("path", "retry_after"), [("/503", str(ASK_AGAIN_S)), ("/503?told", "7"), ("/200", None), ("/423", None)]
+    ("status", "told", "retry_after"),
+    [
+        (503, {}, str(ASK_AGAIN_S).encode()),
+        (503, {b"Retry-After": b"7"}, b"7"),
+        (200, {}, None),
+        (423, {}, None),
+    ],
 )
-def test_a_busy_server_says_when_to_ask_again(path: str, retry_after: str | None) -> None:
-    app = AskAgainSoon(Starlette(routes=[Route("/{status}", answered)]))
+def test_a_busy_server_says_when_to_ask_again(status: int, told: dict[bytes, bytes], retry_after: bytes | None) -> None:
+    sent: list[Message] = []
 
-    async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://home") as client:
-            return await client.get(path)
+    async def receive() -> Message:
+        return {"type": "http.request"}
 
-    assert asyncio.run(ask()).headers.get("retry-after") == retry_after
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(AskAgainSoon(answering(status, told))({"type": "http"}, receive, send))
+    head, body = sent
+    assert {name.lower(): value for name, value in head["headers"]}.get(b"retry-after") == retry_after
+    assert (head["status"], body["body"]) == (status, b"busy")
