@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.detect.mistakes import MISTAKES_FILE
 from edgewright.gates.model_gate import MEASURED_FILE, ModelEvidence, decide_model
 from edgewright.gates.verdict import VERDICT_FILE
 from edgewright.metrics import metrics_of
@@ -36,9 +37,14 @@ def gate_model(
     with work.session.store.workspace() as out:
         (out / VERDICT_FILE).write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
         (out / MEASURED_FILE).write_text(json.dumps(measured.to_json(), indent=1, sort_keys=True, allow_nan=False))
+        if measured.mistakes:
+            (out / MISTAKES_FILE).write_text(json.dumps(measured.mistakes.to_json(), sort_keys=True, allow_nan=False))
         work.child.tag({"gate.gate_model": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
         work.child.log_json(measured.to_json(), MEASURED_FILE)
-        return work.publish(out, kind="model_verdict", metrics=metrics_of(evidence_of(measured).to_json()))
+        numbers = {
+            name: value for name, value in evidence_of(measured).to_json().items() if not isinstance(value, dict)
+        }
+        return work.publish(out, kind="model_verdict", metrics=metrics_of(numbers))
 
 
 def evidence_of(measured: ModelMeasurement) -> ModelEvidence:
@@ -55,4 +61,6 @@ def evidence_of(measured: ModelMeasurement) -> ModelEvidence:
         p50_ms=measured.int8_latency.p50_ms,
         p99_ms=measured.int8_latency.p99_ms,
         latency_runs=measured.int8_latency.runs,
+        int8_ap50=measured.int8.ap50,
+        n_objects=measured.int8.n_truth,
     )

@@ -125,6 +125,7 @@ TOY = (
     "gate_model.max_map_drop=0.2",
     "gate_model.min_parity=0.5",
     "gate_model.min_map50=0.001",
+    "gate_model.min_class_map50=0",
     "gate_model.max_p99_ms=5000",
     "flash.feed_frames=6",
 )

@@ -18,6 +18,7 @@ from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matches
+from edgewright.detect.mistakes import Mistakes, find_mistakes
 from edgewright.detect.network import load_float_network
 from edgewright.errors import InputError
 from edgewright.progress import OnProgress, silent
@@ -63,6 +64,7 @@ class ModelMeasurement:
         bytes: of the one file that the device loads.
         float_bytes: of the float ONNX file.
         export_difference: largest absolute difference of float ONNX to torch, raw output, in input px or score.
+        mistakes: of INT8; None in what was measured before they were looked for. In a file of their own.
     """
 
     bytes: int
@@ -74,10 +76,14 @@ class ModelMeasurement:
     export_difference: float
     float_latency: Latency
     int8_latency: Latency
+    mistakes: Mistakes | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Everything but the mistakes."""
         evaluations = {name: getattr(self, name).to_json() for name in ("float_torch", "float_onnx", "int8")}
-        return {**asdict(self), **evaluations}
+        values = {**asdict(self), **evaluations}
+        del values["mistakes"]
+        return values
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ModelMeasurement:
@@ -134,6 +140,7 @@ def measure_model(
         export_difference=_largest_difference(networks["float"], networks["float ONNX"], pictures, spec.input_px),
         float_latency=latency[FLOAT_FILE],
         int8_latency=latency[INT8_FILE],
+        mistakes=_mistakes(found["INT8"].detections, rows, spec),
     )
 
 
@@ -187,6 +194,12 @@ def _evaluate_all(
             collect=True,
         )
     return found
+
+
+def _mistakes(detections: Sequence[Boxes], rows: Sequence[Row], spec: ModelSpec) -> Mistakes:
+    judged = [(row.id, found, row.boxes, row.ignored) for row, found in zip(rows, detections, strict=True)]
+    scales = [spec.input_px / max(row.width or 1, row.height or 1) for row in rows]
+    return find_mistakes(judged, classes=spec.classes, score_threshold=spec.score_threshold, input_scales=scales)
 
 
 def _largest_difference(a: Network, b: Network, pictures: Sequence[Image], input_px: int) -> float:

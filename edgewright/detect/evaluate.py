@@ -141,8 +141,8 @@ def find_matches(found: Boxes, truth: Boxes, *, iou_threshold: float) -> BoolArr
     for class_id in np.unique(truth.class_id):
         rows = np.flatnonzero(truth.class_id == class_id)
         order = np.argsort(-_of_class(found, class_id).score, kind="stable")
-        overlap = _overlap(_of_class(found, class_id)[order], truth[rows], crowd=False)
-        taken = _take_greedily(overlap, np.array([iou_threshold]))[0]
+        overlap = pairwise_overlap(_of_class(found, class_id)[order], truth[rows], crowd=False)
+        taken = take_greedily(overlap, np.array([iou_threshold]))[0]
         found_at[rows[taken[taken >= 0]]] = True
     return found_at
 
@@ -161,13 +161,13 @@ def average_precision(score: DoubleArray, hit: BoolArray, *, n_truth: int) -> fl
 
 def _match(found: Boxes, truth: Boxes, ignored: Boxes) -> _Matches:
     found = found[np.argsort(-found.score, kind="stable")]
-    hit = _take_greedily(_overlap(found, truth, crowd=False), IOU_THRESHOLDS) >= 0
-    met = _overlap(found, ignored, crowd=True).max(axis=1, initial=0)
+    hit = take_greedily(pairwise_overlap(found, truth, crowd=False), IOU_THRESHOLDS) >= 0
+    met = pairwise_overlap(found, ignored, crowd=True).max(axis=1, initial=0)
     neutral = ~hit & (met[None] >= IOU_THRESHOLDS[:, None])
     return _Matches(found.score.astype(np.float64), hit, neutral)
 
 
-def _take_greedily(overlap: DoubleArray, thresholds: DoubleArray) -> npt.NDArray[np.int64]:
+def take_greedily(overlap: DoubleArray, thresholds: DoubleArray) -> npt.NDArray[np.int64]:
     """(N, M) overlaps, rows best score first => (T, N) index of the truth box each row takes, -1 for none."""
     taken = np.full((len(thresholds), len(overlap)), -1, dtype=np.int64)
     free = np.ones((len(thresholds), overlap.shape[1]), dtype=bool)
@@ -182,7 +182,7 @@ def _take_greedily(overlap: DoubleArray, thresholds: DoubleArray) -> npt.NDArray
     return taken
 
 
-def _overlap(found: Boxes, truth: Boxes, *, crowd: bool) -> DoubleArray:
+def pairwise_overlap(found: Boxes, truth: Boxes, *, crowd: bool) -> DoubleArray:
     """(N, M) float64: intersection over union; over the detection's own area for a `crowd` (an ignore region)."""
     a, b = found.xyxy.astype(np.float64), truth.xyxy.astype(np.float64)
     wh = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])

@@ -1,9 +1,10 @@
 """The model gate: may the INT8 model be released?
 
-Decides over five numbers of the *shipped* file: its bytes, what INT8 costs in mAP50-95, whether it finds anything at
-all, whether it agrees with the float model picture by picture, and how long the device runtime takes. Pure: the
-numbers are measured elsewhere. A number that is missing or not finite is not evaluable, and a float model that finds
-nothing makes the drop meaningless: both end the run. There is no option that releases a refused model.
+Decides over numbers of the *shipped* file: its bytes, what INT8 costs in mAP50-95, whether it finds enough, of every
+class that the test photographs can tell about, whether it agrees with the float model picture by picture, and how long
+the device runtime takes. Pure: the numbers are measured elsewhere. A number that is missing or not finite is not
+evaluable, and a float model that finds nothing makes the drop meaningless: both end the run. There is no option that
+releases a refused model.
 
 >>> from edgewright.recipe.gates import GateModelConfig
 >>> evidence = ModelEvidence(1_800_000, 0.71, 0.42, 0.70, 0.415, 90, 0.97, 640, 2.1, 3.4, 100)
@@ -14,7 +15,8 @@ nothing makes the drop meaningless: both end the run. There is no option that re
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from edgewright.errors import InputError
@@ -36,6 +38,7 @@ class ModelEvidence:
         n_images: real test images behind the four mAP numbers.
         parity: share of the float model's detections that the INT8 model finds, of `parity_n` detections.
         p50_ms, p99_ms: of `latency_runs` single-image runs on the device runtime.
+        int8_ap50: of INT8 at IoU 0.5 by class, classes with test objects alone; n_objects: how many of them.
     """
 
     bytes: int
@@ -49,16 +52,20 @@ class ModelEvidence:
     p50_ms: float | None
     p99_ms: float | None
     latency_runs: int
+    int8_ap50: Mapping[str, float] = field(default_factory=dict)
+    n_objects: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, Mapping):
+                continue
             if isinstance(value, float) and not math.isfinite(value):
-                object.__setattr__(self, field.name, None)
-            elif value is not None and (value < 0 or (field.name in _SHARES and value > 1)):
+                object.__setattr__(self, each.name, None)
+            elif value is not None and (value < 0 or (each.name in _SHARES and value > 1)):
                 raise InputError(
-                    f"model evidence {field.name!r} is out of range",
-                    expected="0 to 1" if field.name in _SHARES else ">= 0",
+                    f"model evidence {each.name!r} is out of range",
+                    expected="0 to 1" if each.name in _SHARES else ">= 0",
                     got=value,
                 )
 
@@ -93,6 +100,7 @@ def _checks(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
     return [
         compare("file size, bytes", size, n=1, at_most=config.max_bytes, set_at="gate_model.max_bytes"),
         compare("INT8 mAP50", evidence.int8_map50, n=images, at_least=config.min_map50, set_at="gate_model.min_map50"),
+        *_worst_class(evidence, config),
         compare(
             "mAP50-95 lost to INT8",
             evidence.map_drop,
@@ -115,6 +123,27 @@ def _checks(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
             at_most=config.max_p99_ms,
             set_at="gate_model.max_p99_ms",
         ),
+    ]
+
+
+def _worst_class(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
+    """Of the classes with enough test objects to tell, the one that is found worst; nothing where none has enough."""
+    enough = {
+        name: value
+        for name, value in evidence.int8_ap50.items()
+        if evidence.n_objects.get(name, 0) >= config.min_class_objects
+    }
+    if not enough:
+        return []
+    worst = min(enough, key=lambda name: enough[name])
+    return [
+        compare(
+            f"INT8 mAP50 of the worst class, {worst!r}",
+            enough[worst],
+            n=evidence.n_objects[worst],
+            at_least=config.min_class_map50,
+            set_at="gate_model.min_class_map50",
+        )
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from edgewright.detect.mistakes import Mistakes
 from edgewright.gates.verdict import Verdict
 from edgewright.runtime.boxes import Boxes, Image
 
@@ -62,6 +63,15 @@ class StageFigures:
 
 
 @dataclass(frozen=True)
+class MistakesShown:
+    """What INT8 gets wrong on the test photographs, with close-ups of the worst."""
+
+    mistakes: Mistakes
+    misses: Sequence[Picture] = ()
+    false_alarms: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything on the page; an empty sequence or None leaves its section out.
 
@@ -70,6 +80,7 @@ class ReportData:
         counts: facts about the data set, in order (label, value).
         near_pairs: synthetic pictures beside the training photographs that they are nearest to, nearest first.
         quarantined: (image, reason).
+        next_steps: what to do now, one sentence each.
     """
 
     project: str
@@ -92,3 +103,5 @@ class ReportData:
     device_pictures: Sequence[Picture] = ()
     links: Sequence[tuple[str, str]] = ()
     recipe_yaml: str = ""
+    mistakes: MistakesShown | None = None
+    next_steps: Sequence[str] = ()

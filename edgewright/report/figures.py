@@ -14,17 +14,29 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.errors import InputError
 from edgewright.report.data import Picture
-from edgewright.runtime.boxes import Image
+from edgewright.runtime.boxes import Boxes, Image
 from edgewright.runtime.draw import draw_boxes
 
 _GAP_PX = 8
 _PAPER = 18
 """Gray value between the pictures."""
+_CLOSE_UP_TIMES, _CLOSE_UP_PX = 3, 96
 
 
 def picture_of(dataset: Dataset, row: Row, *, caption: str = "") -> Picture:
     """A row's image with its counting labels."""
     return Picture(dataset.image(row), row.boxes, caption or row.id)
+
+
+def close_up(image: Image, boxes: Boxes, *, caption: str) -> Picture:
+    """The first box with its surroundings: a square of three times its longer side, 96 px at least."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = boxes.xyxy[0].tolist()
+    side = min(max(_CLOSE_UP_TIMES * max(x2 - x1, y2 - y1), _CLOSE_UP_PX), max(width, height))
+    left = round(min(max((x1 + x2 - side) / 2, 0), max(width - side, 0)))
+    top = round(min(max((y1 + y2 - side) / 2, 0), max(height - side, 0)))
+    cut = image[top : top + round(side), left : left + round(side)]
+    return Picture(np.ascontiguousarray(cut), boxes.transform(scale=1.0, shift_xy=(-left, -top)), caption)
 
 
 def grid(pictures: Sequence[Picture], *, columns: int, cell_px: int) -> Image:

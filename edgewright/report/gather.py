@@ -16,15 +16,18 @@ import yaml
 from edgewright.artifacts import Artifact, ArtifactRef, Store
 from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
-from edgewright.data.rows import LabelState, Origin, Split, spread
+from edgewright.data.rows import LabelState, Origin, Split, count_by_class, spread
+from edgewright.detect.mistakes import MISTAKES_FILE, Mistakes
 from edgewright.device.runner import DETECTIONS_FILE, FRAMES
 from edgewright.gates.evidence import EVIDENCE_FILE
 from edgewright.gates.model_gate import MEASURED_FILE
 from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.metrics import HISTORY_FILE, history_of
 from edgewright.release.gateway import FEED, REPORT_FILE
+from edgewright.report.advice import Outcomes, next_steps, weakness
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.figures import picture_of
+from edgewright.report.mistakes import show_mistakes
 from edgewright.report.pictures import beside
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.preprocess import read_image
@@ -72,6 +75,8 @@ class Gathered:
             device_pictures=self._device_pictures(),
             links=list(self._links),
             recipe_yaml=yaml.safe_dump(self._state["recipe"], sort_keys=False),
+            mistakes=show_mistakes(mistakes, real, n=_PICTURES) if (mistakes := self._mistakes()) and real else None,
+            next_steps=next_steps(self._outcomes(real)) if real else (),
         )
 
     def headline(self) -> str:
@@ -88,12 +93,13 @@ class Gathered:
                 f"An INT8 detector of {int8['bytes'] / 1e6:.2f} MB reaches mAP50 {int8['map50'] or 0:.3f} "
                 f"on {self._measured()['int8']['n_images']} test photographs."
             )
+            parts.append(weakness(int8["map50"], self._measured()["int8"]["ap50"]))
         if self._state["device"]:
             device = self._state["device"]
             parts.append(
                 f"Release {device['version']} runs in slot {device['slot']} of a device that verified its signature."
             )
-        return " ".join(parts) or "The run has not produced a model yet."
+        return " ".join(filter(None, parts)) or "The run has not produced a model yet."
 
     def models_json(self) -> dict[str, dict[str, Any]]:
         """`{float, int8: bytes, map50, map50_95}`; empty before the model gate has measured."""
@@ -120,6 +126,28 @@ class Gathered:
         artifact = self._open("gate_model")
         measured: dict[str, Any] = artifact.json(MEASURED_FILE) if artifact else {}
         return measured
+
+    def _mistakes(self) -> Mistakes | None:
+        artifact = self._open("gate_model")
+        if artifact is None or MISTAKES_FILE not in artifact.files:  # measured before they were looked for
+            return None
+        return Mistakes.from_json(artifact.json(MISTAKES_FILE))
+
+    def _outcomes(self, real: Dataset) -> Outcomes:
+        counts = count_by_class(real.select(split=Split.TRAIN), len(real.classes))
+        return Outcomes(
+            simulated=self._simulated(),
+            mistakes=self._mistakes(),
+            ap50=self._measured().get("int8", {}).get("ap50", {}),
+            n_train=dict(zip(real.classes, counts, strict=True)),
+            n_unlabeled=sum(row.state == LabelState.UNLABELED for row in real.usable),
+            val_map50=[row["val/map50"] for _, row in self._detector_history() if "val/map50" in row],
+            image_px=self._state["recipe"]["train_detector"]["image_px"],
+        )
+
+    def _detector_history(self) -> list[tuple[int, dict[str, float]]]:
+        detector = self._open("train_detector")
+        return history_of(detector.path(HISTORY_FILE)) if detector else []
 
     def _simulated(self) -> bool:
         artifact = self._open("ingest")
@@ -186,9 +214,8 @@ class Gathered:
         return found
 
     def _curves(self) -> Iterator[Curve]:
-        detector = self._open("train_detector")
-        if detector:
-            history = history_of(detector.path(HISTORY_FILE))
+        history = self._detector_history()
+        if history:
             names = {"val/map50": "mAP50", "val/map50_95": "mAP50-95"}
             yield Curve("Detector on val", "epoch", "mAP", _series(history, names))
         generator = self._open("train_generator")

@@ -1,8 +1,8 @@
 """The page that a run ends with: one file, no script, no request to anywhere.
 
 Decides what of the data is shown and how it is named; the order stands in `templates/run.html`: what was refused, what
-came out, pictures, verdicts with their numbers, curves, the table of float against INT8, the device, the run. Refuses
-nothing; whatever is missing is left out. Every text is escaped.
+came out, float against INT8 and what it gets wrong, pictures, verdicts, curves, the device, the run, what to do next.
+Refuses nothing; whatever is missing is left out. Every text is escaped.
 
     html = render(data)
     Path("report.html").write_text(html, encoding="utf-8")
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.report.charts import draw_curves
 from edgewright.report.data import ModelFigures, Picture, ReportData
+from edgewright.report.mistakes import confusion_head, confusion_rows
 from edgewright.report.pictures import Gallery
 from edgewright.report.shell import render_page
 from edgewright.report.tables import format_bytes, model_rows
@@ -53,6 +54,8 @@ def render(data: ReportData) -> str:
         refused=any(verdict.outcome is not Outcome.PASS for verdict in data.verdicts),
         figures=_big_figures(data),
         model_rows=model_rows(data.models, classes=data.classes),
+        confusion_head=confusion_head(data.mistakes.mistakes) if data.mistakes else (),
+        confusion_rows=confusion_rows(data.mistakes.mistakes) if data.mistakes else (),
         curves=draw_curves(data.curves),
         quarantined=data.quarantined[:MAX_QUARANTINE_ROWS],
         seconds_together=sum(stage.seconds for stage in data.stages if not stage.cached),
@@ -105,4 +108,5 @@ def _count_pictures(data: ReportData) -> int:
     """How many pictures the page shows, which share its bytes."""
     hero = 0 if data.device_pictures else min(len(data.real), _HERO_PICTURES)
     grids = sum(min(len(pictures), _GRID_PICTURES) for pictures in (data.real, data.synthetic, data.rejected))
-    return hero + grids + min(len(data.device_pictures), _HERO_PICTURES + _GRID_PICTURES)
+    mistakes = len(data.mistakes.misses) + len(data.mistakes.false_alarms) if data.mistakes else 0
+    return hero + grids + mistakes + min(len(data.device_pictures), _HERO_PICTURES + _GRID_PICTURES)

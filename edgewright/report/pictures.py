@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +27,22 @@ _GAP_PX = 4
 _STEPS = ((MAX_SIDE_PX, 84), (MAX_SIDE_PX, 72), (384, 70), (320, 60), (224, 50), (128, 40))
 """(longer side px, JPEG quality), tried in order until a picture fits."""
 _BASE64_BYTES = 4 / 3
+_SHOWN_PX, _LETTER_PX, _PADDING_PX, _LINE_PX, _SLACK = 300, 6.4, 10, 15, 0.01
+"""A hero picture at its narrowest, and its labels' type, as in `page.css`."""
+_SIDES = ("", "in", "below", "end", "in end", "below end")
 
 
 @dataclass(frozen=True)
 class BoxMark:
-    """A box as an element over the picture: where it lies and its color, as CSS; `sides` keep its label inside."""
+    """A box as an element over the picture: where it lies and its color, as CSS.
+
+    Attributes:
+        sides: where its label stands, as CSS classes; None where there is no room: it is told by the mouse alone.
+    """
 
     style: str
     label: str
-    sides: str
+    sides: str | None
 
 
 @dataclass(frozen=True)
@@ -89,16 +96,17 @@ class Gallery:
         """At most _MAX_BOXES, the strongest ones last."""
         height, width = picture.image.shape[:2]
         boxes = picture.boxes.clip((width, height))
-        for index in np.argsort(boxes.score, kind="stable")[-_MAX_BOXES:].tolist():
-            x1, y1, x2, y2 = boxes.xyxy[index].tolist()
+        order = np.argsort(boxes.score, kind="stable")[-_MAX_BOXES:].tolist()
+        shares = boxes.xyxy / np.array([width, height] * 2, dtype=np.float32)
+        labels = [box_label(self._name(int(boxes.class_id[i])), float(boxes.score[i])) for i in range(len(boxes))]
+        sides = place_labels(shares[order[::-1]].tolist(), [labels[i] for i in order[::-1]], ratio=width / height)[::-1]
+        for index, side in zip(order, sides, strict=True):
+            x1, y1, x2, y2 = shares[index].tolist()
             style = (
-                f"left:{x1 / width:.2%};top:{y1 / height:.2%};"
-                f"width:{(x2 - x1) / width:.2%};height:{(y2 - y1) / height:.2%};"
+                f"left:{x1:.2%};top:{y1:.2%};width:{x2 - x1:.2%};height:{y2 - y1:.2%};"
                 f"--c:{color_of(int(boxes.class_id[index]))}"
             )
-            sides = ("in" if y1 < 0.09 * height else "", "end" if x1 > 0.7 * width else "")
-            label = box_label(self._name(int(boxes.class_id[index])), float(boxes.score[index]))
-            yield BoxMark(style, label, " ".join(filter(None, sides)))
+            yield BoxMark(style, labels[index], side)
 
     def _name(self, class_id: int) -> str:
         return self.classes[class_id] if class_id < len(self.classes) else f"class {class_id}"
@@ -111,6 +119,45 @@ class Gallery:
             if len(payload) <= share_bytes:
                 break
         return f"data:image/jpeg;base64,{base64.b64encode(payload).decode()}"
+
+
+def place_labels(boxes: Sequence[Sequence[float]], labels: Sequence[str], *, ratio: float) -> list[str | None]:
+    """Where each box's label stands so that none covers another; the first ones choose first.
+
+    Tried in turn: above the box, inside its top, below it, at its left or right end. A picture is taken to be shown
+    _SHOWN_PX wide; wider, its labels cover less of it.
+
+    Args:
+        boxes: x1, y1, x2, y2 as shares of the picture. ratio: its width by its height.
+
+    >>> place_labels([[0.1, 0.4, 0.3, 0.6], [0.12, 0.4, 0.3, 0.6]], ["nut", "nut"], ratio=1.0)
+    ['', 'in']
+    """
+    taken: list[tuple[float, float, float, float]] = []
+    found: list[str | None] = []
+    for box, label in zip(boxes, labels, strict=True):
+        size = ((_LETTER_PX * len(label) + _PADDING_PX) / _SHOWN_PX, _LINE_PX * ratio / _SHOWN_PX)
+        places = ((side, _label_box(side, box, size)) for side in _SIDES)
+        free = next(((side, place) for side, place in places if _fits(place, taken)), None)
+        found.append(free[0] if free else None)
+        taken += [free[1]] if free else []
+    return found
+
+
+def _label_box(side: str, box: Sequence[float], size: tuple[float, float]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box
+    left = x2 - size[0] if "end" in side else x1
+    top = y1 if "in" in side else y2 if "below" in side else y1 - size[1]
+    return left, top, left + size[0], top + size[1]
+
+
+def _fits(place: tuple[float, float, float, float], taken: Sequence[tuple[float, float, float, float]]) -> bool:
+    """Within the picture, and over no other label."""
+    if min(place[:2]) < -_SLACK or max(place[2:]) > 1 + _SLACK:
+        return False
+    return not any(
+        place[0] < other[2] and other[0] < place[2] and place[1] < other[3] and other[1] < place[3] for other in taken
+    )
 
 
 def beside(left: Image, right: Image, *, height_px: int) -> Image:

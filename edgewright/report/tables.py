@@ -8,6 +8,7 @@ Decides that a missing value is a dash and never zero; that sizes and times chan
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,21 @@ def interval_range(check: Check) -> str:
     return f"[{check.low:.3g}, {check.high:.3g}]" if check.low is not None and check.high is not None else ""
 
 
+def tally(checks: Sequence[Check]) -> str:
+    """How many checks decide, and how they came out, in one line.
+
+    >>> from edgewright.gates.verdict import compare
+    >>> tally([compare("size", 5, n=1, at_most=9, set_at="a.b"), compare("mAP", 0.2, n=9, at_least=0.5, set_at="a.c")])
+    '2 checks decide: 1 pass, 1 refused'
+    """
+    counts = Counter(check.outcome for check in checks if check.decides)
+    outcomes = ", ".join(f"{counts[each]} {word}" for each, (_, word) in _GLYPHS.items() if counts[each])
+    n = sum(counts.values())
+    return (
+        f"{n} check{'s decide' if n != 1 else ' decides'}: {outcomes}" if n else f"{len(checks)} numbers, none decides"
+    )
+
+
 def threshold_rows(checks: Sequence[Check]) -> list[ThresholdRow]:
     """Every threshold of the data gate: this run's, the default, and why the default is what it is."""
     used = {check.set_at.removeprefix("gate_data."): check.threshold for check in checks if check.threshold is not None}
@@ -160,6 +176,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "needed": needed,
     "outcome_word": lambda outcome: _GLYPHS[outcome][1],
     "range": interval_range,
+    "needs_server": lambda url: url.startswith("http://127.0.0.1:"),
+    "tally": tally,
     "thresholds": threshold_rows,
     "words": words,
 }

@@ -25,6 +25,8 @@ GOOD = ModelEvidence(
     p50_ms=2.1,
     p99_ms=3.4,
     latency_runs=100,
+    int8_ap50={"bolt": 0.8, "nut": 0.6, "washer": 0.1},
+    n_objects={"bolt": 90, "nut": 20, "washer": 19},
 )
 REFUSE, UNKNOWN = Outcome.REFUSE, Outcome.NOT_EVALUABLE
 
@@ -32,7 +34,8 @@ REFUSE, UNKNOWN = Outcome.REFUSE, Outcome.NOT_EVALUABLE
 def test_a_good_model_is_released() -> None:
     verdict = decide_model(GOOD, GateModelConfig())
     assert (verdict.gate, verdict.outcome, verdict.decision) == ("gate_model", Outcome.PASS, "release")
-    assert len(verdict.checks) == 5
+    assert len(verdict.checks) == 6
+    assert "'nut'" in verdict.checks[2].name  # of washers there are too few to tell
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,9 @@ def test_a_good_model_is_released() -> None:
         ({"bytes": 2_000_001}, REFUSE, "max_bytes"),
         ({"bytes": 0}, UNKNOWN, "max_bytes"),  # an empty file is no model
         ({"int8_map50": 0.01}, REFUSE, "min_map50"),
+        ({"int8_map50": 0.49}, REFUSE, "min_map50"),
+        ({"int8_ap50": {"bolt": 0.29, "nut": 0.9}}, REFUSE, "min_class_map50"),
+        ({"int8_ap50": {"bolt": math.nan}}, UNKNOWN, "min_class_map50"),
         ({"int8_map50_95": 0.3}, REFUSE, "max_map_drop"),
         ({"float_map50_95": 0.0, "int8_map50_95": 0.0}, UNKNOWN, "max_map_drop"),  # 0 - 0 is no small drop
         ({"float_map50_95": math.nan}, UNKNOWN, "max_map_drop"),
@@ -70,12 +76,19 @@ def test_anything_else_ends_the_run(change: dict[str, Any], outcome: Outcome, fi
         {"min_parity": 0.99},
         {"max_p99_ms": 1.0},
         {"min_map50": 0.9},
+        {"min_class_map50": 0.7},
+        {"min_class_objects": 19},
         {"latency_runs": 200},
     ],
 )
 def test_every_threshold_changes_the_verdict(change: dict[str, Any]) -> None:
     config = GateModelConfig().model_copy(update=change)
     assert decide_model(GOOD, config).decision == "end"
+
+
+def test_a_class_with_few_test_objects_decides_nothing() -> None:
+    verdict = decide_model(replace(GOOD, n_objects={"bolt": 9, "nut": 9}), GateModelConfig())
+    assert (verdict.decision, len(verdict.checks)) == ("release", 5)
 
 
 def test_round_trip() -> None:

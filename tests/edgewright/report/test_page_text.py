@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+from edgewright.detect.mistakes import Mistakes
 from edgewright.gates.verdict import Verdict, combine, compare
-from edgewright.report.data import ModelFigures, ReportData, StageFigures
+from edgewright.report.advice import Outcomes, next_steps
+from edgewright.report.data import MistakesShown, ModelFigures, ReportData, StageFigures
 from edgewright.report.page import render
 from tests.goldens import Golden
 
@@ -41,6 +43,11 @@ class Said(HTMLParser):
         self._pieces += [] if self._unsaid else [data]
 
 
+MISTAKES = Mistakes(
+    ("bolt", "nut"), 0.25, ((40, 1, 4), (6, 20, 2), (3, 1, 0)), (), (), n_missed=6, n_missed_small=5, n_false=4
+)
+
+
 def a_run() -> ReportData:
     coverage = compare(
         "coverage ratio", 0.62, at_least=0.85, low=0.55, high=0.7, n=40, set_at="gate_data.min_coverage_ratio"
@@ -70,6 +77,8 @@ def a_run() -> ReportData:
         device=[("self-test", "verified"), ("Slot", "a")],
         links=[("MLflow run", "http://127.0.0.1:5000/#/runs/1"), ("Odd", "javascript:alert(1)")],
         recipe_yaml="seed: 0\n",
+        mistakes=MistakesShown(MISTAKES),
+        next_steps=next_steps(Outcomes(mistakes=MISTAKES, image_px=192)),
     )
 
 
