@@ -1,25 +1,42 @@
+"""The labeler learns painted scenes, says what it is worth, and ends the same however it was cut."""
+
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edgewright.data.dataset import Dataset
 from edgewright.data.rle import encode_mask
+from edgewright.data.rows import Row
 from edgewright.errors import InputError, StageFailed
 from edgewright.label.network.net import Labeler
-from edgewright.label.train import train_labeler, trusted_rows
+from edgewright.label.train import LabelerReport, train_labeler, trusted_rows
 from edgewright.label.trust.evidence import Evidence
+from edgewright.progress import OnProgress, silent
 from edgewright.recipe.label import TrainLabelerConfig
 
 TINY = TrainLabelerConfig(image_px=32, steps=8, batch=4, width=8, folds=1, min_images=2, checkpoint_every=3)
+Publish = Callable[..., Dataset]
+MakeScene = Callable[..., tuple[Row, bytes]]
+Trained = tuple[LabelerReport, Path]
 FILES = ("labeler.safetensors", "labeler.json", "evidence.json", "audit.json", "history.json", "preview.png")
 
 
-def silent(done, total, what):
-    pass
-
-
-def train(dataset, config, folder, *, on_progress=silent, scratch=None, seed=0):
+def train(
+    dataset: Dataset,
+    config: TrainLabelerConfig,
+    folder: Path,
+    *,
+    on_progress: OnProgress = silent,
+    scratch: Path | None = None,
+    seed: int = 0,
+) -> LabelerReport:
     folder.mkdir(parents=True, exist_ok=True)
     (scratch or folder).mkdir(exist_ok=True)
     return train_labeler(
@@ -28,7 +45,7 @@ def train(dataset, config, folder, *, on_progress=silent, scratch=None, seed=0):
 
 
 @pytest.mark.trains
-def test_it_learns_the_scenes(trained):
+def test_it_learns_the_scenes(trained: Trained) -> None:
     report, out = trained
     assert (report.train_images, report.val_images, report.unlearned) == (24, 6, ())
     assert all(score.iou > 0.5 and score.recall > 0.6 and score.precision > 0.6 for score in report.val.values())
@@ -41,7 +58,9 @@ def test_it_learns_the_scenes(trained):
     assert description["val"]["disk"]["iou"] == report.val["disk"].iou
 
 
-def test_every_photograph_of_train_is_judged_by_a_net_that_has_not_seen_it(trained, photographs):
+def test_every_photograph_of_train_is_judged_by_a_net_that_has_not_seen_it(
+    trained: Trained, photographs: Dataset
+) -> None:
     report, out = trained
     rows = trusted_rows(photographs, "train")
     evidence = Evidence.from_json(json.loads((out / "evidence.json").read_text()))
@@ -59,8 +78,10 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize(("folds", "killed_at"), [(1, 6), (2, 14)])
-def test_a_training_cut_short_ends_with_the_same_bytes(photographs, tmp_path, folds, killed_at):
-    def kill(done, total, what):
+def test_a_training_cut_short_ends_with_the_same_bytes(
+    photographs: Dataset, tmp_path: Path, folds: int, killed_at: int
+) -> None:
+    def kill(done: int, total: int, what: str) -> None:
         if done == killed_at:
             raise Killed
 
@@ -74,14 +95,14 @@ def test_a_training_cut_short_ends_with_the_same_bytes(photographs, tmp_path, fo
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_a_checkpoint_of_another_seed_is_not_continued(photographs, tmp_path):
+def test_a_checkpoint_of_another_seed_is_not_continued(photographs: Dataset, tmp_path: Path) -> None:
     train(photographs, TINY, tmp_path, seed=0)
     assert train(photographs, TINY, tmp_path, seed=0).continued_from == 8
     assert train(photographs, TINY, tmp_path, seed=1).continued_from == 0
 
 
-def test_every_field_changes_the_labeler(photographs, tmp_path):
-    def weights(name, **changes):
+def test_every_field_changes_the_labeler(photographs: Dataset, tmp_path: Path) -> None:
+    def weights(name: str, **changes: Any) -> bytes:
         train(photographs, TINY.model_copy(update=changes), tmp_path / name)
         return (tmp_path / name / "labeler.safetensors").read_bytes()
 
@@ -91,19 +112,19 @@ def test_every_field_changes_the_labeler(photographs, tmp_path):
         assert weights(field, **{"steps": 2, field: value}) != base, field
 
 
-def test_it_refuses_synthetic_rows(publish, scene, tmp_path):
+def test_it_refuses_synthetic_rows(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     mixed = publish([scene(1), scene(2, origin="synthetic", state="constructed")])
     with pytest.raises(InputError, match=r"photographs alone.*scene-002"):
         train(mixed, TINY, tmp_path)
 
 
-def test_only_labels_that_a_person_gave(publish, scene):
+def test_only_labels_that_a_person_gave(publish: Publish, scene: MakeScene) -> None:
     states = ("human", "reviewed", "background", "model", "unlabeled")
     pairs = [scene(seed, state=state, split="train") for seed, state in enumerate(states)]
     assert [row.state for row in trusted_rows(publish(pairs), "train")] == ["human", "reviewed", "background"]
 
 
-def test_too_few_labeled_photographs_are_an_error(publish, scene, tmp_path):
+def test_too_few_labeled_photographs_are_an_error(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     pairs = [scene(seed, split="train") for seed in range(8)]
     unlabeled = [scene(seed, split="train", labels=(), state="unlabeled") for seed in range(20, 30)]
     config = TINY.model_copy(update={"min_images": TrainLabelerConfig().min_images})
@@ -112,12 +133,12 @@ def test_too_few_labeled_photographs_are_an_error(publish, scene, tmp_path):
     assert train(publish(pairs + unlabeled), config, tmp_path).train_images == 8
 
 
-def test_nothing_labeled_is_an_error(publish, scene, tmp_path):
+def test_nothing_labeled_is_an_error(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no labeled object"):
         train(publish([scene(seed, labels=(), state="background") for seed in (1, 2)]), TINY, tmp_path)
 
 
-def test_a_class_without_labels_is_reported(publish, scene, tmp_path):
+def test_a_class_without_labels_is_reported(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     pairs = [scene(seed) for seed in range(1, 9)]
     report = train(publish(pairs, classes=("disk", "bar", "ring")), TINY, tmp_path)
     assert report.unlearned == ("ring",)
@@ -125,7 +146,7 @@ def test_a_class_without_labels_is_reported(publish, scene, tmp_path):
     assert spec.learned == (True, True, False)
 
 
-def test_without_val_rows_and_folds_nothing_is_measured(publish, scene, tmp_path):
+def test_without_val_rows_and_folds_nothing_is_measured(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     report = train(publish([scene(seed, split="train") for seed in range(6)]), TINY, tmp_path)
     assert (report.val_images, report.calibrated_on, report.temperature) == (0, "none", 1)
     assert report.out_of_fold == {}
@@ -135,7 +156,7 @@ def test_without_val_rows_and_folds_nothing_is_measured(publish, scene, tmp_path
     assert limits == {"disk": None, "bar": None}
 
 
-def test_without_val_rows_the_folds_calibrate(publish, scene, tmp_path):
+def test_without_val_rows_the_folds_calibrate(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     config = TINY.model_copy(update={"folds": 3})
     report = train(publish([scene(seed, split="train") for seed in range(8)]), config, tmp_path)
     assert (report.folds, report.steps, report.calibrated_on) == (3, 32, "out_of_fold")
@@ -143,7 +164,7 @@ def test_without_val_rows_the_folds_calibrate(publish, scene, tmp_path):
 
 
 @pytest.mark.trains
-def test_a_wrong_label_is_a_suspect(photographs, publish, scene, tmp_path):
+def test_a_wrong_label_is_a_suspect(photographs: Dataset, publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     """One disk is called a bar: the nets that have not seen it say so."""
     pairs = [scene(seed, split="train") for seed in range(20)]
     row, payload = pairs[3]
@@ -157,7 +178,7 @@ def test_a_wrong_label_is_a_suspect(photographs, publish, scene, tmp_path):
 
 
 @pytest.mark.trains
-def test_the_surer_it_must_be_the_fewer_suspects(photographs, tmp_path):
+def test_the_surer_it_must_be_the_fewer_suspects(photographs: Dataset, tmp_path: Path) -> None:
     counts = []
     for score in (0.0, 0.5, 1.0):
         config = TINY.model_copy(update={"folds": 2, "suspect_score": score})
@@ -165,19 +186,19 @@ def test_the_surer_it_must_be_the_fewer_suspects(photographs, tmp_path):
     assert counts[0] > counts[1] >= counts[2] == 0
 
 
-def test_a_loss_that_is_not_finite_names_the_step(photographs, tmp_path):
+def test_a_loss_that_is_not_finite_names_the_step(photographs: Dataset, tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match=r"not a finite number.*step \d+ of 8.*learning_rate"):
         train(photographs, TINY.model_copy(update={"learning_rate": 1e30}), tmp_path)
 
 
-def test_what_the_last_update_broke_is_no_labeler(photographs, tmp_path):
+def test_what_the_last_update_broke_is_no_labeler(photographs: Dataset, tmp_path: Path) -> None:
     broken = TINY.model_copy(update={"learning_rate": 1e30, "steps": 1})
     for _ in range(2):  # no checkpoint of it is left to go on from
         with pytest.raises(StageFailed, match=r"labeler diverged in its last steps.*learning_rate"):
             train(photographs, broken, tmp_path)
 
 
-def test_masks_are_learned_from_where_they_are_given(publish, scene, tmp_path):
+def test_masks_are_learned_from_where_they_are_given(publish: Publish, scene: MakeScene, tmp_path: Path) -> None:
     row, payload = scene(1)
     mask = np.zeros((64, 64), bool)
     mask[20:40, 20:40] = True

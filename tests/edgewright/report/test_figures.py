@@ -11,7 +11,7 @@ from edgewright.report.figures import grid
 from edgewright.runtime.boxes import Boxes
 
 
-def picture(wh, value=90):
+def picture(wh: tuple[int, int], value: int = 90) -> Picture:
     return Picture(np.full((wh[1], wh[0], 3), value, np.uint8), Boxes.empty())
 
 
@@ -23,24 +23,24 @@ def picture(wh, value=90):
         (4, 4, (48, 4 * 64 + 3 * 8, 3)),  # one full row
     ],
 )
-def test_shape(n, columns, shape):
+def test_shape(n: int, columns: int, shape: tuple[int, ...]) -> None:
     assert grid([picture((128, 96))] * n, columns=columns, cell_px=64).shape == shape
 
 
-def test_mixed_formats_are_centered():
+def test_mixed_formats_are_centered() -> None:
     made = grid([picture((64, 64)), picture((64, 32), 200)], columns=2, cell_px=64)
     assert made.shape == (64, 136, 3)
     assert (made[16:48, 72:] == 200).all()
     assert (made[:16, 72:] != 200).all()
 
 
-def test_boxes_scale_with_their_picture():
+def test_boxes_scale_with_their_picture() -> None:
     boxed = Picture(np.zeros((100, 100, 3), np.uint8), Boxes.of([[20, 20, 80, 80]], class_id=[0]))
     made = grid([boxed], columns=1, cell_px=50)
     assert made[10, 25].max() == 255
     assert made[25, 25].max() == 0
 
 
-def test_nothing_is_refused():
+def test_nothing_is_refused() -> None:
     with pytest.raises(InputError):
         grid([], columns=4, cell_px=64)

@@ -30,38 +30,38 @@ VOID = {"meta", "img", "wbr"}
 class Document(HTMLParser):
     """Every element with its attributes; raises on an element that is closed twice or never."""
 
-    def __init__(self, html):
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.elements, self.open, self.text = [], [], []
         self.feed(html)
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, name, attributes):
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((name, dict(attributes)))
         if name not in VOID:
             self.open.append(name)
 
-    def handle_startendtag(self, name, attributes):
+    def handle_startendtag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((name, dict(attributes)))
 
-    def handle_endtag(self, name):
+    def handle_endtag(self, name: str) -> None:
         assert self.open.pop() == name
 
-    def handle_data(self, data):
+    def handle_data(self, data: ReportData) -> None:
         if "style" not in self.open:
             self.text.append(data)
 
-    def all(self, name):
+    def all(self, name: str) -> list[dict[str, str | None]]:
         return [attributes for found, attributes in self.elements if found == name]
 
 
-def picture(caption="a.jpg", wh=(64, 48), seed=0):
+def picture(caption: str = "a.jpg", wh: tuple[int, int] = (64, 48), seed: int = 0) -> Picture:
     noise = np.random.default_rng(seed).integers(0, 255, (wh[1], wh[0], 3), dtype=np.uint8)
     return Picture(noise, Boxes.of([[4, 4, 40, 30], [60, 40, 90, 70]], class_id=[0, 1], score=[1, 0.5]), caption)
 
 
-def verdict(outcome):
+def verdict(outcome: Outcome) -> Verdict:
     value = {Outcome.PASS: 0.95, Outcome.REFUSE: 0.2, Outcome.NOT_EVALUABLE: None}[outcome]
     checks = (compare("coverage <ratio>", value, at_least=0.85, n=40, set_at="gate_data.min_coverage_ratio"),)
     return Verdict("gate_data", combine(checks), checks, "What was found.", "real_only", "ada", "looked at it")
@@ -102,7 +102,7 @@ BARE = ReportData("p", "r", "t", "Nothing was made.", simulated=False, classes=(
 
 
 @pytest.mark.parametrize("data", [FULL, BARE], ids=["full", "bare"])
-def test_one_document_that_asks_for_nothing(data):
+def test_one_document_that_asks_for_nothing(data: ReportData) -> None:
     html = render(data)
     document = Document(html)
     assert len(document.all("h1")) == 1
@@ -112,25 +112,25 @@ def test_one_document_that_asks_for_nothing(data):
     assert not re.search(r"url\(|@import", html)
 
 
-def test_headings_never_skip_a_level():
+def test_headings_never_skip_a_level() -> None:
     levels = [int(name[1]) for name, _ in Document(render(FULL)).elements if re.fullmatch(r"h[1-6]", name)]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
-def test_every_picture_says_in_words_what_it_shows():
+def test_every_picture_says_in_words_what_it_shows() -> None:
     images = Document(render(FULL)).all("img")
     assert len(images) == 3 + 8 + 1 + 5
     assert {"a.jpg: 1 nut, 1 screw", "too blurred: 1 nut, 1 screw"} <= {image["alt"] for image in images}
 
 
-def test_an_empty_section_is_left_out():
+def test_an_empty_section_is_left_out() -> None:
     text = " ".join(Document(render(BARE)).text)
     for title in ("Pictures", "Verdicts", "Curves", "Float and INT8", "Device", "Recipe", "Quarantined"):
         assert title not in text
 
 
-def test_the_data_gate_shows_its_thresholds_with_their_sources():
+def test_the_data_gate_shows_its_thresholds_with_their_sources() -> None:
     from edgewright.gates.thresholds import THRESHOLDS
 
     document = Document(render(FULL))
@@ -143,7 +143,7 @@ def test_the_data_gate_shows_its_thresholds_with_their_sources():
     )
 
 
-def test_the_pictures_nearest_to_training_photographs_are_shown():
+def test_the_pictures_nearest_to_training_photographs_are_shown() -> None:
     html = render(replace(FULL, near_pairs=PAIRS, synthetic=[], real=[], rejected=[], device_pictures=[]))
     assert [image["alt"] for image in Document(html).all("img")] == [f"{pair.caption}: no boxes" for pair in PAIRS[:20]]
     assert len(html.encode()) < MAX_BYTES
@@ -152,7 +152,7 @@ def test_the_pictures_nearest_to_training_photographs_are_shown():
     assert (both[:, :30].max(), both[0, 31, 0], both[:, -20:].min()) == (0, 255, 9)
 
 
-def test_what_was_refused_comes_first():
+def test_what_was_refused_comes_first() -> None:
     html = render(FULL)
     body = html[html.index("<body") :]
     assert body.index("✕") < body.index("✓")
@@ -168,31 +168,31 @@ def test_what_was_refused_comes_first():
         (Outcome.NOT_EVALUABLE, ("?", " not evaluable", "–", "≥ 0.85")),
     ],
 )
-def test_a_verdict_shows_number_threshold_place_and_outcome_in_words(outcome, words):
+def test_a_verdict_shows_number_threshold_place_and_outcome_in_words(outcome: Outcome, words: tuple[str, ...]) -> None:
     text = "".join(Document(render(replace(BARE, verdicts=[verdict(outcome)]))).text)
     for word in (*words, "gate_data.min_coverage_ratio", "40", "real only", "Decided by ada: looked at it"):
         assert word in text
 
 
 @pytest.mark.parametrize("simulated", [True, False])
-def test_simulated_is_said_where_and_only_where_it_is(simulated):
+def test_simulated_is_said_where_and_only_where_it_is(simulated: bool) -> None:
     text = "".join(Document(render(replace(FULL, simulated=simulated))).text)
     assert text.count("imulated") >= 5 if simulated else "imulated" not in text
 
 
-def test_the_table_of_models():
+def test_the_table_of_models() -> None:
     text = "".join(Document(render(FULL)).text)
     for word in ("1,823,456", "1.82 MB", "0.810", "−0.010", "3.3× less", "2.0× less", "0.690", "0.000"):
         assert word in text
 
 
-def test_only_addresses_become_links():
+def test_only_addresses_become_links() -> None:
     document = Document(render(FULL))
     assert [link["href"] for link in document.all("a")] == ["http://127.0.0.1:5000/#/runs/1"]
     assert "javascript:alert(1)" in "".join(document.text)
 
 
-def test_hostile_text_stays_text():
+def test_hostile_text_stays_text() -> None:
     data = replace(
         FULL,
         project=HOSTILE,
@@ -220,7 +220,7 @@ def test_hostile_text_stays_text():
 
 @given(st.text())
 @settings(max_examples=60)
-def test_text_survives_escaping(text):
+def test_text_survives_escaping(text: str) -> None:
     """As an element's content and as an attribute's."""
     html = render(replace(BARE, headline=text, real=[replace(PAIRS[0], caption=text)]))
     [content] = re.findall(r"<h1>(.*?)</h1>", html, re.DOTALL)
@@ -229,18 +229,18 @@ def test_text_survives_escaping(text):
     assert [unescape(one) for one in (content, *attributes)] == [text, words, words]
 
 
-def test_a_name_that_nobody_gave_is_no_gap_in_the_page():
+def test_a_name_that_nobody_gave_is_no_gap_in_the_page() -> None:
     with pytest.raises(UndefinedError):
         render_page("experiment.html", project="p")
 
 
-def test_every_value_in_an_attribute_is_quoted():
+def test_every_value_in_an_attribute_is_quoted() -> None:
     """Escaping keeps a quote from ending an attribute; without quotes a space would."""
     for template in files("edgewright.report").joinpath("templates").iterdir():
         assert not re.search(r"=\s*\{\{", template.read_text()), template.name
 
 
-def test_noisy_pictures_keep_the_page_small():
+def test_noisy_pictures_keep_the_page_small() -> None:
     large = [picture(wh=(800, 600), seed=seed) for seed in range(3)] * 8
     data = replace(
         FULL,
@@ -257,7 +257,7 @@ def test_noisy_pictures_keep_the_page_small():
     assert f"and {9999 - MAX_QUARANTINE_ROWS} more" in html
 
 
-def test_numbers_that_are_none_or_not_finite_are_dashes_or_gone():
+def test_numbers_that_are_none_or_not_finite_are_dashes_or_gone() -> None:
     data = replace(
         BARE,
         models=[ModelFigures("Float", 10, None, None), ModelFigures("INT8", 0, None, 0.1)],
