@@ -100,7 +100,7 @@ def decide(
     from tasks.engine.journal import find_journal
     from tasks.engine.run import request_of
 
-    journal = find_journal(settings.runs, run)
+    journal = find_journal(settings.runs, run, status="waiting")
     decide_run(journal, choice=choice, person=person or getpass.getuser(), why=why)
     if choice == "end":
         print(f"run {journal.run_id} has ended")
@@ -178,9 +178,11 @@ def gc(
     """Remove artifacts that no kept run, registered model or release reaches."""
     settings = home_settings()
     from tasks.engine.journal import home_lock
+    from tasks.engine.services import MLFLOW, require_services
     from tasks.engine.tracking import Tracker
     from tasks.serve.garbage import find_garbage, remove_garbage
 
+    require_services(settings, [MLFLOW])
     store = home_store(settings)
     with home_lock(settings.home):
         plan = find_garbage(store, settings, Tracker(settings.mlflow_tracking_uri, settings.home), keep=keep)
@@ -199,7 +201,7 @@ def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
     if len(matching) == 1:
         return store.ref(matching[0], store.manifest(matching[0]).content.kind)
     run_id, _, stage = text.partition(":")
-    refs = find_journal(settings.runs, run_id).state["refs"]
+    refs = find_journal(settings.runs, run_id, stage=stage or "ingest").state["refs"]
     if (stage or "ingest") not in refs:
         raise InputError("the run has no such dataset", expected=", ".join(refs), got=stage or "ingest")
     return ArtifactRef.from_json(refs[stage or "ingest"])
@@ -220,7 +222,7 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
         raise InputError("no spec.json or manifest.json beside the model", where=folder)
     from tasks.engine.journal import find_journal
 
-    refs = find_journal(settings.runs, text).state["refs"]
+    refs = find_journal(settings.runs, text, stage="quantize").state["refs"]
     if "quantize" not in refs:
         raise InputError("the run has no INT8 model", where=text)
     from edgewright.artifacts import ArtifactRef

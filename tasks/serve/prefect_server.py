@@ -11,7 +11,6 @@ import ctypes
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from edgewright.files import write_atomically
 from edgewright.processes import ProcessIdentity, end_children, end_process, identity_of, is_alive, runs
 from edgewright.settings import Settings
 from tasks.engine.services import PREFECT, ask, require_services
+from tasks.serve.ports import free_port
 
 _RECORD_FILE = "server.json"
 _WELL = (b"true", b"OK")
@@ -77,7 +77,7 @@ class PrefectServer:
             return
         found = live_server(settings.home)
         if found is None:
-            self._process, found = _start(settings.home, port=port or _free_port(), services=services)
+            self._process, found = _start(settings.home, port=port or free_port(), services=services)
             write_atomically(self._record_path, json.dumps(vars(found)).encode())
         self.api_url = f"{found.url}/api"
 
@@ -196,9 +196,3 @@ def answers(url: str) -> bool:
     except (OSError, HTTPException):
         return False
     return answer.status == HTTPStatus.OK and answer.body.strip() in _WELL
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

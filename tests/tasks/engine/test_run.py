@@ -16,7 +16,7 @@ from flows.label_efficiency import label_efficiency
 from flows.lifecycle import lifecycle
 from tasks.engine.journal import journals
 from tasks.engine.run import Request, make_request, open_run, pipeline, request_of
-from tasks.engine.session import current_session, session_open, source_allowed
+from tasks.engine.session import current_session, may_read, session_open
 from tasks.serve.prefect_server import prefect_server, through
 
 STAGES = ("a", "b", "c")
@@ -133,7 +133,7 @@ def test_its_error_is_its_own_and_stands_in_the_journal(settings: Settings, serv
 
 def test_it_reads_no_source_that_it_may_not(settings: Settings, tmp_path: Path) -> None:
     with open_run(request(trusted=False), settings) as session:
-        assert not source_allowed(session, tmp_path)
+        assert not may_read(tmp_path, settings, trusted=session.trusted_source)
 
 
 def test_a_run_around_it_is_used(settings: Settings, served: None) -> None:
