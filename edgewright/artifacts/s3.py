@@ -110,7 +110,7 @@ class S3Store(Store):
 
 
 def require_objects(uri: str) -> None:
-    """Raises SourceError where nothing stands at `s3://bucket/prefix`, StoreUnavailable where S3 gives no answer soon."""
+    """Raises SourceError where nothing stands at `s3://bucket/prefix`, StoreUnavailable where S3 is silent."""
     bucket, prefix = split_uri(uri)
     client = boto3.session.Session().client("s3", config=_IMPATIENT)
     with _s3_errors(uri):

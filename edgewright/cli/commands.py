@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edgewright.cli.home import home_settings, home_store
+from edgewright.cli.home import home_settings, home_store, recording_settings
 from edgewright.cli.printed import PUBLIC_EMPTY, print_json, remembering
 from edgewright.errors import InputError
 from edgewright.settings import Settings
@@ -38,7 +38,7 @@ def run(
     resolved = resolve(recipe, overrides=set_)
     if not source and resolved.preset != "demo":
         raise InputError("--source is needed", expected="a folder, archive, video, s3://… or dataset:…", got="nothing")
-    settings = home_settings()
+    settings = home_settings() if dry_run else recording_settings()
     from edgewright.cli.console import Display, print_plan, print_summary
     from edgewright.cli.launch import STAGE_NAMES, plan_lifecycle, run_lifecycle
     from tasks.engine.run import make_request
@@ -93,7 +93,7 @@ def decide(
     """Answer a gate that asked a person; `real_only` continues the run at once."""
     import getpass
 
-    settings = home_settings()
+    settings = recording_settings()
     from edgewright.cli.console import Display, print_summary
     from edgewright.cli.launch import STAGE_NAMES, run_lifecycle
     from tasks.engine.enforce import decide_run
@@ -114,7 +114,7 @@ def ui(
     prefect_port: Annotated[int, typer.Option()] = 4200,
 ) -> None:
     """Serve MLflow and Prefect on this home until Ctrl-C or SIGTERM."""
-    settings = home_settings()
+    settings = recording_settings()
     from edgewright.cli.launch import terminate_as_interrupt
     from tasks.serve.ui import serve_interfaces
 
@@ -176,13 +176,11 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
 ) -> None:
     """Remove artifacts that no kept run, registered model or release reaches."""
-    settings = home_settings()
+    settings = recording_settings()
     from tasks.engine.journal import home_lock
-    from tasks.engine.services import MLFLOW, require_services
     from tasks.engine.tracking import Tracker
     from tasks.serve.garbage import find_garbage, remove_garbage
 
-    require_services(settings, [MLFLOW])
     store = home_store(settings)
     with home_lock(settings.home):
         plan = find_garbage(store, settings, Tracker(settings.mlflow_tracking_uri, settings.home), keep=keep)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgewright.cli.home import home_settings, home_store
+from edgewright.cli.home import home_settings, home_store, recording_settings
 from edgewright.errors import GateEnded, InputError
 from edgewright.settings import Settings
 
@@ -80,7 +80,7 @@ def label_efficiency(
         for planned in runs_of(config):
             print(planned.title)
         return
-    settings = home_settings()
+    settings = recording_settings()
     from edgewright.cli.console import Display
     from edgewright.cli.launch import run_experiment
     from tasks.engine.run import make_request

@@ -27,9 +27,10 @@ from edgewright.addresses import Proxy, shown, why
 from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
 from edgewright.settings import SERVICES, Service, Settings, can_use
 
-ANSWER_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 4.0
 PREFECT, MLFLOW = SERVICES
 _HEALTH_BYTES = 65_536
+_HTTP = ("http", "https")
 _DATABASES = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(/.*)?")
 
@@ -142,8 +143,8 @@ class _Question(threading.Thread):
 
     def _ask(self) -> Answer:
         parts = urlsplit(self._service.url)
-        if parts.scheme in ("http", "https"):
-            url = self._service.url.rstrip("/") + self._kind.path
+        if parts.scheme in _HTTP:
+            url = shown(self._service.url).rstrip("/") + self._kind.path  # nobody is told a password
             return ask(url, within_s=ANSWER_WITHIN_S, proxy=self._service.proxy)
         address = (parts.hostname, parts.port or _DATABASES[_database(parts)])
         with socket.create_connection(address, timeout=ANSWER_WITHIN_S):
@@ -151,15 +152,18 @@ class _Question(threading.Thread):
 
     def judge(self, within_s: float) -> None:
         """Raises StoreUnavailable."""
+        variable, scheme = self._service.variable, urlsplit(self._service.url).scheme
+        server = f"the {self._kind.name} {'server' if scheme in _HTTP else 'database'} that {variable} names"
         if self._answer is None:
             got = why(self._error) if self._error else "no answer in time"
             if isinstance(self._error, HTTPException):
                 got = "something that is not HTTP"
-            raise self._unavailable("does not answer", expected=f"an answer within {within_s:g} s", got=got)
+            raise self._unavailable(f"{server} does not answer", expected=f"an answer within {within_s:g} s", got=got)
         if self._answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise self._unavailable("is not well", expected="HTTP 200", got=str(self._answer))
+            raise self._unavailable(f"{server} is not well", expected="HTTP 200", got=str(self._answer))
         if not (self._kind.is_it(self._answer) or self._in_the_cloud):
-            raise self._unavailable("is another program", expected=self._kind.expected, got=str(self._answer))
+            what = f"another program answers at the address that {variable} names"
+            raise self._unavailable(what, expected=self._kind.expected, got=str(self._answer))
 
     @property
     def _in_the_cloud(self) -> bool:
@@ -168,13 +172,13 @@ class _Question(threading.Thread):
 
     def _unavailable(self, what: str, *, expected: str, got: str) -> EdgewrightError:
         service = self._service
-        cure = f"start it, correct {service.variable}, or unset it: the home then keeps its own"
+        cure = f"start that server, correct {service.variable}, or unset it: the home then keeps its own"
         if service.proxy:
             got = f"{got}, through {service.proxy}"
             host = urlsplit(service.url).hostname
             cure = f"correct {service.proxy.variable}, or add {host} to NO_PROXY; or {cure}"
         return StoreUnavailable(
-            f"the {self._kind.name} that {service.variable} names {what}",
+            what,
             expected=expected,
             got=got,
             where=shown(service.url),
@@ -185,7 +189,7 @@ class _Question(threading.Thread):
 def _asks(service: Service) -> bool:
     """Whether there is a server to ask. Raises InputError."""
     parts = _parts(service)
-    if parts.scheme not in ("http", "https"):
+    if parts.scheme not in _HTTP:
         return bool(parts.hostname) and _database(parts) in _DATABASES
     if service.proxy and not can_use(service.proxy):
         raise InputError(
@@ -227,7 +231,7 @@ def _parts(service: Service) -> SplitResult:
         _ = parts.port  # which is read only now
     except ValueError as error:
         raise wrong from error
-    http = parts.scheme in ("http", "https") and bool(parts.hostname)
+    http = parts.scheme in _HTTP and bool(parts.hostname)
     if (service.variable == PREFECT or _HOST_AND_PORT.fullmatch(service.url)) and not http:
         raise wrong
     return parts
