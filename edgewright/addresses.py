@@ -83,10 +83,10 @@ def proxies(environ: Mapping[str, str]) -> list[Proxy]:
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
     """What an address is asked through; None where it is asked directly, as every loopback address is."""
-    excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if is_loopback(url) or proxy_bypass_environment(_host(url), {"no": excepted}):
+    parts, excepted = _split(url), environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if parts is None or is_loopback(url) or proxy_bypass_environment(_host(url), {"no": excepted}):
         return None
-    wanted = [f"{urlsplit(url).scheme}_proxy", "all_proxy"]
+    wanted = [f"{parts.scheme}_proxy", "all_proxy"]
     found = [proxy for name in wanted for proxy in proxies(environ) if proxy.variable.lower() == name]
     return found[0] if found else None
 

@@ -71,9 +71,10 @@ def is_a_sentence(text: str) -> bool:
     return bool(text.strip()) and not _UNSAYABLE.search(text)
 
 
-@pytest.mark.parametrize(("what", "value"), [*product(("it broke", *AWKWARD), AWKWARD)])
-def test_no_message_has_an_empty_place_or_an_address(what: object, value: object) -> None:
-    for arguments in ({"got": value}, {"where": value}, {"expected": value, "got": value, "where": value}, {}):
+@pytest.mark.parametrize("value", AWKWARD, ids=repr)
+def test_no_message_has_an_empty_place_or_an_address(value: object) -> None:
+    places = ({"got": value}, {"where": value}, {"expected": value, "got": value, "where": value}, {})
+    for what, arguments in product(("it broke", *AWKWARD), places):
         error = errors.StageFailed(what, **arguments, next_step="go on")  # type: ignore[arg-type]
         assert is_a_sentence(str(error).removesuffix(". Next: go on")), str(error)
         assert is_a_sentence(error.what)
