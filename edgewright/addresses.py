@@ -94,7 +94,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 def why(error: BaseException) -> str:
     """What a failed connection came to, in a few words: never empty, and never a library's way of saying it."""
     chain = list(_chain(error))
-    known = (words for found in chain if (words := _known(found)))
+    known = (words for what in (_known, _waited) for found in chain if (words := what(found)))
     told = (str(found).strip() for found in chain if type(found).__name__ not in _NOT_TOLD)
     return next(known, None) or next((words for words in told if words), type(error).__name__)
 
@@ -110,11 +110,16 @@ def _known(error: BaseException) -> str:
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"no secure connection: {(error.reason or 'TLS failed').replace('_', ' ').lower()}"
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__ or "Slow" in type(error).__name__:
+    if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionError):
         return "it closed the connection"
     return error.strerror.lower() if type(error) is OSError and error.strerror else ""
+
+
+def _waited(error: BaseException) -> str:
+    """By name, and only where nothing else is known: TUF calls a refused connection slow, too."""
+    return "no answer in time" if any(word in type(error).__name__ for word in ("Timeout", "Slow")) else ""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -22,6 +22,7 @@ OUTERMOST = {"edgewright.cli"}
 HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")
 ENVIRONMENT = {
     "edgewright/settings.py": "the one reader",
+    "edgewright/device/__init__.py": "ONNX Runtime looks there alone whether it may report to its makers",
     "edgewright/device/process.py": "proxies between a device and its server, which TUF's client takes from there",
     "edgewright/processes.py": "another process's, to know whose it is",
     "edgewright/detect/library.py": "ultralytics reads its switches from there alone, before its first import",
