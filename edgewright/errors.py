@@ -9,7 +9,7 @@
     ├── GateEnded             a gate refused and the recipe says that ends the run               exit 3
     ├── WaitingForPerson      a gate asks a person; `edgewright decide` answers                  exit 4
     ├── ArtifactCorrupt       bytes on disk differ from their digest                            exit 1
-    ├── StoreUnavailable      the store cannot be read or written (full disk, S3 refused)        exit 1
+    ├── StoreUnavailable      store, Prefect or MLflow: full, refused, silent, something else    exit 1
     ├── HomeBusy              another live run holds this home                                  exit 1
     ├── StageFailed           a stage raised something that is none of the above                exit 1
     ├── UpdateRefused         the device refused a release: signature, version, self-test        exit 1
@@ -19,9 +19,19 @@ Every message says what happened, what was expected, what was got, where, and wh
 
 >>> print(InputError("no images found", expected="at least 10", got="0", where="/photos", next_step="check --source"))
 no images found (expected at least 10, got 0, in /photos). Next: check --source
+
+Refuses to leave a place in it empty, and to print where in memory an object lies:
+
+>>> print(InputError("no answer", got=TimeoutError(), where=object()))
+no answer (got TimeoutError, in object)
 """
 
 from __future__ import annotations
+
+import re
+
+_OBJECT = re.compile(r"<(?:\w+\.)*(\w+) object at 0x[0-9a-fA-F]+>")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class EdgewrightError(Exception):
@@ -38,16 +48,16 @@ class EdgewrightError(Exception):
         where: object = None,
         next_step: str | None = None,
     ) -> None:
-        self.what = what
+        self.what = sayable(what)
         self.next_step = next_step
         parts = [
-            f"{word} {value}"
+            f"{word} {sayable(value)}"
             for word, value in (("expected", expected), ("got", got), ("in", where))
             if value is not None
         ]
         details = f" ({', '.join(parts)})" if parts else ""
         advice = f". Next: {next_step}" if next_step else ""
-        super().__init__(f"{what}{details}{advice}")
+        super().__init__(f"{self.what}{details}{advice}")
 
     @property
     def kind(self) -> str:
@@ -117,4 +127,13 @@ def describe(raised: BaseException) -> EdgewrightError:
         return raised
     if isinstance(raised, KeyboardInterrupt):
         return StageFailed("interrupted", next_step="the same command continues the run")
-    return StageFailed(f"{type(raised).__name__}: {raised}", next_step="the traceback stands above this line")
+    name, said = type(raised).__name__, sayable(raised)
+    what = name if said == name else f"{name}: {said}"
+    return StageFailed(what, next_step="the traceback stands above this line")
+
+
+def sayable(value: object) -> str:
+    """A value as a part of a sentence: on one line, never empty, an object without words of its own by its type."""
+    text = " ".join(line.strip() for line in str(value).splitlines() if line.strip())
+    text = _ADDRESS.sub("", _OBJECT.sub(r"\1", text))
+    return text or (type(value).__name__ if isinstance(value, BaseException) else "nothing")

@@ -62,6 +62,16 @@ def runs(identity: ProcessIdentity, argument: str, *, environment: Mapping[str, 
     return called and is_alive(identity)
 
 
+def listening_on(port: int) -> str:
+    """Who listens on a TCP port of this machine, as a message says it; "" where that may not be known."""
+    try:
+        sockets = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.pid]
+        pids = [one.pid for one in sockets if one.laddr.port == port]
+        return f"process {pids[0]}, {psutil.Process(pids[0]).name()}" if pids else ""
+    except psutil.Error:
+        return ""
+
+
 def end_process(identity: ProcessIdentity, *, within_s: float) -> None:
     """Ask a process to end, and have it ended when it did not in time."""
     with suppress(psutil.NoSuchProcess):

@@ -10,26 +10,54 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
     PREFECT_API_URL      use this Prefect server instead of the home's own
     MLFLOW_TRACKING_URI  use this MLflow instead of the home's own
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY    the way to both; never to an address of this machine
 """
 
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from edgewright.addresses import Proxy, proxies, proxy_for, spare_loopback
 from edgewright.errors import InputError
 
 NAMES = ("EDGEWRIGHT_HOME", "EDGEWRIGHT_STORE", "EDGEWRIGHT_SOURCES", "EDGEWRIGHT_ROUTER", "EDGEWRIGHT_THREADS")
+SERVICES = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
 ROUTERS = ("inline",)
 _SPINS = "50000"
 """Looks a waiting OpenMP thread takes before it sleeps: one to three milliseconds, by processor."""
 
 
 @dataclass(frozen=True)
+class Service:
+    """What a variable names to record in, and the proxy that it is asked through."""
+
+    variable: str
+    url: str
+    proxy: Proxy | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A Prefect profile that names a server."""
+
+    name: str
+    url: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Where this machine keeps things, and how many threads a stage may use."""
+    """Where this machine keeps things, and how many threads a stage may use.
+
+    Attributes:
+        services: what is recorded elsewhere than in the home.
+        passed_over: the profile that Prefect alone would follow; a run records in the home all the same.
+    """
 
     home: Path
     store: str
@@ -38,6 +66,8 @@ class Settings:
     threads: int
     prefect_api_url: str
     mlflow_tracking_uri: str
+    services: tuple[Service, ...] = ()
+    passed_over: Profile | None = None
 
     @property
     def scratch(self) -> Path:
@@ -76,16 +106,20 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         threads=_threads(env.get("EDGEWRIGHT_THREADS") or ""),
         prefect_api_url=env.get("PREFECT_API_URL") or "",
         mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow/mlflow.db",
+        services=tuple(Service(name, url, proxy_for(url, env)) for name in SERVICES if (url := env.get(name))),
+        passed_over=None if env.get("PREFECT_API_URL") else _profile(env),
     )
 
 
 def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | None = None) -> None:
     """Tell Prefect, MLflow and the numeric libraries where they live; call it before importing them.
 
-    Makes the home where there is none. What the user has set stands. The reasons: Prefect's telemetry heartbeat locks
-    its own sqlite file; its console handler would write into the progress display; MLflow's git probing and telemetry
-    have no place offline; OpenMP threads that spin as long as they like took six times the CPU time on a shared
-    machine, and ones that sleep at once half as long again on a quiet one, for a training step has a thousand waits.
+    Makes the home where there is none. What the user has set stands, but for proxies: no address of this machine is
+    asked through one, and one that Prefect's client cannot speak to is left out, since with it the client does not
+    even begin. The reasons for the rest: Prefect's telemetry heartbeat locks its own sqlite file; its console handler
+    would write into the progress display; MLflow's git probing and telemetry have no place offline; OpenMP threads that
+    spin as long as they like took six times the CPU time on a shared machine, and ones that sleep at once half as long
+    again on a quiet one, for a training step has a thousand waits.
 
     Raises:
         InputError: the home cannot be made.
@@ -104,6 +138,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "ORT_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         "OMP_NUM_THREADS": str(settings.threads),
@@ -111,6 +146,27 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "OPENBLAS_NUM_THREADS": "1",
     }.items():
         env.setdefault(name, value)
+    spare_loopback(env, *(service.url for service in settings.services))
+    for proxy in proxies(env):
+        if not can_use(proxy):
+            del env[proxy.variable]
+
+
+def can_use(proxy: Proxy) -> bool:
+    """Whether Prefect's client, which is the pickier one, can speak to it."""
+    return proxy.scheme in ("http", "https") or (proxy.scheme in ("socks5", "socks5h") and bool(find_spec("socksio")))
+
+
+def _profile(env: Mapping[str, str]) -> Profile | None:
+    """The active profile of the user's own Prefect, where it names a server."""
+    named = env.get("PREFECT_PROFILES_PATH") or f"{env.get('PREFECT_HOME') or '~/.prefect'}/profiles.toml"
+    try:
+        path = Path(named).expanduser()
+        document = tomllib.loads(path.read_text())
+        name = str(env.get("PREFECT_PROFILE") or document["active"])
+        return Profile(name, str(document["profiles"][name]["PREFECT_API_URL"]), path)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
+        return None  # there is none, or Prefect itself would complain of it
 
 
 def _threads(text: str) -> int:

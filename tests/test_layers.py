@@ -16,12 +16,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("edgewright", "flows", "tasks", "deployments")
-LIGHT = ("runtime", "simulate", "device", "errors.py", "files.py", "progress.py")
+LIGHT = ("runtime", "simulate", "device", "addresses.py", "errors.py", "files.py", "progress.py")
 LIGHT_BASE = {"numpy", "PIL", "onnxruntime", "tuf", "securesystemslib", "edgewright"}
 OUTERMOST = {"edgewright.cli"}
 HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")
 ENVIRONMENT = {
     "edgewright/settings.py": "the one reader",
+    "edgewright/device/__init__.py": "ONNX Runtime looks there alone whether it may report to its makers",
+    "edgewright/device/process.py": "proxies between a device and its server, which TUF's client takes from there",
     "edgewright/processes.py": "another process's, to know whose it is",
     "edgewright/detect/library.py": "ultralytics reads its switches from there alone, before its first import",
     "tasks/serve/prefect_server.py": "hands it on to the Prefect server that it starts",

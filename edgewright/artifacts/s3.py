@@ -16,6 +16,7 @@ from urllib.parse import urlparse
 
 import boto3
 from boto3.exceptions import Boto3Error
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edgewright.artifacts.manifest import MANIFEST_FILE, Manifest, sha256_bytes, sha256_file
@@ -24,6 +25,7 @@ from edgewright.errors import SourceError, StoreUnavailable
 from edgewright.files import replaced
 from edgewright.progress import OnProgress
 
+_IMPATIENT = Config(connect_timeout=4, read_timeout=4, retries={"total_max_attempts": 1})
 _MISSING = ("404", "NoSuchKey", "NotFound")
 
 
@@ -105,6 +107,15 @@ class S3Store(Store):
                     return None
                 raise
             return body
+
+
+def require_objects(uri: str) -> None:
+    """Raises SourceError where nothing stands at `s3://bucket/prefix`, StoreUnavailable where S3 is silent."""
+    bucket, prefix = split_uri(uri)
+    client = boto3.session.Session().client("s3", config=_IMPATIENT)
+    with _s3_errors(uri):
+        if not any(not item["Key"].endswith("/") for item in list_objects(client, bucket, prefix)):
+            raise SourceError("no objects at the source", where=uri, next_step="check the bucket and the prefix")
 
 
 def fetch_source(uri: str, directory: Path, *, on_progress: OnProgress) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edgewright.cli.home import home_settings, home_store
+from edgewright.cli.home import home_settings, home_store, recording_settings
 from edgewright.cli.printed import PUBLIC_EMPTY, print_json, remembering
 from edgewright.errors import InputError
 from edgewright.settings import Settings
@@ -38,7 +38,7 @@ def run(
     resolved = resolve(recipe, overrides=set_)
     if not source and resolved.preset != "demo":
         raise InputError("--source is needed", expected="a folder, archive, video, s3://… or dataset:…", got="nothing")
-    settings = home_settings()
+    settings = home_settings() if dry_run else recording_settings()
     from edgewright.cli.console import Display, print_plan, print_summary
     from edgewright.cli.launch import STAGE_NAMES, plan_lifecycle, run_lifecycle
     from tasks.engine.run import make_request
@@ -93,14 +93,14 @@ def decide(
     """Answer a gate that asked a person; `real_only` continues the run at once."""
     import getpass
 
-    settings = home_settings()
+    settings = recording_settings()
     from edgewright.cli.console import Display, print_summary
     from edgewright.cli.launch import STAGE_NAMES, run_lifecycle
     from tasks.engine.enforce import decide_run
     from tasks.engine.journal import find_journal
     from tasks.engine.run import request_of
 
-    journal = find_journal(settings.runs, run)
+    journal = find_journal(settings.runs, run, status="waiting")
     decide_run(journal, choice=choice, person=person or getpass.getuser(), why=why)
     if choice == "end":
         print(f"run {journal.run_id} has ended")
@@ -114,7 +114,7 @@ def ui(
     prefect_port: Annotated[int, typer.Option()] = 4200,
 ) -> None:
     """Serve MLflow and Prefect on this home until Ctrl-C or SIGTERM."""
-    settings = home_settings()
+    settings = recording_settings()
     from edgewright.cli.launch import terminate_as_interrupt
     from tasks.serve.ui import serve_interfaces
 
@@ -176,7 +176,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
 ) -> None:
     """Remove artifacts that no kept run, registered model or release reaches."""
-    settings = home_settings()
+    settings = recording_settings()
     from tasks.engine.journal import home_lock
     from tasks.engine.tracking import Tracker
     from tasks.serve.garbage import find_garbage, remove_garbage
@@ -199,7 +199,7 @@ def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
     if len(matching) == 1:
         return store.ref(matching[0], store.manifest(matching[0]).content.kind)
     run_id, _, stage = text.partition(":")
-    refs = find_journal(settings.runs, run_id).state["refs"]
+    refs = find_journal(settings.runs, run_id, stage=stage or "ingest").state["refs"]
     if (stage or "ingest") not in refs:
         raise InputError("the run has no such dataset", expected=", ".join(refs), got=stage or "ingest")
     return ArtifactRef.from_json(refs[stage or "ingest"])
@@ -220,7 +220,7 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
         raise InputError("no spec.json or manifest.json beside the model", where=folder)
     from tasks.engine.journal import find_journal
 
-    refs = find_journal(settings.runs, text).state["refs"]
+    refs = find_journal(settings.runs, text, stage="quantize").state["refs"]
     if "quantize" not in refs:
         raise InputError("the run has no INT8 model", where=text)
     from edgewright.artifacts import ArtifactRef

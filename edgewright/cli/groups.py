@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgewright.cli.home import home_settings, home_store
+from edgewright.cli.home import home_settings, home_store, recording_settings
 from edgewright.errors import GateEnded, InputError
 from edgewright.settings import Settings
 
@@ -80,7 +80,7 @@ def label_efficiency(
         for planned in runs_of(config):
             print(planned.title)
         return
-    settings = home_settings()
+    settings = recording_settings()
     from edgewright.cli.console import Display
     from edgewright.cli.launch import run_experiment
     from tasks.engine.run import make_request
@@ -136,15 +136,19 @@ def _misjudged(report: SelfTest) -> GateEnded:
     )
 
 
-def _run_of(run: str, settings: Settings) -> tuple[dict[str, ArtifactRef], LabelConfig]:
-    """A run's artifacts by stage, and the `label` section it was made with."""
+_LABELED_BY = {"real": "train_labeler", "synthetic": "label"}
+"""Part of a run that is reviewed => the stage that `latest` must have come to."""
+
+
+def _run_of(run: str, settings: Settings, part: str) -> tuple[dict[str, ArtifactRef], LabelConfig, str]:
+    """A run's artifacts by stage, the `label` section it was made with, and its project."""
     from edgewright.artifacts import ArtifactRef
     from edgewright.recipe.label import LabelConfig
     from tasks.engine.journal import find_journal
 
-    state = find_journal(settings.runs, run).state
+    state = find_journal(settings.runs, run, stage=_LABELED_BY[part]).state
     refs = {name: ArtifactRef.from_json(ref) for name, ref in state["refs"].items()}
-    return refs, LabelConfig.model_validate(state["recipe"]["label"])
+    return refs, LabelConfig.model_validate(state["recipe"]["label"]), state["project"]
 
 
 def review_export(
@@ -158,7 +162,7 @@ def review_export(
     settings = home_settings()
     from edgewright.review.of_run import export_review_of_run
 
-    refs, config = _run_of(run, settings)
+    refs, config, _ = _run_of(run, settings, part)
     done = export_review_of_run(
         home_store(settings),
         refs,
@@ -182,9 +186,8 @@ def review_import(
     """Take corrected labels back as a new data set; print its digest and the command to go on with."""
     settings = home_settings()
     from edgewright.review.of_run import import_review_of_run
-    from tasks.engine.journal import find_journal
 
-    refs, config = _run_of(run, settings)
+    refs, config, project = _run_of(run, settings, part)
     ref, report = import_review_of_run(
         home_store(settings),
         refs,
@@ -197,7 +200,6 @@ def review_import(
     )
     print(f"{report.reviewed} pictures reviewed by {', '.join(report.persons)}: {ref.sha256}")
     if part == "real":
-        project = find_journal(settings.runs, run).state["project"]
         print(f"go on with: edgewright run RECIPE --source dataset:{ref.sha256} --project {project}")
     else:
         print(f"go on with: the same `edgewright run`, and --set label.reviewed=dataset:{ref.sha256}")

@@ -17,6 +17,18 @@ def home_settings() -> Settings:
     return settings
 
 
+def recording_settings() -> Settings:
+    """The same for a command that records: the servers that the environment names have answered.
+
+    Asked here, before Prefect and MLflow are imported, which takes longer than to be told that one is away.
+    """
+    from tasks.engine.services import require_services
+
+    settings = home_settings()
+    require_services(settings)
+    return settings
+
+
 def home_store(settings: Settings) -> Store:
     """The store, opened; imported here, because a device has none."""
     from edgewright.artifacts import open_store

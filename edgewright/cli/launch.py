@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ from flows.lifecycle import STAGES, lifecycle
 from tasks.engine.fingerprint import reached
 from tasks.engine.journal import RECORD_FILE, Journal
 from tasks.engine.planner import plan_of
-from tasks.engine.run import Request, open_run, session_of
+from tasks.engine.run import Request, open_run, require_ready, session_of
+from tasks.engine.services import told_of_profile
 from tasks.engine.session import Observer, Session, session_open
+from tasks.engine.source import require_source
 from tasks.engine.stage import Stage
 from tasks.serve.prefect_server import prefect_server, through
 
@@ -24,6 +27,7 @@ STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 def plan_lifecycle(request: Request, settings: Settings) -> list[dict[str, Any]]:
     """What a run would do, stage by stage; nothing is run and no server is started."""
+    require_source(request.source, settings, trusted=request.trusted)
     session = session_of(request, settings, Journal(settings.runs / "plan" / RECORD_FILE))
     return plan_of(lifecycle.fn, session, request.recipe, request.source)
 
@@ -61,6 +65,9 @@ def _launched(
     request: Request, settings: Settings, *, stages: Sequence[Stage[...]], observer: Observer | None
 ) -> Iterator[Session]:
     """The server starts while MLflow is opened and the stages' code is read: each takes a second or more."""
+    require_ready(request, settings)
+    if said := told_of_profile(settings):
+        print(f"edgewright: {said}", file=sys.stderr)
     with (
         terminate_as_interrupt(),
         prefect_server(settings) as server,

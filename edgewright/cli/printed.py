@@ -26,15 +26,17 @@ last_run: dict[str, Any] = {}
 
 @contextmanager
 def remembering(settings: Settings) -> Iterator[None]:
-    """Keep the journal's public part where the frame finds it when the run raises."""
+    """Keep the journal's public part where the frame finds it when the run raises; nothing where none was written."""
     from tasks.engine.journal import journals
 
+    last_run.clear()
+    before = {journal.path: journal.path.stat().st_mtime_ns for journal in journals(settings.runs)}
     try:
         yield
     finally:
-        known = journals(settings.runs)
-        if known:
-            last_run.update(known[0].public)
+        written = [run for run in journals(settings.runs) if run.path.stat().st_mtime_ns != before.get(run.path)]
+        if written:
+            last_run.update(written[0].public)
 
 
 def print_json(value: Any) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 
 from edgewright.device.files import Files
 from edgewright.device.home import MAX_ROOT_BYTES, DeviceConfig, Home, init_home, locked, open_home
-from edgewright.device.process import limit_this_process
+from edgewright.device.process import limit_this_process, network_environment
 from edgewright.device.report import DeviceReport, send
 from edgewright.device.runner import run_feed
 from edgewright.device.slots import SLOTS, Slots
@@ -40,6 +40,7 @@ from edgewright.runtime.selftest import SelfTest, run_selftest
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     arguments = _parser().parse_args(argv)
+    network_environment()
     try:
         return int(arguments.command(arguments))
     except EdgewrightError as error:

@@ -1,7 +1,8 @@
 """How the agent and its self-test run as processes of their own: a checked list, no shell, an environment made here.
 
 Decides what such a process may see of its surroundings: the package's own folder and nothing else (no proxies, no
-credentials). Refuses a bundle whose self-test crashes, hangs or takes too much: to the caller that is a failed one.
+credentials). An agent that a person starts reaches its server as that person's variables say. Refuses a bundle whose
+self-test crashes, hangs or takes too much: to the caller that is a failed one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import edgewright
+from edgewright.addresses import proxies, spare_loopback
 from edgewright.runtime.selftest import SelfTest
 
 SelfTester = Callable[[Path], SelfTest]
@@ -41,6 +43,13 @@ def agent_environment() -> dict[str, str]:
         "PYTHONUTF8": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
+
+
+def network_environment() -> Mapping[str, str]:
+    """How this process reaches a server: its own variables, this machine's addresses excepted from any proxy."""
+    if proxies(os.environ):
+        spare_loopback(os.environ)
+    return os.environ
 
 
 def limit_this_process() -> None:

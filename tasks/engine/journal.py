@@ -1,7 +1,8 @@
 """The run's record on disk, `runs/<run_id>/run.json`, and the lock that keeps one live run a home.
 
-Decides which run a command continues: the newest unfinished one of the same plan whose process is dead. Written in one
-step after every change, so that a killed run leaves a readable record.
+Decides which run a command continues, the newest unfinished one of the same plan whose process is dead, and which one
+`latest` means: the newest that has what is asked for. Written in one step after every change, so that a killed run
+leaves a readable record.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from edgewright.errors import ArtifactMissing, HomeBusy
 from edgewright.files import try_locked, write_atomically
 
 RECORD_FILE = "run.json"
+LATEST = "latest"
 UNFINISHED = ("running", "interrupted", "failed")
 PUBLIC = ("run_id", "mlflow_run_id", "stages", "gates", "models", "release", "device", "report", "error")
 
@@ -108,11 +110,24 @@ def journals(runs: Path) -> list[Journal]:
     return [Journal(path) for path in sorted(runs.glob(f"*/{RECORD_FILE}"), reverse=True)]
 
 
-def find_journal(runs: Path, run_id: str) -> Journal:
-    """By its id or the unambiguous beginning of it; `latest` is the newest. Raises ArtifactMissing."""
+def has_result(state: Mapping[str, Any], stage: str = "") -> bool:
+    """Whether the run has come to the end of a stage; of any where none is named. One that failed before that has not
+    begun, whatever it wrote down."""
+    return stage in state["refs"] if stage else bool(state["refs"])
+
+
+def find_journal(runs: Path, run_id: str, *, stage: str = "", status: str = "") -> Journal:
+    """By its id or the unambiguous beginning of it; `latest` is the newest with a result of `stage`, or with any.
+
+    Args:
+        stage, status: what `latest` must have; a run that is named is taken as it is.
+
+    Raises:
+        ArtifactMissing: there is none, or more than one begins so.
+    """
     known = journals(runs)
-    if run_id == "latest" and known:
-        return known[0]
+    if run_id == LATEST:
+        return _latest(runs, known, stage=stage, status=status)
     matching = [journal for journal in known if journal.run_id.startswith(run_id)]
     if len(matching) != 1:
         raise ArtifactMissing(
@@ -122,6 +137,20 @@ def find_journal(runs: Path, run_id: str) -> Journal:
             next_step="`edgewright runs` lists them",
         )
     return matching[0]
+
+
+def _latest(runs: Path, known: Sequence[Journal], *, stage: str, status: str) -> Journal:
+    states = ((journal, journal.state) for journal in known)
+    fitting = (one for one, state in states if has_result(state, stage) and status in ("", state["status"]))
+    found = next(fitting, None)
+    if found is None:
+        raise ArtifactMissing(
+            f"no run is {status}" if status else f"no run has a result{f' of {stage}' if stage else ''}",
+            got=f"{len(known)} runs",
+            where=runs,
+            next_step="`edgewright runs` lists them",
+        )
+    return found
 
 
 @contextmanager

@@ -30,8 +30,9 @@ from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings, read_settings
 from tasks.engine.journal import Journal, home_lock
 from tasks.engine.page import write_report
+from tasks.engine.services import MLFLOW, require_services
 from tasks.engine.session import Observer, Session, Silent, StageLink, current_session, session_open
-from tasks.engine.source import is_local, project_of
+from tasks.engine.source import is_local, project_of, require_source
 from tasks.engine.tracking import Tracker
 
 P = ParamSpec("P")
@@ -94,12 +95,23 @@ def make_request(recipe: Recipe, *, source: str, project: str | None = None, **a
     return Request(recipe, located, project or project_of(located), **asked)
 
 
+def require_ready(request: Request, settings: Settings) -> None:
+    """What a run needs before a server, a journal or an experiment is made: its source, and the servers that are named.
+
+    Raises:
+        EdgewrightError: in a sentence and within seconds; nothing has been written.
+    """
+    require_source(request.source, settings, trusted=request.trusted)
+    require_services(settings)
+
+
 @contextmanager
 def open_run(request: Request, settings: Settings, *, observer: Observer | None = None) -> Iterator[Session]:
     """Begin or continue a run; at the end, however it comes, write down how it went.
 
     Raises:
         HomeBusy: another run is live in this home.
+        StoreUnavailable: MLflow does not take the run; the journal says so.
     """
     with home_lock(settings.home):
         journal = Journal.resume_or_begin(
@@ -109,9 +121,9 @@ def open_run(request: Request, settings: Settings, *, observer: Observer | None 
             recipe=request.recipe.model_dump(mode="json"),
             plan=request.plan,
         )
-        session = session_of(request, settings, journal, mlflow_parent=_parent(request, settings, journal))
-        session = session.watched_by(observer or Silent())
+        session = session_of(request, settings, journal).watched_by(observer or Silent())
         try:
+            session = session.below(_parent(request, settings, journal))
             yield session
         except BaseException as raised:  # noqa: BLE001 - it is raised again
             try:
@@ -133,8 +145,9 @@ def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
                 _note_flow_run(session)
                 return function(*args, **kwargs)
             require_own_packages()
-            given = inspect.signature(function).bind(*args, **kwargs).arguments
-            with open_run(_asked(name, given), read_settings()) as session, session_open(session):
+            asked, settings = _asked(name, inspect.signature(function).bind(*args, **kwargs).arguments), read_settings()
+            require_ready(asked, settings)
+            with open_run(asked, settings) as session, session_open(session):
                 _note_flow_run(session)
                 return function(*args, **kwargs)
 
@@ -149,7 +162,8 @@ def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
 
 
 def reopen(journal: Journal, settings: Settings) -> Session:
-    """A session on a past run, to read its artifacts again."""
+    """A session on a past run, to read its artifacts again. Raises StoreUnavailable where MLflow does not answer."""
+    require_services(settings, [MLFLOW])
     state = journal.state
     link = StageLink(project=state["project"], run_id=journal.run_id, mlflow_parent=state["mlflow_run_id"])
     return Session(
@@ -231,12 +245,14 @@ def _note_flow_run(session: Session) -> None:
 
 def _write_down(session: Session, request: Request, raised: BaseException | None) -> None:
     status = _status(raised)
+    parent = session.link.mlflow_parent  # "" where MLflow did not take the run: it has nothing to show
     try:
         session.journal.update(status=status, error=describe(raised).to_json() if raised else None)
-        if request.flow == LIFECYCLE:  # an experiment writes a page of its own, before it ends
+        if parent and request.flow == LIFECYCLE:  # an experiment writes a page of its own, before it ends
             write_report(session)
     finally:
-        session.tracker.finish_parent(session.link.mlflow_parent, succeeded=status in ("finished", "ended"))
+        if parent:
+            session.tracker.finish_parent(parent, succeeded=status in ("finished", "ended"))
 
 
 def _status(raised: BaseException | None) -> str:

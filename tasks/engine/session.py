@@ -123,6 +123,10 @@ class Session:
     def watched_by(self, observer: Observer) -> Session:
         return replace(self, observer=observer)
 
+    def below(self, mlflow_parent: str) -> Session:
+        """The same below an MLflow run that is open now."""
+        return replace(self, link=self.link.model_copy(update={"mlflow_parent": mlflow_parent}))
+
     def require_not_needed(self, stage: str) -> None:
         """Raises ArtifactMissing where `--from` begins after a stage whose result is not known."""
         if stage in self.required:
@@ -182,7 +186,7 @@ def stage_session(link: StageLink, *, store_uri: str = "") -> Session:
     )
 
 
-def source_allowed(session: Session, path: Path) -> bool:
+def may_read(path: Path, settings: Settings, *, trusted: bool) -> bool:
     """Whether a local source may be read: always from the command line, else only under EDGEWRIGHT_SOURCES."""
     resolved = path.resolve()
-    return session.trusted_source or any(resolved.is_relative_to(root) for root in session.settings.sources)
+    return trusted or any(resolved.is_relative_to(root) for root in settings.sources)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgewright.artifacts import ArtifactRef, Store, canonical_json, sha256_bytes
+from edgewright.artifacts import ArtifactRef, Store, canonical_json, open_store, sha256_bytes
 from edgewright.data.dataset import DATASET_FILE
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
-from tasks.engine.session import Session, source_allowed
+from edgewright.settings import Settings
+from tasks.engine.session import Session, may_read
 
 SIMULATED = "simulated"
 """The source of `edgewright run demo` without `--source`: photographs by the simulated camera."""
@@ -96,11 +97,36 @@ def locate_source(source: str, session: Session, *, on_progress: OnProgress = si
 
         target = session.settings.scratch / "sources" / sha256_bytes(source.encode())[:24]
         return fetch_source(source, target, on_progress=on_progress)
+    return _permitted(source, session.settings, trusted=session.trusted_source)
+
+
+def require_source(source: str, settings: Settings, *, trusted: bool) -> None:
+    """Look whether there is something to read, without reading it: before a server, a journal or an experiment is made.
+
+    Raises:
+        SourceError: it does not exist, may not be read here, is nothing that can be read, or holds no picture.
+        MissingExtra: a video, and OpenCV is not installed.
+        StoreUnavailable: S3 refused or did not answer.
+    """
+    if is_dataset(source):
+        find_dataset(source, open_store(settings.store, scratch=settings.scratch / "s3"))
+    elif source.startswith("s3://"):
+        from edgewright.artifacts.s3 import require_objects
+
+        require_objects(source)
+    elif is_local(source):
+        from edgewright.data.glance import require_pictures
+
+        require_pictures(_permitted(source, settings, trusted=trusted))
+
+
+def _permitted(source: str, settings: Settings, *, trusted: bool) -> Path:
+    """A local source that exists and may be read: any from the command line, else those under EDGEWRIGHT_SOURCES."""
     path = Path(source).expanduser()
-    if not source_allowed(session, path):
+    if not may_read(path, settings, trusted=trusted):
         raise SourceError(
             "a source named in a form or an event must lie under EDGEWRIGHT_SOURCES",
-            expected=", ".join(map(str, session.settings.sources)) or "EDGEWRIGHT_SOURCES to be set",
+            expected=", ".join(map(str, settings.sources)) or "EDGEWRIGHT_SOURCES to be set",
             got=source,
         )
     if not path.exists():

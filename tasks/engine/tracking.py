@@ -18,6 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.engine.first_call import first_call
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -58,6 +60,7 @@ class Tracker:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
+    @first_call
     def start_parent(self, project: str, *, run_id: str, params: Mapping[str, object] | None = None) -> str:
         """Open a pipeline run's parent; the MLflow run id."""
         run = self.client.create_run(
@@ -68,6 +71,7 @@ class Tracker:
         self._params(run.info.run_id, params or {})
         return str(run.info.run_id)
 
+    @first_call
     def resume_parent(self, mlflow_run_id: str) -> bool:
         """Open a parent again after a crash. False where MLflow no longer knows it."""
         from mlflow.exceptions import MlflowException

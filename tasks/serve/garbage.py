@@ -17,7 +17,7 @@ from edgewright.artifacts import Store
 from edgewright.data.dataset import DATASET_FILE
 from edgewright.errors import ArtifactCorrupt, ArtifactMissing
 from edgewright.settings import Settings
-from tasks.engine.journal import Journal, journals
+from tasks.engine.journal import Journal, has_result, journals
 from tasks.engine.tracking import Tracker
 
 
@@ -34,7 +34,9 @@ def find_garbage(store: Store, settings: Settings, tracker: Tracker, *, keep: in
     """The artifacts that only runs beyond the newest `keep` reach, and the folders of those runs."""
     known = sorted(store.digests())
     everything = journals(settings.runs)
-    kept = everything[:keep] + [run for run in everything[keep:] if _still_needed(run)]
+    counted = [place for place, run in enumerate(everything) if has_result(run.state)][:keep]
+    newest = everything[: counted[-1] + 1 if counted else 0]  # starts that failed take nobody's place
+    kept = newest + [run for run in everything[len(newest) :] if _still_needed(run)]
     roots = {ref["sha256"] for run in kept for ref in run.state["refs"].values()}
     roots |= tracker.registered_digests() | {digest for digest in known if _stays(store, digest)}
     reached = _reach(store, roots)

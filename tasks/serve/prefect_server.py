@@ -2,6 +2,7 @@
 
 Decides which server a run talks to: the one PREFECT_API_URL names, else the live one of this home, else one started
 here. A server that outlived its owner is ended by its recorded pid, after its command line and home were verified.
+Prefect's profiles and files of settings name no server for a run.
 """
 
 from __future__ import annotations
@@ -10,23 +11,26 @@ import ctypes
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
+from edgewright.addresses import shown, spare_loopback
 from edgewright.errors import StoreUnavailable
 from edgewright.files import write_atomically
 from edgewright.processes import ProcessIdentity, end_children, end_process, identity_of, is_alive, runs
 from edgewright.settings import Settings
+from tasks.engine.services import PREFECT, ask, require_services
+from tasks.serve.ports import free_port
 
 _RECORD_FILE = "server.json"
+_WELL = (b"true", b"OK")
 _FACTORY = "tasks.serve.app:create_app"
 START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 10.0
@@ -65,6 +69,7 @@ class PrefectServer:
     """A started or found server. `wait` until it answers; `stop` ends it if it was started here."""
 
     def __init__(self, settings: Settings, *, port: int = 0, services: bool = False) -> None:
+        self._settings = settings
         self._record_path = settings.home / "prefect" / _RECORD_FILE
         self._process: subprocess.Popen[bytes] | None = None
         if settings.prefect_api_url:
@@ -72,19 +77,22 @@ class PrefectServer:
             return
         found = live_server(settings.home)
         if found is None:
-            self._process, found = _start(settings.home, port=port or _free_port(), services=services)
+            self._process, found = _start(settings.home, port=port or free_port(), services=services)
             write_atomically(self._record_path, json.dumps(vars(found)).encode())
         self.api_url = f"{found.url}/api"
 
     def wait(self) -> None:
         """Raises StoreUnavailable where the server does not answer in time."""
+        if self._settings.prefect_api_url:
+            require_services(self._settings, [PREFECT])
+            return
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self.api_url):
             died = self._process is not None and self._process.poll() is not None
             if died or time.monotonic() > deadline:
                 raise StoreUnavailable(
                     "the Prefect server did not start" if died else "the Prefect server does not answer",
-                    where=self.api_url,
+                    where=shown(self.api_url),
                     next_step=f"see {self._record_path.parent / 'server.log'}",
                 )
             time.sleep(0.1)
@@ -142,13 +150,15 @@ def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[b
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "uvicorn", "--factory", _FACTORY, "--host", "127.0.0.1", "--port", str(port)]
     environment = {
-        **{name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"},
+        **os.environ,
         "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",  # its own, whatever a profile or a file here names
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
     }
     if not services:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
         environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    spare_loopback(environment)
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [*command, "--log-level", "error", "--lifespan", "on"],
@@ -180,15 +190,9 @@ def is_server_of(record: ServerRecord, home: Path) -> bool:
 
 
 def answers(url: str) -> bool:
-    """Whether a server says at `url`/health that it is well."""
+    """Whether Prefect or MLflow says at `url`/health that it is well; it is asked directly, through no proxy."""
     try:
-        with urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - http to our own server
-            return bool(answer.status == 200)
-    except (URLError, OSError):
+        answer = ask(f"{url}/health", within_s=2)
+    except (OSError, HTTPException):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return answer.status == HTTPStatus.OK and answer.body.strip() in _WELL

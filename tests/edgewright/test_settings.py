@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,30 @@ def test_how_threads_wait(own: dict[str, str], told: dict[str, str | None], tmp_
     environ = dict(own)
     configure_libraries(read_settings({"EDGEWRIGHT_HOME": str(tmp_path), "EDGEWRIGHT_THREADS": "3"}), environ)
     assert {name: environ.get(name) for name in told} == told
+
+
+def configured(home: Path, **named: str) -> dict[str, str]:
+    environ = {"EDGEWRIGHT_HOME": str(home), **named}
+    configure_libraries(read_settings(environ), environ)
+    return environ
+
+
+def test_this_machine_is_excepted_from_proxies(tmp_path: Path) -> None:
+    environ = configured(tmp_path, HTTP_PROXY="http://p:3128", NO_PROXY=".corp", PREFECT_API_URL="http://127.1.2.3/api")
+    assert environ["NO_PROXY"] == ".corp,localhost,127.0.0.1,::1,127.1.2.3"
+    assert environ["HTTP_PROXY"] == "http://p:3128"
+
+
+@pytest.mark.parametrize("url", ["socks://127.0.0.1:1080", "socks4://h:1", "socks5://h:1"])
+def test_a_proxy_that_the_libraries_cannot_speak_to_is_left_out(url: str, tmp_path: Path) -> None:
+    """As desktops set them. Prefect's client would not even ask its own machine."""
+    if url.startswith("socks5") and find_spec("socksio"):
+        pytest.skip("here it can")
+    environ = configured(tmp_path, all_proxy=url, ALL_PROXY=url, HTTPS_PROXY="http://p:3128")
+    assert {name for name in environ if "PROXY" in name.upper()} == {"HTTPS_PROXY", "no_proxy", "NO_PROXY"}
+
+
+def test_nobody_is_told_what_is_run(tmp_path: Path) -> None:
+    environ = configured(tmp_path)
+    assert environ["ORT_DISABLE_TELEMETRY"] == "1"
+    assert (environ["MLFLOW_DISABLE_TELEMETRY"], environ["PREFECT_SERVER_ANALYTICS_ENABLED"]) == ("true", "false")

@@ -51,10 +51,30 @@ def test_a_stage_that_is_done_again_replaces_its_row(tmp_path: Path) -> None:
 def test_runs_are_found_by_the_beginning_of_their_id(tmp_path: Path) -> None:
     journal = begin(tmp_path)
     assert find_journal(tmp_path, journal.run_id[:-2]) == journal
-    assert find_journal(tmp_path, "latest") == journal
     with pytest.raises(ArtifactMissing, match="edgewright runs"):
         find_journal(tmp_path, "nothing")
     assert [known.run_id for known in journals(tmp_path)] == [journal.run_id]
+
+
+def test_latest_is_the_newest_that_has_what_is_asked_for(tmp_path: Path) -> None:
+    """A start that failed has nothing."""
+    runs = [begin(tmp_path) for _ in range(5)]
+    whole, waiting, short, *failed = sorted(runs, key=lambda run: run.run_id)
+    for name in ("ingest", "quantize"):
+        whole.note_stage({"name": name}, {"uri": name})
+    for run in (waiting, short):
+        run.note_stage({"name": "ingest"}, {"uri": "ingest"})
+    waiting.update(status="waiting")
+    failed[0].update(status="failed")
+    assert find_journal(tmp_path, "latest") == short
+    assert find_journal(tmp_path, "latest", stage="ingest") == short
+    assert find_journal(tmp_path, "latest", stage="quantize") == whole
+    assert find_journal(tmp_path, "latest", status="waiting") == waiting
+    assert find_journal(tmp_path, failed[0].run_id, stage="quantize") == failed[0], "named, it is taken as it is"
+    with pytest.raises(ArtifactMissing, match=r"no run has a result of label \(got 5 runs"):
+        find_journal(tmp_path, "latest", stage="label")
+    with pytest.raises(ArtifactMissing, match="no run has a result"):
+        find_journal(tmp_path / "none", "latest")
 
 
 def test_a_second_live_run_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from prefect import Flow
 
-from edgewright.errors import HomeBusy, InputError, SourceError
+from edgewright.errors import ArtifactMissing, HomeBusy, InputError, SourceError, StoreUnavailable
 from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.recipe import Recipe, resolve
 from edgewright.settings import Settings, read_settings
 from flows.label_efficiency import label_efficiency
 from flows.lifecycle import lifecycle
-from tasks.engine.journal import journals
-from tasks.engine.run import Request, make_request, open_run, pipeline, request_of
-from tasks.engine.session import current_session, session_open, source_allowed
+from tasks.engine.journal import find_journal, journals
+from tasks.engine.run import Request, make_request, open_run, pipeline, request_of, require_ready
+from tasks.engine.session import current_session, may_read, session_open
 from tasks.serve.prefect_server import prefect_server, through
+from tests.listeners import closed_port
 
 STAGES = ("a", "b", "c")
 
@@ -92,6 +93,30 @@ def test_a_run_that_fails_says_so_and_is_continued(settings: Settings) -> None:
     assert (again.journal.state["status"], again.journal.state["error"]) == ("finished", None)
 
 
+def test_where_mlflow_does_not_take_it_the_journal_says_so(tmp_path: Path) -> None:
+    """And it has come to no result, so `latest` is another."""
+    port = closed_port()
+    elsewhere = read_settings({"EDGEWRIGHT_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"})
+    with pytest.raises(StoreUnavailable, match="MLflow does not take this run"), open_run(request(), elsewhere):
+        pytest.fail("it never began")
+    [journal] = journals(elsewhere.runs)
+    assert (journal.state["status"], journal.state["error"]["kind"]) == ("failed", "StoreUnavailable")
+    assert (journal.state["mlflow_run_id"], journal.state["report"]) == (None, None)
+    with pytest.raises(ArtifactMissing):
+        find_journal(elsewhere.runs, "latest")
+    with open_run(request(), read_settings({"EDGEWRIGHT_HOME": str(tmp_path)})) as again:
+        assert again.journal == journal, "the same command continues it"
+
+
+@pytest.mark.parametrize("source", ["nowhere", "empty"])
+def test_a_source_that_is_none_leaves_no_run(source: str, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    asked = make_request(resolve("laptop"), source=str(tmp_path / source), stages=STAGES)
+    with pytest.raises(SourceError):
+        require_ready(asked, settings)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
+
+
 def test_one_run_a_home(settings: Settings) -> None:
     with open_run(request(), settings), pytest.raises(HomeBusy), open_run(request(), settings):
         pass
@@ -133,7 +158,7 @@ def test_its_error_is_its_own_and_stands_in_the_journal(settings: Settings, serv
 
 def test_it_reads_no_source_that_it_may_not(settings: Settings, tmp_path: Path) -> None:
     with open_run(request(trusted=False), settings) as session:
-        assert not source_allowed(session, tmp_path)
+        assert not may_read(tmp_path, settings, trusted=session.trusted_source)
 
 
 def test_a_run_around_it_is_used(settings: Settings, served: None) -> None:

@@ -1,0 +1,85 @@
+"""A look at a source from outside: whether there is anything in it that a run could read.
+
+Decides by names alone, up to the first picture. Refuses what `open_source` would refuse as well, before work begins;
+what it lets pass may still hold nothing usable, which only reading tells.
+
+    require_pictures(Path("photos"))
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from edgewright.data.archives import archive_kind
+from edgewright.data.sources import IMAGE_SUFFIXES, PICTURE_SUFFIXES, source_kind, suffix_of
+from edgewright.data.video import SUFFIXES as VIDEO_SUFFIXES
+from edgewright.errors import MissingExtra, SourceError
+
+_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+_SUFFIXES = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
+_LABELS = (".txt", ".xml", ".json")
+_FAR_BYTES = 500_000_000
+_MORE = "…"
+"""Stands for what lies further than this in an archive that must be unpacked to be looked through."""
+
+
+def require_pictures(source: Path) -> None:
+    """A folder or an archive holds a picture or a video by its name, or it is a video and there is what reads one.
+
+    Raises:
+        SourceError: missing, unreadable, of another kind, or nothing in it is named like a picture.
+        MissingExtra: a video, and OpenCV is not installed.
+    """
+    kind = source_kind(source)
+    if kind == "video":
+        return _require_opencv(source)
+    try:
+        others = 0
+        labels = False
+        for name in _names_in(source) if kind == "folder" else _members_of(source):
+            if name is _MORE or suffix_of(name) in _SUFFIXES:
+                return None
+            others, labels = others + 1, labels or suffix_of(name) in _LABELS
+    except OSError as error:
+        raise SourceError("the source cannot be read", got=error.strerror or error, where=source) from error
+    except _UNREADABLE as error:
+        raise SourceError("the archive cannot be read", got=error, where=source) from error
+    raise SourceError(
+        ("labels without images" if labels else "no images in the source") if others else "the source is empty",
+        expected="files ending in " + " ".join(IMAGE_SUFFIXES),
+        got=f"{others} other files",
+        where=source,
+        next_step="check --source",
+    )
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    for _, _, names in os.walk(folder, onerror=_raise):
+        yield from names
+
+
+def _members_of(archive: Path) -> Iterator[str]:
+    if archive_kind(archive) == "zip":
+        with zipfile.ZipFile(archive) as opened:
+            yield from opened.namelist()
+    else:
+        with tarfile.open(archive) as opened:
+            for member in opened:
+                yield member.name
+                if member.offset_data + member.size > _FAR_BYTES:
+                    yield _MORE
+
+
+def _require_opencv(video: Path) -> None:
+    if not find_spec("cv2"):
+        raise MissingExtra("reading a video needs OpenCV", where=video, next_step="pip install 'edgewright[train]'")
+
+
+def _raise(error: OSError) -> None:
+    raise error
