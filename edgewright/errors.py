@@ -23,6 +23,12 @@ no images found (expected at least 10, got 0, in /photos). Next: check --source
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+_ADDRESS = re.compile(r"<([\w.]+) object at 0x[0-9a-f]+>")
+
 
 class EdgewrightError(Exception):
     """What happened, in one sentence that a person can act on."""
@@ -40,11 +46,8 @@ class EdgewrightError(Exception):
     ) -> None:
         self.what = what
         self.next_step = next_step
-        parts = [
-            f"{word} {value}"
-            for word, value in (("expected", expected), ("got", got), ("in", where))
-            if value is not None
-        ]
+        told = {"expected": _plain(expected), "got": _plain(got), "in": _plain(where)}
+        parts = [f"{word} {value}" for word, value in told.items() if value]
         details = f" ({', '.join(parts)})" if parts else ""
         advice = f". Next: {next_step}" if next_step else ""
         super().__init__(f"{what}{details}{advice}")
@@ -111,10 +114,33 @@ class DeviceUnreachable(EdgewrightError):
     pass
 
 
+def meant(word: str, known: Iterable[str]) -> str:
+    """The known word that somebody who typed `word` probably meant, as a question; empty where none is near.
+
+    >>> meant("epoch", ["epochs", "batch"]), meant("x", ["epochs"])
+    ("did you mean 'epochs'?", '')
+    """
+    near = get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _plain(value: object) -> str:
+    """A value as a person reads it: an exception without a text by its kind, no object's address; empty for None.
+
+    >>> _plain(TimeoutError()), _plain("cannot identify <_io.BytesIO object at 0x7f00>"), _plain(0)
+    ('TimeoutError', 'cannot identify a BytesIO', '0')
+    """
+    text = "" if value is None else str(value).strip()
+    if not text and isinstance(value, BaseException):
+        return type(value).__name__
+    return _ADDRESS.sub(lambda found: f"a {found[1].rpartition('.')[2]}", text)
+
+
 def describe(raised: BaseException) -> EdgewrightError:
     """Any exception as one of ours: an interruption and a stranger become StageFailed."""
     if isinstance(raised, EdgewrightError):
         return raised
     if isinstance(raised, KeyboardInterrupt):
         return StageFailed("interrupted", next_step="the same command continues the run")
-    return StageFailed(f"{type(raised).__name__}: {raised}", next_step="the traceback stands above this line")
+    kind, text = type(raised).__name__, _plain(raised)
+    return StageFailed(kind if text == kind else f"{kind}: {text}", next_step="the traceback stands above this line")

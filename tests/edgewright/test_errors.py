@@ -36,3 +36,25 @@ def test_the_docstring_shows_every_error() -> None:
         value.__name__ for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)
     ]
     assert [name for name in kinds if name not in tree] == []
+
+
+@pytest.mark.parametrize(
+    ("got", "said"),
+    [
+        (None, "x"),
+        ("", "x"),  # no empty parentheses, no `got` without a value
+        (0, "x (got 0)"),
+        (TimeoutError(), "x (got TimeoutError)"),  # an exception without a text
+        (
+            OSError("cannot identify image file <_io.BytesIO object at 0x7f3a>"),
+            "x (got cannot identify image file a BytesIO)",
+        ),
+    ],
+)
+def test_no_empty_parentheses_and_no_addresses(got: object, said: str) -> None:
+    assert str(errors.InputError("x", got=got)) == said
+
+
+def test_a_stranger_without_a_text_is_named_once() -> None:
+    assert str(errors.describe(MemoryError())).startswith("MemoryError. Next: ")
+    assert str(errors.describe(ValueError("no"))).startswith("ValueError: no. Next: ")
