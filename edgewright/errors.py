@@ -29,6 +29,8 @@ no answer (got TimeoutError, in object)
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _OBJECT = re.compile(r"<(?:\w+\.)*(\w+) object at 0x[0-9a-fA-F]+>")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -119,6 +121,16 @@ class UpdateRefused(EdgewrightError):
 
 class DeviceUnreachable(EdgewrightError):
     pass
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The known word that somebody who typed `word` probably meant, as a question; empty where none is near.
+
+    >>> meant("epoch", ["epochs", "batch"]), meant("x", ["epochs"])
+    ("did you mean 'epochs'?", '')
+    """
+    near = get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def describe(raised: BaseException) -> EdgewrightError:

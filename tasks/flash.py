@@ -21,6 +21,7 @@ from tasks.release import RELEASE_FILE
 @stage(pools=("edge",), cached=False)
 def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """One device of the group: update, verify, switch, detect."""
+    from edgewright.release.address import address_in
     from edgewright.release.gateway import FEED, REPORT_FILE, flash_device
 
     real = Dataset.open(work.session.store, dataset)
@@ -29,6 +30,7 @@ def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: Artif
     with work.session.store.workspace() as out:
         report = flash_device(
             repository=work.session.settings.releases / work.project,
+            address=address_in(work.session.settings.releases),
             device_home=work.session.settings.devices / device_id,
             device_id=device_id,
             channel=facts["channel"],

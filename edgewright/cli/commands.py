@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from edgewright.cli import completion
 from edgewright.cli.home import home_settings, home_store, recording_settings
 from edgewright.cli.printed import PUBLIC_EMPTY, print_json, remembering
+from edgewright.cli.words import RunArgument, SetOption
 from edgewright.errors import InputError
 from edgewright.settings import Settings
 
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef, Store
+    from tasks.engine.run import Request
 
 
 def add_commands(application: typer.Typer) -> None:
@@ -23,17 +26,29 @@ def add_commands(application: typer.Typer) -> None:
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A preset (demo, laptop, workstation, cluster) or a YAML file")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A preset (demo, laptop, workstation, cluster) or a YAML file", autocompletion=completion.recipes
+        ),
+    ],
     source: Annotated[str, typer.Option(help="Folder, archive, video, s3://bucket/prefix or dataset:DIGEST")] = "",
     project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
-    set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
-    from_: Annotated[str, typer.Option("--from", help="Compute this stage and everything after it anew")] = "",
-    until: Annotated[str, typer.Option(help="End after this stage")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and run nothing")] = False,
+    set_: SetOption = [],  # noqa: B006 - typer's way to say "none"
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Compute this stage and everything after it anew", autocompletion=completion.stages
+        ),
+    ] = "",
+    until: Annotated[str, typer.Option(help="End after this stage", autocompletion=completion.stages)] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print recipe and plan as YAML that `run` takes back; run nothing")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object last")] = False,
 ) -> None:
     """Carry images through the whole life cycle."""
-    from edgewright.recipe import resolve
+    from edgewright.recipe import resolve, to_yaml
 
     resolved = resolve(recipe, overrides=set_)
     if not source and resolved.preset != "demo":
@@ -48,9 +63,10 @@ def run(
     if dry_run:
         plan = plan_lifecycle(request, settings)
         if json_:
-            print_json({**PUBLIC_EMPTY, "stages": plan, "error": None})
+            print_json({**PUBLIC_EMPTY, "stages": plan, "plan": request.plan, "error": None})
         else:
-            print_plan(plan, project=request.project, source=request.source)
+            title = f"plan {request.plan[:12]} of project {request.project}, source {request.source}"
+            print_plan(plan, recipe=to_yaml(resolved), title=title, again=_words_of(request))
         return
     with remembering(settings), Display(stages=len(STAGE_NAMES)) as display:
         journal = run_lifecycle(request, settings, observer=display)
@@ -58,6 +74,22 @@ def run(
         print_json(journal.public)
     else:
         print_summary(journal.state)
+        if journal.state["device"]:
+            print("the device updates with: edgewright serve-releases, and beside it: edgewright device update")
+
+
+def _words_of(request: Request) -> list[str]:
+    """The command that asks for the same with a recipe from FILE."""
+    from tasks.engine.source import is_simulated
+
+    options = {
+        "--source": request.source if not is_simulated(request.source) else "",
+        "--project": request.project,
+        "--from": request.from_stage,
+        "--until": request.until,
+    }
+    told = [word for name, value in options.items() if value for word in (name, value)]
+    return ["edgewright", "run", "FILE", *told]
 
 
 def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
@@ -73,7 +105,7 @@ def runs(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
         print_runs([journal.state for journal in known])
 
 
-def report(run: Annotated[str, typer.Argument(help="A run's id, or `latest`")]) -> None:
+def report(run: RunArgument) -> None:
     """Write a run's report again and print its path."""
     settings = home_settings()
     from tasks.engine.journal import find_journal
@@ -85,7 +117,7 @@ def report(run: Annotated[str, typer.Argument(help="A run's id, or `latest`")]) 
 
 
 def decide(
-    run: Annotated[str, typer.Argument(help="The waiting run's id")],
+    run: Annotated[str, typer.Argument(help="The waiting run's id", autocompletion=completion.run_ids)],
     choice: Annotated[Literal["real_only", "end"], typer.Argument(help="Train on real data only, or end the run")],
     why: Annotated[str, typer.Option(help="Kept with the run")],
     person: Annotated[str, typer.Option(help="Who decides; default: the login name")] = "",
@@ -113,51 +145,55 @@ def ui(
     mlflow_port: Annotated[int, typer.Option()] = 5000,
     prefect_port: Annotated[int, typer.Option()] = 4200,
 ) -> None:
-    """Serve MLflow and Prefect on this home until Ctrl-C or SIGTERM."""
+    """Serve MLflow, Prefect and the releases of this home until Ctrl-C or SIGTERM."""
     settings = recording_settings()
     from edgewright.cli.launch import terminate_as_interrupt
+    from tasks.serve.releases import served_beside
     from tasks.serve.ui import serve_interfaces
 
-    with terminate_as_interrupt():
-        serve_interfaces(
-            settings, mlflow_port=mlflow_port, prefect_port=prefect_port, say=lambda line: print(line, flush=True)
-        )
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    with terminate_as_interrupt(), served_beside(settings, say=say):
+        serve_interfaces(settings, mlflow_port=mlflow_port, prefect_port=prefect_port, say=say)
 
 
 def detect(
-    model: Annotated[str, typer.Argument(help="A bundle's folder, an .onnx with spec.json beside it, or a run's id")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures")],
-    out: Annotated[Path, typer.Option(help="Where the drawn pictures go")] = Path("detections"),
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A bundle's folder, an .onnx with spec.json beside it, a run's id or `latest`",
+            autocompletion=completion.run_ids,
+        ),
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Pictures (JPEG, PNG, WebP, BMP), videos (mp4, avi, mov, mkv, webm, m4v, mpg), folders of them, or "
+            "patterns such as 'photos/**/*.png'"
+        ),
+    ],
+    save: Annotated[
+        Path | None, typer.Option("--save", "--out", help="Folder for the pictures with their boxes; default: none")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Of a video, every n-th frame")] = 10,
     score: Annotated[float, typer.Option(min=0.0, max=1.0, help="0: the model's own threshold")] = 0.0,
-    json_: Annotated[bool, typer.Option("--json")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, one a picture")] = False,
 ) -> None:
-    """Draw what a model detects in pictures."""
-    from PIL import Image as PillowImage
-
-    from edgewright.runtime.draw import draw_boxes
-    from edgewright.runtime.preprocess import read_image
+    """Say what a model detects in pictures and videos; goes on past what cannot be read."""
+    from edgewright.cli.detections import Detections, show_detections
     from edgewright.runtime.session import load_network, predictor
 
     settings = home_settings()
     path, spec = _find_model(model, settings)
     predict = predictor(load_network(path, threads=settings.threads), spec, score_threshold=score or None)
-    out.mkdir(parents=True, exist_ok=True)
-    found: list[dict[str, Any]] = []
-    for number, picture in enumerate(images):
-        boxes = predict(image := read_image(picture))
-        target = out / f"{number:03d}-{picture.stem}.png"
-        PillowImage.fromarray(draw_boxes(image, boxes, classes=spec.classes)).save(target)
-        names = [spec.classes[index] for index in boxes.class_id]
-        found.append({"image": str(picture), "drawn": str(target), "xyxy": boxes.xyxy.tolist()})
-        found[-1] |= {"classes": names, "scores": boxes.score.tolist()}
-        if not json_:
-            print(f"{picture}: {len(boxes)} objects -> {target}")
-    if json_:
-        print_json(found)
+    show_detections(Detections(predict, spec.classes, save), images, every=every, as_json=json_)
 
 
 def export(
-    dataset: Annotated[str, typer.Argument(help="A dataset's digest, or RUN or RUN:STAGE")],
+    dataset: Annotated[
+        str, typer.Argument(help="A dataset's digest, or RUN or RUN:STAGE", autocompletion=completion.run_ids)
+    ],
     out: Annotated[Path, typer.Option(help="An empty or new folder")] = Path("export"),
     format_: Annotated[Literal["yolo", "coco", "voc"], typer.Option("--format")] = "yolo",
 ) -> None:
@@ -172,11 +208,12 @@ def export(
 
 
 def gc(
-    keep: Annotated[int, typer.Option(min=0, help="How many of the newest runs stay whole")],
-    dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest runs stay whole")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run/--yes", help="Show what would go, or remove it")] = True,
 ) -> None:
-    """Remove artifacts that no kept run, registered model or release reaches."""
+    """Show, or remove, artifacts that no kept run, registered model or release reaches."""
     settings = recording_settings()
+    from edgewright.cli.console import print_garbage
     from tasks.engine.journal import home_lock
     from tasks.engine.tracking import Tracker
     from tasks.serve.garbage import find_garbage, remove_garbage
@@ -186,8 +223,7 @@ def gc(
         plan = find_garbage(store, settings, Tracker(settings.mlflow_tracking_uri, settings.home), keep=keep)
         if not dry_run:
             remove_garbage(store, settings, plan)
-    word = "would free" if dry_run else "freed"
-    print(f"{word} {plan.bytes / 1e6:.1f} MB: {len(plan.artifacts)} artifacts, {len(plan.runs)} runs")
+    print_garbage(plan, removed=not dry_run, again=f"edgewright gc --keep {keep} --yes")
 
 
 def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:

@@ -6,15 +6,19 @@ Part of the outermost layer, like `cli.py`. Decides how much is shown: bars on a
 from __future__ import annotations
 
 import select
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from tasks.serve.garbage import Garbage
 
 _QUIET_S = 15.0
 """Without a terminal a running stage is heard of this often."""
@@ -147,16 +151,18 @@ def print_summary(state: dict[str, Any]) -> None:
         console.print(f"report: {state['report']}", soft_wrap=True, highlight=False)
 
 
-def print_plan(plan: list[dict[str, Any]], *, project: str, source: str) -> None:
-    """What `--dry-run` shows on stdout."""
-    console = Console()
-    table = Table(title=f"project {project}, source {source}", title_justify="left", show_edge=False, pad_edge=False)
-    for column in ("stage", "pool", "router", "state", "configuration"):
-        table.add_column(column)
-    for row in plan:
-        config = " ".join(f"{name}={value}" for name, value in row["config"].items())
-        table.add_row(row["name"], row["pool"], row["router"], row["state"], config)
-    console.print(table)
+def print_plan(plan: list[dict[str, Any]], *, recipe: str, title: str, again: Sequence[str]) -> None:
+    """What `--dry-run` shows on stdout: a recipe file, the plan in its comments.
+
+    Args:
+        recipe: YAML. again: the words that run the file, FILE in its name's place.
+    """
+    rows = [(row["name"], row["pool"], row["router"], row["state"]) for row in plan]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    stages = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    print(recipe)
+    for line in (f"{title}:", *(f"  {stage}" for stage in stages), f"save this as FILE, then: {shlex.join(again)}"):
+        print("# " + line.rstrip().replace("\n", "\n# "))
 
 
 def print_self_test(rows: Sequence[tuple[str, str, str, str]]) -> None:
@@ -167,6 +173,19 @@ def print_self_test(rows: Sequence[tuple[str, str, str, str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+def print_garbage(plan: Garbage, *, removed: bool, again: str) -> None:
+    """What `gc` would remove, or removed, kind by kind; on stdout."""
+    print(
+        f"{'freed' if removed else 'would free'} {plan.bytes / 1e6:.1f} MB: "
+        f"{len(plan.artifacts)} artifacts, {len(plan.runs)} runs"
+    )
+    for kind in plan.kinds:
+        print(f"  {kind.name:<20} {kind.artifacts:>4}  {kind.bytes / 1e6:10.1f} MB")
+    print(f"{'kept' if removed else 'would keep'} {plan.kept_bytes / 1e6:.1f} MB")
+    if not removed and (plan.artifacts or plan.runs):
+        print(f"nothing was removed. Next: {again}")
 
 
 def print_runs(states: list[dict[str, Any]]) -> None:

@@ -7,13 +7,15 @@ missing extra is named only by those who need it.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from edgewright.cli.printed import PUBLIC_EMPTY, last_run, print_json
-from edgewright.errors import EdgewrightError, InputError, MissingExtra, StageFailed, describe
+import edgewright
+from edgewright.cli.printed import PUBLIC_EMPTY, last_run, print_line
+from edgewright.errors import EdgewrightError, InputError, MissingExtra, StageFailed, describe, meant
 from edgewright.packages import require_own_packages
 
 try:
@@ -29,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The `edgewright` script."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["device"]:
-        from edgewright.device.cli import main as device_main
-
-        sys.exit(device_main(words[1:]))
+        sys.exit(_forward(words[1:]))
     if typer is None:
         print("edgewright: this command needs the pipeline extra: pip install 'edgewright[pipeline]'", file=sys.stderr)
         sys.exit(2)
@@ -47,6 +47,7 @@ def _run_command(words: list[str]) -> int:
     except typer.Exit as done:
         return int(done.exit_code)
     except _usage_error() as refused:
+        refused.message += _meant_choice(refused.message)
         refused.show()
         return _end(InputError(refused.format_message()), words, quiet=True)
     except ModuleNotFoundError as raised:
@@ -65,11 +66,22 @@ def _usage_error() -> Any:
     return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
+def _meant_choice(message: str) -> str:
+    """The choice that a complaint about another word is nearest to.
+
+    >>> _meant_choice("'yol' is not one of 'yolo', 'coco', 'voc'.")
+    " Next: did you mean 'yolo'?"
+    """
+    found = re.search(r"'([^']*)' is not one of (.*)", message)
+    near = meant(found[1], re.findall(r"'([^']*)'", found[2])) if found else ""
+    return f" Next: {near}" if near else ""
+
+
 def _end(error: EdgewrightError, words: list[str], *, quiet: bool = False) -> int:
     if not quiet:
         print(f"edgewright: {error}", file=sys.stderr)
     if "--json" in words:
-        print_json({**(last_run or PUBLIC_EMPTY), "error": error.to_json()})
+        print_line({**(last_run or PUBLIC_EMPTY), "error": error.to_json()})
     return error.exit_code
 
 
@@ -78,14 +90,16 @@ def _application() -> typer.Typer:
         name="edgewright",
         help="From a few labeled photographs to a signed INT8 detector under 2 MB on an edge device.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
     from edgewright.cli.commands import add_commands
     from edgewright.cli.groups import add_groups
+    from edgewright.cli.releases import add_releases
 
+    application.callback()(_begin)
     add_commands(application)
     add_groups(application)
+    add_releases(application)
     application.command(
         name="device",
         help="Forward to edgewright-device: init, update, run, status.",
@@ -94,11 +108,32 @@ def _application() -> typer.Typer:
     return application
 
 
+def _begin(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=lambda asked: _say_version(asked), help="Say the version"),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"edgewright {edgewright.__version__}")
+        raise typer.Exit
+
+
 def _device(context: typer.Context) -> None:
     """Reached through `main`, which forwards before the light base needs typer; kept for `--help`."""
-    from edgewright.device.cli import main as device_main
+    raise typer.Exit(_forward(context.args))
 
-    raise typer.Exit(device_main(context.args))
+
+def _forward(words: Sequence[str]) -> int:
+    """`edgewright-device`, which knows where this home keeps its devices."""
+    from edgewright.device.cli import main as device_main
+    from edgewright.settings import read_settings
+
+    return device_main(words, devices=read_settings().devices)
 
 
 def _missing_extra(error: ModuleNotFoundError) -> EdgewrightError:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgewright.cli import completion
 from edgewright.cli.home import home_settings, home_store, recording_settings
+from edgewright.cli.words import RunArgument, SetOption
 from edgewright.errors import GateEnded, InputError
 from edgewright.settings import Settings
 
@@ -63,7 +65,7 @@ def label_efficiency(
     results: Annotated[Path, typer.Option(help="One JSON line a finished run; what stands there is skipped")] = Path(
         "benchmarks/results/label_efficiency.jsonl"
     ),
-    set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
+    set_: SetOption = [],  # noqa: B006 - typer's way to say "none"
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and make none")] = False,
 ) -> None:
     """How many labels does synthetic data save? Paired detectors from the same few photographs."""
@@ -97,7 +99,7 @@ def label_efficiency(
 def gate_self_test(
     source: Annotated[str, typer.Argument(help="Labeled photographs; default: the simulated camera")] = "",
     recipe: Annotated[str, typer.Option(help="A preset or a YAML file; default: demo, or laptop for a source")] = "",
-    set_: Annotated[list[str], typer.Option("--set", help="section.field=value, again and again")] = [],  # noqa: B006
+    set_: SetOption = [],  # noqa: B006 - typer's way to say "none"
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object last")] = False,
 ) -> None:
     """Does the data gate admit real pictures and refuse each bad control by the check that must? Exit code 3 if not."""
@@ -152,7 +154,7 @@ def _run_of(run: str, settings: Settings, part: str) -> tuple[dict[str, Artifact
 
 
 def review_export(
-    run: Annotated[str, typer.Argument(help="A run's id, or `latest`")],
+    run: RunArgument,
     to: Annotated[Path, typer.Option(help="A new folder")] = Path("review"),
     format_: Annotated[ReviewFormat, typer.Option("--format")] = "label-studio",
     part: Annotated[Literal["real", "synthetic"], typer.Option(help="Photographs, or synthetic pictures")] = "real",
@@ -176,7 +178,7 @@ def review_export(
 
 
 def review_import(
-    run: Annotated[str, typer.Argument(help="The run that was exported")],
+    run: Annotated[str, typer.Argument(help="The run that was exported", autocompletion=completion.run_ids)],
     file: Annotated[Path, typer.Argument(help="What the annotation tool wrote")],
     format_: Annotated[Literal["", "label-studio", "coco", "cvat"], typer.Option("--format")] = "",
     part: Annotated[Literal["real", "synthetic"], typer.Option()] = "real",

@@ -42,3 +42,9 @@ def remembering(settings: Settings) -> Iterator[None]:
 def print_json(value: Any) -> None:
     sys.stdout.flush()
     print(json.dumps(value, indent=1, sort_keys=True), flush=True)
+
+
+def print_line(value: Any) -> None:
+    """In one line: the object of an error may end a stream of such lines."""
+    sys.stdout.flush()
+    print(json.dumps(value, sort_keys=True), flush=True)

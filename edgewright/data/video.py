@@ -7,6 +7,7 @@ comes with the `train` extra and is imported here alone. Refuses a file that giv
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from edgewright.data.dataset import encode_png
 from edgewright.errors import MissingExtra, SourceError
+from edgewright.runtime.boxes import Image
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _ASSUMED_FPS = 25.0  # PAL; only where a container does not say
@@ -33,6 +35,21 @@ def extract_frames(video: Path, target: Path, *, step: int, group_s: float, pref
         MissingExtra: OpenCV is not installed.
         SourceError: the file cannot be decoded.
     """
+    frames: list[Frame] = []
+    for number, at_s, image in each_frame(video, step=step):
+        path = target / f"frame-{number:08d}.png"
+        path.write_bytes(encode_png(image))
+        frames.append(Frame(f"{prefix}{path.name}", path, f"{prefix}time-{math.floor(at_s / group_s):06d}"))
+    return frames
+
+
+def each_frame(video: Path, *, step: int) -> Iterator[tuple[int, float, Image]]:
+    """Number, seconds since the beginning and picture of every `step`-th frame, one after another.
+
+    Raises:
+        MissingExtra: OpenCV is not installed.
+        SourceError: not one frame can be decoded.
+    """
     try:
         import cv2
     except ImportError as error:
@@ -43,19 +60,15 @@ def extract_frames(video: Path, target: Path, *, step: int, group_s: float, pref
     try:
         fps = capture.get(cv2.CAP_PROP_FPS)
         fps = fps if math.isfinite(fps) and fps > 0 else _ASSUMED_FPS
-        frames: list[Frame] = []
-        number = 0
+        number, found = 0, False
         while capture.grab():
             if number % step == 0:
                 decoded, bgr = capture.retrieve()
                 if decoded:
-                    path = target / f"frame-{number:08d}.png"
-                    path.write_bytes(encode_png(np.asarray(bgr[:, :, ::-1], dtype=np.uint8)))
-                    group = f"{prefix}time-{math.floor(number / fps / group_s):06d}"
-                    frames.append(Frame(f"{prefix}{path.name}", path, group))
+                    found = True
+                    yield number, number / fps, np.asarray(bgr[:, :, ::-1], dtype=np.uint8)
             number += 1
     finally:
         capture.release()
-    if not frames:
+    if not found:
         raise SourceError("no frame can be read from the video", where=video, next_step="play it, or convert it to mp4")
-    return frames

@@ -1,16 +1,18 @@
 """`edgewright-device`: the agent's commands. One sentence on stderr for an error, exit codes as in `errors.py`.
 
     init       --home DIR --root FILE --server URL --device-id ID [--channel NAME]
-    update     --home DIR
-    run        --home DIR --feed DIR --out DIR [--frames N] [--threads N]
-    status     --home DIR [--json]
+    update     [--home DIR]
+    run        [--home DIR] --feed DIR --out DIR [--frames N] [--threads N]
+    status     [--home DIR] [--json]
     self-test  BUNDLE [--json]
+
+DIR is a device's folder, or a folder of such folders: `status` tells of all of them, the others want to find one alone.
 
 Decides nothing that the rooms below have not decided. Refuses a trust root from the network: it is what everything else
 is checked against, so a person or the installer puts it on the device.
 
 >>> main(["status", "--home", "device"])
-device_id    line-1
+device_id      line-1
 ...
 0
 """
@@ -22,11 +24,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import edgewright
 from edgewright.device.files import Files
-from edgewright.device.home import MAX_ROOT_BYTES, DeviceConfig, Home, init_home, locked, open_home
+from edgewright.device.freshness import freshness_in, in_words, span
+from edgewright.device.home import CONFIG_FILE, MAX_ROOT_BYTES, DeviceConfig, Home, init_home, locked, open_home
 from edgewright.device.process import limit_this_process, network_environment
 from edgewright.device.report import DeviceReport, send
 from edgewright.device.runner import run_feed
@@ -37,9 +42,9 @@ from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.selftest import SelfTest, run_selftest
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
-    arguments = _parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, *, devices: Path = Path()) -> int:
+    """Run one command; its exit code. `devices`: where to look for a device that no `--home` names."""
+    arguments = _parser(devices).parse_args(argv)
     network_environment()
     try:
         return int(arguments.command(arguments))
@@ -62,7 +67,7 @@ def _update(arguments: argparse.Namespace) -> int:
     # Not at import: a start, a status and the self-test need no TUF, and it is a quarter of the agent's import time.
     from edgewright.device.updater import update
 
-    home = open_home(arguments.home, files=Files())
+    home = open_home(_one_device(arguments.home), files=Files())
     with locked(home):
         try:
             done = update(home)
@@ -76,7 +81,7 @@ def _update(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    home = open_home(arguments.home, files=Files())
+    home = open_home(_one_device(arguments.home), files=Files())
     with locked(home):
         slots = Slots(home)
         started = start(slots)
@@ -99,13 +104,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    home = open_home(arguments.home, files=Files())
-    status = _describe(home)
+    folders = _devices_in(arguments.home)
+    states = [_describe(open_home(folder, files=Files())) for folder in folders]
     if arguments.json:
-        print(json.dumps(status, indent=1, sort_keys=True))
-    else:
-        for name, value in status.items():
-            print(f"{name:12} {value if value not in ('', None) else '-'}")
+        print(json.dumps(states[0] if folders == [arguments.home] else states, indent=1, sort_keys=True))
+        return 0
+    for number, state in enumerate(states):
+        print(end="\n" if number else "")
+        for name, value in state.items():
+            print(f"{name:14} {_shown(name, value)}")
     return 0
 
 
@@ -130,12 +137,39 @@ def _running(home: Home, command: str) -> DeviceReport:
     return replace(report, slot=state.active, release=bundle.manifest.release, digest=bundle.manifest.digest)
 
 
+def _devices_in(folder: Path) -> list[Path]:
+    """The folder where it is a device's or has none in it, else those of the devices in it."""
+    inside = sorted(path.parent for path in folder.glob(f"*/{CONFIG_FILE}"))
+    return [folder] if (folder / CONFIG_FILE).exists() or not inside else inside
+
+
+def _one_device(folder: Path) -> Path:
+    """Raises InputError where there are several to choose from."""
+    found = _devices_in(folder)
+    if len(found) > 1:
+        known = ", ".join(path.name for path in found)
+        next_step = f"--home {found[0]}"
+        raise InputError("several devices", expected="one", got=known, where=folder, next_step=next_step)
+    return found[0]
+
+
+def _shown(name: str, value: Any) -> str:
+    """A value as a person reads it; times with how long they are away."""
+    now = datetime.now(UTC)
+    if name == "metadata_until" and value:
+        return f"{value} ({in_words(datetime.fromisoformat(value), now=now)})"
+    if name == "metadata_from" and value:
+        return f"{value} ({span(now - datetime.fromisoformat(value))} ago)"
+    return str(value) if value not in ("", None) else "-"
+
+
 def _describe(home: Home) -> dict[str, Any]:
-    slots = Slots(home)
+    slots, fresh = Slots(home), freshness_in(home.trust)
     running, state = _running(home, "status"), slots.state()
     bundles = {slot: slots.bundle(slot) for slot in SLOTS}
     return {
         "device_id": home.config.device_id,
+        "home": str(home.root),
         "server": home.config.server_url,
         "channel": home.config.channel,
         "slot": running.slot,
@@ -144,6 +178,9 @@ def _describe(home: Home) -> dict[str, Any]:
         "on_trial": state.on_trial,
         "min_release": state.min_release,
         **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
+        "metadata": fresh.version if fresh else None,
+        "metadata_from": fresh.fetched.isoformat(timespec="seconds") if fresh else None,
+        "metadata_until": fresh.expires.isoformat(timespec="seconds") if fresh else None,
     }
 
 
@@ -162,21 +199,22 @@ def _trust_root(path: Path) -> bytes:
     return payload
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgewright-device", description="The agent on an edge device.")
+    parser.add_argument("--version", action="version", version=f"edgewright-device {edgewright.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    init = _command(commands, "init", _init, "give the device its id, its trust root and its server")
+    init = _command(commands, "init", _init, "give the device its id, its trust root and its server", home=None)
     init.add_argument("--root", type=Path, required=True, help="the repository's 1.root.json, brought by hand")
     init.add_argument("--server", required=True, metavar="URL")
     init.add_argument("--device-id", required=True, metavar="ID")
     init.add_argument("--channel", default="stable")
-    _command(commands, "update", _update, "install the channel's release, on trial")
-    run = _command(commands, "run", _run, "detect on a feed")
+    _command(commands, "update", _update, "install the channel's release, on trial", home=devices)
+    run = _command(commands, "run", _run, "detect on a feed", home=devices)
     run.add_argument("--feed", type=Path, required=True, help="a folder of pictures")
     run.add_argument("--out", type=Path, required=True)
     run.add_argument("--frames", type=int, metavar="N", help="the first N pictures (default: all)")
     run.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of the detector (default: 1)")
-    status = _command(commands, "status", _status, "what runs")
+    status = _command(commands, "status", _status, "what runs, and how fresh what it knows is", home=devices)
     status.add_argument("--json", action="store_true")
     test = commands.add_parser("self-test", help="run a bundle's golden pictures, with limits on memory and time")
     test.set_defaults(command=_self_test)
@@ -185,8 +223,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, function: Any, about: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, function: Any, about: str, *, home: Path | None) -> argparse.ArgumentParser:
+    """`home`: where `--home` need not be given; None asks for it."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=about)
     parser.set_defaults(command=function)
-    parser.add_argument("--home", type=Path, required=True, metavar="DIR", help="the device's folder")
+    known = "" if home is None else f", or a folder of devices (default: {home})".replace("%", "%%")
+    about_home = f"the device's folder{known}"
+    parser.add_argument("--home", type=Path, required=home is None, default=home, metavar="DIR", help=about_home)
     return parser

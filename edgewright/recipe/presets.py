@@ -1,4 +1,4 @@
-"""Presets, recipe files and overrides: from words to a recipe.
+"""Presets, recipe files and overrides: from words to a recipe, and a recipe as the file that is read back.
 
 >>> resolve("demo", overrides=["train_detector.epochs=3"]).train_detector.epochs
 3
@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from edgewright.errors import RecipeError
+from edgewright.errors import RecipeError, meant
 from edgewright.recipe.recipe import Recipe
 
 MAX_RECIPE_BYTES = 64_000
@@ -54,7 +55,13 @@ def resolve(name_or_path: str, *, overrides: Sequence[str] = ()) -> Recipe:
         written = _read_yaml(Path(name_or_path))
         base = written.get("preset", "laptop")
         if base not in PRESET_NAMES:
-            raise RecipeError("unknown preset", expected=", ".join(PRESET_NAMES), got=base, where=name_or_path)
+            raise RecipeError(
+                "unknown preset",
+                expected=", ".join(PRESET_NAMES),
+                got=base,
+                where=name_or_path,
+                next_step=meant(str(base), PRESET_NAMES),
+            )
         values = _merge(_preset_values(base), written)
     for override in overrides:
         _override(values, override)
@@ -65,14 +72,51 @@ def validate(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(
-            f"recipe field {field!r}: {first['msg']}",
-            got=repr(first.get("input")),
-            where=where,
-            next_step="`edgewright run PRESET --dry-run` prints every field with its value",
-        ) from error
+        raise _refusal(error.errors()[0], where=where) from error
+
+
+class _Plain(yaml.SafeDumper):
+    """Values are written out: aliases are not read."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """Every field with its value. Law: `resolve` of a file that holds it gives the recipe again."""
+    values = recipe.model_dump(mode="json")
+    return yaml.dump(values, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _refusal(first: Mapping[str, Any], *, where: str) -> RecipeError:
+    """What pydantic says of one field, as a sentence, with the word that was probably meant."""
+    path = [str(part) for part in first["loc"]]
+    field, got = ".".join(path), first.get("input")
+    what, known, near = f"recipe field {field!r}: {first['msg']}", "", ""
+    if first["type"] == "extra_forbidden":
+        names = sorted(_fields_below(Recipe, path[:-1]))
+        what, known = f"recipe field {field!r}: there is none of this name", ", ".join(names)
+        near = _in_other_sections(path[-1]) or meant(path[-1], names)
+        got = path[-1]
+    elif first["type"] == "literal_error":
+        near = meant(str(got), re.findall("'([^']*)'", first["ctx"]["expected"]))
+    every = "`edgewright run PRESET --dry-run` prints every field with its value"
+    return RecipeError(what, expected=known, got=repr(got), where=where, next_step=near or every)
+
+
+def _fields_below(section: type[BaseModel], path: Sequence[str]) -> Iterable[str]:
+    """The fields of a section, or of the part of it that `path` leads to."""
+    if not path:
+        return section.model_fields
+    kinds = (section.model_fields[path[0]].annotation, *get_args(section.model_fields[path[0]].annotation))
+    part = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return _fields_below(part, path[1:]) if part else ()
+
+
+def _in_other_sections(name: str) -> str:
+    """Sections that have a field of this name, as a question; empty where none has."""
+    paths = [f"{section}.{name}" for section in Recipe.model_fields if name in _fields_below(Recipe, [section])]
+    return f"did you mean {' or '.join(paths)}?" if paths else ""
 
 
 def _preset_values(preset: str) -> dict[str, Any]:
@@ -89,7 +133,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         payload = path.read_bytes()
     except OSError as error:
         raise RecipeError(
-            "no such preset and no such recipe file", expected=", ".join(PRESET_NAMES), got=str(path)
+            "no such preset and no such recipe file",
+            expected=", ".join(PRESET_NAMES),
+            got=str(path),
+            next_step=meant(path.name, PRESET_NAMES),
         ) from error
     if len(payload) > MAX_RECIPE_BYTES:
         raise RecipeError(

@@ -1,11 +1,12 @@
 """The gateway's side of a flash: serve the repository to one device and wait for what the device says.
 
 Decides nothing about the update: the agent pulls, verifies, switches and falls back by itself, in its own process
-with the light base alone. Refuses to call a flash done without the device's own report that the channel's release
-runs.
+with the light base alone. Decides the address that the device keeps: the one at which the home serves its releases, so
+that it can pull again when this process is gone. Refuses to call a flash done without the device's own report that the
+channel's release runs.
 
->>> flash_device(repository=r, device_home=d, device_id="line-1-0", channel="stable", feed=f, out=o, timeout_s=60,
-...              on_progress=silent).slot                             # doctest: +SKIP
+>>> flash_device(repository=r, address=a, device_home=d, device_id="line-1-0", channel="stable", feed=f, out=o,
+...              timeout_s=60, on_progress=silent).slot               # doctest: +SKIP
 'a'
 """
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,12 @@ from typing import Any
 from edgewright.device.process import agent_command, agent_environment
 from edgewright.device.report import DeviceReport
 from edgewright.device.runner import FeedReport
-from edgewright.errors import DeviceUnreachable, InputError, StageFailed, UpdateRefused
+from edgewright.errors import DeviceUnreachable, InputError, StageFailed, StoreUnavailable, UpdateRefused
 from edgewright.progress import OnProgress
+from edgewright.release.address import Address
 from edgewright.release.metadata import FIRST_ROOT
 from edgewright.release.repository import next_release_number
-from edgewright.release.server import RepositoryServer, serve_repository
+from edgewright.release.server import METADATA, RepositoryServer, serve_releases
 from edgewright.runtime.selftest import SelfTest
 
 REPORT_FILE, FEED = "device.json", "feed"
@@ -59,6 +63,7 @@ class FlashReport:
 def flash_device(
     *,
     repository: Path,
+    address: Address,
     device_home: Path,
     device_id: str,
     channel: str,
@@ -68,6 +73,9 @@ def flash_device(
     on_progress: OnProgress,
 ) -> FlashReport:
     """Bring one device to the channel's release and let it detect on a feed; `out` receives what it detected.
+
+    Args:
+        address: where the folder of repositories is served, when somebody serves it.
 
     Raises:
         InputError: nothing is released on the channel.
@@ -79,17 +87,19 @@ def flash_device(
     if desired < 1:
         raise InputError("nothing is released", expected=f"a release on {channel}", where=repository)
     deadline = time.monotonic() + timeout_s
-    with serve_repository(repository, reports=repository / "reports") as server:
-        introduction = ["--root", str(repository / "metadata" / FIRST_ROOT), "--server", server.url]
-        for step, (name, arguments) in enumerate(
-            (
-                ("init", [*introduction, "--device-id", device_id, "--channel", channel]),
-                ("update", []),
-                ("run", ["--feed", str(feed), "--out", str(out)]),
-            )
-        ):
+    identity = ["--root", str(repository / METADATA / FIRST_ROOT), "--device-id", device_id, "--channel", channel]
+    with _served(repository, address) as server:
+        here, kept = (f"{url}/{repository.name}" for url in (server.url, address.url))
+        commands = [
+            ("init", [*identity, "--server", here]),
+            ("update", []),
+            ("run", ["--feed", str(feed), "--out", str(out)]),
+            *([("init", [*identity, "--server", kept])] if kept != here else []),
+        ]
+        for step, (name, arguments) in enumerate(commands):
             _run_agent(name, arguments, home=device_home, device_id=device_id, server=server, deadline=deadline)
-            on_progress(step + 1, len(_STEPS), f"{device_id} {_STEPS[step]}")
+            if step < len(_STEPS) - 1:
+                on_progress(step + 1, len(_STEPS), f"{device_id} {_STEPS[step]}")
         report, feed_report, selftest = _last_run(server, device_id)
     if report.release != desired:
         what = f"the device does not run the channel's release: {report.fell_back or 'it kept another'}"
@@ -107,6 +117,17 @@ def flash_device(
         selftest=selftest,
         versions=report.versions,
     )
+
+
+@contextmanager
+def _served(repository: Path, address: Address) -> Iterator[RepositoryServer]:
+    """At the home's address, or, while somebody listens there, at a free port."""
+    with ExitStack() as held:
+        try:
+            server = held.enter_context(serve_releases(repository.parent, host=address.host, port=address.port))
+        except StoreUnavailable:
+            server = held.enter_context(serve_releases(repository.parent, host="127.0.0.1", port=0))
+        yield server
 
 
 def _run_agent(

@@ -13,7 +13,7 @@ and never half a key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -41,9 +41,14 @@ def make_keys(folder: Path) -> Keys:
     return read_keys(folder)
 
 
-def read_keys(folder: Path) -> Keys:
+def read_keys(folder: Path, roles: Iterable[str] = ROLES) -> Keys:
     """Raises InputError: a key is missing, unreadable, no Ed25519 key, or readable by others."""
-    return {role: tuple(_read(_path(folder, name)) for name in names) for role, names in KEY_NAMES.items()}
+    return {role: tuple(_read(_path(folder, name)) for name in KEY_NAMES[role]) for role in roles}
+
+
+def roles_in(folder: Path) -> tuple[str, ...]:
+    """The roles whose keys all lie in the folder: the others' are offline."""
+    return tuple(role for role in ROLES if all(_path(folder, name).exists() for name in KEY_NAMES[role]))
 
 
 def _path(folder: Path, name: str) -> Path:

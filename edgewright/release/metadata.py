@@ -94,15 +94,21 @@ class SignedSet:
             del self.targets.signed.targets[path]
         self.targets.signed.targets.update({target.path: target for target in targets})
 
+    def due(self, now: datetime) -> tuple[str, ...]:
+        """The roles that are half expired."""
+        return tuple(role for role in ROLES if _is_due(role, self.role(role), now))
+
     def sign(self, keys: Keys, *, now: datetime, changed: bool) -> tuple[str, ...]:
-        """Write what has `changed` (the targets) or is half expired; the roles that were signed, in order.
+        """Write what has `changed` (the targets), is new or half expired; the roles that were signed, in order.
+
+        Of what is half expired, a role without keys stays as it is: its keys are offline.
 
         Raises:
             InputError: the keys are not those that the root names.
         """
         self._check_keys(keys)
         new = not self.exists(self.folder)
-        due = {role for role in ROLES if new or _is_due(role, self.role(role), now)}
+        due = set(ROLES if new else self.due(now)) & set(keys)
         due |= {"targets"} if changed else set()
         due |= {"snapshot"} if "targets" in due else set()
         due |= {"timestamp"} if "snapshot" in due else set()
@@ -122,7 +128,7 @@ class SignedSet:
         return tuple(role for role in ROLES if role in due)
 
     def _check_keys(self, keys: Keys) -> None:
-        for role in ROLES:
+        for role in keys:
             given = {signer.public_key.keyid for signer in keys[role]}
             if not given <= set(self.root.signed.roles[role].keyids):
                 next_step = "put the repository's own keys back; new keys would be refused by every device"

@@ -12,18 +12,20 @@ release number. Publishing an equal bundle publishes nothing. Refuses a number t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tuf.api.metadata import TargetFile
 
 from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
-from edgewright.release.keys import make_keys, read_keys
-from edgewright.release.metadata import SignedSet
+from edgewright.release.keys import ROLES, make_keys, read_keys, roles_in
+from edgewright.release.metadata import LIFETIME, SignedSet
+from edgewright.release.server import METADATA
 from edgewright.runtime.bundle import MANIFEST_FILE, Bundle
 
 
@@ -64,7 +66,7 @@ def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: 
     if bundle.manifest.channel != channel:
         raise InputError("a bundle for another channel", expected=channel, got=bundle.manifest.channel)
     with _writing(repository):
-        metadata = repository / "metadata"
+        metadata = repository / METADATA
         new = not SignedSet.exists(metadata)
         signers = make_keys(keys) if new else read_keys(keys)
         signed_set = SignedSet.create(metadata, signers, now=now) if new else SignedSet.read(metadata)
@@ -86,18 +88,74 @@ def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: 
     )
 
 
-def refresh_timestamp(repository: Path, *, keys: Path, now: datetime) -> tuple[str, ...]:
-    """Sign again what is half expired, so that devices can tell a quiet server from a frozen one; the roles signed."""
+@dataclass(frozen=True)
+class Renewal:
+    """Attributes:
+    signed: the TUF roles that were signed again, in order.
+    offline: half expired roles whose keys are not in the folder.
+    """
+
+    signed: tuple[str, ...]
+    offline: tuple[str, ...]
+
+
+def renew(repository: Path, *, keys: Path, now: datetime) -> Renewal:
+    """Sign again what is half expired, so that devices can tell a quiet server from a frozen one.
+
+    Law: renewing twice is renewing once. The keys of the timestamp alone are enough while the others are fresh.
+
+    Raises:
+        ArtifactCorrupt: the repository is damaged. InputError: keys that are not the repository's.
+        StoreUnavailable: the repository cannot be written.
+    """
     with _writing(repository):
-        signed_set = SignedSet.read(repository / "metadata")
-        return signed_set.sign(read_keys(keys), now=now, changed=False)
+        signed_set = SignedSet.read(repository / METADATA)
+        due, here = signed_set.due(now), roles_in(keys)
+        signed = signed_set.sign(read_keys(keys, here), now=now, changed=False) if due else ()
+        return Renewal(signed, tuple(role for role in due if role not in here))
+
+
+@dataclass(frozen=True)
+class RepositoryState:
+    """What a repository offers, and until when devices may believe it.
+
+    Attributes:
+        releases: channel => the current release's number.
+        expires: TUF role => when it expires.
+        signed: when the timestamp was signed.
+    """
+
+    releases: Mapping[str, int]
+    expires: Mapping[str, datetime]
+    signed: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        expires = {role: when.isoformat() for role, when in self.expires.items()}
+        return {"releases": dict(self.releases), "expires": expires, "signed": self.signed.isoformat()}
+
+
+def state_of(repository: Path) -> RepositoryState:
+    """Raises ArtifactCorrupt where the repository is damaged."""
+    signed_set = SignedSet.read(repository / METADATA)
+    channels = sorted({path.partition("/")[0] for path in signed_set.targets.signed.targets})
+    expires = {role: signed_set.role(role).signed.expires for role in ROLES}
+    return RepositoryState(
+        releases={channel: _current(signed_set, channel)[0] for channel in channels},
+        expires=expires,
+        signed=expires["timestamp"] - LIFETIME["timestamp"],
+    )
+
+
+def repositories_in(releases: Path) -> list[Path]:
+    """The projects' repositories in a home's folder of releases, by name."""
+    return sorted(path for path in releases.glob("*") if SignedSet.exists(path / METADATA))
 
 
 def next_release_number(repository: Path, channel: str) -> int:
     """One above the channel's current release; 1 where there is none."""
-    if not SignedSet.exists(repository / "metadata"):
+    if not SignedSet.exists(repository / METADATA):
         return 1
-    return _current(SignedSet.read(repository / "metadata"), channel)[0] + 1
+    return _current(SignedSet.read(repository / METADATA), channel)[0] + 1
 
 
 def _current(signed_set: SignedSet, channel: str) -> tuple[int, str]:
@@ -128,7 +186,7 @@ def _add(signed_set: SignedSet, bundle: Bundle, folder: Path, *, above: int) -> 
 def _writing(repository: Path) -> Iterator[None]:
     """One writer at a time; the lock dies with its process."""
     try:
-        (repository / "metadata").mkdir(parents=True, exist_ok=True)
+        (repository / METADATA).mkdir(parents=True, exist_ok=True)
         with locked(repository):
             yield
     except OSError as error:

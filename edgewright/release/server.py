@@ -1,11 +1,12 @@
-"""The release server: a signed repository, read-only, and a box for the devices' reports. Standard library alone.
+"""The release server: signed repositories, read-only, and a box for the devices' reports. Standard library alone.
 
-    GET  /metadata/<file>, /targets/<channel>/<file>     the repository
+    GET  /metadata/<file>, /targets/<channel>/<file>     the repository; a range of a file where one is asked for
     POST /reports/<device>                               one JSON object, at most MAX_REPORT_BYTES
     GET  /reports/<device>                               the last one
 
-Decides nothing on trust: that is TUF's, on the device. Binds to loopback and refuses any other address (no
-authentication yet), every path but these, links, and names with `..`.
+`serve_repository` serves one repository so, `serve_releases` each project's below `/<project>`. Decides nothing on
+trust: that is TUF's, on the device. Binds to loopback and refuses any other address (no authentication yet), every path
+but these, links, and names with `..`.
 
 >>> with serve_repository(repository, reports=reports) as server:
 ...     print(server.url)
@@ -14,26 +15,44 @@ http://127.0.0.1:...
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
-import shutil
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from edgewright.errors import InputError
+from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import READABLE, write_atomically
 
+METADATA, REPORTS = "metadata", "reports"
 MAX_REPORT_BYTES = 64_000
 DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FILE = re.compile(r"/((?:metadata|targets)(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+)")
 _REPORT = re.compile(r"/reports/([^/]+)")
+_PROJECT = re.compile(r"/([A-Za-z0-9][A-Za-z0-9._-]*)(/.*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_PIECE_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a path leads: a repository, the box of its reports, and the rest of the path within them."""
+
+    repository: Path
+    reports: Path
+    rest: str
+
+
+Places = Callable[[str], Place | None]
 
 
 @dataclass
@@ -52,11 +71,45 @@ class RepositoryServer:
 def serve_repository(
     repository: Path, *, reports: Path, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[RepositoryServer]:
-    """Serve in a thread until the block ends; port 0 takes a free one. Raises InputError off loopback."""
-    if not ip_address(host).is_loopback:
-        raise InputError("the release server has no authentication", expected="a loopback address", got=host)
+    """Serve in a thread until the block ends; port 0 takes a free one.
+
+    Raises:
+        InputError: off loopback.
+        StoreUnavailable: another program has the port.
+    """
     reports.mkdir(parents=True, exist_ok=True)
-    with _Server(host, port, repository=repository, reports=reports) as server:
+    with _serving(lambda path: Place(repository.resolve(), reports, path), host=host, port=port) as server:
+        yield server
+
+
+@contextmanager
+def serve_releases(releases: Path, *, host: str, port: int) -> Iterator[RepositoryServer]:
+    """The same for the repositories in a folder, those too that are made later; reports lie in each one's `reports`."""
+
+    def place(path: str) -> Place | None:
+        match = _PROJECT.fullmatch(path)
+        if match is None:
+            return None
+        repository = releases.resolve() / match[1]
+        whole = (repository / METADATA).is_dir() and repository.resolve() == repository
+        return Place(repository, repository / REPORTS, match[2]) if whole else None
+
+    with _serving(place, host=host, port=port) as server:
+        yield server
+
+
+@contextmanager
+def _serving(places: Places, *, host: str, port: int) -> Iterator[RepositoryServer]:
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        next_step = "let a web server with TLS and authentication pass requests on to it"
+        got = host or "nothing"
+        what = "the release server has no authentication"
+        raise InputError(what, expected="a loopback address such as 127.0.0.1", got=got, next_step=next_step)
+    with _bound(places, host=host, port=port) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -66,20 +119,36 @@ def serve_repository(
             thread.join()
 
 
+def _bound(places: Places, *, host: str, port: int) -> _Server:
+    try:
+        return _Server(host, port, places=places)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        raise StoreUnavailable(
+            f"port {port} is taken by another program" if taken else f"port {port} cannot be had",
+            got=None if taken else error.strerror,
+            where=host,
+            next_step="end it, or give another --port",
+        ) from error
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # an idle kept-alive connection must not hold the end up
 
-    def __init__(self, host: str, port: int, *, repository: Path, reports: Path) -> None:
+    def __init__(self, host: str, port: int, *, places: Places) -> None:
+        version_6 = ip_address(host).version == 6
+        self.address_family = socket.AF_INET6 if version_6 else socket.AF_INET
         super().__init__((host, port), _Handler)
-        self.repository, self.reports = repository.resolve(), reports
-        self.handle = RepositoryServer(f"http://{host}:{self.server_address[1]}")
+        self.place_of = places
+        self.handle = RepositoryServer(f"http://{f'[{host}]' if version_6 else host}:{self.server_address[1]}")
         self.writing = threading.Lock()
 
-    def accept_report(self, device: str, report: dict[str, Any]) -> None:
+    def accept_report(self, box: Path, device: str, report: dict[str, Any]) -> None:
         with self.writing:
+            box.mkdir(parents=True, exist_ok=True)
             write_atomically(
-                self.reports / f"{device}.json", json.dumps(report, indent=1, sort_keys=True).encode(), mode=READABLE
+                box / f"{device}.json", json.dumps(report, indent=1, sort_keys=True).encode(), mode=READABLE
             )
             self.handle.received.setdefault(device, []).append(report)
 
@@ -97,13 +166,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND)
             return
         with path.open("rb") as stream:
-            self._head(HTTPStatus.OK, length=path.stat().st_size)
-            shutil.copyfileobj(stream, self.wfile)
+            size = os.fstat(stream.fileno()).st_size
+            part = _range(self.headers.get("Range", ""), size)
+            if part is None:
+                self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, length=0, said=f"bytes */{size}")
+            elif len(part) == size:
+                self._head(HTTPStatus.OK, length=size)
+            else:
+                said = f"bytes {part[0]}-{part[-1]}/{size}"
+                self._head(HTTPStatus.PARTIAL_CONTENT, length=len(part), said=said)
+            self._copy(stream, part or range(0))
 
     def do_POST(self) -> None:
-        device = self._device()
+        place = self.server.place_of(self.path)
+        device = _device_in(place)
         length = self.headers.get("Content-Length", "")
-        if device is None:
+        if place is None or device is None:
             self._refuse(HTTPStatus.NOT_FOUND)
         elif not length.isdigit():
             self._refuse(HTTPStatus.LENGTH_REQUIRED)
@@ -112,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             report = _parse(self.rfile.read(int(length)))
             if report is not None:
-                self.server.accept_report(device, report)
+                self.server.accept_report(place.reports, device, report)
             self._answer(HTTPStatus.BAD_REQUEST if report is None else HTTPStatus.NO_CONTENT)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
@@ -120,19 +198,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self) -> Path | None:
         """The file that a path names; None where it names none of ours."""
-        device = self._device()
-        if device is not None:
-            return self.server.reports / f"{device}.json"
-        match = _FILE.fullmatch(self.path)
-        if match is None or ".." in self.path:
+        place = self.server.place_of(self.path)
+        device = _device_in(place)
+        if place and device is not None:
+            return place.reports / f"{device}.json"
+        match = _FILE.fullmatch(place.rest) if place else None
+        if place is None or match is None or ".." in self.path:
             return None
-        path = self.server.repository / match[1]
+        path = place.repository / match[1]
         # A link would let whoever writes the repository read the machine.
         return path if path.resolve() == path else None
 
-    def _device(self) -> str | None:
-        match = _REPORT.fullmatch(self.path)
-        return match[1] if match and DEVICE_ID.fullmatch(match[1]) else None
+    def _copy(self, stream: IO[bytes], part: range) -> None:
+        stream.seek(part.start)
+        for start in range(0, len(part), _PIECE_BYTES):
+            self.wfile.write(stream.read(min(_PIECE_BYTES, len(part) - start)))
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer without having read the body, which ends the connection."""
@@ -142,11 +222,38 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: HTTPStatus) -> None:
         self._head(status, length=0)
 
-    def _head(self, status: HTTPStatus, *, length: int) -> None:
+    def _head(self, status: HTTPStatus, *, length: int, said: str = "") -> None:
+        """`said`: which range of the file follows."""
         self.send_response(status)
+        if said:
+            self.send_header("Content-Range", said)
         if status is not HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", str(length))
         self.end_headers()
+
+
+def _device_in(place: Place | None) -> str | None:
+    match = _REPORT.fullmatch(place.rest) if place else None
+    return match[1] if match and DEVICE_ID.fullmatch(match[1]) else None
+
+
+def _range(asked: str, size: int) -> range | None:
+    """The bytes that a Range header asks for; all where it asks for none or several; None beyond the end (RFC 9110).
+
+    >>> _range("bytes=2-3", 10), _range("bytes=8-", 10), _range("bytes=-3", 10), _range("", 10)
+    (range(2, 4), range(8, 10), range(7, 10), range(0, 10))
+    >>> _range("bytes=10-", 10) is None, _range("bytes=0-1,4-5", 10)
+    (True, range(0, 10))
+    """
+    match = _RANGE.fullmatch(asked)
+    first, last = match.groups() if match else ("", "")
+    if not first and not last:
+        return range(size)
+    start = int(first) if first else max(0, size - int(last))
+    end = min(size, int(last) + 1) if first and last else size
+    if first and last and int(last) < int(first):
+        return range(size)  # not a range at all
+    return range(start, end) if start < end else None
 
 
 def _parse(payload: bytes) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from prefect.context import FlowRunContext
 from pydantic import BaseModel
 
 from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
-from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe
+from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe, meant
 from edgewright.packages import require_own_packages
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings, read_settings
@@ -62,7 +62,8 @@ class Request:
     def __post_init__(self) -> None:
         for name, value in (("--from", self.from_stage), ("--until", self.until)):
             if value and value not in self.stages:
-                raise InputError(f"no such stage for {name}", expected=", ".join(self.stages), got=value)
+                known, near = ", ".join(self.stages), meant(value, self.stages)
+                raise InputError(f"no such stage for {name}", expected=known, got=value, next_step=near)
         if self.from_stage and self.until and self.stages.index(self.from_stage) > self.stages.index(self.until):
             raise InputError("--from names a later stage than --until", got=f"{self.from_stage}, {self.until}")
 

@@ -22,12 +22,23 @@ from tasks.engine.tracking import Tracker
 
 
 @dataclass(frozen=True)
+class OfKind:
+    """The garbage of one kind."""
+
+    name: str
+    artifacts: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Garbage:
-    """What would be, or was, removed."""
+    """What would be, or was, removed; `kinds` say it again, the largest first."""
 
     artifacts: tuple[str, ...]
     runs: tuple[str, ...]
     bytes: int
+    kinds: tuple[OfKind, ...]
+    kept_bytes: int
 
 
 def find_garbage(store: Store, settings: Settings, tracker: Tracker, *, keep: int) -> Garbage:
@@ -42,7 +53,13 @@ def find_garbage(store: Store, settings: Settings, tracker: Tracker, *, keep: in
     reached = _reach(store, roots)
     doomed = [digest for digest in known if digest not in reached]
     dropped = [run.run_id for run in everything if run.run_id not in {kept_run.run_id for kept_run in kept}]
-    return Garbage(tuple(doomed), tuple(dropped), sum(_bytes(store, digest) for digest in doomed))
+    return Garbage(
+        tuple(doomed),
+        tuple(dropped),
+        bytes=sum(_bytes(store, digest) for digest in doomed),
+        kinds=_by_kind(store, doomed),
+        kept_bytes=sum(_bytes(store, digest) for digest in known if digest in reached),
+    )
 
 
 def remove_garbage(store: Store, settings: Settings, plan: Garbage) -> None:
@@ -83,6 +100,14 @@ def _reach(store: Store, roots: Iterable[str]) -> set[str]:
         except (ArtifactMissing, ArtifactCorrupt):
             continue  # nothing more can be learned from it; it stays
     return reached
+
+
+def _by_kind(store: Store, digests: Iterable[str]) -> tuple[OfKind, ...]:
+    found: dict[str, list[int]] = {}
+    for digest in digests:
+        found.setdefault(store.manifest(digest).content.kind, []).append(_bytes(store, digest))
+    kinds = [OfKind(name, len(sizes), sum(sizes)) for name, sizes in found.items()]
+    return tuple(sorted(kinds, key=lambda kind: -kind.bytes))
 
 
 def _bytes(store: Store, digest: str) -> int:

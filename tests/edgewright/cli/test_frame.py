@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import typer
 
-from edgewright.cli import frame
+import edgewright
+from edgewright.cli import frame, main
 from tests.goldens import Golden
 
 
@@ -25,3 +27,34 @@ def described(command: Any, words: str) -> Iterator[str]:
 def test_the_commands_and_their_words(golden: Golden) -> None:
     lines = described(typer.main.get_command(frame._application()), "edgewright")
     golden("commands.txt", "".join(f"{line}\n" for line in lines))
+
+
+def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[object, str, str]:
+    """Exit code, stdout and stderr of a command in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
+@pytest.mark.parametrize("words", [["--version"], ["device", "--version"]])
+def test_the_version(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(words, capsys)
+    assert (code, out.split()[-1]) == (0, edgewright.__version__)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["rnus"], "'runs'"),  # a command
+        (["runs", "--jsn"], "--json"),  # an option
+        (["export", "x", "--format", "yol"], "did you mean 'yolo'?"),  # an option's value
+        (["decide", "x", "real_onyl", "--why", "w"], "did you mean 'real_only'?"),  # an argument's
+        (["release", "renw"], "'renew'"),  # a command of a group
+    ],
+)
+def test_a_misspelt_word_meets_the_one_that_was_meant(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = said(words, capsys)
+    assert (code, meant in err) == (2, True)

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from edgewright.device.cli import main
 from edgewright.device.process import agent_command, agent_environment, selftest_in_child
 from edgewright.device.report import OUTBOX_REPORTS, DeviceReport, send
 from edgewright.release.repository import ReleaseReport
@@ -79,6 +81,30 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
     loaded = set(done.stdout.splitlines()[-1].split())
     assert {"numpy", "onnxruntime", "PIL", "tuf"} <= loaded
     assert loaded & {*HEAVY, "tasks", "flows"} == set()
+
+
+def test_a_folder_of_devices(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nobody names a device, the only one is meant, `status` tells of all, and several are named."""
+    publish(make_bundle(release=1))
+    devices = tmp_path / "devices"
+    make_device("devices/a").update()
+    assert main(["update"], devices=devices) == 0
+    assert main(["status", "--json"], devices=devices) == 0
+    [told] = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert (told["home"], told["release"], told["metadata"]) == (str(devices / "a"), 1, 1)
+    left = datetime.fromisoformat(told["metadata_until"]) - datetime.fromisoformat(told["metadata_from"])
+    assert left == pytest.approx(timedelta(days=7), abs=timedelta(minutes=5))
+    make_device("devices/b")
+    assert main(["status"], devices=devices) == 0
+    said = capsys.readouterr().out
+    assert said.count("device_id ") == 2 and "(valid for 6 days)" in said and "(0 minutes ago)" in said
+    assert main(["update"], devices=devices) == 2
+    assert (
+        f"several devices (expected one, got a, b, in {devices}). Next: --home {devices / 'a'}"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from edgewright.device.files import Files
 from edgewright.device.slots import State
 from edgewright.errors import ArtifactCorrupt, DeviceUnreachable, InputError, StoreUnavailable, UpdateRefused
-from edgewright.release.repository import ReleaseReport, publish_release, refresh_timestamp
+from edgewright.release.repository import ReleaseReport, publish_release, renew
 from tests.edgewright.device.conftest import Device
 
 Make = Callable[..., Path]
@@ -169,7 +169,7 @@ def test_a_frozen_server_is_refused_until_it_signs_again(
     with pytest.raises(UpdateRefused, match="Expired"):
         device.update()
     assert device.start().slot == "a"  # to run needs no fresh metadata
-    assert refresh_timestamp(**paths, now=now) == ("timestamp",)
+    assert renew(**paths, now=now).signed == ("timestamp",)
     assert device.update().release == 2
 
 
@@ -301,7 +301,7 @@ def test_lost_trust_metadata_are_fetched_again(device: Device, make_bundle: Make
 def test_the_device_follows_a_renewed_root(device: Device, tmp_path: Path, make_bundle: Make) -> None:
     later = datetime.now(UTC) + timedelta(days=200)  # past half of root's and targets' year
     paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
-    assert refresh_timestamp(**paths, now=later) == ("root", "targets", "snapshot", "timestamp")
+    assert renew(**paths, now=later).signed == ("root", "targets", "snapshot", "timestamp")
     publish_release(make_bundle(release=2, gain=0.9), channel="stable", now=datetime.now(UTC), **paths)
     assert device.update().release == 2
     assert (device.home.trust / "root_history/2.root.json").exists()

@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewright.errors import RecipeError
-from edgewright.recipe import PRESET_NAMES, PRESETS, Recipe, resolve
+from edgewright.recipe import PRESET_NAMES, PRESETS, Recipe, resolve, to_yaml
 
 
 @pytest.mark.parametrize("preset", PRESET_NAMES)
@@ -83,9 +85,54 @@ def test_a_bad_override_is_refused(override: str) -> None:
         resolve("demo", overrides=[override])
 
 
-def test_neither_preset_nor_file() -> None:
-    with pytest.raises(RecipeError, match="demo, laptop"):
-        resolve("lapptop")
+@pytest.mark.parametrize(
+    ("name", "overrides", "meant"),
+    [
+        ("lapptop", [], "'laptop'"),  # a preset
+        ("demo", ["train_detectr.epochs=3"], "'train_detector'"),  # a section
+        ("demo", ["train_detector.epoch=3"], "'epochs'"),  # a field
+        ("demo", ["measure_utility.detector={epoch: 3}"], "'epochs'"),  # a field of a part of a section
+        ("demo", ["gate_data.rule=utilty"], "'utility'"),  # a value
+        ("demo", ["mosaic=1"], "train_detector.mosaic"),  # a field without its section
+        ("demo", ["ingest.golden_images=2"], "release.golden_images"),  # in another section
+        ("demo", ["preset=latop"], "'laptop'"),
+    ],
+)
+def test_what_was_probably_meant_is_said(name: str, overrides: list[str], meant: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        resolve(name, overrides=overrides)
+    assert str(refused.value).endswith(f"Next: did you mean {meant}?")
+
+
+def test_what_nothing_is_near_to_is_met_by_the_list() -> None:
+    with pytest.raises(RecipeError, match=r"demo, laptop.*got zzz\)$"):
+        resolve("zzz")
+    with pytest.raises(RecipeError, match=r"expected flash, .*got 'zzz'.*--dry-run` prints every field"):
+        resolve("demo", overrides=["zzz=1"])
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+    ["on", "1e3", "~", "*a", "a: b"]
+)
+OTHERS = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**40),
+        "train_detector.learning_rate": st.floats(1e-300, 1e300),
+        "train_detector.steps": st.none() | st.integers(1, 10),
+        "ingest.classes": st.lists(WORDS, max_size=3),
+        "ingest.group_pattern": WORDS,
+    }
+)
+
+
+@given(preset=st.sampled_from(PRESET_NAMES), values=OTHERS)
+def test_a_recipe_survives_its_file(
+    preset: str, values: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "mine.yaml"
+    recipe = resolve(preset, overrides=[f"{name}={json.dumps(value)}" for name, value in values.items()])
+    path.write_text(to_yaml(recipe))
+    assert resolve(str(path)) == recipe
 
 
 def test_every_field_has_a_reader() -> None:

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from edgewright.device.files import Files
+from edgewright.device.home import open_home
 from edgewright.errors import DeviceUnreachable, InputError, UpdateRefused
+from edgewright.release.address import address_in
 from edgewright.release.gateway import FlashReport, flash_device
 from edgewright.release.repository import ReleaseReport
+from edgewright.release.server import serve_releases
 
 Make = Callable[..., Path]
 Publish = Callable[..., ReleaseReport]
@@ -21,6 +25,7 @@ def flash(tmp_path: Path, feed: Path) -> Callable[..., FlashReport]:
     def run(**changes: Any) -> FlashReport:
         arguments: dict[str, Any] = {
             "repository": tmp_path / "repository",
+            "address": address_in(tmp_path),
             "device_home": tmp_path / "device",
             "device_id": "line-1-0",
             "channel": "stable",
@@ -44,8 +49,12 @@ def test_flash_twice_then_a_tampered_release(
     assert (first.frames, first.detections, first.selftest.passed) == (6, 12, True)
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert (tmp_path / "out/detections.jsonl").exists()
-    again = flash()
+    address = address_in(tmp_path)
+    assert server_of(tmp_path / "device") == f"{address.url}/repository"
+    with serve_releases(tmp_path, host=address.host, port=address.port):  # by somebody else
+        again = flash()
     assert (again.version, again.slot) == (1, "a")
+    assert server_of(tmp_path / "device") == f"{address.url}/repository"
 
     publish(make_bundle(release=2, gain=0.9))
     model = max((tmp_path / "repository/targets/stable").glob("*.model.onnx"), key=lambda path: path.stat().st_mtime_ns)
@@ -54,6 +63,10 @@ def test_flash_twice_then_a_tampered_release(
     model.write_bytes(payload)
     with pytest.raises(UpdateRefused, match=r"line-1-0 refuses the release.*model.onnx"):
         flash()
+
+
+def server_of(device: Path) -> str:
+    return open_home(device, files=Files()).config.server_url
 
 
 def test_no_release(flash: Callable[..., FlashReport]) -> None:

@@ -15,7 +15,7 @@ from tuf.api.metadata import Metadata
 from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
 from edgewright.release.keys import KEY_NAMES
 from edgewright.release.metadata import LIFETIME
-from edgewright.release.repository import ReleaseReport, next_release_number, publish_release, refresh_timestamp
+from edgewright.release.repository import ReleaseReport, Renewal, next_release_number, publish_release, renew, state_of
 from edgewright.runtime.bundle import Bundle
 from tests.goldens import Golden
 
@@ -127,10 +127,36 @@ def test_what_is_half_expired_is_signed_again(
     make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime, days: int, signed: tuple[str, ...]
 ) -> None:
     publish(make_bundle())
-    assert refresh_timestamp(**paths, now=now + timedelta(days=days)) == signed
+    assert renew(**paths, now=now + timedelta(days=days)) == Renewal(signed, offline=())
     timestamp = Metadata.from_file(str(paths["repository"] / "metadata/timestamp.json")).signed
     if signed:
         assert timestamp.expires == (now + timedelta(days=days) + LIFETIME["timestamp"]).replace(microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("days", "here", "renewal"),
+    [
+        (4, ("timestamp",), Renewal(("timestamp",), offline=())),  # what is not due is not missed
+        (16, ("timestamp",), Renewal(("timestamp",), offline=("snapshot",))),
+        (16, (), Renewal((), offline=("snapshot", "timestamp"))),
+        (190, ("snapshot", "timestamp"), Renewal(("snapshot", "timestamp"), offline=("root", "targets"))),
+        (190, ("root", "snapshot", "timestamp"), Renewal(("root", "snapshot", "timestamp"), offline=("targets",))),
+    ],
+)
+def test_keys_that_are_offline_are_not_needed_for_the_others(
+    make_bundle: Make,
+    paths: dict[str, Path],
+    publish: Publish,
+    now: datetime,
+    days: int,
+    here: tuple[str, ...],
+    renewal: Renewal,
+) -> None:
+    publish(make_bundle())
+    for role in set(KEY_NAMES) - set(here):
+        (paths["keys"] / f"{KEY_NAMES[role][-1]}.pem").unlink()
+    assert renew(**paths, now=now + timedelta(days=days)) == renewal
+    assert state_of(paths["repository"]).releases == {"stable": 1}  # it still can be read
 
 
 def test_a_publication_that_is_cut_off_has_not_happened(

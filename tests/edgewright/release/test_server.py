@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from edgewright.errors import InputError
-from edgewright.release.server import MAX_REPORT_BYTES, RepositoryServer, serve_repository
+from edgewright.release.server import MAX_REPORT_BYTES, RepositoryServer, serve_releases, serve_repository
 
 
 @pytest.fixture
@@ -23,6 +23,21 @@ def server(tmp_path: Path) -> Iterator[RepositoryServer]:
     (repository / "secret").write_bytes(b"secret")
     (tmp_path / "secret").write_bytes(b"secret")
     with serve_repository(repository, reports=tmp_path / "reports") as running:
+        yield running
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[RepositoryServer]:
+    """The releases of two projects, a folder that is none, and a link to another folder's."""
+    for project in ("nuts", "bolts"):
+        (tmp_path / f"releases/{project}/metadata").mkdir(parents=True)
+        (tmp_path / f"releases/{project}/metadata/timestamp.json").write_text(project)
+    (tmp_path / "releases/keys").mkdir()
+    (tmp_path / "outside/metadata").mkdir(parents=True)
+    (tmp_path / "outside/metadata/timestamp.json").write_text("secret")
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "releases/link").symlink_to(tmp_path / "outside")
+    with serve_releases(tmp_path / "releases", host="127.0.0.1", port=0) as running:
         yield running
 
 
@@ -93,6 +108,63 @@ def test_reports_that_are_refused(
     assert request(server, "POST", path, body, headers)[0] == status
     assert server.received == {}
     assert list((tmp_path / "reports").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "part", "said"),
+    [
+        ("bytes=0-9", 206, slice(0, 10), "bytes 0-9/256000"),
+        ("bytes=255990-", 206, slice(255990, None), "bytes 255990-255999/256000"),
+        ("bytes=-10", 206, slice(-10, None), "bytes 255990-255999/256000"),
+        ("bytes=100000-999999", 206, slice(100000, None), "bytes 100000-255999/256000"),
+        ("bytes=0-255999", 200, slice(None), None),
+        ("bytes=5-2", 200, slice(None), None),  # no range: ignored
+        ("lines=1-2", 200, slice(None), None),
+        ("bytes=256000-", 416, slice(0, 0), "bytes */256000"),
+    ],
+)
+def test_a_part_of_a_file(server: RepositoryServer, asked: str, status: int, part: slice, said: str | None) -> None:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection.request("GET", "/targets/stable/model.onnx", headers={"Range": asked})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read(), answer.getheader("Content-Range")) == (
+        status,
+        (bytes(range(256)) * 1000)[part],
+        said,
+    )
+    connection.close()
+
+
+def test_each_project_below_its_name(home: RepositoryServer, tmp_path: Path) -> None:
+    for project in ("nuts", "bolts"):
+        assert request(home, "GET", f"/{project}/metadata/timestamp.json") == (200, project.encode())
+    assert request(home, "POST", "/bolts/reports/line-1", b"{}") == (204, b"")
+    assert [path.name for path in (tmp_path / "releases/bolts/reports").iterdir()] == ["line-1.json"]
+    (tmp_path / "releases/new/metadata").mkdir(parents=True)  # released while it is served
+    (tmp_path / "releases/new/metadata/timestamp.json").write_text("new")
+    assert request(home, "GET", "/new/metadata/timestamp.json") == (200, b"new")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metadata/timestamp.json",  # of no project
+        "/none/metadata/timestamp.json",
+        "/link/metadata/timestamp.json",  # a link out of the folder
+        "/../metadata/timestamp.json",
+        "/%2e%2e/metadata/timestamp.json",
+        "/nuts/../bolts/metadata/timestamp.json",
+        "/nuts",
+    ],
+)
+def test_other_paths_of_a_home_are_not_found(home: RepositoryServer, path: str) -> None:
+    assert request(home, "GET", path) == (404, b"")
+
+
+@pytest.mark.parametrize("path", ["/keys/reports/line-1", "/link/reports/line-1", "/../reports/line-1"])
+def test_reports_go_to_a_project_or_nowhere(home: RepositoryServer, tmp_path: Path, path: str) -> None:
+    assert request(home, "POST", path, b"{}")[0] == 404
+    assert list(tmp_path.rglob("reports")) == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
