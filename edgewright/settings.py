@@ -83,9 +83,10 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
     """Tell Prefect, MLflow and the numeric libraries where they live; call it before importing them.
 
     Makes the home where there is none. What the user has set stands. The reasons: Prefect's telemetry heartbeat locks
-    its own sqlite file; its console handler would write into the progress display; MLflow's git probing and telemetry
-    have no place offline; OpenMP threads that spin as long as they like took six times the CPU time on a shared
-    machine, and ones that sleep at once half as long again on a quiet one, for a training step has a thousand waits.
+    its own sqlite file; its console handler would write into the progress display, as would MLflow's bars; MLflow's git
+    probing and telemetry have no place offline; its job runners (they judge what language models answer) are eight
+    processes that nobody here calls; OpenMP threads that spin as long as they like took six times the CPU time on a
+    shared machine, and ones that sleep at once half as long again on a quiet one: a training step has a thousand waits.
 
     Raises:
         InputError: the home cannot be made.
@@ -104,6 +105,8 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         "OMP_NUM_THREADS": str(settings.threads),

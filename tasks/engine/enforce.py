@@ -46,10 +46,9 @@ def enforce_model(verdict: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
     """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
     session = _session()
     measured = Verdict.from_json(session.store.open(verdict).json(VERDICT_FILE))
-    passed = measured.outcome is Outcome.PASS
     _note(session, measured)
-    register_models(session, session.store.open(model), passed=passed)
-    if not passed:
+    register_models(session, session.store.open(model), measured)
+    if measured.outcome is not Outcome.PASS:
         raise GateEnded(measured.sentence, where="gate_model", next_step="read the report; nothing was released")
     return verdict
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from edgewright.errors import StageFailed
 from edgewright.settings import Settings
+from tasks.engine.links import mlflow_experiments
 from tasks.serve.prefect_server import answers, die_with_parent, prefect_server
 
 _LOOK_EVERY_S = 0.5
@@ -45,7 +46,7 @@ def serve_interfaces(settings: Settings, *, mlflow_port: int, prefect_port: int,
                 if not said and answers(mlflow_url):
                     said = True
                     say(f"Prefect  {prefect.api_url.removesuffix('/api')}")
-                    say(f"MLflow   {mlflow_url}")
+                    say(f"MLflow   {mlflow_experiments(mlflow_url)}")
                     say("Ctrl-C ends both")
                 time.sleep(_LOOK_EVERY_S)
             raise StageFailed("MLflow ended by itself", next_step=f"see {log}")
