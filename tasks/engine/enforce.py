@@ -15,6 +15,7 @@ from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.control import control
 from tasks.engine.journal import Journal
+from tasks.engine.prefect_log import run_log
 from tasks.engine.registry import register_models
 from tasks.engine.session import Session, current_session
 
@@ -134,3 +135,4 @@ def _note(session: Session, verdict: Verdict) -> None:
         }
     )
     session.tracker.tag(session.link.mlflow_parent, {f"gate.{verdict.gate}": verdict.outcome})
+    run_log().info("%s: %s (%s). %s", verdict.gate, verdict.outcome, verdict.decision, verdict.sentence)

@@ -134,10 +134,6 @@ class Work:
         self.child.tag({"artifact.uri": ref.uri, "artifact.digest": ref.sha256})
         return ref
 
-    def warn(self, text: str) -> None:
-        """What a person should hear of, on this stage's page in Prefect; it ends nothing."""
-        run_log().warning("%s: %s", self.stage.name, text)
-
 
 @dataclass(frozen=True)
 class Stage(Generic[P]):

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +36,7 @@ _MAX_DIGEST = 36
 _NOTE, _CACHED, _MADE_BY = "mlflow.note.content", "edgewright.cached", "edgewright.made_by"
 _OF_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Training, not agents: what MLflow goes by where an address does not say."""
+_AXES = ("step", "epoch")
 _NAME = re.compile(r"[^\w./ -]")
 
 
@@ -74,6 +75,8 @@ class TrackedDataset:
 class Entry:
     """What MLflow is told of a stage before it begins.
 
+    A number that was asked for stands among the params and is no metric: `epochs` is logged once, not every epoch.
+
     Attributes:
         key: the stage's cache key, by which its run is known again.
         description: Markdown, shown at the top of the run.
@@ -85,6 +88,15 @@ class Entry:
     tags: Mapping[str, object] = field(default_factory=dict)
     params: Mapping[str, object] = field(default_factory=dict)
     datasets: Sequence[TrackedDataset] = ()
+
+    def results(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The metrics whose last word names no param.
+
+        >>> Entry("t", "k", params={"t.epochs": 16}).results({"map50": 0.5, "detector/epochs": 16})
+        {'map50': 0.5}
+        """
+        asked = {name.rpartition(".")[2] for name in self.params}
+        return {name: value for name, value in metrics.items() if name.rpartition("/")[2] not in asked}
 
 
 @dataclass(frozen=True)
@@ -181,7 +193,7 @@ class Tracker:
         from mlflow.exceptions import MlflowException
 
         run_id = self._open_child(parent, entry)
-        child = Child(self.client, run_id)
+        child = Child(self.client, run_id, entry)
         try:
             yield child
         except BaseException as raised:
@@ -208,7 +220,7 @@ class Tracker:
         note = f"Taken from the store, not computed again: {made}{link}.\n\n{entry.description}"
         tags = {**entry.tags, _CACHED: "true", _NOTE: note, **({_MADE_BY: maker} if maker else {})}
         run_id = self._create_child(parent, entry, name=f"{entry.stage} (cached)")
-        _log(self.client, run_id, [(0, metrics)], params=entry.params, tags=tags)
+        _log(self.client, run_id, [(0, entry.results(metrics))], params=entry.params, tags=tags)
         self.log_datasets(run_id, entry.datasets)
         self.client.set_terminated(run_id, "FINISHED")
 
@@ -254,14 +266,16 @@ class Child:
 
     client: MlflowClient
     run_id: str
+    entry: Entry
 
     def log(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """One batch; call it once an epoch, not once a number."""
         self.log_history([(step, metrics)])
 
     def log_history(self, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        """Many steps in as few batches as MLflow allows."""
-        _log(self.client, self.run_id, history)
+        """Many steps in as few batches as MLflow allows; the step itself is the axis and no metric."""
+        rows = [(step, self.entry.results(metrics)) for step, metrics in history]
+        _log(self.client, self.run_id, [(step, _without(row, _AXES)) for step, row in rows])
 
     def steps(self, metric: str) -> set[int]:
         """The steps at which a metric has been logged, by an earlier process too."""
@@ -312,6 +326,10 @@ def _log(
         room = _MAX_BATCH - len(now) - len(marks)
         client.log_batch(run_id, metrics=rows[:room], params=now, tags=marks)
         rows, values, marks = rows[room:], then, []
+
+
+def _without(metrics: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name not in names}
 
 
 def _tags(tags: Mapping[str, object]) -> dict[str, str]:
