@@ -15,6 +15,7 @@ from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.control import control
 from tasks.engine.journal import Journal
+from tasks.engine.prefect_log import run_log
 from tasks.engine.registry import register_models
 from tasks.engine.session import Session, current_session
 
@@ -46,10 +47,9 @@ def enforce_model(verdict: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
     """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
     session = _session()
     measured = Verdict.from_json(session.store.open(verdict).json(VERDICT_FILE))
-    passed = measured.outcome is Outcome.PASS
     _note(session, measured)
-    register_models(session, session.store.open(model), passed=passed)
-    if not passed:
+    register_models(session, session.store.open(model), measured)
+    if measured.outcome is not Outcome.PASS:
         raise GateEnded(measured.sentence, where="gate_model", next_step="read the report; nothing was released")
     return verdict
 
@@ -135,3 +135,4 @@ def _note(session: Session, verdict: Verdict) -> None:
         }
     )
     session.tracker.tag(session.link.mlflow_parent, {f"gate.{verdict.gate}": verdict.outcome})
+    run_log().info("%s: %s (%s). %s", verdict.gate, verdict.outcome, verdict.decision, verdict.sentence)

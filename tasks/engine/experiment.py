@@ -33,6 +33,7 @@ from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import fingerprint
 from tasks.engine.session import Session, current_session, session_open
 from tasks.engine.stage import Stage
+from tasks.engine.tracking import Entry
 
 _NOTHING_FOUND: dict[str, Any] = {"map50": 0.0, "map50_95": 0.0, "ap50_95": {}, "n_images": 0}
 CURVE, PAGE = "label_efficiency.png", "report.html"
@@ -137,9 +138,9 @@ def record(findings: Findings, results: str, *, stages: Sequence[Stage[...]]) ->
     """Log the run, then append its line: what stands there is not made again, so it comes last."""
     session = _session()
     result = _result(findings, session, made_by=_made_by(stages))
-    parent, title = session.link.mlflow_parent, findings.run.title
     tags = {"edgewright.arm": result.arm, "edgewright.labels": result.labels, "gate.gate_data": result.gate}
-    with session.tracker.child(parent, stage=title, key=result.key, tags=tags) as child:
+    entry = Entry(findings.run.title, result.key, tags=tags, params=vars(findings.run))
+    with session.tracker.child(session.link.mlflow_parent, entry) as child:
         child.log(metrics_of({"map50": result.map50, "map50_95": result.map50_95, "reference": result.reference}))
         child.log_json(result.to_json(), "result.json")
     append_result(Path(results), result)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.files import write_atomically
+from tasks.engine.entries import tracked_dataset
+from tasks.engine.links import mlflow_run, prefect_run
 from tasks.engine.session import Session
-
-_MLFLOW, _PREFECT = "http://127.0.0.1:5000", "http://127.0.0.1:4200"
-"""Where `edgewright ui` serves them."""
+from tasks.engine.tracking import TrackedDataset
 
 
 def write_report(session: Session) -> Path:
@@ -24,6 +25,7 @@ def write_report(session: Session) -> Path:
     session.journal.update(models=gathered.models_json(), report=str(path))
     write_atomically(path, render(gathered.data()).encode())
     client.log_artifact(parent, str(path))
+    session.tracker.log_datasets(parent, _datasets(session, refs))
     digests = {"dataset.digest": refs["ingest"].sha256} if "ingest" in refs else {}
     session.tracker.tag(parent, {"mlflow.note.content": gathered.headline(), **digests})
     session.tracker.log(
@@ -39,9 +41,19 @@ def write_report(session: Session) -> Path:
 
 
 def _links(session: Session) -> list[tuple[str, str]]:
-    """They open while `edgewright ui` serves this home."""
-    parent = session.link.mlflow_parent
-    experiment = session.tracker.client.get_run(parent).info.experiment_id
-    links = [("MLflow run", f"{_MLFLOW}/#/experiments/{experiment}/runs/{parent}")]
+    """They open while `edgewright ui` serves this home; where the settings name servers, those are meant."""
+    settings, parent = session.settings, session.link.mlflow_parent
+    experiment = session.tracker.experiment_of(parent)
+    links = [("MLflow run", mlflow_run(experiment, parent, server=settings.mlflow_tracking_uri))]
     flow_run = session.journal.state["prefect_flow_run_id"]
-    return [*links, ("Prefect run", f"{_PREFECT}/runs/flow-run/{flow_run}")] if flow_run else links
+    return [*links, ("Prefect run", prefect_run(flow_run, api_url=settings.prefect_api_url))] if flow_run else links
+
+
+def _datasets(session: Session, refs: Mapping[str, ArtifactRef]) -> list[TrackedDataset]:
+    """What the run began with, and what its detector was trained on."""
+    of_run = {"photographs": "ingest", "training": "gate_data"}
+    return [
+        tracked_dataset(session.store, refs[stage], project=session.link.project, context=context)
+        for context, stage in of_run.items()
+        if stage in refs
+    ]

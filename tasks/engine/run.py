@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from prefect import Flow, flow
-from prefect.context import FlowRunContext
 from pydantic import BaseModel
 
 from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
@@ -28,12 +27,14 @@ from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe,
 from edgewright.packages import require_own_packages
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings, read_settings
+from tasks.engine.code_origin import source_tags
 from tasks.engine.journal import Journal, home_lock
 from tasks.engine.page import write_report
+from tasks.engine.prefect_log import name_flow_run
 from tasks.engine.services import MLFLOW, require_services
 from tasks.engine.session import Observer, Session, Silent, StageLink, current_session, session_open
 from tasks.engine.source import is_local, project_of, require_source
-from tasks.engine.tracking import Tracker
+from tasks.engine.tracking import Tracker, params_of, run_title
 
 P = ParamSpec("P")
 LIFECYCLE = "lifecycle"
@@ -141,15 +142,15 @@ def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
     def make(function: Callable[P, None]) -> Flow[P, None]:
         @wraps(function)
         def body(*args: P.args, **kwargs: P.kwargs) -> None:
-            session = current_session()
+            session, given = current_session(), inspect.signature(function).bind(*args, **kwargs).arguments
             if session is not None:
-                _note_flow_run(session)
+                _note_flow_run(session, given["recipe"])
                 return function(*args, **kwargs)
             require_own_packages()
-            asked, settings = _asked(name, inspect.signature(function).bind(*args, **kwargs).arguments), read_settings()
+            asked, settings = _asked(name, given), read_settings()
             require_ready(asked, settings)
             with open_run(asked, settings) as session, session_open(session):
-                _note_flow_run(session)
+                _note_flow_run(session, given["recipe"])
                 return function(*args, **kwargs)
 
         # Prefect reads the form's types where `body` stands: they must be types, not names of the function's module.
@@ -226,21 +227,28 @@ def _parent(request: Request, settings: Settings, journal: Journal) -> str:
     known = journal.state["mlflow_run_id"]
     if known and tracker.resume_parent(known):
         return str(known)
-    parameters = {
-        f"{section}.{name}" if isinstance(values, dict) else section: value
-        for section, values in request.recipe.model_dump(mode="json").items()
-        for name, value in (values.items() if isinstance(values, dict) else [("", values)])
-    }
-    parent = tracker.start_parent(request.project, run_id=journal.run_id, params=parameters)
+    recipe = request.recipe
+    parent = tracker.start_parent(
+        request.project,
+        run_id=journal.run_id,
+        name=run_title(request.project, recipe.preset, journal.run_id),
+        params=params_of(recipe.model_dump(mode="json"), prefix=""),
+        tags={
+            "edgewright.source": request.source,
+            "mlflow.note.content": f"{request.flow} of {request.source}, recipe {recipe.preset}. It has not ended yet.",
+            **source_tags(f"flows/{request.flow}.py"),
+        },
+    )
     journal.update(mlflow_run_id=parent)
     return parent
 
 
-def _note_flow_run(session: Session) -> None:
-    context = FlowRunContext.get()
-    if context is not None and context.flow_run is not None:
-        flow_run_id = str(context.flow_run.id)
-        session.journal.update(prefect_flow_run_id=flow_run_id)
+def _note_flow_run(session: Session, recipe: Recipe) -> None:
+    project = session.link.project
+    title = run_title(project, recipe.preset, session.journal.run_id)
+    flow_run_id = name_flow_run(title, tags=(f"project:{project}", f"recipe:{recipe.preset}"))
+    if flow_run_id is not None:
+        session.journal.update(prefect_flow_run_id=str(flow_run_id))
         session.tracker.tag(session.link.mlflow_parent, {"prefect.flow_run_id": flow_run_id})
 
 

@@ -19,8 +19,9 @@ from edgewright.artifacts import ArtifactRef, Store, open_store
 from edgewright.errors import ArtifactMissing, StoreUnavailable
 from edgewright.packages import require_own_packages
 from edgewright.settings import Settings, read_settings
+from tasks.engine.code_origin import source_tags
 from tasks.engine.journal import Journal
-from tasks.engine.tracking import Tracker
+from tasks.engine.tracking import Tracker, run_title
 
 if TYPE_CHECKING:
     from prefect import Task
@@ -166,16 +167,24 @@ def current_session() -> Session | None:
     return _CURRENT.get()
 
 
-def stage_session(link: StageLink, *, store_uri: str = "") -> Session:
+def stage_session(link: StageLink, *, stage: str, file: str, store_uri: str = "") -> Session:
     """A session for one stage that runs on its own: in a worker, or triggered alone in the UI.
 
     Without a parent in the link it opens an MLflow parent run of its own.
+
+    Args:
+        stage: its name. file: where its code stands, from the top of the checkout.
     """
     require_own_packages()
     settings = read_settings()
     tracker = Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
     journal = Journal.begin(settings.runs, project=link.project, source="", recipe={}, plan="")
-    parent = link.mlflow_parent or tracker.start_parent(link.project, run_id=journal.run_id)
+    parent = link.mlflow_parent or tracker.start_parent(
+        link.project,
+        run_id=journal.run_id,
+        name=run_title(link.project, stage, journal.run_id),
+        tags={**source_tags(file), "mlflow.note.content": f"The stage {stage}, run alone."},
+    )
     journal.update(mlflow_run_id=parent)
     return Session(
         settings=settings,

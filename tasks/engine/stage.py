@@ -22,7 +22,8 @@ import shutil
 import socket
 import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,11 +40,14 @@ from edgewright.errors import EdgewrightError, InputError, describe
 from edgewright.progress import OnProgress
 from edgewright.recipe.section import Section
 from tasks.engine.callers import current_caller
+from tasks.engine.code_origin import file_of
+from tasks.engine.entries import entry_of, made_at
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import Fingerprint, fingerprint
+from tasks.engine.prefect_log import first_numbers, name_flow_run, run_log
 from tasks.engine.routers import ROUTERS, ran_on
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
-from tasks.engine.tracking import Child
+from tasks.engine.tracking import Child, run_title
 
 P = ParamSpec("P")
 POOLS = ("control", "cpu", "gpu", "fpga", "edge")
@@ -126,6 +130,7 @@ class Work:
         ref = self.session.store.publish(directory, content, record)
         if metrics:
             self.child.log(metrics)
+            run_log().info("%s: %s", self.stage.name, first_numbers(metrics))
         self.child.tag({"artifact.uri": ref.uri, "artifact.digest": ref.sha256})
         return ref
 
@@ -219,11 +224,12 @@ class Stage(Generic[P]):
     def execute(self, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str) -> ArtifactRef:
         """Run `.fn` in this process inside its MLflow child run, and remember the result."""
         session.check_space()
+        run_log().info("%s: begins (%s)", self.name, self.pool)
         scratch = session.settings.scratch / "work" / key[:24]
         with store_errors(str(scratch)):
             scratch.mkdir(parents=True, exist_ok=True)
-        tags = {"pool": self.pool, "stage.digest": key, **_prefect_tags()}
-        with session.tracker.child(session.link.mlflow_parent, stage=self.name, key=key, tags=tags) as child:
+        entry = entry_of(self, config, inputs, session=session, key=key, tags=_prefect_tags())
+        with session.tracker.child(session.link.mlflow_parent, entry) as child:
             work = Work(session, self, config, self.digests(inputs, session=session), scratch, child)
             with store_errors(str(scratch)):
                 ref: ArtifactRef = cast(Any, self.fn)(work, config, **inputs)
@@ -238,12 +244,12 @@ class Stage(Generic[P]):
             raise InputError(f"{self.name}.task was called outside a pipeline run", next_step=f"call {self.name}.flow")
         session.observer.stage_started(self.name, self.pool)
         began = time.monotonic()
-        key = self.key(config, inputs, session=session)
-        ref = self.recall(key, session=session)
-        found = ref is not None
-        if ref is None:
-            session.require_not_needed(self.name)
-            ref = ROUTERS[session.settings.router].run(self, config, inputs, session=session, key=key)
+        with _errors_logged(self.name):
+            key, ref = self._look_up(config, inputs, session=session)
+            found = ref is not None
+            if ref is None:
+                session.require_not_needed(self.name)
+                ref = ROUTERS[session.settings.router].run(self, config, inputs, session=session, key=key)
         seconds = round(time.monotonic() - began, 3)
         session.journal.note_stage(
             {
@@ -258,15 +264,39 @@ class Stage(Generic[P]):
         session.observer.stage_finished(self.name, seconds, cached=found)
         return Completed(name="Cached", message=ref.uri, data=ref) if found else ref
 
+    def _look_up(
+        self, config: Section, inputs: Mapping[str, Any], *, session: Session
+    ) -> tuple[str, ArtifactRef | None]:
+        """The key, and what the store has for it, which is noted as taken from there."""
+        key = self.key(config, inputs, session=session)
+        ref = self.recall(key, session=session)
+        if ref is not None:
+            self._note_cached(ref, config, inputs, session=session, key=key)
+        return key, ref
+
+    def _note_cached(
+        self, ref: ArtifactRef, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str
+    ) -> None:
+        manifest = session.store.manifest(ref.sha256)
+        run_log().info("%s: taken from the store, %s, %s", self.name, made_at(manifest), ref.uri)
+        tags = {"artifact.uri": ref.uri, "artifact.digest": ref.sha256, **_prefect_tags()}
+        entry = entry_of(self, config, inputs, session=session, key=key, tags=tags)
+        metrics = manifest.record.metrics
+        session.tracker.note_cached(session.link.mlflow_parent, entry, metrics=metrics, made=made_at(manifest))
+
     def _run_flow(self, config: Section, *, link: StageLink | None = None, **inputs: Any) -> dict[str, str]:
         stores = [value.store_uri for value in inputs.values() if isinstance(value, ArtifactRef)]
-        session = stage_session(link or StageLink(), store_uri=stores[0] if stores else "")
+        session = stage_session(
+            link or StageLink(), stage=self.name, file=file_of(self.fn), store_uri=stores[0] if stores else ""
+        )
         alone = link is None or not link.mlflow_parent
+        project = session.link.project
         succeeded = False
         try:
-            with session_open(session):
-                key = self.key(config, inputs, session=session)
-                ref = self.recall(key, session=session) or self.execute(config, inputs, session=session, key=key)
+            name_flow_run(run_title(project, self.name, session.link.run_id), tags=[f"project:{project}"])
+            with session_open(session), _errors_logged(self.name):
+                key, known = self._look_up(config, inputs, session=session)
+                ref = known or self.execute(config, inputs, session=session, key=key)
             session.journal.update(status="finished")
             succeeded = True
         except BaseException as raised:
@@ -327,3 +357,13 @@ def _prefect_tags() -> dict[str, str]:
     if context is None or context.task_run.flow_run_id is None:
         return {}
     return {"prefect.flow_run_id": str(context.task_run.flow_run_id), "prefect.task_run_id": str(context.task_run.id)}
+
+
+@contextmanager
+def _errors_logged(stage: str) -> Iterator[None]:
+    """What ends a stage is on its page in Prefect too, with the next step."""
+    try:
+        yield
+    except BaseException as raised:
+        run_log().error("%s: %s", stage, describe(raised))
+        raise

@@ -1,6 +1,7 @@
 """MLflow: one experiment a project, one parent run a pipeline run, a child a stage.
 
-Decides names, tags and what is resumed: a stage that is run again joins its own child run instead of adding one.
+Decides names, tags and what is resumed: a stage that is run again joins its own child run instead of adding one; what
+the store answers for stands in the tree too, and names the run that made it.
 Refuses nothing: what MLflow cannot hold (a parenthesis in a metric name, an image of another type) is renamed here.
 MLflow is imported when the first run is opened, since its import costs seconds.
 """
@@ -11,23 +12,32 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgewright.errors import describe
 from tasks.engine.first_call import first_call
+from tasks.engine.links import run_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
     from edgewright.runtime.boxes import Image
 
 _MAX_PARAM = 6000
 _MAX_TAG = 8000
 _MAX_BATCH = 1000
+_MAX_PARAMS = 100
+_MAX_DIGEST = 36
+_NOTE, _CACHED, _MADE_BY = "mlflow.note.content", "edgewright.cached", "edgewright.made_by"
+_OF_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
+"""Training, not agents: what MLflow goes by where an address does not say."""
+_AXES = ("step", "epoch")
 _NAME = re.compile(r"[^\w./ -]")
 
 
@@ -35,8 +45,59 @@ def experiment_name(project: str) -> str:
     return f"edgewright/{project}"
 
 
-def model_name(project: str) -> str:
-    return f"edgewright-{project}"
+def run_title(project: str, what: str, run_id: str) -> str:
+    """What a run is called in MLflow and in Prefect alike; `what` is its recipe, or the stage that runs alone.
+
+    >>> run_title("belt", "laptop", "20261129-090000-abc123")
+    'belt laptop 20261129-090000-abc123'
+    """
+    return f"{project} {what} {run_id}"
+
+
+@dataclass(frozen=True)
+class TrackedDataset:
+    """A dataset as MLflow lists it among a run's inputs.
+
+    Attributes:
+        digest: hex; MLflow keeps its first 36 digits.
+        uri: where it lies: `file://…` or `s3://…`.
+        context: what the run took it for, e.g. `synthetic`.
+        profile: counts.
+    """
+
+    name: str
+    digest: str
+    uri: str
+    context: str
+    profile: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What MLflow is told of a stage before it begins.
+
+    A number that was asked for stands among the params and is no metric: `epochs` is logged once, not every epoch.
+
+    Attributes:
+        key: the stage's cache key, by which its run is known again.
+        description: Markdown, shown at the top of the run.
+    """
+
+    stage: str
+    key: str
+    description: str = ""
+    tags: Mapping[str, object] = field(default_factory=dict)
+    params: Mapping[str, object] = field(default_factory=dict)
+    datasets: Sequence[TrackedDataset] = ()
+
+    def results(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The metrics whose last word names no param.
+
+        >>> Entry("t", "k", params={"t.epochs": 16}).results({"map50": 0.5, "detector/epochs": 16})
+        {'map50': 0.5}
+        """
+        asked = {name.rpartition(".")[2] for name in self.params}
+        return {name: value for name, value in metrics.items() if name.rpartition("/")[2] not in asked}
 
 
 @dataclass(frozen=True)
@@ -49,6 +110,8 @@ class Tracker:
 
     uri: str
     artifacts: Path
+    _experiments: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Parent run → its experiment, which never changes: asked once."""
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -61,15 +124,26 @@ class Tracker:
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     @first_call
-    def start_parent(self, project: str, *, run_id: str, params: Mapping[str, object] | None = None) -> str:
-        """Open a pipeline run's parent; the MLflow run id."""
-        run = self.client.create_run(
-            self._experiment(project),
-            run_name=run_id,
-            tags={"edgewright.run_id": run_id, "edgewright.project": project},
-        )
-        self._params(run.info.run_id, params or {})
-        return str(run.info.run_id)
+    def start_parent(
+        self,
+        project: str,
+        *,
+        run_id: str,
+        name: str = "",
+        params: Mapping[str, object] | None = None,
+        tags: Mapping[str, object] | None = None,
+    ) -> str:
+        """Open a pipeline run's parent; the MLflow run id.
+
+        Args:
+            name: what people read; empty: the run's id.
+        """
+        own, experiment = {"edgewright.run_id": run_id, "edgewright.project": project}, self._experiment(project)
+        made = self.client.create_run(experiment, run_name=name or run_id, tags={**own, **_tags(tags or {})})
+        parent = str(made.info.run_id)
+        self._experiments[parent] = experiment
+        _log(self.client, parent, [], params=params)
+        return parent
 
     @first_call
     def resume_parent(self, mlflow_run_id: str) -> bool:
@@ -82,89 +156,82 @@ class Tracker:
             return False
         return True
 
-    def finish_parent(self, mlflow_run_id: str, *, succeeded: bool, note: str = "") -> None:
-        if note:
-            self.tag(mlflow_run_id, {"mlflow.note.content": note})
+    def finish_parent(self, mlflow_run_id: str, *, succeeded: bool) -> None:
         self.client.set_terminated(mlflow_run_id, "FINISHED" if succeeded else "FAILED")
 
+    def experiment_of(self, mlflow_run_id: str) -> str:
+        if mlflow_run_id not in self._experiments:
+            self._experiments[mlflow_run_id] = str(self.client.get_run(mlflow_run_id).info.experiment_id)
+        return self._experiments[mlflow_run_id]
+
     def tag(self, mlflow_run_id: str, tags: Mapping[str, object]) -> None:
-        for name, value in tags.items():
-            self.client.set_tag(mlflow_run_id, name, str(value)[:_MAX_TAG])
+        _log(self.client, mlflow_run_id, [], tags=tags)
 
     def log(self, mlflow_run_id: str, metrics: Mapping[str, float]) -> None:
         _log(self.client, mlflow_run_id, [(0, metrics)])
 
+    def log_datasets(self, mlflow_run_id: str, datasets: Sequence[TrackedDataset]) -> None:
+        """List datasets among a run's inputs; those that stand there already are not listed twice."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(
+                    name=one.name,
+                    digest=one.digest[:_MAX_DIGEST],
+                    source_type="s3" if one.uri.startswith("s3:") else "local",
+                    source=json.dumps({"uri": one.uri}),
+                    profile=json.dumps(one.profile),
+                ),
+                [InputTag("mlflow.data.context", one.context)],
+            )
+            for one in datasets
+        ]
+        if inputs:
+            self.client.log_inputs(mlflow_run_id, inputs)
+
     @contextmanager
-    def child(self, parent: str, *, stage: str, key: str, tags: Mapping[str, object]) -> Iterator[Child]:
-        """A stage's run below its parent; FAILED where the body raises."""
+    def child(self, parent: str, entry: Entry) -> Iterator[Child]:
+        """A stage's run below its parent; FAILED, with what went wrong, where the body raises."""
         from mlflow.exceptions import MlflowException
 
-        run_id = self._child_id(parent, stage=stage, key=key)
-        self.tag(run_id, tags)
-        child = Child(self.client, run_id)
+        run_id = self._open_child(parent, entry)
+        child = Child(self.client, run_id, entry)
         try:
             yield child
-        except BaseException:
+        except BaseException as raised:
             with suppress(MlflowException):  # on a full disk: what ended the stage matters more than the tracker
+                child.tag({_NOTE: f"{describe(raised)}\n\n{entry.description}"})
                 self.client.set_terminated(run_id, "FAILED")
             raise
         self.client.set_terminated(run_id, "FINISHED")
 
-    def register(
-        self, project: str, *, mlflow_run_id: str, files: Mapping[str, Path], tags: Mapping[str, Mapping[str, str]]
-    ) -> dict[str, str]:
-        """Register files as versions of the project's model; an equal one (tag `sha256`) is not added again.
+    def note_cached(self, parent: str, entry: Entry, *, metrics: Mapping[str, float], made: str) -> None:
+        """A child run that says `cached`, for a stage that the store answered for; it names the run that made it.
+
+        A stage that this very run has made, before it was interrupted, stands there already.
 
         Args:
-            files: precision → file. tags: precision → tags, `sha256` among them.
-
-        Returns:
-            precision → version.
+            made: when and where the result was made, for where MLflow does not know that run.
         """
-        from mlflow.exceptions import MlflowException
-
-        name = model_name(project)
-        try:
-            self.client.create_registered_model(name)
-        except MlflowException:
-            self.client.get_registered_model(name)  # it exists; anything else raises here
-        known = {
-            version.tags.get("sha256"): str(version.version)
-            for version in self.client.search_model_versions(f"name='{name}'")
-        }
-        versions: dict[str, str] = {}
-        for precision, path in files.items():
-            found = known.get(tags[precision]["sha256"])
-            versions[precision] = found or self._add_version(name, mlflow_run_id, precision, path, tags[precision])
-        return versions
-
-    def tag_version(self, project: str, version: str, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            self.client.set_model_version_tag(model_name(project), version, key, value)
-
-    def set_alias(self, project: str, alias: str, version: str) -> None:
-        self.client.set_registered_model_alias(model_name(project), alias, version)
-
-    def alias(self, project: str, alias: str) -> str | None:
-        """The version that an alias names, or None."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return str(self.client.get_model_version_by_alias(model_name(project), alias).version)
-        except MlflowException:
-            return None
+        experiment = self.experiment_of(parent)
+        known = self._newest(experiment, f"tags.`edgewright.key` = '{entry.key}' and attributes.status = 'FINISHED'")
+        if known is not None and known.data.tags.get("mlflow.parentRunId") == parent:
+            return
+        maker = known.data.tags.get(_MADE_BY, known.info.run_id) if known else ""
+        link = f" in [this run]({run_path(experiment, maker)[1:]})" if maker else ""
+        note = f"Taken from the store, not computed again: {made}{link}.\n\n{entry.description}"
+        tags = {**entry.tags, _CACHED: "true", _NOTE: note, **({_MADE_BY: maker} if maker else {})}
+        run_id = self._create_child(parent, entry, name=f"{entry.stage} (cached)")
+        _log(self.client, run_id, [(0, entry.results(metrics))], params=entry.params, tags=tags)
+        self.log_datasets(run_id, entry.datasets)
+        self.client.set_terminated(run_id, "FINISHED")
 
     def registered_digests(self) -> set[str]:
         """The `artifact` tag of every registered version: what `gc` never removes."""
         return {
             version.tags["artifact"] for version in self.client.search_model_versions() if version.tags.get("artifact")
         }
-
-    def _add_version(self, name: str, run_id: str, precision: str, path: Path, tags: Mapping[str, str]) -> str:
-        self.client.log_artifact(run_id, str(path), f"models/{precision}")
-        source = f"{self.client.get_run(run_id).info.artifact_uri}/models/{precision}"
-        version = self.client.create_model_version(name, source, run_id, tags={**tags, "precision": precision})
-        return str(version.version)
 
     def _experiment(self, project: str) -> str:
         name = experiment_name(project)
@@ -173,26 +240,27 @@ class Tracker:
             return str(found.experiment_id)
         local = self.uri.startswith("sqlite:")
         location = (self.artifacts / project).as_uri() if local else None
-        return str(self.client.create_experiment(name, artifact_location=location))
+        return str(self.client.create_experiment(name, artifact_location=location, tags=_OF_EXPERIMENT))
 
-    def _child_id(self, parent: str, *, stage: str, key: str) -> str:
-        experiment = self.client.get_run(parent).info.experiment_id
-        known = self.client.search_runs(
-            [experiment], f"tags.`mlflow.parentRunId` = '{parent}' and tags.`edgewright.key` = '{key}'", max_results=1
-        )
-        if known:
-            run_id = str(known[0].info.run_id)
-            self.client.update_run(run_id, status="RUNNING")
-            return run_id
-        tags = {"mlflow.parentRunId": parent, "edgewright.key": key, "edgewright.stage": stage}
-        return str(self.client.create_run(experiment, run_name=stage, tags=tags).info.run_id)
+    def _open_child(self, parent: str, entry: Entry) -> str:
+        """The stage's own run below this parent, opened again where there is one."""
+        of_parent = f"tags.`mlflow.parentRunId` = '{parent}' and tags.`edgewright.key` = '{entry.key}'"
+        known = self._newest(self.experiment_of(parent), of_parent)
+        if known is not None:
+            self.client.update_run(known.info.run_id, status="RUNNING", name=entry.stage)
+        run_id = str(known.info.run_id) if known else self._create_child(parent, entry, name=entry.stage)
+        tags = {**entry.tags, _CACHED: "false", **({_NOTE: entry.description} if entry.description else {})}
+        _log(self.client, run_id, [], params=entry.params, tags=tags)
+        self.log_datasets(run_id, entry.datasets)
+        return run_id
 
-    def _params(self, run_id: str, params: Mapping[str, object]) -> None:
-        from mlflow.entities import Param
+    def _create_child(self, parent: str, entry: Entry, *, name: str) -> str:
+        tags = {"mlflow.parentRunId": parent, "edgewright.key": entry.key, "edgewright.stage": entry.stage}
+        return str(self.client.create_run(self.experiment_of(parent), run_name=name, tags=tags).info.run_id)
 
-        rows = [Param(_clean(name), str(value)[:_MAX_PARAM]) for name, value in params.items()]
-        for start in range(0, len(rows), 100):
-            self.client.log_batch(run_id, params=rows[start : start + 100])
+    def _newest(self, experiment: str, condition: str) -> Run | None:
+        found = self.client.search_runs([experiment], condition, max_results=1, order_by=["attributes.start_time DESC"])
+        return found[0] if found else None
 
 
 @dataclass(frozen=True)
@@ -201,22 +269,23 @@ class Child:
 
     client: MlflowClient
     run_id: str
+    entry: Entry
 
     def log(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """One batch; call it once an epoch, not once a number."""
         self.log_history([(step, metrics)])
 
     def log_history(self, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        """Many steps in as few batches as MLflow allows."""
-        _log(self.client, self.run_id, history)
+        """Many steps in as few batches as MLflow allows; the step itself is the axis and no metric."""
+        rows = [(step, self.entry.results(metrics)) for step, metrics in history]
+        _log(self.client, self.run_id, [(step, _without(row, _AXES)) for step, row in rows])
 
     def steps(self, metric: str) -> set[int]:
         """The steps at which a metric has been logged, by an earlier process too."""
         return {point.step for point in self.client.get_metric_history(self.run_id, _clean(metric))}
 
     def tag(self, tags: Mapping[str, object]) -> None:
-        for name, value in tags.items():
-            self.client.set_tag(self.run_id, name, str(value)[:_MAX_TAG])
+        _log(self.client, self.run_id, [], tags=tags)
 
     def log_image(self, image: Image, name: str) -> None:
         """(H, W, 3) uint8 as `name` (PNG) below the run's artifacts."""
@@ -226,15 +295,48 @@ class Child:
         self.client.log_text(self.run_id, json.dumps(value, indent=1, sort_keys=True), name)
 
 
-def _log(client: MlflowClient, run_id: str, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-    from mlflow.entities import Metric
+def params_of(section: Mapping[str, Any], *, prefix: str) -> dict[str, object]:
+    """A section's values by the names that `--set` takes.
+
+    >>> params_of({"epochs": 2, "detector": {"width": 8}}, prefix="measure_utility.")
+    {'measure_utility.epochs': 2, 'measure_utility.detector.width': 8}
+    """
+    found: dict[str, object] = {}
+    for name, value in section.items():
+        found |= params_of(value, prefix=f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
+def _log(
+    client: MlflowClient,
+    run_id: str,
+    history: Sequence[tuple[int, Mapping[str, float]]],
+    *,
+    params: Mapping[str, object] | None = None,
+    tags: Mapping[str, object] | None = None,
+) -> None:
+    """Everything in one batch where MLflow allows it."""
+    from mlflow.entities import Metric, Param, RunTag
 
     now_ms = int(time.time() * 1000)
     rows = [
         Metric(_clean(name), float(value), now_ms, step) for step, metrics in history for name, value in metrics.items()
     ]
-    for start in range(0, len(rows), _MAX_BATCH):
-        client.log_batch(run_id, metrics=rows[start : start + _MAX_BATCH])
+    values = [Param(_clean(name), str(value)[:_MAX_PARAM]) for name, value in (params or {}).items()]
+    marks = [RunTag(name, value) for name, value in _tags(tags or {}).items()]
+    while rows or values or marks:
+        now, then = values[:_MAX_PARAMS], values[_MAX_PARAMS:]
+        room = _MAX_BATCH - len(now) - len(marks)
+        client.log_batch(run_id, metrics=rows[:room], params=now, tags=marks)
+        rows, values, marks = rows[room:], then, []
+
+
+def _without(metrics: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name not in names}
+
+
+def _tags(tags: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value)[:_MAX_TAG] for name, value in tags.items()}
 
 
 def _clean(name: str) -> str:

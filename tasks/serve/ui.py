@@ -18,6 +18,7 @@ from edgewright.addresses import shown
 from edgewright.errors import InputError, StageFailed
 from edgewright.processes import end_children
 from edgewright.settings import Settings
+from tasks.engine.links import mlflow_experiments
 from tasks.engine.services import require_services, told_of_profile
 from tasks.serve.ports import require_free_port
 from tasks.serve.prefect_server import answers, die_with_parent, live_server, prefect_server
@@ -49,7 +50,7 @@ def serve_interfaces(settings: Settings, *, mlflow_port: int, prefect_port: int,
                 if not said_where and mlflow.answers:
                     said_where = True
                     say(f"Prefect  {shown(prefect.api_url).removesuffix('/api')}")
-                    say(f"MLflow   {shown(mlflow.url)}")
+                    say(f"MLflow   {mlflow_experiments(shown(mlflow.url))}")
                     say("Ctrl-C ends both")
                 time.sleep(_LOOK_EVERY_S)
             raise StageFailed("MLflow ended by itself", next_step=f"see {_log(settings)}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flows.lifecycle import STAGES
@@ -67,6 +68,16 @@ def test_mlflow_has_one_parent_and_a_child_a_stage(toy_run: Any) -> None:
     children = {run.data.tags["edgewright.stage"] for run in runs if "mlflow.parentRunId" in run.data.tags}
     assert children == {stage.name for stage in STAGES}
     assert {"prefect.flow_run_id", "gate.gate_data", "gate.gate_model", "release"} <= set(parents[0].data.tags)
+    assert parents[0].info.run_name == f"demo demo {toy_run.printed['run_id']}"
+    assert [(one.dataset.name, one.tags[0].value) for one in parents[0].inputs.dataset_inputs] == [
+        ("demo/real", "photographs"),
+        ("demo/training", "training"),
+    ]
+    detector = next(run for run in runs if run.data.tags.get("edgewright.stage") == "train_detector")
+    assert detector.data.params["train_detector.epochs"] == "16"
+    assert not [name for name in detector.data.metrics if name.rpartition("/")[2] in ("epoch", "epochs")]
+    assert [one.dataset.name for one in detector.inputs.dataset_inputs] == ["demo/training"]
+    assert f"runs/{parents[0].info.run_id}?workflowType=machine_learning" in Path(toy_run.printed["report"]).read_text()
 
 
 def test_the_registry_joins_both_precisions_and_the_aliases_name_int8(toy_run: Any) -> None:
@@ -80,7 +91,17 @@ def test_the_registry_joins_both_precisions_and_the_aliases_name_int8(toy_run: A
         assert client.get_model_version_by_alias("edgewright-demo", alias).version == versions["int8"].version
 
 
+def test_the_champion_is_loaded_as_a_function(toy_run: Any) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{toy_run.home}/mlflow/mlflow.db")
+    found = mlflow.pyfunc.load_model("models:/edgewright-demo@champion").predict(np.zeros((90, 120, 3), np.uint8))
+    assert list(found.columns) == ["x1", "y1", "x2", "y2", "score", "class_name"]
+
+
 def test_a_second_run_comes_from_the_store(toy_run: Any, toy_settings: list[str], command: Command) -> None:
+    from mlflow import MlflowClient
+
     began = time.monotonic()
     again = json.loads(command("run", "demo", *toy_settings, "--json", home=toy_run.home).stdout)
     seconds = time.monotonic() - began
@@ -88,6 +109,13 @@ def test_a_second_run_comes_from_the_store(toy_run: Any, toy_settings: list[str]
     assert again["models"] == toy_run.printed["models"]
     assert again["release"] == toy_run.printed["release"], "an equal bundle is not released twice"
     assert again["run_id"] != toy_run.printed["run_id"]
+    client = MlflowClient(f"sqlite:///{toy_run.home}/mlflow/mlflow.db")
+    of_run = f"tags.`mlflow.parentRunId` = '{again['mlflow_run_id']}'"
+    tree = client.search_runs([client.get_run(again["mlflow_run_id"]).info.experiment_id], of_run)
+    cached = {run.data.tags["edgewright.stage"] for run in tree if run.info.run_name.endswith(" (cached)")}
+    assert {run.data.tags["edgewright.stage"] for run in tree} == {stage.name for stage in STAGES}
+    assert cached == {stage.name for stage in STAGES} - {"release", "flash"}
+    assert all(run.data.tags["edgewright.made_by"] for run in tree if run.info.run_name.endswith(" (cached)"))
     assert seconds < toy_run.seconds
 
 

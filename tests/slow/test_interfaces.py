@@ -1,4 +1,4 @@
-"""`edgewright ui` leaves no server behind, however it is ended."""
+"""`edgewright ui` starts what it needs and no more, and leaves no server behind, however it is ended."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tasks.serve.prefect_server import answers
@@ -32,8 +33,10 @@ def test_both_servers_end_with_it(sent: signal.Signals, code: int, tmp_path: Pat
             line = ui.stdout.readline()
             assert line, f"it ended by itself: {said}"
             said.append(line.strip())
-        assert f"MLflow   {urls[1]}" in said
+        assert f"MLflow   {urls[1]}/#/experiments?workflowType=machine_learning" in said
         assert all(answers(url) for url in urls)
+        below = [" ".join(child.cmdline()) for child in psutil.Process(ui.pid).children(recursive=True)]
+        assert len(below) == 3, f"Prefect, MLflow's command and its server, and no job runner: {below}"
         ui.send_signal(sent)
         assert ui.wait(60) == code
     deadline = time.monotonic() + 30

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from prefect import Flow
+from prefect.client.orchestration import get_client
 
 from edgewright.errors import ArtifactMissing, HomeBusy, InputError, SourceError, StoreUnavailable
 from edgewright.experiment.plan import EfficiencyConfig
@@ -85,7 +86,11 @@ def test_a_run_that_fails_says_so_and_is_continued(settings: Settings) -> None:
     assert (state["status"], state["error"]["kind"]) == ("failed", "SourceError")
     assert Path(state["report"]).is_file()
     parent = session.tracker.client.get_run(session.link.mlflow_parent)
-    assert parent.info.status == "FAILED"
+    assert (parent.info.status, parent.info.run_name) == ("FAILED", f"simulated demo {session.journal.run_id}")
+    assert parent.data.tags["mlflow.note.content"] == "The run ended early: gone"
+    assert parent.data.tags["mlflow.source.name"] == "flows/lifecycle.py"
+    address = f"/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}?workflowType=machine_learning"
+    assert address in Path(state["report"]).read_text()
     assert request_of(session.journal, stages=STAGES).plan == request().plan
     with open_run(request(), settings) as again:
         assert again.journal.run_id == session.journal.run_id
@@ -141,6 +146,10 @@ def test_a_flow_that_a_worker_starts_opens_a_run_itself(settings: Settings, serv
     [journal] = journals(settings.home / "experiments")
     assert journal.state["status"] == "finished"
     assert current_session() is None
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(journal.state["prefect_flow_run_id"])
+    assert flow_run.name == f"demo demo {journal.run_id}"
+    assert set(flow_run.tags) == {"project:demo", "recipe:demo"}
 
 
 def test_every_flow_knows_its_types() -> None:

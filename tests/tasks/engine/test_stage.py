@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -96,6 +97,17 @@ def toy_flow(images: int = 1) -> Any:
     return toy
 
 
+def children_of(session: Session) -> list[Any]:
+    experiment = session.tracker.experiment_of(session.link.mlflow_parent)
+    condition = f"tags.`mlflow.parentRunId` = '{session.link.mlflow_parent}'"
+    return list(session.tracker.client.search_runs([experiment], condition))
+
+
+def mlflow_children(session: Session) -> dict[str, str]:
+    """Name → status."""
+    return {child.info.run_name: child.info.status for child in children_of(session)}
+
+
 def key_of(config: IngestConfig, session: Session) -> str:
     return read_words.key(config, {"source": "a"}, session=session)
 
@@ -126,6 +138,7 @@ def test_a_second_run_takes_everything_from_the_store(session: Session, server: 
         ("shout", "gpu", True),
     ]
     assert rows[0]["ran_on"]["router"] == "inline"
+    assert mlflow_children(session) == {"read_words": "FINISHED", "shout": "FINISHED"}, "it has done them itself"
     ref = ArtifactRef.from_json(session.journal.state["refs"]["shout"])
     assert session.store.open(ref).path("words.txt").read_text() == "HELLO"
 
@@ -149,18 +162,47 @@ def test_prefect_shows_tags_edges_and_cached_states(session: Session, server: Pr
     assert runs["shout"].task_inputs["words"][0].id == runs["read_words"].id
 
 
+def test_stages_are_heard_on_prefects_pages(session: Session, server: PrefectServer) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+    from prefect.logging.handlers import APILogWorker
+
+    with session_open(session):
+        toy_flow()("heard")
+        again = toy_flow()("heard", return_state=True)
+        failed = toy_flow(images=7)("heard", return_state=True)
+    APILogWorker.drain_all(timeout=10)
+    flow_runs = [state.state_details.flow_run_id for state in (again, failed)]
+    with get_client(sync_client=True) as client:
+        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=flow_runs)), limit=200)
+    said = {(log.level, log.message.partition(", file:")[0].partition(", made")[0]) for log in logs}
+    assert (logging.INFO, "shout: taken from the store") in said
+    assert (logging.INFO, "shout: begins (gpu)") in said
+    assert (logging.ERROR, "shout: seven is refused") in said
+
+
 def test_an_error_keeps_its_type_through_prefect(session: Session, server: PrefectServer) -> None:
     with session_open(session), pytest.raises(EdgewrightError, match="seven is refused"):
         toy_flow(images=7)("hello")
-    children = session.tracker.client.search_runs(
-        [session.tracker.client.get_run(session.link.mlflow_parent).info.experiment_id],
-        f"tags.`mlflow.parentRunId` = '{session.link.mlflow_parent}'",
-    )
-    assert {child.data.tags["edgewright.stage"]: child.info.status for child in children} == {
-        "read_words": "FINISHED",
-        "shout": "FAILED",
-    }
-    assert next(c.data.metrics for c in children if c.data.metrics) == {"length_words_": 5.0}
+    assert mlflow_children(session) == {"read_words": "FINISHED", "shout": "FAILED"}
+    assert next(c.data.metrics for c in children_of(session) if c.data.metrics) == {"length_words_": 5.0}
+
+
+def test_another_run_shows_what_it_took_from_the_store(
+    session: Session, server: PrefectServer, tracker: Tracker
+) -> None:
+    with session_open(session):
+        toy_flow()("taken")
+    parent = tracker.start_parent("toy", run_id="again")
+    other = replace(session, link=session.link.model_copy(update={"mlflow_parent": parent}))
+    with session_open(other):
+        toy_flow(images=2)("taken")
+    assert mlflow_children(other) == {"read_words (cached)": "FINISHED", "shout": "FINISHED"}
+    shouted = next(child for child in children_of(other) if child.info.run_name == "shout")
+    assert (shouted.data.params["shout.images"], shouted.data.params["seed"]) == ("2", "0")
+    assert shouted.data.tags["mlflow.note.content"] == "Toy."
+    read = next(child for child in children_of(other) if child.info.run_name != "shout")
+    assert (read.data.params["source"], read.data.metrics) == ("taken", {"length_words_": 5.0})
 
 
 def test_a_stage_done_again_joins_its_mlflow_run(session: Session) -> None:
@@ -168,9 +210,7 @@ def test_a_stage_done_again_joins_its_mlflow_run(session: Session) -> None:
     key = read_words.key(IngestConfig(), inputs, session=session)
     for _ in range(2):
         read_words.execute(IngestConfig(), inputs, session=session, key=key)
-    experiment = session.tracker.client.get_run(session.link.mlflow_parent).info.experiment_id
-    parent = f"tags.`mlflow.parentRunId` = '{session.link.mlflow_parent}'"
-    assert len(session.tracker.client.search_runs([experiment], parent)) == 1
+    assert mlflow_children(session) == {"read_words": "FINISHED"}
 
 
 def test_stages_after_until_are_skipped(session: Session, server: PrefectServer) -> None:
