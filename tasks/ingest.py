@@ -12,6 +12,7 @@ from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.reingest import reingest
 from edgewright.data.splits import LEDGER_FILE, SplitLedger
+from edgewright.errors import SourceError
 from edgewright.metrics import metrics_of
 from edgewright.recipe.data import IngestConfig
 from edgewright.simulate.source import write_source
@@ -41,6 +42,7 @@ def _read(config: IngestConfig, source: str, *, out: Path, work: Work) -> Ingest
         write_source(path, n=config.photographs, seed=work.seed, on_progress=work.on_progress)
     else:
         path = locate_source(source, work.session, on_progress=work.on_progress)
+        _check_links(config, source, trusted=work.session.trusted_source)
     return ingest_source(
         path,
         config,
@@ -50,6 +52,16 @@ def _read(config: IngestConfig, source: str, *, out: Path, work: Work) -> Ingest
         ledger=_ledger(work),
         on_progress=work.on_progress,
     )
+
+
+def _check_links(config: IngestConfig, source: str, *, trusted: bool) -> None:
+    """Through a link a form or an event could read any file that the worker can."""
+    if config.follow_links and not trusted:
+        raise SourceError(
+            "links are followed only in a source that is named at the command line",
+            got=source,
+            next_step="leave ingest.follow_links out, or copy the files into the folder",
+        )
 
 
 def _reingested(config: IngestConfig, source: str, *, out: Path, work: Work) -> tuple[IngestReport, bool]:

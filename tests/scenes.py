@@ -6,12 +6,15 @@ stays in its own `conftest.py`; the model that sees painted cells is in `cells.p
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PillowImage
 
 from edgewright.artifacts import Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter
@@ -132,9 +135,86 @@ def noise_tiles(n: int, *, side_px: int = 32, seed: int = 0) -> npt.NDArray[np.u
 
 def png_header(wh: tuple[int, int]) -> bytes:
     """A PNG that says how large it is and holds nothing."""
+    return _png(struct.pack(">IIBBBBB", *wh, 8, 2, 0, 0, 0), b"")
 
+
+def deep_png(samples: npt.NDArray[np.uint16]) -> bytes:
+    """(H, W) or (H, W, 3) samples of 16 bits; Pillow writes no color of more than 8."""
+    height, width = samples.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    return _png(struct.pack(">IIBBBBB", width, height, 16, 2 if samples.ndim == 3 else 0, 0, 0, 0), rows)
+
+
+def raw_tiff(samples: npt.NDArray[Any], **tags: int) -> bytes:
+    """(H, W) or (H, W, 3) as an uncompressed TIFF of one strip, and tags that Pillow would not write: `t281=4095`."""
+    body, bits = samples.tobytes(), samples.dtype.itemsize * 8
+    height, width, channels = (*samples.shape, 1)[:3]
+    values = {256: width, 257: height, 258: bits, 259: 1, 262: 2 if channels == 3 else 1, 273: 8, 277: channels}
+    values |= {278: height, 279: len(body)} | {int(tag.removeprefix("t")): value for tag, value in tags.items()}
+    end = 8 + len(body) + 2 + 12 * len(values) + 4
+    entries = [
+        struct.pack("<HHII", tag, 3, 3, end) if tag == 258 and channels == 3 else struct.pack("<HHII", tag, 4, 1, value)
+        for tag, value in sorted(values.items())
+    ]
+    directory = struct.pack("<H", len(values)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + directory + struct.pack("<3H", *[bits] * 3)
+
+
+def picture_kinds(seed: int = 0, *, wh: tuple[int, int] = (64, 48)) -> dict[str, bytes]:
+    """A file name => one smooth picture in every kind that is read, other pixels in each."""
+    rng = np.random.default_rng(seed)
+
+    def painted(mode: str = "RGB") -> PillowImage.Image:
+        small = PillowImage.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        return small.resize(wh, PillowImage.Resampling.BICUBIC).convert(mode)
+
+    def encoded(kind: str, mode: str = "RGB", **options: object) -> bytes:
+        buffer = io.BytesIO()
+        painted(mode).save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    turned = PillowImage.Exif()
+    turned[0x0112] = 6
+    clear = painted()
+    clear.putalpha(painted("L"))
+    seen_through = io.BytesIO()
+    clear.save(seen_through, "PNG")
+    deep = rng.integers(0, 65536, wh[::-1], dtype=np.uint16)
+    return {
+        "plain.jpg": encoded("JPEG", quality=90),
+        "progressive.jfif": encoded("JPEG", progressive=True),
+        "gray.jpe": encoded("JPEG", "L"),
+        "cmyk.jpg": encoded("JPEG", "CMYK"),
+        "turned.JPG": encoded("JPEG", exif=turned),
+        "phone.mpo": encoded("MPO", save_all=True, append_images=[painted()]),
+        "plain.png": encoded("PNG"),
+        "gray.png": encoded("PNG", "L"),
+        "two.png": encoded("PNG", "1"),
+        "palette.png": encoded("PNG", "P"),
+        "key.png": encoded("PNG", "P", transparency=3),
+        "opaque.png": encoded("PNG", "RGBA"),
+        "clear.png": seen_through.getvalue(),
+        "moving.png": encoded("PNG", save_all=True, append_images=[painted()]),
+        "turned.png": encoded("PNG", exif=turned),
+        "deep.png": deep_png(deep),
+        "deep-color.png": deep_png(np.stack([deep, deep.T.reshape(deep.shape), deep], axis=2)),
+        "png.jpg": encoded("PNG"),
+        "plain.webp": encoded("WEBP", quality=90),
+        "moving.webp": encoded("WEBP", save_all=True, append_images=[painted()], duration=100),
+        "plain.bmp": encoded("BMP"),
+        "plain.tif": encoded("TIFF", compression="tiff_lzw"),
+        "turned.tiff": encoded("TIFF", exif=turned),
+        "pages.tif": encoded("TIFF", save_all=True, append_images=[painted()]),
+        "deep.tif": raw_tiff(deep),
+        "deep-color.tif": raw_tiff(np.stack([deep, deep, deep], axis=2)),
+        "twelve.tif": raw_tiff(deep >> 4, t281=4095),
+        "plain.ppm": encoded("PPM"),
+        "deep.pgm": b"P5 %d %d 4095\n" % wh + (deep >> 4).astype(">u2").tobytes(),
+    }
+
+
+def _png(header: bytes, rows: bytes) -> bytes:
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
-    header = struct.pack(">IIBBBBB", *wh, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

@@ -1,52 +1,34 @@
 """Checks on one picture and on its boxes, before either enters a dataset.
 
-Decides, from the header first: what is too large, what cannot be decoded to its last pixel, which way is up. Decides
-box by box: a box that is at least half inside is clipped, every other fault refuses the box and leaves the picture.
+Decides what is stored of a picture: its own bytes where any reader finds the decoder's pixels in them, else a PNG of
+these pixels, so that nobody sees others (`runtime/pictures.py` is the decoder, and says what it refuses). Decides box
+by box: a box that is at least half inside is clipped, every other fault refuses the box and leaves the picture.
 Nothing is repaired by guessing: a label file made for a picture of another size refuses the picture.
 
-    picture = check_picture(payload, max_pixels=40_000_000)          # raises Unusable with the reason
+    picture = check_picture(payload, max_pixels=200_000_000)         # raises Unusable with the reason
     checked = check_boxes(annotation, picture, classes=("RBC",))     # labels, and what was refused
 """
 
 from __future__ import annotations
 
-import io
 import math
-import struct
-import warnings
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
 
 from edgewright.data.dataset import encode_png
 from edgewright.data.formats.annotation import Annotation, RawBox, RunLengths
 from edgewright.data.phash import perceptual_hash
 from edgewright.data.polygons import Points, fill_polygons, is_box
+from edgewright.data.reduced import reduce_annotation
 from edgewright.data.rle import Mask, decode_coco, encode_mask
 from edgewright.data.rows import Label
 from edgewright.data.sources import Unusable
 from edgewright.errors import InputError
+from edgewright.runtime.pictures import decode_picture, reduced_wh
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-_KEPT_FORMATS = ("JPEG", "MPO", "PNG")
-_ORIENTATION_TAG = 0x0112
-_DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)  # what Pillow's decoders raise on files that lie
 MIN_INSIDE_SHARE = 0.5
 MAX_VERTICES = 20_000
 """Of one object: more is no outline that a person or a tool has drawn."""
@@ -65,11 +47,14 @@ class CheckedPicture:
     """A picture that decodes.
 
     Attributes:
-        payload: what is stored: the original bytes of an upright 8-bit JPEG or PNG, else a PNG made from the pixels.
-        wh: px, upright.
-        raw_wh: px as encoded, before the EXIF orientation.
+        payload: what is stored.
+        wh: px, upright, as stored.
+        raw_wh: px as stored, before the EXIF orientation.
         orientation: the EXIF value, 1 to 8; 1 is upright.
         phash: 16 hex digits.
+        reduced: how many px of the file one stored px is wide and high: 1, 2, 4 or 8.
+        file_wh, upright_file_wh: px of the file, before and after the orientation, not reduced.
+        notes: what the decoder changed, in words to be read after a number of pictures.
     """
 
     payload: bytes
@@ -77,6 +62,10 @@ class CheckedPicture:
     raw_wh: tuple[int, int]
     orientation: int
     phash: str
+    reduced: int
+    file_wh: tuple[int, int]
+    upright_file_wh: tuple[int, int]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -89,25 +78,31 @@ class CheckedBoxes:
 
 
 def check_picture(payload: bytes, *, max_pixels: int) -> CheckedPicture:
-    """Raises Unusable: not a picture, too large by its header, truncated, corrupt."""
+    """Raises Unusable: not a picture that is read, too large by its header, truncated, corrupt."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's bomb and TIFF tag warnings: the first is checked right here
-            with PillowImage.open(io.BytesIO(payload), formats=FORMATS) as opened:
-                _check_header(opened.size, max_pixels)
-                return _decoded(opened, payload)
-    except PillowImage.DecompressionBombError as error:
-        raise Unusable("picture too large", expected=f"<= {max_pixels} px", got=error) from error
-    except UnidentifiedImageError as error:
-        raise Unusable("not a picture", expected="/".join(FORMATS)) from error
-    except _DECODER_ERRORS as error:
-        raise Unusable("corrupt or truncated picture", got=error) from error
+        picture = decode_picture(payload, max_pixels=max_pixels)
+    except InputError as error:
+        raise Unusable(str(error)) from error
+    return CheckedPicture(
+        payload=payload if picture.plain else encode_png(picture.pixels),
+        wh=picture.rgb.size,
+        raw_wh=reduced_wh(picture.file_wh, picture.reduced),
+        orientation=picture.orientation,
+        phash=perceptual_hash(picture.rgb),
+        reduced=picture.reduced,
+        file_wh=picture.file_wh,
+        upright_file_wh=picture.upright_file_wh,
+        notes=picture.notes,
+    )
 
 
 def check_boxes(annotation: Annotation, picture: CheckedPicture, *, classes: tuple[str, ...]) -> CheckedBoxes:
     """Boxes as labels in px of the upright picture. Raises Unusable where the annotation as a whole does not fit."""
     if annotation.reason:
         raise Unusable(annotation.reason)
+    annotation = reduce_annotation(
+        annotation, by=picture.reduced, upright_wh=picture.upright_file_wh, encoded_wh=picture.file_wh
+    )
     class_ids = {name: index for index, name in enumerate(classes)}
     turned = _needs_turn(annotation, picture)
     labels: list[Label] = []
@@ -181,31 +176,6 @@ def _runs_mask(runs: RunLengths, picture: CheckedPicture, *, turned: bool) -> st
 def _turn_points(points: Points, picture: CheckedPicture) -> Points:
     turned = [turn_upright((x, y, x, y), picture.orientation, raw_wh=picture.raw_wh)[:2] for x, y in points.tolist()]
     return np.array(turned, dtype=np.float64)
-
-
-def _check_header(wh: tuple[int, int], max_pixels: int) -> None:
-    if wh[0] * wh[1] > max_pixels:
-        raise Unusable("picture too large", expected=f"<= {max_pixels} px", got=f"{wh[0]}x{wh[1]}")
-
-
-def _decoded(opened: PillowImage.Image, payload: bytes) -> CheckedPicture:
-    raw_wh, kind = opened.size, opened.format
-    opened.load()  # to the last pixel: a truncated file raises here
-    orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
-    orientation = orientation if orientation in range(1, 9) else 1
-    deep = opened.mode.startswith(("I", "F"))
-    upright = ImageOps.exif_transpose(opened) if orientation != 1 else opened
-    rgb = _to_8_bit(upright) if deep else upright.convert("RGB")
-    keep = kind in _KEPT_FORMATS and orientation == 1 and not deep
-    stored = payload if keep else encode_png(np.asarray(rgb))
-    return CheckedPicture(stored, rgb.size, raw_wh, orientation, perceptual_hash(rgb))
-
-
-def _to_8_bit(picture: PillowImage.Image) -> PillowImage.Image:
-    """Gray of 16 bits [0, 65535] => 8-bit RGB [0, 255]; Pillow's own conversion would saturate."""
-    values: npt.NDArray[np.float64] = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    scale = 1 / 257 if picture.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
-    return PillowImage.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8)).convert("RGB")
 
 
 def _needs_turn(annotation: Annotation, picture: CheckedPicture) -> bool:

@@ -22,6 +22,7 @@ from edgewright.data.formats import Annotation, Labels, detect_layout, layout_na
 from edgewright.data.groups import base_groups, merge_groups
 from edgewright.data.ingest_report import IngestReport, count_splits
 from edgewright.data.phash import Duplicates, find_duplicates
+from edgewright.data.picture_notes import PictureNotes
 from edgewright.data.rows import LabelState, Row
 from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.data.sources import Source, Unusable, open_source, suffix_of
@@ -55,11 +56,15 @@ def ingest(
     Raises:
         SourceError: unreadable, refused, ambiguous, fewer usable images than `config.min_images`, or bad scores.
         RecipeError: the group pattern is wrong.
-        MissingExtra: a video, and OpenCV is not installed.
+        MissingExtra: nothing but videos, and OpenCV is not installed.
     """
     scores = read_scores(config.scores)
     with open_source(
-        source, scratch=scratch, frame_step=config.frame_step, frame_group_s=config.frame_group_s
+        source,
+        scratch=scratch,
+        frame_step=config.frame_step,
+        frame_group_s=config.frame_group_s,
+        follow_links=config.follow_links,
     ) as opened:
         layout = detect_layout(opened) if config.layout == "auto" else config.layout
         labels = layout_named(layout).read(opened, config.classes)
@@ -87,7 +92,7 @@ def ingest(
         ledger=division.assignment.ledger,
         label_folders=tuple(sorted({PurePosixPath(name).parent.as_posix() for name in labels.files})),
         class_source=labels.class_source,
-        findings=labels.findings,
+        findings=(*opened.findings, *labels.findings, *survey.notes.findings()),
     )
     (workspace / REPORT_FILE).write_bytes(canonical_json(report.to_json()))
     (workspace / LEDGER_FILE).write_bytes(canonical_json(report.ledger.to_json()))
@@ -101,11 +106,13 @@ class _Survey:
     writer: DatasetWriter
     rows: list[Row] = field(default_factory=list)
     quarantined: dict[str, str] = field(default_factory=dict)
+    notes: PictureNotes = field(default_factory=PictureNotes)
     clipped_boxes: int = 0
 
     def keep(self, row: Row, picture: CheckedPicture, boxes: CheckedBoxes) -> None:
         self.rows.append(row)
         self.writer.add(row, picture.payload)
+        self.notes.add(row.id, picture.notes)
         self.clipped_boxes += boxes.clipped
         for index, reason in boxes.refused:
             self.refuse(replace(row, id=f"{row.id}#box{index}", labels=(), state=LabelState.UNLABELED), reason)

@@ -1,6 +1,6 @@
 """Detect on a feed: a folder of pictures in name order.
 
-    detections.jsonl    a line a frame: name, boxes in px, class names, scores; or why the frame could not be read
+    detections.jsonl    a line a frame: name, boxes in px of the upright file, class names, scores; or why not
     summary.json        frames, detections, p50 and p99 of a frame, letterbox to boxes
     frames/             the first pictures, unchanged, for whoever draws the boxes on them
 
@@ -30,10 +30,9 @@ from edgewright.device.files import Files
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
-from edgewright.runtime.preprocess import read_image
+from edgewright.runtime.pictures import IMAGE_SUFFIXES, read_picture
 from edgewright.runtime.session import load_network, predictor
 
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 DETECTIONS_FILE, FRAMES = "detections.jsonl", "frames"
 KEPT_FRAMES = 12
 
@@ -71,7 +70,7 @@ def run_feed(
     """
     frames = list(islice(_frames(feed), limit))
     if not frames:
-        raise InputError("no pictures in the feed", expected="/".join(PICTURE_SUFFIXES), where=feed)
+        raise InputError("no pictures in the feed", expected="/".join(IMAGE_SUFFIXES), where=feed)
     classes = bundle.manifest.spec.classes
     predict = predictor(load_network(bundle.model, threads=threads), bundle.manifest.spec)
     predict(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
@@ -82,14 +81,15 @@ def run_feed(
         for number, path in enumerate(frames):
             line: dict[str, Any] = {"frame": path.name}
             try:
-                image = read_image(path)
+                picture = read_picture(path)
             except InputError as error:
                 line["error"] = error.what  # without the path, which is this machine's
             else:
+                image = picture.pixels
                 start = time.perf_counter()
                 boxes = predict(image)
                 times_ms.append((time.perf_counter() - start) * 1000)
-                line["detections"] = _rows(boxes, classes)
+                line["detections"] = _rows(picture.to_file(boxes), classes)
                 detections += len(boxes)
                 on_frame(len(times_ms))
             files.write(stream, json.dumps(line, sort_keys=True).encode() + b"\n")
@@ -109,7 +109,7 @@ def _frames(feed: Path) -> Iterator[Path]:
         paths = sorted(feed.iterdir())
     except OSError as error:
         raise InputError("the feed cannot be read", got=error.strerror, where=feed) from error
-    return (path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    return (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
 def _rows(boxes: Boxes, classes: tuple[str, ...]) -> list[dict[str, Any]]:

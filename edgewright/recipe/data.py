@@ -26,7 +26,16 @@ class IngestConfig(Section):
     train_share: float = Field(0.6, gt=0, lt=1, description="Share of groups in train")
     val_share: float = Field(0.15, gt=0, lt=1, description="Share of groups in val; the rest is test")
     max_pixels: int = Field(
-        40_000_000, ge=1024, le=40_000_000, description="Larger pictures are quarantined from their header"
+        200_000_000,
+        ge=1024,
+        le=200_000_000,
+        description="Larger pictures are quarantined from their header; those of more than 40 megapixels are read at a "
+        "half or a quarter of their width and height, here and on the device",
+    )
+    follow_links: bool = Field(
+        False,
+        description="Links to files outside of the folder are read (DVC and git-annex lay pictures out so); only in a "
+        "source that is named at the command line",
     )
     min_images: int = Field(10, ge=1, description="Fewer usable images end the run")
     scores: str = Field(

@@ -30,7 +30,7 @@ from edgewright.report.figures import picture_of
 from edgewright.report.mistakes import show_mistakes
 from edgewright.report.pictures import beside
 from edgewright.runtime.boxes import Boxes
-from edgewright.runtime.preprocess import read_image
+from edgewright.runtime.pictures import read_picture
 
 _PICTURES, _PAIR_PX = 8, 160
 
@@ -280,7 +280,8 @@ def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:
             class_id=[one["class_id"] for one in found],
             score=[one["score"] for one in found],
         )
-        yield Picture(read_image(artifact.path(f"{FEED}/{FRAMES}/{frame['frame']}")), boxes, frame["frame"])
+        picture = read_picture(artifact.path(f"{FEED}/{FRAMES}/{frame['frame']}"))
+        yield Picture(picture.pixels, picture.from_file(boxes), frame["frame"])
 
 
 def _pictures(dataset: Dataset, *, origin: Origin) -> list[Picture]:

@@ -7,27 +7,16 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
 
-from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes, FloatArray, Image
+from edgewright.runtime.pictures import decode_picture, read_picture
 
-MAX_PIXELS = 40_000_000
-"""Larger pictures are refused from their header, before a byte is decoded (a decompression bomb, or a mistake)."""
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 PAD_VALUE = 114  # the gray that YOLO trainers pad with (ultralytics LetterBox)
-
-
-_BOMBS = (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -68,35 +57,10 @@ def letterbox(image: Image, *, size_px: int) -> tuple[FloatArray, Letterbox]:
 
 
 def decode_image(payload: bytes, *, where: str = "") -> Image:
-    """Encoded bytes => (H, W, 3) uint8 RGB, EXIF orientation applied.
-
-    Raises:
-        InputError: not one of FORMATS, over MAX_PIXELS, truncated or corrupt.
-    """
-    try:
-        with _bombs_refused(), PillowImage.open(io.BytesIO(payload), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise InputError(
-                    "picture too large", expected=f"<= {MAX_PIXELS} px", got=f"{width}x{height}", where=where
-                )
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (*_BOMBS, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError("not a readable picture", expected="/".join(FORMATS), got=error, where=where) from error
+    """Encoded bytes => (H, W, 3) uint8 RGB. Raises InputError as `decode_picture` does."""
+    return decode_picture(payload, where=where).pixels
 
 
 def read_image(path: Path) -> Image:
-    """A picture file => (H, W, 3) uint8 RGB. Raises InputError as `decode_image` does."""
-    try:
-        payload = path.read_bytes()
-    except OSError as error:
-        raise InputError("cannot read the picture", got=error.strerror, where=path) from error
-    return decode_image(payload, where=str(path))
-
-
-@contextmanager
-def _bombs_refused() -> Iterator[None]:
-    """Pillow itself only warns between 89 and 179 million pixels, before our own limit can be asked."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", PillowImage.DecompressionBombWarning)
-        yield
+    """A picture file => (H, W, 3) uint8 RGB. Raises InputError as `read_picture` does."""
+    return read_picture(path).pixels

@@ -38,14 +38,17 @@ def is_local(source: str) -> bool:
 
 
 def source_identity(source: str, session: Session) -> str:
-    """The digest of a source's bytes, never of its path or time; of the camera's seed where it is simulated."""
+    """The digest of a source's bytes, never of its path or time; of the camera's seed where it is simulated.
+
+    Files that links lead to outside of the folder count where `ingest.follow_links` may read them.
+    """
     if is_simulated(source):
         return sha256_bytes(canonical_json({"simulated": True, "seed": session.link.seed}))
     if is_dataset(source):
         return find_dataset(source, session.store).sha256
     from edgewright.data.sources import source_digest
 
-    return source_digest(locate_source(source, session))
+    return source_digest(locate_source(source, session), follow_links=session.trusted_source)
 
 
 def project_of(source: str) -> str:

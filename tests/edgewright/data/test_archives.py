@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -53,7 +55,7 @@ def test_members_come_out_under_counted_names(tmp_path: Path, name: str, mode: s
     path = make_tar(tmp_path / name, members, mode=mode) if mode else make_zip(tmp_path / name, members)
     target = tmp_path / "out"
     target.mkdir()
-    files = unpack(path, target)
+    files = unpack(path, target).files
     assert archive_kind(path) == kind
     assert {name: file.read_bytes() for name, file in files.items()} == MEMBERS
     assert sorted(file.name for file in target.iterdir()) == ["00000000", "00000001", "00000002"]
@@ -102,6 +104,83 @@ def test_links_and_devices_in_a_zip(tmp_path: Path, mode: int) -> None:
         unpack(path, tmp_path)
 
 
+SPEAKABLE = [
+    "Screenshot 3.10\u202fPM.jpg",  # a narrow space, as macOS writes it
+    "\u30c6\u30b9\u30c8\u3000\uff11.jpg",  # a wide space between wide letters
+    "\U0001f469\u200d\U0001f52c.jpg",  # two signs joined to one
+    "caf\u00e9.jpg",
+    "cafe\u0301.jpg",  # the same, decomposed
+]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_names_of_every_script_are_read(tmp_path: Path, kind: str) -> None:
+    members = [(name, name.encode()) for name in SPEAKABLE]
+    path = make_zip(tmp_path / "a", members) if kind == "zip" else make_tar(tmp_path / "a", members)
+    unpacked = unpack(path, tmp_path)
+    assert {name: file.read_bytes().decode() for name, file in unpacked.files.items()} == {n: n for n in SPEAKABLE}
+    assert unpacked.recoded == ()
+
+
+def zip_of_bytes(path: Path, names: list[bytes], *, extra: dict[bytes, bytes] | None = None) -> Path:
+    """A zip whose names are these bytes, not marked as UTF-8, with the extra field that goes with each."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            info = zipfile.ZipInfo(f"{number:0{len(name)}d}")
+            info.extra = (extra or {}).get(name, b"")
+            archive.writestr(info, name)
+    payload = path.read_bytes()
+    for number, name in enumerate(names):
+        payload = payload.replace(f"{number:0{len(name)}d}".encode(), name)
+    path.write_bytes(payload)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("utf-8", ["写真/日本.jpg", "写真/日本.txt"]),  # a Mac's, which does not mark it
+        ("cp932", ["表示/ソ連.jpg", "表示/ソ連.txt", "表示/十月.jpg"]),  # second halves that are backslashes
+        ("gbk", ["照片/誠.jpg", "照片/誠.txt"]),
+        ("cp866", ["фото/день.jpg", "фото/день.txt"]),
+        ("cp437", ["café/ñandú.jpg", "café/ñandú.txt"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_names_in_a_legacy_encoding_stay_distinct(tmp_path: Path, kind: str, encoding: str, names: list[str]) -> None:
+    raw = [name.encode(encoding) for name in names]
+    if kind == "zip":
+        path = zip_of_bytes(tmp_path / "a.zip", raw)
+    else:
+        escaped = [(name.decode("utf-8", "surrogateescape"), name) for name in raw]
+        path = make_tar(tmp_path / "a.tar", escaped)
+    unpacked = unpack(path, tmp_path)
+    assert [file.read_bytes() for file in unpacked.files.values()] == raw
+    found = list(unpacked.files)
+    assert {name.count("/") for name in found} == {1}, "a folder is a folder, and no half of a character"
+    assert [name[-4:] for name in found] == [name[-4:] for name in names]
+    assert len({name[:-4] for name in found}) == len({name[:-4] for name in names}), "a picture and its label pair"
+    assert len(unpacked.recoded) == (0 if encoding == "utf-8" else len(names))
+    if encoding in ("utf-8", "cp437"):
+        assert found == names
+
+
+def test_a_zip_may_say_its_name_in_an_extra_field(tmp_path: Path) -> None:
+    raw, name = "\u0444.jpg".encode("cp866"), "\u0444.jpg"
+    body = struct.pack("<BI", 1, zlib.crc32(raw)) + name.encode()
+    right = struct.pack("<HH", 0x7075, len(body)) + body
+    path = zip_of_bytes(tmp_path / "a.zip", [raw], extra={raw: right})
+    assert (list(unpack(path, tmp_path).files), unpack(path, mkdir(tmp_path / "b")).recoded) == ([name], ())
+    wrong = right.replace(struct.pack("<I", zlib.crc32(raw)), bytes(4))  # of a name that was changed since
+    path = zip_of_bytes(tmp_path / "c.zip", [raw], extra={raw: wrong})
+    assert unpack(path, mkdir(tmp_path / "d")).recoded == (raw.decode("cp437"),)
+
+
+def mkdir(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
 def test_two_members_with_one_name(tmp_path: Path) -> None:
     path = make_tar(tmp_path / "a.tar", [("x.jpg", b"1"), ("./x.jpg", b"2")])
     with pytest.raises(SourceError, match="two members with one name"):
@@ -114,7 +193,7 @@ def test_folders_may_repeat(tmp_path: Path) -> None:
         for _ in range(2):
             archive.add(tmp_path / "photos", "photos")
             archive.add(tmp_path / "photos", ".")
-    assert unpack(tmp_path / "a.tar", tmp_path) == {}
+    assert unpack(tmp_path / "a.tar", tmp_path).files == {}
 
 
 SMALL = Limits(members=3, total_bytes=200_000, ratio=10, ratio_floor_bytes=20_000)
@@ -139,7 +218,7 @@ def test_bombs(tmp_path: Path, mode: str, members: list[tuple[str, bytes]]) -> N
 
 def test_small_files_may_compress_well(tmp_path: Path) -> None:
     path = make_tar(tmp_path / "a.tar.gz", [("labels.txt", bytes(5_000))], mode="w:gz")
-    assert list(unpack(path, tmp_path, limits=SMALL)) == ["labels.txt"]
+    assert list(unpack(path, tmp_path, limits=SMALL).files) == ["labels.txt"]
 
 
 def test_a_header_that_lies_about_its_size_is_a_bomb_too(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.data.findings import Finding
 from edgewright.data.sources import Source, Unusable, open_source, source_digest, source_kind
 from edgewright.errors import MissingExtra, SourceError
 
@@ -101,11 +102,88 @@ def test_links_pipes_and_strange_names_are_listed_not_opened(
             "\\udcff.jpg": "the file name is not UTF-8",
             "broken.jpg": "a link to nothing",
             "loop": "a link to a folder is not followed",
-            "out": "a link that leaves the source folder",
+            "out": "a link to a folder is not followed",
             "out.jpg": "a link that leaves the source folder",
             "pipe.jpg": "not a regular file",
             "self.jpg": "a link to nothing",
         }
+
+
+@pytest.fixture
+def linked_folder(tmp_path: Path) -> Path:
+    """Every picture is a link to a cache outside."""
+    root, cache = tmp_path / "photos", tmp_path / "cache"
+    for folder in (root, cache):
+        folder.mkdir()
+    for index in range(3):
+        (cache / f"{index}").write_bytes(bytes([index]))
+        (root / f"{index}.jpg").symlink_to(cache / f"{index}")
+    (root / "lost.jpg").symlink_to(cache / "lost")
+    (root / "cache").symlink_to(cache)
+    return root
+
+
+def test_links_out_of_the_folder_are_followed_when_told(linked_folder: Path, tmp_path: Path) -> None:
+    sentence = r"got 0 other files, 4 links leave the folder.*ingest\.follow_links=true"
+    closed = open_source(linked_folder, scratch=tmp_path / "s", frame_step=1, frame_group_s=1)
+    with pytest.raises(SourceError, match=sentence), closed:
+        pass
+    (linked_folder / "own.jpg").write_bytes(b"x")
+    with open_source(linked_folder, scratch=tmp_path / "s", frame_step=1, frame_group_s=1) as source:
+        assert list(source.files) == ["own.jpg"]
+        assert source.findings == (Finding("links leave the folder", 4, "0.jpg", "--set ingest.follow_links=true"),)
+    followed = open_source(linked_folder, scratch=tmp_path / "s", frame_step=1, frame_group_s=1, follow_links=True)
+    with followed as source:
+        assert list(source.files) == ["0.jpg", "1.jpg", "2.jpg", "own.jpg"]
+        assert source.read("2.jpg", max_bytes=10) == b"\2"
+        assert source.refused == {"cache": "a link to a folder is not followed", "lost.jpg": "a link to nothing"}
+        assert source.findings == ()
+
+
+def test_the_digest_is_over_what_links_lead_to(linked_folder: Path) -> None:
+    before = [source_digest(linked_folder, follow_links=follow) for follow in (False, True)]
+    (linked_folder.parent / "cache" / "1").write_bytes(b"other")
+    after = [source_digest(linked_folder, follow_links=follow) for follow in (False, True)]
+    assert before[0] == after[0] and before[1] != after[1]
+
+
+def test_names_are_composed_so_that_a_picture_and_its_label_share_one(
+    tmp_path: Path, opened: Callable[[Path], AbstractContextManager[Source]]
+) -> None:
+    """Macs write names decomposed. Two files whose names differ in nothing else both stay."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    for name in ("cafe\u0301.jpg", "caf\u00e9.txt", "u\u0308.jpg", "\u00fc.jpg"):
+        (root / name).write_text(name)
+    with opened(root) as source:
+        assert list(source.files) == ["caf\u00e9.jpg", "caf\u00e9.txt", "u\u0308.jpg", "\u00fc.jpg"]
+        assert source.read("u\u0308.jpg", max_bytes=99).decode() == "u\u0308.jpg"
+    mac, other = tmp_path / "mac.zip", tmp_path / "other"
+    with zipfile.ZipFile(mac, "w") as archive:
+        archive.writestr("cafe\u0301.jpg", b"1")
+    with opened(mac) as source:
+        assert list(source.files) == ["caf\u00e9.jpg"]
+    other.mkdir()
+    (other / "caf\u00e9.jpg").write_bytes(b"1")
+    decomposed = tmp_path / "decomposed"
+    decomposed.mkdir()
+    (decomposed / "cafe\u0301.jpg").write_bytes(b"1")
+    assert source_digest(decomposed) == source_digest(other)
+
+
+def test_a_folder_that_holds_one_archive_is_that_archive(
+    voc_folder: Path, tmp_path: Path, opened: Callable[[Path], AbstractContextManager[Source]]
+) -> None:
+    root = tmp_path / "download"
+    root.mkdir()
+    shutil.make_archive(str(root / "photos"), "zip", voc_folder)
+    with opened(voc_folder) as folder, opened(root) as source:
+        assert list(source.files) == list(folder.files)
+        [finding] = source.findings
+        assert (finding.count, finding.example) == (1, "photos.zip")
+    shutil.copy(voc_folder / "JPEGImages" / "p00.jpg", root)
+    with opened(root) as source:
+        assert (source.images, source.findings) == (["p00.jpg"], ())
 
 
 def test_a_file_over_the_cap_is_unusable(
@@ -181,6 +259,24 @@ def test_videos_among_pictures_go_below_their_own_names(
     with opened(voc_folder) as source:
         assert len(source.images) == 14 + 10
         assert source.groups["belt.avi/frame-00000006.png"] == "belt.avi/time-000001"
+
+
+@pytest.mark.parametrize("opencv", [True, False])
+def test_a_video_that_is_not_read_leaves_the_others(
+    voc_folder: Path,
+    opened: Callable[[Path], AbstractContextManager[Source]],
+    monkeypatch: pytest.MonkeyPatch,
+    opencv: bool,
+) -> None:
+    (voc_folder / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(200))
+    if opencv:
+        pytest.importorskip("cv2", reason="OpenCV comes with the train extra")
+    else:
+        monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    with opened(voc_folder) as source:
+        assert len(source.images) == 14
+        reason = "no frame can be read from the video" if opencv else "reading a video needs OpenCV"
+        assert source.refused["broken.mp4"].startswith(f"{reason}. Next: ")
 
 
 def test_a_broken_video_and_a_missing_opencv_are_said(

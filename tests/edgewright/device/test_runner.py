@@ -25,7 +25,7 @@ def test_a_feed_is_read_in_name_order_and_a_broken_frame_is_a_line(bundle: Bundl
     assert 0 < report.p50_ms <= report.p99_ms
     lines = [json.loads(line) for line in (tmp_path / "out/detections.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == sorted(line["frame"] for line in lines)
-    assert lines[3] == {"frame": "003-broken.png", "error": "not a readable picture"}
+    assert lines[3] == {"frame": "003-broken.png", "error": "not a picture"}
     assert lines[0]["detections"][0] == {"class": "red", "class_id": 0, "score": 0.902, "xyxy": [2.0, 2.0, 30.0, 30.0]}
     assert (tmp_path / "out/frames/000.png").read_bytes() == (feed / "000.png").read_bytes()
 
