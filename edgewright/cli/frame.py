@@ -133,7 +133,12 @@ def _forward(words: Sequence[str]) -> int:
     from edgewright.device.cli import main as device_main
     from edgewright.settings import read_settings
 
-    return device_main(words, devices=read_settings().devices)
+    try:
+        devices = read_settings().devices
+    except EdgewrightError as error:
+        print(f"edgewright: {error}", file=sys.stderr)
+        return error.exit_code
+    return device_main(words, devices=devices)
 
 
 def _missing_extra(error: ModuleNotFoundError) -> EdgewrightError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,3 +60,20 @@ def test_a_misspelt_word_meets_the_one_that_was_meant(
 ) -> None:
     code, _, err = said(words, capsys)
     assert (code, meant in err) == (2, True)
+
+
+def test_the_devices_of_the_home_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_HOME", str(tmp_path))
+    code, _, err = said(["device", "status"], capsys)
+    assert (code, f"not a device's folder (in {tmp_path}/devices)" in err) == (2, True)
+    for name in ("line-1", "line-2"):
+        config = {"device_id": name, "server_url": "http://127.0.0.1:9", "channel": "stable"}
+        (tmp_path / f"devices/{name}").mkdir(parents=True)
+        (tmp_path / f"devices/{name}/device.json").write_text(json.dumps(config))
+    code, out, _ = said(["device", "status", "--json"], capsys)
+    assert (code, [one["device_id"] for one in json.loads(out)]) == (0, ["line-1", "line-2"])
+    monkeypatch.setenv("EDGEWRIGHT_ROUTER", "nonsense")
+    code, _, err = said(["device", "status"], capsys)
+    assert (code, err.startswith("edgewright: unknown router")) == (2, True)
