@@ -14,7 +14,7 @@ from edgewright.data.reingest import reingest
 from edgewright.data.splits import LEDGER_FILE, SplitLedger
 from edgewright.metrics import metrics_of
 from edgewright.recipe.data import IngestConfig
-from edgewright.report.understood import understood
+from edgewright.report.understood import told_as_json, understood
 from edgewright.simulate.source import write_source
 from tasks.engine.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity
 from tasks.engine.stage import Work, stage
@@ -25,7 +25,7 @@ def told_of(artifact: Artifact) -> Told:
     """What the ingest understood, from its own words."""
     report = artifact.json(REPORT_FILE)
     found = understood(report)
-    return Told(report, found.lines(), found.markdown(), found.tags())
+    return Told(told_as_json(report), found.lines(), found.markdown(), found.tags())
 
 
 @stage(pools=("cpu",), identify={"source": source_identity}, per_project=True, tells=told_of)

@@ -83,8 +83,10 @@ def _application() -> typer.Typer:
     )
     from edgewright.cli.commands import add_commands
     from edgewright.cli.groups import add_groups
+    from edgewright.cli.inspect import inspect
 
     add_commands(application)
+    application.command()(inspect)
     add_groups(application)
     application.command(
         name="device",

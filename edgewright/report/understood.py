@@ -9,7 +9,7 @@ else a person must hear. Reads `ingest.json`, also one that an older version wro
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgewright.data.findings import Finding
@@ -17,6 +17,10 @@ from edgewright.data.left_out import left_out
 from edgewright.data.rows import Split
 
 MAX_LINES = 40
+_SHOWN = (
+    *("layout", "label_folders", "images", "background", "unlabeled", "classes", "class_source"),
+    *("splits", "split_source", "n_leaks", "leaks"),
+)
 _MAX_NAMED = 12
 
 
@@ -58,6 +62,20 @@ def understood(report: Mapping[str, Any]) -> Understood:
         findings=tuple(Finding(**finding) for finding in report.get("findings", ())),
         warnings=tuple(report["warnings"]),
     )
+
+
+def told_as_json(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for machines: of long lists the kinds and their number, not every case."""
+    objects = {name: sum(split["objects"][name] for split in report["splits"].values()) for name in report["classes"]}
+    found = understood(report)
+    return {
+        **{name: report.get(name) for name in _SHOWN},
+        "labeled": report["images"] - report["unlabeled"] - report["background"],
+        "objects": objects,
+        "left_out": [asdict(one) for one in found.left_out],
+        "findings": [asdict(one) for one in found.findings],
+        "warnings": list(found.warnings),
+    }
 
 
 def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
