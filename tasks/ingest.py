@@ -59,6 +59,7 @@ def _read(config: IngestConfig, source: str, *, out: Path, work: Work) -> Ingest
         scratch=work.scratch,
         seed=work.seed,
         ledger=_ledger(work),
+        workers=work.threads,
         on_progress=work.on_progress,
     )
 

@@ -32,6 +32,7 @@ def inspect(
     from edgewright.data.inspection import inspect_source
     from edgewright.files import write_atomically
     from edgewright.report.inspection import render_inspection
+    from edgewright.settings import read_settings
 
     with TemporaryDirectory(prefix="edgewright-inspect-") as scratch, Display(stages=1) as display:
         display.stage_started("inspect", "cpu")
@@ -39,7 +40,8 @@ def inspect(
         def on_progress(done: int, total: int, what: str) -> None:
             display.stage_progress("inspect", done, total, what)
 
-        found = inspect_source(_local(source), config, scratch=Path(scratch), on_progress=on_progress)
+        workers = read_settings().threads
+        found = inspect_source(_local(source), config, scratch=Path(scratch), workers=workers, on_progress=on_progress)
         write_atomically(out.resolve(), render_inspection(found, source=source).encode(), mode=0o644)
     if json_:
         print_json(_as_json(found, source=source, page=out))

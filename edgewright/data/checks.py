@@ -195,7 +195,7 @@ def _decoded(opened: PillowImage.Image, payload: bytes) -> CheckedPicture:
     orientation = orientation if orientation in range(1, 9) else 1
     deep = opened.mode.startswith(("I", "F"))
     upright = ImageOps.exif_transpose(opened) if orientation != 1 else opened
-    rgb = _to_8_bit(upright) if deep else upright.convert("RGB")
+    rgb = _to_8_bit(upright) if deep else upright if upright.mode == "RGB" else upright.convert("RGB")
     keep = kind in _KEPT_FORMATS and orientation == 1 and not deep
     stored = payload if keep else encode_png(np.asarray(rgb))
     return CheckedPicture(stored, rgb.size, raw_wh, orientation, perceptual_hash(rgb))

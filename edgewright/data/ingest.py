@@ -42,11 +42,13 @@ def ingest(
     scratch: Path,
     seed: int,
     ledger: SplitLedger | None = None,
+    workers: int = 1,
     on_progress: OnProgress = silent,
 ) -> IngestReport:
     """Write a dataset, `splits.json` and `ingest.json` into `workspace`.
 
-    Law: the same bytes, config, seed and ledger give the same files.
+    Law: the same bytes, config, seed and ledger give the same files, whatever the number of `workers`: processes that
+    decode where there are many pictures.
 
     Raises:
         SourceError: unreadable, refused, ambiguous, fewer usable images than `config.min_images`, labels of which not
@@ -61,7 +63,7 @@ def ingest(
         layout, labels = read_labels(opened, config)
         brought = read_splits(opened, labels)
         writer = DatasetWriter(workspace, classes=labels.classes)
-        survey = survey_pictures(opened, labels, config, sink=writer, on_progress=on_progress)
+        survey = survey_pictures(opened, labels, config, sink=writer, workers=workers, on_progress=on_progress)
         require_enough(len(survey.rows), survey.quarantined, config, where=str(source))
         require_labels(opened, labels, survey.rows, survey.quarantined, config)
     classes = labels.classes

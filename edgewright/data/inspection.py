@@ -22,10 +22,11 @@ from edgewright.data.checks import check_picture
 from edgewright.data.formats import Labels
 from edgewright.data.ingest import divide_survey, read_labels, report_of
 from edgewright.data.ingest_report import IngestReport
+from edgewright.data.looking import MAX_PICTURE_BYTES
 from edgewright.data.rows import Row, spread
 from edgewright.data.source_splits import read_splits
 from edgewright.data.sources import Source, open_source
-from edgewright.data.survey import MAX_PICTURE_BYTES, Nowhere, Survey, survey_pictures
+from edgewright.data.survey import Nowhere, Survey, survey_pictures
 from edgewright.data.suspects import Suspect, find_suspects
 from edgewright.data.usable import require_enough, require_labels
 from edgewright.errors import SourceError
@@ -35,7 +36,8 @@ from edgewright.runtime.boxes import Boxes, Image
 
 SHOWN_PX = 512
 _SAMPLES, _PAIRS, _OF_A_SUSPECT, _ODD = 12, 12, 4, 16
-_SETTING = re.compile(r"`--set ([\w.]+=[^`…]+)`")
+_SETTING = re.compile(r"--set ([a-z_]+[.][a-z_]+=[\w./-]+)")
+"""One that is complete: a list of names is for a person to write."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,13 @@ class Inspection:
 
 
 def inspect_source(
-    source: Path, config: IngestConfig, *, scratch: Path, seed: int = 0, on_progress: OnProgress = silent
+    source: Path,
+    config: IngestConfig,
+    *,
+    scratch: Path,
+    seed: int = 0,
+    workers: int = 1,
+    on_progress: OnProgress = silent,
 ) -> Inspection:
     """Read a folder, an archive or a video as ingest does.
 
@@ -82,7 +90,7 @@ def inspect_source(
     ) as opened:
         layout, labels = read_labels(opened, config)
         brought = read_splits(opened, labels)
-        survey = survey_pictures(opened, labels, config, sink=Nowhere(), on_progress=on_progress)
+        survey = survey_pictures(opened, labels, config, sink=Nowhere(), workers=workers, on_progress=on_progress)
         division = divide_survey(
             survey, config, classes=labels.classes, source=opened, brought=brought, seed=seed, ledger=None
         )

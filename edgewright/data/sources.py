@@ -144,7 +144,8 @@ def source_digest(source: Path) -> str:
 
 
 def suffix_of(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    stem, dot, suffix = name[name.rfind("/") + 1 :].rpartition(".")
+    return f".{suffix.lower()}" if dot and stem.strip(".") and suffix else ""  # as PurePosixPath has it, much faster
 
 
 def _list_folder(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:

@@ -13,15 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from edgewright.artifacts import sha256_bytes
-from edgewright.data.checks import CheckedBoxes, CheckedPicture, check_boxes, check_picture
+from edgewright.data.checks import CheckedBoxes, CheckedPicture, check_boxes
 from edgewright.data.formats import Annotation, Labels
+from edgewright.data.looking import Look, looks
 from edgewright.data.rows import LabelState, Row
 from edgewright.data.sources import Source, Unusable
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.data import IngestConfig
 
-MAX_PICTURE_BYTES = 256_000_000
 _PROGRESS_STEPS = 50
 
 
@@ -64,38 +63,38 @@ class Survey:
 
 
 def survey_pictures(
-    source: Source, labels: Labels, config: IngestConfig, *, sink: Sink, on_progress: OnProgress = silent
+    source: Source,
+    labels: Labels,
+    config: IngestConfig,
+    *,
+    sink: Sink,
+    workers: int = 1,
+    on_progress: OnProgress = silent,
 ) -> Survey:
-    """Every picture once, in order."""
+    """Every picture once, in order; decoded by so many processes where there are many pictures."""
     survey = Survey(sink)
     unread: Mapping[str, str] = {**source.refused, **labels.unpaired}
     for name, reason in unread.items():
         survey.refuse(Row(id=name, sha256=""), reason)  # not opened, or not a picture
     images = [name for name in source.images if name not in labels.not_photographs]
     every = max(1, len(images) // _PROGRESS_STEPS)
-    for number, name in enumerate(images, 1):
-        _take(survey, source, name, annotation=labels.by_image.get(name), classes=labels.classes, config=config)
+    for number, look in enumerate(looks(source, images, max_pixels=config.max_pixels, workers=workers), 1):
+        _take(survey, look, annotation=labels.by_image.get(look.name), classes=labels.classes, config=config)
         if number % every == 0 or number == len(images):
             on_progress(number, len(images), "checking pictures")
     return survey
 
 
 def _take(
-    survey: Survey,
-    source: Source,
-    name: str,
-    *,
-    annotation: Annotation | None,
-    classes: tuple[str, ...],
-    config: IngestConfig,
+    survey: Survey, look: Look, *, annotation: Annotation | None, classes: tuple[str, ...], config: IngestConfig
 ) -> None:
     """One image: used, or quarantined with what is known of it."""
-    row = Row(id=name, sha256="")
+    picture = look.picture
+    if picture is None:
+        survey.refuse(Row(id=look.name, sha256=look.sha256), look.reason)
+        return
+    row = Row(look.name, look.sha256, picture.phash, width=picture.wh[0], height=picture.wh[1])
     try:
-        payload = source.read(name, max_bytes=MAX_PICTURE_BYTES)
-        row = replace(row, sha256=sha256_bytes(payload))
-        picture = check_picture(payload, max_pixels=config.max_pixels)
-        row = replace(row, phash=picture.phash, width=picture.wh[0], height=picture.wh[1])
         boxes = check_boxes(annotation or Annotation(), picture, classes=classes)
     except Unusable as error:
         survey.refuse(row, str(error))

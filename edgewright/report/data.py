@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edgewright.gates.verdict import Verdict
+from edgewright.report.understood import Understood
 from edgewright.runtime.boxes import Boxes, Image
 
 
@@ -70,6 +71,8 @@ class ReportData:
         counts: facts about the data set, in order (label, value).
         near_pairs: synthetic pictures beside the training photographs that they are nearest to, nearest first.
         quarantined: (image, reason).
+        understood: how ingest read the source.
+        leak_pairs: photographs that the source has on two sides of its split, each beside its twin.
     """
 
     project: str
@@ -84,6 +87,8 @@ class ReportData:
     rejected: Sequence[Picture] = ()
     near_pairs: Sequence[Picture] = ()
     quarantined: Sequence[tuple[str, str]] = ()
+    understood: Understood | None = None
+    leak_pairs: Sequence[Picture] = ()
     verdicts: Sequence[Verdict] = ()
     curves: Sequence[Curve] = ()
     models: Sequence[ModelFigures] = ()

@@ -1,0 +1,86 @@
+"""Every picture is looked at once, by one process or by several, and it makes no difference."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgewright.artifacts import LocalStore
+from edgewright.data import looking
+from edgewright.data.ingest import ingest
+from edgewright.data.looking import Look, looks
+from edgewright.data.sources import Source
+from edgewright.errors import SourceError
+from edgewright.recipe.data import IngestConfig
+
+PIXELS = 40_000_000
+
+
+@pytest.fixture
+def several(tmp_path: Path, picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> Source:
+    """Forty pictures, which are many; some are kept in other bytes, some are none."""
+    monkeypatch.setattr(looking, "MANY", 20)
+    files = {}
+    for number in range(40):
+        kind = ("JPEG", "BMP", "PNG", "WEBP")[number % 4]
+        files[f"{number:02d}.{kind.lower()}"] = picture(number, kind=kind, exif=6 if number % 8 == 0 else 1)
+    files["05.bmp"] = files["05.bmp"][:200]
+    files["06.png"] = b"not a picture"
+    for name, payload in files.items():
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(payload)
+    return Source("set", {name: tmp_path / "set" / name for name in sorted(files)})
+
+
+def test_several_processes_see_what_one_sees(several: Source) -> None:
+    names = list(several.files)
+    alone = list(looks(several, names, max_pixels=PIXELS))
+    assert list(looks(several, names, max_pixels=PIXELS, workers=2)) == alone
+    assert [look.name for look in alone] == names
+    assert {look.name for look in alone if look.picture is None} == {"05.bmp", "06.png"}
+    assert all(look.reason for look in alone if look.picture is None)
+
+
+def test_the_same_bytes_give_the_same_data_set(several: Source, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    made = []
+    for workers in (1, 2):
+        with store.workspace() as work:
+            ingest(tmp_path / "set", IngestConfig(), workspace=work, scratch=store.scratch, seed=0, workers=workers)
+            made.append({path.relative_to(work): path.read_bytes() for path in work.rglob("*") if path.is_file()})
+    assert made[0] == made[1]
+
+
+def test_a_picture_that_ends_its_worker_is_quarantined(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe in place of a file keeps a worker waiting, so that it can be ended in the middle of its work."""
+    names = list(several.files)
+    os.unlink(several.files["10.png"])
+    os.mkfifo(several.files["10.png"])
+    hired: list[int] = []
+    hire = looking._Crew._hire
+
+    def watched(crew: looking._Crew) -> object:
+        worker = hire(crew)
+        hired.append(worker.pid)
+        return worker
+
+    monkeypatch.setattr(looking._Crew, "_hire", watched)
+    found: list[Look] = []
+    for look in looks(several, names, max_pixels=PIXELS, workers=2):
+        found.append(look)
+        if look.name == "09.bmp":
+            break
+    assert len(hired) == 2
+    assert [look.name for look in found] == names[:10]
+
+
+def test_a_file_that_is_gone_ends_the_reading(several: Source) -> None:
+    names = list(several.files)
+    os.unlink(several.files["11.webp"])
+    with pytest.raises(SourceError, match="cannot be read"):
+        list(looks(several, names, max_pixels=PIXELS, workers=2))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
