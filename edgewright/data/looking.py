@@ -3,7 +3,7 @@
 Decides who looks: fewer than MANY pictures are looked at here, for a process takes half a second to begin. Results come
 in the order of the names, whoever was faster, so that the same bytes give the same data set. A worker reads paths on
 its input and answers in lines, with a picture's bytes behind its line only where they are not the file's own; it ends
-when its input does. A picture that ends its worker is quarantined, and another worker goes on.
+when its input does. A picture that ends two workers is quarantined, and another one goes on.
 
     for look in looks(source, names, max_pixels=40_000_000, workers=2): look.picture or look.reason
 """
@@ -35,6 +35,7 @@ _CHUNK = 16
 _AHEAD = 3
 """Chunks a worker that wait for their turn: what is in memory at most is that many pictures' labels and odd bytes."""
 _END_WITHIN_S = 5.0
+_ENDS_DECODER = "the picture ends its decoder"
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,10 @@ class _Crew:
             self._free.put(self._hire())
 
     def stop(self) -> None:
-        """No further chunk is begun."""
+        """No further picture is begun, and nobody waits for one."""
         self._stopped = True
+        for worker in self._all:
+            worker.terminate()
 
     def end(self) -> None:
         for worker in self._all:
@@ -104,15 +107,14 @@ class _Crew:
     def look(self, names: Sequence[str]) -> list[Look]:
         """At one chunk. A picture whose bytes stay the file's own comes without them: see `filled`."""
         found: list[Look] = []
-        worker = self._free.get()
+        worker, doubted = self._free.get(), ""
         while len(found) < len(names) and not self._stopped:
-            left = names[len(found) :]
-            found += self._asked(worker, left)
-            if len(found) < len(names) and not self._stopped:  # it ended at the next one
-                worker.wait(_END_WITHIN_S)
+            found += self._asked(worker, names[len(found) :])
+            if len(found) < len(names) and not self._stopped:  # it ended at the next one, perhaps for another reason
                 name = names[len(found)]
-                found.append(Look(name, reason=f"the picture ended its decoder (exit code {worker.returncode})"))
-                worker = self._hire()
+                if name == doubted:
+                    found.append(Look(name, reason=_ENDS_DECODER))
+                worker, doubted = self._hire(), name
         self._free.put(worker)
         return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from edgewright.artifacts import LocalStore
 from edgewright.data import looking
 from edgewright.data.ingest import ingest
-from edgewright.data.looking import Look, looks
+from edgewright.data.looking import looks
 from edgewright.data.sources import Source
 from edgewright.errors import SourceError
 from edgewright.recipe.data import IngestConfig
@@ -55,27 +57,51 @@ def test_the_same_bytes_give_the_same_data_set(several: Source, tmp_path: Path) 
     assert made[0] == made[1]
 
 
-def test_a_picture_that_ends_its_worker_is_quarantined(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_ends_its_worker_is_quarantined(several: Source) -> None:
     """A pipe in place of a file keeps a worker waiting, so that it can be ended in the middle of its work."""
-    names = list(several.files)
-    os.unlink(several.files["10.png"])
-    os.mkfifo(several.files["10.png"])
-    hired: list[int] = []
-    hire = looking._Crew._hire
+    names, pipe = list(several.files), several.files["10.png"]
+    os.unlink(pipe)
+    os.mkfifo(pipe)
+    ending = threading.Thread(target=end_readers, args=(pipe, 2))
+    ending.start()
+    found = list(looks(several, names, max_pixels=PIXELS, workers=2))
+    ending.join()
+    assert [look.name for look in found] == names
+    assert {look.name: look.reason for look in found}["10.png"] == "the picture ends its decoder"
+    assert sum(look.picture is None for look in found) == 3, "nobody else is blamed"
 
-    def watched(crew: looking._Crew) -> object:
-        worker = hire(crew)
-        hired.append(worker.pid)
-        return worker
 
-    monkeypatch.setattr(looking._Crew, "_hire", watched)
-    found: list[Look] = []
-    for look in looks(several, names, max_pixels=PIXELS, workers=2):
-        found.append(look)
-        if look.name == "09.bmp":
-            break
-    assert len(hired) == 2
-    assert [look.name for look in found] == names[:10]
+def end_readers(pipe: Path, times: int) -> None:
+    """Kill whoever opens the pipe; opening it to write waits for a reader."""
+    for _ in range(times):
+        with pipe.open("wb"):
+            for process in Path("/proc").glob("[0-9]*"):
+                if process.name != str(os.getpid()) and reads(process, pipe):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    wait_until_gone(process)
+
+
+def reads(process: Path, pipe: Path) -> bool:
+    try:
+        return any(os.readlink(one) == str(pipe) for one in (process / "fd").iterdir())
+    except OSError:
+        return False
+
+
+def wait_until_gone(process: Path) -> None:
+    """Or nothing but its name is left."""
+    while process.exists() and (process / "cmdline").read_bytes():
+        time.sleep(0.01)
+
+
+def test_who_stops_listening_waits_for_nobody(several: Source) -> None:
+    names, pipe = list(several.files), several.files["10.png"]
+    os.unlink(pipe)
+    os.mkfifo(pipe)  # a worker waits there for ever
+    os.unlink(several.files["00.jpeg"])
+    one_chunk = ["00.jpeg", *names[20:40], "10.png"]
+    with pytest.raises(SourceError, match="cannot be read"):
+        next(looks(several, one_chunk, max_pixels=PIXELS, workers=2))
 
 
 def test_a_file_that_is_gone_ends_the_reading(several: Source) -> None:
@@ -83,4 +109,3 @@ def test_a_file_that_is_gone_ends_the_reading(several: Source) -> None:
     os.unlink(several.files["11.webp"])
     with pytest.raises(SourceError, match="cannot be read"):
         list(looks(several, names, max_pixels=PIXELS, workers=2))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
