@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edgewright.artifacts import ArtifactRef
+from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
-from edgewright.data.ingest import ORIGIN_FILE
+from edgewright.data.ingest import ORIGIN_FILE, REPORT_FILE
 from edgewright.data.ingest import ingest as ingest_source
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.reingest import reingest
@@ -15,12 +15,21 @@ from edgewright.data.splits import LEDGER_FILE, SplitLedger
 from edgewright.errors import SourceError
 from edgewright.metrics import metrics_of
 from edgewright.recipe.data import IngestConfig
+from edgewright.report.understood import told_as_json, understood
 from edgewright.simulate.source import write_source
 from tasks.engine.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity
 from tasks.engine.stage import Work, stage
+from tasks.engine.told import Told
 
 
-@stage(pools=("cpu",), identify={"source": source_identity}, per_project=True)
+def told_of(artifact: Artifact) -> Told:
+    """What the ingest understood, from its own words."""
+    report = artifact.json(REPORT_FILE)
+    found = understood(report)
+    return Told(told_as_json(report), found.lines(), found.markdown(), found.tags())
+
+
+@stage(pools=("cpu",), identify={"source": source_identity}, per_project=True, tells=told_of)
 def ingest(work: Work, config: IngestConfig, source: str) -> ArtifactRef:
     """Read the source, quarantine what cannot be used with its reason, and keep earlier splits."""
     with work.session.store.workspace() as out:
@@ -29,6 +38,8 @@ def ingest(work: Work, config: IngestConfig, source: str) -> ArtifactRef:
         else:
             report, simulated = _read(config, source, out=out, work=work), is_simulated(source)
         (out / ORIGIN_FILE).write_text(json.dumps({"simulated": simulated}))
+        found = understood(report.to_json())
+        work.child.tag({**found.tags(), "mlflow.note.content": found.markdown()})
         ref = work.publish(
             out, kind="dataset_real", metrics=metrics_of(report.to_json()), facts={"simulated": simulated}
         )
@@ -50,6 +61,7 @@ def _read(config: IngestConfig, source: str, *, out: Path, work: Work) -> Ingest
         scratch=work.scratch,
         seed=work.seed,
         ledger=_ledger(work),
+        workers=work.threads,
         on_progress=work.on_progress,
     )
 

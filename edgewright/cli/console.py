@@ -81,6 +81,15 @@ class Display:
         else:
             self._line(f"    {name}: {note}")
 
+    def stage_told(self, name: str, lines: Sequence[str]) -> None:
+        """What a stage understood, below its line or above the bars."""
+        for number, line in enumerate(lines):
+            text = f"    {name if number == 0 else '':<8}{line}"
+            if self._bars:
+                self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            else:
+                self._line(text)
+
     def ask(self, question: str, *, timeout_s: float) -> tuple[str, str] | None:
         """`real_only` or `end` and why, from a person at a terminal; None where stdin is none.
 

@@ -94,10 +94,12 @@ def _application() -> typer.Typer:
     )
     from edgewright.cli.commands import add_commands
     from edgewright.cli.groups import add_groups
+    from edgewright.cli.inspect import inspect
     from edgewright.cli.releases import add_releases
 
     application.callback()(_begin)
     add_commands(application)
+    application.command()(inspect)
     add_groups(application)
     add_releases(application)
     application.command(

@@ -7,10 +7,12 @@ has no object in test`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from edgewright.data.findings import Finding
+from edgewright.data.leaks import Leak
+from edgewright.data.left_out import left_out
 from edgewright.data.phash import Duplicates
 from edgewright.data.rows import Row, Split, count_by_class
 from edgewright.data.splits import SplitLedger
@@ -44,6 +46,8 @@ class IngestReport:
         moved: base groups whose split changed, because a near-duplicate stands in a more held-out one.
         label_folders: where the label files lie, by name.
         class_source, split_source: where the class list and the splits came from, for a person.
+        passed_over_examples: suffix => one of those files.
+        leaks: photographs that the source has on two sides of its split.
         findings: what readers and splits have to say.
     """
 
@@ -65,21 +69,31 @@ class IngestReport:
     class_source: str = ""
     split_source: str = ""
     findings: tuple[Finding, ...] = ()
+    passed_over_examples: Mapping[str, str] = field(default_factory=dict)
+    leaks: tuple[Leak, ...] = ()
 
     @property
     def quarantined_boxes(self) -> int:
         return sum("#box" in name for name, _ in self.quarantined)
 
     @property
+    def left_out(self) -> list[Finding]:
+        return left_out(self.quarantined, self.passed_over, self.passed_over_examples)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         return (*_class_warnings(self), *_group_warnings(self))
 
     def to_json(self) -> dict[str, Any]:
-        """Without the ledger, which has a file of its own; of the pairs the closest."""
-        value = asdict(self)
+        """Without the ledger, which has a file of its own; of the pairs the closest, of the leaks the plainest."""
+        value = asdict(replace(self, ledger=SplitLedger(self.ledger.version)))
         value["split_version"] = value.pop("ledger")["version"]
         value["duplicates"]["pairs"] = value["duplicates"]["pairs"][:MAX_PAIRS_SHOWN]
+        value["n_leaks"] = len(self.leaks)
+        value["leaks"] = value["leaks"][:MAX_PAIRS_SHOWN]
         value["quarantined_boxes"] = self.quarantined_boxes
+        value["labeled"] = self.images - self.unlabeled - self.background
+        value["left_out"] = [asdict(one) for one in self.left_out]
         value["warnings"] = list(self.warnings)
         return value
 

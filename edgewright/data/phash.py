@@ -24,8 +24,11 @@ HASH_BITS = 64
 MAX_THRESHOLD_BITS = 6
 EXPECTED_CHANCE_PAIRS = 0.5
 _SIDE_PX = 32
+_MIDDLE = 31
+"""The median's place among 63."""
 _MIN_SPREAD_BITS = 1.0
-_BLOCK = 2048
+_BLOCK = 256
+_NO_PAIR = 255
 Histogram = npt.NDArray[np.int64]
 """(65,) pairs by Hamming distance."""
 
@@ -55,7 +58,7 @@ def perceptual_hash(picture: PillowImage.Image) -> str:
     low = basis @ np.asarray(gray, dtype=np.float64) @ basis.T
     low = np.round(low.reshape(-1), 3)  # the last bits differ between processors
     low[0] = 0.0  # the mean brightness says nothing about the picture
-    bits = np.packbits(low > np.median(low[1:]))
+    bits = np.packbits(low > np.sort(low[1:])[_MIDDLE])
     return bits.tobytes().hex()
 
 
@@ -66,10 +69,11 @@ def find_duplicates(hashes: Sequence[tuple[str, str, str]]) -> Duplicates:
     histogram = np.zeros(HASH_BITS + 1, dtype=np.int64)
     near: list[tuple[int, int, int]] = []
     for start in range(0, len(values), _BLOCK):
-        rows, columns, distance = _distances(values, start)
-        histogram += np.bincount(distance, minlength=HASH_BITS + 1)
-        chosen = np.flatnonzero(distance <= MAX_THRESHOLD_BITS)
-        near += zip(rows[chosen].tolist(), columns[chosen].tolist(), distance[chosen].tolist(), strict=True)
+        distance = _distances(values, start)
+        histogram += np.bincount(distance.reshape(-1), minlength=_NO_PAIR + 1)[: HASH_BITS + 1]
+        rows, columns = np.nonzero(distance <= MAX_THRESHOLD_BITS)
+        found = distance[rows, columns]
+        near += zip((rows + start).tolist(), (columns + start).tolist(), found.tolist(), strict=True)
     threshold = choose_threshold(histogram)
     pairs = [(ids[i], ids[j], bits) for i, j, bits in near if bits <= threshold or (hashes[i][2] == hashes[j][2])]
     return Duplicates(threshold, tuple(histogram.tolist()), tuple(sorted(pairs, key=lambda pair: (pair[2], pair))))
@@ -91,12 +95,12 @@ def choose_threshold(histogram: Histogram) -> int:
     return max((bits for bits, expected in enumerate(chance) if expected < EXPECTED_CHANCE_PAIRS), default=-1)
 
 
-def _distances(values: npt.NDArray[np.uint64], start: int) -> tuple[Histogram, Histogram, Histogram]:
-    """(i, j, bits) of the pairs i < j whose i lies in one block."""
+def _distances(values: npt.NDArray[np.uint64], start: int) -> npt.NDArray[np.uint8]:
+    """Bits between the pictures of one block and those from it on; _NO_PAIR where i >= j."""
     block = values[start : start + _BLOCK]
-    matrix = np.bitwise_count(block[:, None] ^ values[None, start:])
-    rows, columns = np.triu_indices(len(block), k=1, m=len(values) - start)
-    return rows + start, columns + start, matrix[rows, columns].astype(np.int64)
+    distance: npt.NDArray[np.uint8] = np.bitwise_count(block[:, None] ^ values[None, start:])
+    distance[np.tril_indices(len(block))] = _NO_PAIR
+    return distance
 
 
 @cache

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from edgewright.artifacts import canonical_json
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.data.ingest import REPORT_FILE, require_enough
+from edgewright.data.ingest import REPORT_FILE
 from edgewright.data.ingest_report import IngestReport, count_splits
 from edgewright.data.phash import find_duplicates
 from edgewright.data.rows import LabelState, Origin, Row
 from edgewright.data.scores import read_scores, require_known, scored
-from edgewright.data.splits import LEDGER_FILE, Assignment, SplitLedger, keep_splits
+from edgewright.data.splits import LEDGER_FILE, Assignment, KnownPicture, SplitLedger, keep_splits
+from edgewright.data.usable import require_enough
 from edgewright.errors import SourceError
 from edgewright.recipe.data import IngestConfig
 
@@ -63,7 +64,9 @@ def reingest(
         merged_images=0,
         unmatched_images=0,
         moved=assignment.moved,
-        ledger=assignment.ledger,
+        ledger=assignment.ledger.remembering(KnownPicture(_group(row), row.sha256, row.phash) for row in usable),
+        class_source="the data set",
+        split_source="the data set" + (", earlier ingests of the project" if ledger else ""),
     )
     (workspace / REPORT_FILE).write_bytes(canonical_json(report.to_json()))
     (workspace / LEDGER_FILE).write_bytes(canonical_json(report.ledger.to_json()))

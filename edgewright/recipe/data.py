@@ -21,6 +21,16 @@ class IngestConfig(Section):
     group_pattern: str = Field(
         "", description="Regular expression on the relative path; its first group names the group"
     )
+    splits: Literal["source", "new"] = Field(
+        "source",
+        description="Keep the train, val and test that a source brings, or divide anew. What the project has divided "
+        "before stays as it is; a data set of the store keeps its splits",
+    )
+    leaks: Literal["keep", "move"] = Field(
+        "keep",
+        description="A photograph that the source has on two sides (the same file, a near-duplicate, an offline "
+        "augmentation): keep it as it is, or move it to the more held-out side; told either way",
+    )
     frame_step: int = Field(10, ge=1, description="Video: every n-th frame")
     frame_group_s: float = Field(2.0, gt=0, description="Video: frames within this many seconds are one group")
     train_share: float = Field(0.6, gt=0, lt=1, description="Share of groups in train")

@@ -75,6 +75,17 @@ def draw_curves(curves: Iterable[Curve]) -> list[DrawnCurve]:
     return [DrawnCurve(curve, svg, _styles(curve)) for curve in curves if (svg := _draw_small(curve))]
 
 
+def draw_points(curves: Iterable[Curve]) -> list[DrawnCurve]:
+    """Small charts of points, a color a series; without those that have nothing to show."""
+    shown = (replace(curve, series=[one for one in curve.series if len(one.x)]) for curve in curves)
+    with _house_style():
+        return [
+            DrawnCurve(curve, _as_markup(_plot_points(curve, _SENTINELS), curve), _styles(curve))
+            for curve in shown
+            if curve.series
+        ]
+
+
 def draw_intervals(curve: Curve) -> Markup:
     """A large chart with an interval at every point, over the logarithm of x, with title and legend in it."""
     with _house_style():
@@ -106,6 +117,16 @@ def _plot_lines(curve: Curve, palette: Palette) -> Figure:
     shown = [series for series in curve.series if len(series.x) > 1]
     axes.set_xlim(*_wide(min(min(one.x) for one in shown), max(max(one.x) for one in shown)))
     axes.set_ylim(*_y_range([value for one in shown for value in one.y]))
+    return figure
+
+
+def _plot_points(curve: Curve, palette: Palette) -> Figure:
+    figure, axes = _empty(_SMALL, curve, palette)
+    for number, series in enumerate(curve.series):
+        mark = _MARKERS[number % len(_MARKERS)]
+        axes.plot(series.x, series.y, mark, color=palette[_color(number)], markersize=3, markeredgewidth=0, alpha=0.6)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
     return figure
 
 

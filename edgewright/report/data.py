@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgewright.detect.mistakes import Mistakes
 from edgewright.gates.verdict import Verdict
+from edgewright.report.understood import Understood
 from edgewright.runtime.boxes import Boxes, Image
 
 
@@ -81,6 +82,8 @@ class ReportData:
         near_pairs: synthetic pictures beside the training photographs that they are nearest to, nearest first.
         quarantined: (image, reason).
         next_steps: what to do now, one sentence each.
+        understood: how ingest read the source.
+        leak_pairs: photographs that the source has on two sides of its split, each beside its twin.
     """
 
     project: str
@@ -95,6 +98,8 @@ class ReportData:
     rejected: Sequence[Picture] = ()
     near_pairs: Sequence[Picture] = ()
     quarantined: Sequence[tuple[str, str]] = ()
+    understood: Understood | None = None
+    leak_pairs: Sequence[Picture] = ()
     verdicts: Sequence[Verdict] = ()
     curves: Sequence[Curve] = ()
     models: Sequence[ModelFigures] = ()

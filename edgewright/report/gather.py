@@ -16,6 +16,7 @@ import yaml
 from edgewright.artifacts import Artifact, ArtifactRef, Store
 from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
+from edgewright.data.ingest import REPORT_FILE as INGEST_FILE
 from edgewright.data.rows import LabelState, Origin, Split, count_by_class, spread
 from edgewright.detect.mistakes import MISTAKES_FILE, Mistakes
 from edgewright.device.runner import DETECTIONS_FILE, FRAMES
@@ -29,6 +30,7 @@ from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Ser
 from edgewright.report.figures import picture_of
 from edgewright.report.mistakes import show_mistakes
 from edgewright.report.pictures import beside
+from edgewright.report.understood import understood
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.pictures import read_picture
 
@@ -53,7 +55,7 @@ class Gathered:
         self._store, self._state, self._refs, self._links = store, state, refs, links
 
     def data(self) -> ReportData:
-        real = self._dataset("ingest")
+        real, ingested = self._dataset("ingest"), self._ingested()
         return ReportData(
             project=self._state["project"],
             run_id=self._state["run_id"],
@@ -67,6 +69,8 @@ class Gathered:
             rejected=self._rejected(),
             near_pairs=self._near_pairs(),
             quarantined=[(row.id, row.quarantine) for row in real.quarantined] if real else [],
+            understood=understood(ingested) if ingested else None,
+            leak_pairs=list(_leak_pairs(real, ingested)) if real else [],
             verdicts=self._verdicts(),
             curves=list(self._curves()),
             models=list(self._models()),
@@ -148,6 +152,12 @@ class Gathered:
     def _detector_history(self) -> list[tuple[int, dict[str, float]]]:
         detector = self._open("train_detector")
         return history_of(detector.path(HISTORY_FILE)) if detector else []
+
+    def _ingested(self) -> dict[str, Any]:
+        """Its report; empty where there is none."""
+        artifact = self._open("ingest")
+        report: dict[str, Any] = artifact.json(INGEST_FILE) if artifact and INGEST_FILE in artifact.files else {}
+        return report
 
     def _simulated(self) -> bool:
         artifact = self._open("ingest")
@@ -282,6 +292,15 @@ def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:
         )
         picture = read_picture(artifact.path(f"{FEED}/{FRAMES}/{frame['frame']}"))
         yield Picture(picture.pixels, picture.from_file(boxes), frame["frame"])
+
+
+def _leak_pairs(real: Dataset, ingested: Mapping[str, Any]) -> Iterator[Picture]:
+    rows = {row.id: row for row in real.usable}
+    for leak in ingested.get("leaks", ()):
+        if leak["image"] in rows and leak["twin"] in rows:
+            one, other = rows[leak["image"]], rows[leak["twin"]]
+            image = beside(real.image(one), real.image(other), height_px=_PAIR_PX)
+            yield Picture(image, Boxes.empty(), f"{leak['split']} and {leak['twin_split']}: {one.id}, {other.id}")
 
 
 def _pictures(dataset: Dataset, *, origin: Origin) -> list[Picture]:

@@ -24,7 +24,8 @@ from edgewright.report.tables import format_bytes, model_rows
 MAX_BYTES = 3_000_000
 MAX_QUARANTINE_ROWS = 200
 _PICTURE_BYTES, _PAIR_BYTES = 2_100_000, 300_000
-_HERO_PICTURES, _GRID_PICTURES, _PAIRS = 3, 8, 20
+_LEAK_BYTES = 200_000
+_HERO_PICTURES, _GRID_PICTURES, _PAIRS, _LEAK_PAIRS = 3, 8, 20, 8
 _WORST_FIRST = (Outcome.REFUSE, Outcome.NOT_EVALUABLE, Outcome.PASS)
 
 
@@ -50,6 +51,8 @@ def render(data: ReportData) -> str:
         grids=_grids(data),
         pairs=pairs,
         pair_gallery=Gallery(data.classes, _PAIR_BYTES, len(pairs)),
+        leak_pairs=data.leak_pairs[:_LEAK_PAIRS],
+        leak_gallery=Gallery(data.classes, _LEAK_BYTES, min(len(data.leak_pairs), _LEAK_PAIRS)),
         gates=sorted(data.verdicts, key=_badness),
         refused=any(verdict.outcome is not Outcome.PASS for verdict in data.verdicts),
         figures=_big_figures(data),

@@ -49,6 +49,7 @@ class Observer(Protocol):
     def stage_started(self, name: str, pool: str) -> None: ...
     def stage_progress(self, name: str, done: int, total: int, what: str) -> None: ...
     def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None: ...
+    def stage_told(self, name: str, lines: Sequence[str]) -> None: ...
     def ask(self, question: str, *, timeout_s: float) -> tuple[str, str] | None:
         """(`real_only` or `end`, why), or None where nobody can be asked. Waits no longer than `timeout_s`."""
 
@@ -63,6 +64,9 @@ class Silent:
         pass
 
     def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None:
+        pass
+
+    def stage_told(self, name: str, lines: Sequence[str]) -> None:
         pass
 
     def ask(self, question: str, *, timeout_s: float) -> tuple[str, str] | None:  # noqa: ARG002

@@ -47,6 +47,7 @@ from tasks.engine.fingerprint import Fingerprint, fingerprint
 from tasks.engine.prefect_log import first_numbers, name_flow_run, run_log
 from tasks.engine.routers import ROUTERS, ran_on
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
+from tasks.engine.told import Told, tell
 from tasks.engine.tracking import Child, run_title
 
 P = ParamSpec("P")
@@ -144,6 +145,7 @@ class Stage(Generic[P]):
     cached: bool
     identify: Mapping[str, Identify]
     per_project: bool
+    tells: Callable[[Artifact], Told] | None = None
 
     @property
     def name(self) -> str:
@@ -251,6 +253,7 @@ class Stage(Generic[P]):
                 session.require_not_needed(self.name)
                 ref = ROUTERS[session.settings.router].run(self, config, inputs, session=session, key=key)
         seconds = round(time.monotonic() - began, 3)
+        told = self.tells(session.store.open(ref)) if self.tells else None
         session.journal.note_stage(
             {
                 "name": self.name,
@@ -258,10 +261,13 @@ class Stage(Generic[P]):
                 "ran_on": ran_on(session.settings.router, ran=not found),
                 "seconds": seconds,
                 "cached": found,
+                **({"told": told.value} if told else {}),
             },
             ref.to_json(),
         )
         session.observer.stage_finished(self.name, seconds, cached=found)
+        if told:
+            tell(told, stage=self.name, session=session)
         return Completed(name="Cached", message=ref.uri, data=ref) if found else ref
 
     def _look_up(
@@ -314,6 +320,7 @@ def stage(
     cached: bool = True,
     identify: Mapping[str, Identify] | None = None,
     per_project: bool = False,
+    tells: Callable[[Artifact], Told] | None = None,
 ) -> Callable[[Callable[Concatenate[Work, P], ArtifactRef]], Stage[P]]:
     """Make a function a stage.
 
@@ -322,13 +329,14 @@ def stage(
         cached: False for stages that compare desired with actual state (`release`, `flash`).
         identify: for inputs that are no artifacts, how their digest is found.
         per_project: whether the result depends on the project's history (`ingest`: its split ledger).
+        tells: what a person is told of the result, whether it was computed or found.
     """
     unknown = [pool for pool in pools if pool not in POOLS]
     if unknown or not pools:
         raise EdgewrightError("unknown pool", expected=", ".join(POOLS), got=pools)
 
     def make(fn: Callable[Concatenate[Work, P], ArtifactRef]) -> Stage[P]:
-        return Stage(fn, pools, cached, dict(identify or {}), per_project)
+        return Stage(fn, pools, cached, dict(identify or {}), per_project, tells)
 
     return make
 

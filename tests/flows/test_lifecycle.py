@@ -25,6 +25,8 @@ def test_every_stage_ran_and_said_where(toy_run: Any) -> None:
     assert {stage["name"]: stage["pool"] for stage in stages} == {stage.name: stage.pool for stage in STAGES}
     assert all(set(stage["ran_on"]) == {"router", "host", "device"} for stage in stages)
     assert not any(stage["cached"] for stage in stages)
+    assert (stages[0]["told"]["layout"], stages[0]["told"]["labeled"]) == ("yolo", 90)
+    assert "ingest  labels    yolo, in labels/" in toy_run.stderr
 
 
 @pytest.mark.trains
@@ -67,7 +69,8 @@ def test_mlflow_has_one_parent_and_a_child_a_stage(toy_run: Any) -> None:
     assert [run.info.run_id for run in parents] == [toy_run.printed["mlflow_run_id"]]
     children = {run.data.tags["edgewright.stage"] for run in runs if "mlflow.parentRunId" in run.data.tags}
     assert children == {stage.name for stage in STAGES}
-    assert {"prefect.flow_run_id", "gate.gate_data", "gate.gate_model", "release"} <= set(parents[0].data.tags)
+    named = {"prefect.flow_run_id", "gate.gate_data", "gate.gate_model", "release", "ingest.labels", "ingest.split_by"}
+    assert named <= set(parents[0].data.tags)
     assert parents[0].info.run_name == f"demo demo {toy_run.printed['run_id']}"
     assert [(one.dataset.name, one.tags[0].value) for one in parents[0].inputs.dataset_inputs] == [
         ("demo/real", "photographs"),
@@ -107,6 +110,7 @@ def test_a_second_run_comes_from_the_store(toy_run: Any, toy_settings: list[str]
     seconds = time.monotonic() - began
     assert {s["name"] for s in again["stages"] if not s["cached"]} == {"release", "flash"}
     assert again["models"] == toy_run.printed["models"]
+    assert again["stages"][0]["told"] == toy_run.printed["stages"][0]["told"], "from the store it says the same"
     assert again["release"] == toy_run.printed["release"], "an equal bundle is not released twice"
     assert again["run_id"] != toy_run.printed["run_id"]
     client = MlflowClient(f"sqlite:///{toy_run.home}/mlflow/mlflow.db")

@@ -1,0 +1,48 @@
+"""What a stage says of its result, whether it was computed or found in the store.
+
+Decides who hears it: the terminal, the run's record (`--json`), the task's log and an artifact in Prefect, the tags of
+the run's MLflow parent. What is said is the stage's own (`@stage(tell=…)`), and no part of its cache key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prefect.context import TaskRunContext
+
+if TYPE_CHECKING:
+    from tasks.engine.session import Session
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person is told.
+
+    Attributes:
+        value: for machines, as JSON. lines: for a terminal and a log. markdown: for Prefect. tags: for MLflow.
+    """
+
+    value: Mapping[str, Any]
+    lines: Sequence[str]
+    markdown: str
+    tags: Mapping[str, str]
+
+
+def tell(told: Told, *, stage: str, session: Session) -> None:
+    """Say it everywhere but in the record."""
+    session.observer.stage_told(stage, told.lines)
+    session.tracker.tag(session.link.mlflow_parent, told.tags)
+    if TaskRunContext.get() is not None:
+        _tell_prefect(told, stage)
+
+
+def _tell_prefect(told: Told, stage: str) -> None:
+    from prefect.artifacts import create_markdown_artifact
+    from prefect.logging import get_run_logger
+
+    logger = get_run_logger()
+    for line in told.lines:
+        logger.info(line)
+    create_markdown_artifact(told.markdown, key=stage.replace("_", "-"), description=f"What {stage} understood")
