@@ -1,4 +1,4 @@
-"""The stage: what it understood lies in its artifact, and what a source's links may lead to, by who named the source."""
+"""The stage: what it understood lies in its artifact; what links may lead to depends on who named the source."""
 
 from __future__ import annotations
 

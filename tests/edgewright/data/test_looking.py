@@ -75,23 +75,28 @@ def end_readers(pipe: Path, times: int) -> None:
     """Kill whoever opens the pipe; opening it to write waits for a reader."""
     for _ in range(times):
         with pipe.open("wb"):
-            for process in Path("/proc").glob("[0-9]*"):
-                if process.name != str(os.getpid()) and reads(process, pipe):
-                    os.kill(int(process.name), signal.SIGKILL)
-                    wait_until_gone(process)
+            while not (readers := [process for process in Path("/proc").glob("[0-9]*") if reads(process, pipe)]):
+                time.sleep(0.01)  # it may read, and not yet be seen to
+            for process in readers:
+                os.kill(int(process.name), signal.SIGKILL)
+                wait_until_gone(process)
 
 
 def reads(process: Path, pipe: Path) -> bool:
     try:
-        return any(os.readlink(one) == str(pipe) for one in (process / "fd").iterdir())
+        opened = [os.readlink(one) for one in (process / "fd").iterdir()]
     except OSError:
         return False
+    return process.name != str(os.getpid()) and str(pipe) in opened
 
 
 def wait_until_gone(process: Path) -> None:
     """Or nothing but its name is left."""
-    while process.exists() and (process / "cmdline").read_bytes():
-        time.sleep(0.01)
+    try:
+        while (process / "cmdline").read_bytes():
+            time.sleep(0.01)
+    except OSError:
+        return
 
 
 def test_who_stops_listening_waits_for_nobody(several: Source) -> None:
