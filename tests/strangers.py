@@ -124,8 +124,8 @@ def _pictures(scene: Scene, way: Way) -> Files:
 
 
 def _ordered(boxes: tuple[Box, ...], way: Way) -> list[Box]:
-    twice = [box for box in boxes for _ in range(2)] if way.repeats else list(boxes)
-    return twice[::-1] if way.reverse else twice
+    found = boxes[::-1] if way.reverse else boxes
+    return [box for box in found for _ in range(1 + way.repeats)]
 
 
 def _encoded(text: str, way: Way) -> bytes:
@@ -148,7 +148,8 @@ def write_yolo(scene: Scene, way: Way) -> Files:
     for stem, (_, label) in places(scene, way).items():
         wh, boxes = scene.pictures[stem]
         lines = [
-            _yolo_line(box, wh, order[_folder(label)], way, index) for index, box in enumerate(_ordered(boxes, way))
+            _yolo_line(box, wh, order[_folder(label)], way, index // (1 + way.repeats))
+            for index, box in enumerate(_ordered(boxes, way))
         ]
         files[f"{label}.txt"] = _encoded("".join(f"{line}{way.end}" for line in lines), way)
     return files | _class_files(scene, way, order)

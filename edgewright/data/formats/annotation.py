@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import yaml
@@ -106,14 +106,25 @@ def pair_key(name: str) -> str:
 
 
 def without_repeats(boxes: Iterable[RawBox], told: Told, *, where: str) -> tuple[RawBox, ...]:
-    """The same object twice is one object, which is told; what could not be read stays, each with its reason."""
+    """The same object twice is one object, which is told; what could not be read stays, each with its reason.
+
+    Two outlines in one box are two objects; an outline and its box alone are one.
+    """
+    boxes = list(boxes)
+    outlined = {_as_box(box) for box in boxes if box != _as_box(box)}
     kept: dict[object, RawBox] = {}
     for number, box in enumerate(boxes):
         key = number if box.reason else box
-        if key in kept:
+        if key in kept or (box in outlined and not box.reason):
             told.add("objects that stand twice in one label file, each taken once", example=where)
-        kept.setdefault(key, box)
+        else:
+            kept[key] = box
     return tuple(kept.values())
+
+
+def _as_box(box: RawBox) -> RawBox:
+    """Without its outline."""
+    return replace(box, polygons=(), runs=None)
 
 
 def class_list(found: Sequence[str], configured: tuple[str, ...], *, where: str) -> tuple[str, ...]:
@@ -125,6 +136,16 @@ def class_list(found: Sequence[str], configured: tuple[str, ...], *, where: str)
             "not a class list", expected="distinct, printable names", got=ascii(list(names))[:200], where=where
         )
     return names
+
+
+def class_names(by_image: Mapping[str, Annotation]) -> list[str]:
+    """The names that stand in the labels themselves, sorted."""
+    return sorted({box.name for annotation in by_image.values() for box in annotation.boxes if box.name})
+
+
+def named_by(configured: tuple[str, ...]) -> str:
+    """Where the class list of a format without one comes from, for a person."""
+    return "ingest.classes" if configured else "the names in the labels"
 
 
 def read_yaml(payload: bytes, *, where: str) -> object:

@@ -13,9 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.data.formats.annotation import NOWHERE, Annotation, Labels, RawBox, class_list, without_repeats
+from edgewright.data.formats.annotation import (
+    NOWHERE,
+    Annotation,
+    Labels,
+    RawBox,
+    class_list,
+    class_names,
+    named_by,
+    without_repeats,
+)
 from edgewright.data.formats.coco_document import MAX_JSON_BYTES
-from edgewright.data.formats.frames import Frame, as_corners, refuse_shares
+from edgewright.data.formats.frames import Frame, Xyxy, as_corners, refuse_shares
 from edgewright.data.formats.json_head import json_head
 from edgewright.data.formats.pairing import Lookup, require_a_pair
 from edgewright.data.formats.told import Told
@@ -38,7 +47,9 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
     listed_in: dict[str, str] = {}
     unpaired: dict[str, str] = {}
     for file in files:
-        for item in _document(source, file):
+        items = _document(source, file)
+        _refuse_shares(items, file)
+        for item in items:
             named = str(next((item[key] for key in _PICTURE_KEYS if key in item), ""))
             image = lookup.find(named, beside=file)
             if image is None:
@@ -49,15 +60,12 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
                 by_image[image] = _annotation(item, told, f"{file}#{named}")
                 listed_in[image] = file
     require_a_pair(by_image, source.images, unpaired, where=source.where)
-    boxes = [box for annotation in by_image.values() for box in annotation.boxes]
-    readable = [box.xyxy for box in boxes if not box.reason]
-    refuse_shares(np.array(readable, dtype=np.float64).reshape(-1, 4), where=source.where)
     return Labels(
-        class_list(sorted({box.name for box in boxes if box.name}), configured, where=source.where),
+        class_list(class_names(by_image), configured, where=source.where),
         by_image,
         frozenset(files),
         unpaired,
-        class_source="ingest.classes" if configured else "the names in the labels",
+        class_source=named_by(configured),
         listed_in=listed_in,
         findings=told.findings,
     )
@@ -79,19 +87,36 @@ def _document(source: Source, file: str) -> list[Mapping[str, Any]]:
     return document
 
 
+def _refuse_shares(items: list[Mapping[str, Any]], file: str) -> None:
+    """Raises SourceError where most boxes are shares of the picture."""
+    numbers = [_numbers(each) for item in items for each in _boxes(item)]
+    known = [each for each in numbers if each is not None]
+    refuse_shares(np.array(known, dtype=np.float64).reshape(-1, 4), where=file)
+
+
+def _boxes(item: Mapping[str, Any]) -> list[Any]:
+    found: Any = next((item[key] for key in _BOXES_KEYS if key in item), [])
+    return found if isinstance(found, list) else [found]
+
+
 def _annotation(item: Mapping[str, Any], told: Told, where: str) -> Annotation:
-    found: object = next((item[key] for key in _BOXES_KEYS if key in item), [])
-    if not isinstance(found, list):
-        return Annotation(reason=f"the annotations are not a list ({where})")
-    return Annotation(without_repeats([_box(each) for each in found], told, where=where))
+    return Annotation(without_repeats([_box(each) for each in _boxes(item)], told, where=where))
 
 
 def _box(item: object) -> RawBox:
+    numbers = _numbers(item)
+    if numbers is None or not isinstance(item, dict) or not isinstance(item.get("label"), str):
+        return RawBox("", NOWHERE, reason=f"not a label with coordinates x, y, width, height ({str(item)[:80]})")
+    name = item["label"].strip()
+    if max(map(abs, numbers)) <= 1:
+        return RawBox(name, NOWHERE, reason=f"the box looks normalized ({str(item)[:80]})")
+    return RawBox(name, as_corners(numbers, Frame.CENTER))
+
+
+def _numbers(item: Any) -> Xyxy | None:
+    """x y of the middle, width, height; None where they are not four finite numbers."""
     try:
-        name = str(item["label"]).strip()  # type: ignore[index]
-        x, y, w, h = (float(item["coordinates"][side]) for side in _SIDES)  # type: ignore[index]
+        x, y, w, h = (float(item["coordinates"][side]) for side in _SIDES)
     except (KeyError, TypeError, ValueError, OverflowError):
-        return RawBox("", NOWHERE, reason=f"not a label with coordinates x, y, width, height: {str(item)[:80]}")
-    if not all(map(math.isfinite, (x, y, w, h))) or max(w, h) <= 1:
-        return RawBox(name, NOWHERE, reason=f"not a box in px: {str(item)[:80]}")
-    return RawBox(name, as_corners((x, y, w, h), Frame.CENTER))
+        return None
+    return (x, y, w, h) if all(map(math.isfinite, (x, y, w, h))) else None

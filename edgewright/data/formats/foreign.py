@@ -10,7 +10,7 @@ pass for unlabeled ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgewright.data.formats.json_head import top_keys
@@ -26,6 +26,8 @@ _MAX_FILES = 500
 MIN_NAMED_SHARE = 0.5
 """Of the pictures: fewer have a file of their name by chance."""
 _NUMBER = r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"
+_IN_PX = r"(?=.*[ ,](?:\d{2,}|[2-9])(?:[ ,.]|$))"
+"""A number of 2 or more: with shares of the picture the line is YOLO's, its class written as a name."""
 _DATUMARO = "convert with Datumaro to COCO"
 _BY_HAND = "write it as COCO or Pascal VOC"
 
@@ -63,11 +65,11 @@ def _names(*words: str) -> Callable[[str], bool]:
 
 
 FOREIGN = (
-    Foreign("KITTI", (".txt",), _has_line(rf"[A-Za-z_]\w* (?:{_NUMBER} ?){{14,15}}"), _DATUMARO),
+    Foreign("KITTI", (".txt",), _has_line(rf"{_IN_PX}[A-Za-z_]\w*(?:\s+{_NUMBER}){{14,15}}"), _DATUMARO),
     Foreign("DOTA", (".txt",), _has_line(rf"(?:{_NUMBER}[ ,]+){{8}}[A-Za-z][\w-]*(?:[ ,]+\d)?"), "convert with "
             "`ultralytics.data.converter.convert_dota_to_yolo_obb`, with `task: obb` in data.yaml"),
     Foreign("boxes as text, `class x1 y1 x2 y2` in px", (".txt",),
-            _has_line(rf"[A-Za-z_][\w-]*(?:[ ,]{_NUMBER}){{4,5}}"), _BY_HAND),
+            _has_line(rf"{_IN_PX}[A-Za-z_][\w-]*(?:[ ,]{_NUMBER}){{4,5}}"), _BY_HAND),
     Foreign("a YOLOv3/v4 annotation list, `picture x1,y1,x2,y2,class`", (".txt",),
             _has_line(r"\S.*\.\w{3,4}(?: \d+,\d+,\d+,\d+,\d+)+"), "export as YOLO or COCO instead"),
     Foreign("MOT", (".txt", ".csv"), _has_line(rf"\d+, ?-?\d+(?:, ?{_NUMBER}){{4,8}}"), _DATUMARO),
@@ -97,16 +99,25 @@ FOREIGN = (
 def refuse_foreign(source: Source) -> None:
     """Raises SourceError where labels stand there in a format that is not read."""
     for suffix in sorted({suffix for foreign in FOREIGN for suffix in foreign.suffixes}):
-        for file, head in _heads(source, suffix):
-            for foreign in FOREIGN:
-                if suffix in foreign.suffixes and foreign.is_one(head):
-                    raise SourceError(
-                        f"labels in a format that is not read: {foreign.name}",
-                        expected="YOLO, COCO, Pascal VOC, LabelMe or CreateML",
-                        got=file,
-                        where=source.where,
-                        next_step=f"{foreign.converter}; or --set ingest.layout=unlabeled",
-                    )
+        for file in source.named(suffix)[:_MAX_FILES]:
+            foreign = foreign_format(suffix, source.head(file, max_bytes=_HEAD_BYTES))
+            if foreign is not None:
+                raise SourceError(
+                    f"labels in a format that is not read: {foreign.name}",
+                    expected="YOLO, COCO, Pascal VOC, LabelMe or CreateML",
+                    got=file,
+                    where=source.where,
+                    next_step=f"{foreign.converter}; or --set ingest.layout=unlabeled",
+                )
+
+
+def foreign_format(suffix: str, head: bytes) -> Foreign | None:
+    """What a file of this suffix is by its first bytes; None where it is none of these formats."""
+    try:
+        text = decode_text(head)
+    except Unusable:
+        text = head.decode("utf-8", "replace")
+    return next((one for one in FOREIGN if suffix in one.suffixes and one.is_one(text)), None)
 
 
 def refuse_unknown(source: Source) -> None:
@@ -122,12 +133,3 @@ def refuse_unknown(source: Source) -> None:
                 where=source.where,
                 next_step="write the labels in one of these formats; if they are none, --set ingest.layout=unlabeled",
             )
-
-
-def _heads(source: Source, suffix: str) -> Iterator[tuple[str, str]]:
-    for file in source.named(suffix)[:_MAX_FILES]:
-        payload = source.head(file, max_bytes=_HEAD_BYTES)
-        try:
-            yield file, decode_text(payload)
-        except Unusable:
-            yield file, payload.decode("utf-8", "replace")

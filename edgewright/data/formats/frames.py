@@ -80,6 +80,11 @@ def refuse_shares(boxes: Numbers, *, where: str) -> None:
         )
 
 
+def fitting_share(boxes: Numbers, wh: Numbers, frame: Frame) -> float:
+    """The share of boxes that have an extent and lie in their picture when they are read in a frame."""
+    return float((~_outside(boxes, wh, frame)).mean()) if len(boxes) else 0.0
+
+
 def _outside(boxes: Numbers, wh: Numbers, frame: Frame) -> npt.NDArray[np.bool_]:
     """Which boxes leave their picture, or have no extent, when they are read in a frame."""
     a, b, c, d = boxes.T

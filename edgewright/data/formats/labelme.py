@@ -13,7 +13,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from edgewright.data.formats.annotation import NOWHERE, Annotation, Labels, RawBox, class_list, without_repeats
+from edgewright.data.formats.annotation import (
+    NOWHERE,
+    Annotation,
+    Labels,
+    RawBox,
+    class_list,
+    class_names,
+    named_by,
+    without_repeats,
+)
 from edgewright.data.formats.frames import Xyxy
 from edgewright.data.formats.json_head import json_head
 from edgewright.data.formats.pairing import pair_by_name, require_a_pair
@@ -40,13 +49,12 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
             by_image[image] = _annotation(_document(source, file), told, file)
         except Unusable as error:
             by_image[image] = Annotation(reason=f"{file}: {error}")
-    names = sorted({box.name for annotation in by_image.values() for box in annotation.boxes if box.name})
     return Labels(
-        class_list(names, configured, where=source.where),
+        class_list(class_names(by_image), configured, where=source.where),
         by_image,
         frozenset(pairs.label_of.values()),
         pairs.unpaired,
-        class_source="ingest.classes" if configured else "the names in the labels",
+        class_source=named_by(configured),
         findings=told.findings,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,6 +23,8 @@ from edgewright.data.formats.annotation import (
     Labels,
     RawBox,
     class_list,
+    class_names,
+    named_by,
     without_repeats,
 )
 from edgewright.data.formats.frames import refuse_shares
@@ -50,22 +53,15 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
     unpaired = {file: why for file, why in pairs.unpaired.items() if _is_annotation(source, file)}
     require_a_pair(pairs.taken, photographs, unpaired, where=source.where)
     by_image = {image: Annotation(reason=reason) for image, reason in pairs.refused.items()}
-    for image, file in pairs.label_of.items():
-        try:
-            annotation = parse(source.read(file, max_bytes=MAX_LABEL_BYTES))
-            boxes = without_repeats(annotation.boxes, told, where=file)
-            by_image[image] = Annotation(boxes, annotation.wh)
-        except Unusable as error:
-            by_image[image] = Annotation(reason=f"{file}: {error}")
+    by_image |= {image: _annotation(source, file, told) for image, file in pairs.label_of.items()}
     _refuse_shares(by_image, source.where)
-    names = sorted({box.name for annotation in by_image.values() for box in annotation.boxes if box.name})
     return Labels(
-        class_list(names, configured, where=source.where),
+        class_list(class_names(by_image), configured, where=source.where),
         by_image,
         frozenset(pairs.label_of.values()),
         unpaired,
         masks,
-        class_source="ingest.classes" if configured else "the names in the labels",
+        class_source=named_by(configured),
         findings=told.findings,
     )
 
@@ -95,6 +91,14 @@ def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None
             tree = ET.ElementTree(_document(name, row, dataset.classes))
             ET.indent(tree)
             tree.write(out / "Annotations" / f"{PurePosixPath(name).stem}.xml", encoding="utf-8")
+
+
+def _annotation(source: Source, file: str, told: Told) -> Annotation:
+    try:
+        annotation = parse(source.read(file, max_bytes=MAX_LABEL_BYTES))
+    except Unusable as error:
+        return Annotation(reason=f"{file}: {error}")
+    return replace(annotation, boxes=without_repeats(annotation.boxes, told, where=file))
 
 
 def _is_annotation(source: Source, file: str) -> bool:

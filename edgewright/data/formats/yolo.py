@@ -10,7 +10,6 @@ every label of a picture has a mask, else boxes: a reader takes a file for one o
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,6 +26,7 @@ from edgewright.data.formats.annotation import (
     class_list,
     without_repeats,
 )
+from edgewright.data.formats.foreign import foreign_format
 from edgewright.data.formats.frames import Frame, as_corners, refuse_frame
 from edgewright.data.formats.pairing import Pairs, pair_by_name, require_a_pair
 from edgewright.data.formats.told import Told
@@ -65,25 +65,15 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
     lines, unreadable = _read_all(source, pairs)
     lists = find_lists(source)
     list_of = names_for(lines, lists, configured=configured, where=source.where)
-    used = _distinct([*list_of.values()] or lists)
-    if len({one.names for one in used}) > 1:
-        told.add(
-            "class lists, each for the labels of its folder",
-            example=" and ".join(f"{one.file}: [{', '.join(one.names)}]" for one in used[:2]),
-            count=len(used),
-        )
-    boxes: dict[str, tuple[RawBox, ...]] = {}
+    used = _distinct([*list_of.values()] or lists, told)
+    read = {file: Annotation(reason=reason) for file, reason in unreadable.items()}
     for one in used:
-        boxes |= _boxes_of({file: lines[file] for file, its in list_of.items() if its == one}, one, told)
-    by_image = {image: Annotation(reason=reason) for image, reason in pairs.refused.items()}
-    for image, file in pairs.label_of.items():
-        by_image[image] = (
-            Annotation(reason=unreadable[file]) if file in unreadable else Annotation(boxes[file], relative=True)
-        )
+        read |= _annotations({file: lines[file] for file, its in list_of.items() if its == one}, one, told)
     written = list(dict.fromkeys(name for one in used for name in class_list(one.names, (), where=one.file)))
     return Labels(
         class_list(written, configured, where=source.where),
-        by_image,
+        {image: Annotation(reason=reason) for image, reason in pairs.refused.items()}
+        | {image: read[file] for image, file in pairs.label_of.items()},
         frozenset(pairs.label_of.values()),
         unpaired,
         class_source=", ".join(one.file for one in used) or "ingest.classes",
@@ -140,7 +130,7 @@ class _Scale:
         return RawBox(self.names[class_id], as_corners((x, y, w, h), Frame.CENTER))
 
 
-def _boxes_of(files: Files, one: ClassList, told: Told) -> dict[str, tuple[RawBox, ...]]:
+def _annotations(files: Files, one: ClassList, told: Told) -> dict[str, Annotation]:
     """The files of one class list, judged together. Raises SourceError where all of them mean something else."""
     located = [(file, line) for file, lines in files.items() for line in lines if not line.fault]
     scale = _Scale(one.names, judge_columns([line for _, line in located], one.declared))
@@ -151,7 +141,10 @@ def _boxes_of(files: Files, one: ClassList, told: Told) -> dict[str, tuple[RawBo
         kind = scale.kinds[line.columns]
         if isinstance(kind, Kind) and kind in _LEFT_OUT:
             told.add(_LEFT_OUT[kind], example=f"{file} line {line.number}")
-    return {file: without_repeats(_one_kind(lines, scale), told, where=file) for file, lines in files.items()}
+    return {
+        file: Annotation(without_repeats(_one_kind(lines, scale), told, where=file), relative=True)
+        for file, lines in files.items()
+    }
 
 
 def _one_kind(lines: Sequence[Line], scale: _Scale) -> list[RawBox]:
@@ -236,11 +229,14 @@ def _read_all(source: Source, pairs: Pairs) -> tuple[dict[str, tuple[Line, ...]]
     return lines, unreadable
 
 
-def _distinct(lists: Sequence[ClassList]) -> list[ClassList]:
-    by_file: defaultdict[str, list[ClassList]] = defaultdict(list)
-    for one in lists:
-        by_file[one.file].append(one)
-    return [by_file[file][0] for file in sorted(by_file)]
+def _distinct(lists: Sequence[ClassList], told: Told) -> list[ClassList]:
+    """Each list once, by its file. That they differ is told."""
+    by_file = {one.file: one for one in lists}
+    found = [by_file[file] for file in sorted(by_file)]
+    if len({one.names for one in found}) > 1:
+        example = " and ".join(f"{one.file}: [{', '.join(one.names)}]" for one in found[:2])
+        told.add("class lists, each for the labels of its folder", example=example, count=len(found))
+    return found
 
 
 def _texts(source: Source) -> list[str]:
@@ -253,7 +249,7 @@ def _is_blank(source: Source, file: str) -> bool:
 
 def _is_label_file(source: Source, file: str) -> bool:
     head = source.head(file, max_bytes=_HEAD_BYTES)
-    return looks_like_labels(head, cut=len(head) == _HEAD_BYTES)
+    return looks_like_labels(head, cut=len(head) == _HEAD_BYTES) and foreign_format(".txt", head) is None
 
 
 def _has_outlines(row: Row) -> bool:

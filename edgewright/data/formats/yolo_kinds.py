@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+import numpy as np
+
+from edgewright.data.formats.frames import Frame, fitting_share
 from edgewright.data.formats.yolo_lines import Line
 
 TASKS = ("detect", "segment", "pose", "obb")
@@ -112,15 +115,11 @@ def _long(lines: Sequence[Line], counts: Counter[int]) -> Kinds:
 
 
 def _may_be_poses(lines: Sequence[Line], counts: Counter[int]) -> bool:
-    """Lines as regular as keypoints make them, which begin with a box in the picture."""
+    """Lines as regular as keypoints make them, which begin with a box in the picture, whatever its frame."""
     regular = sum(count for _, count in counts.most_common(2)) >= REGULAR_SHARE * len(lines)
-    return regular and sum(map(_begins_with_a_box, lines)) >= LIKE_A_BOX_SHARE * len(lines)
-
-
-def _begins_with_a_box(line: Line) -> bool:
-    x, y, w, h = line.numbers[:4]
-    low, high = -0.02, 1.02
-    return min(w, h) > 0 and low <= min(x - w / 2, y - h / 2) and max(x + w / 2, y + h / 2) <= high
+    boxes = np.array([line.numbers[:4] for line in lines])
+    shares = [fitting_share(boxes, np.ones((len(boxes), 2)), frame) for frame in Frame]
+    return regular and max(shares) >= LIKE_A_BOX_SHARE
 
 
 def _pose_or_doubt(columns: int, lines: Sequence[Line]) -> Kind | str:
@@ -132,7 +131,7 @@ def _pose_or_doubt(columns: int, lines: Sequence[Line]) -> Kind | str:
     if flags and no_polygon:
         return Kind.POSE
     corners, two = (columns - 1) // 2, (columns - _BOX) // 2
-    shape = f"[{keypoints}, 3]" if rest == 0 and columns % 2 == 0 else f"[{two}, 2]"
+    shape = f"[{keypoints}, 3]" if flags else f"[{two}, 2]"
     return (
         f"{columns} columns are a polygon of {corners} corners, or a box and keypoints: "
         f"say `task: segment` or `kpt_shape: {shape}` in data.yaml"

@@ -55,7 +55,7 @@ class Line:
         A line of numbers with decimal commas is a label's too, that will be refused.
         """
         if self.fault:
-            return self.fault == _COMMAS
+            return self.fault == _COMMAS and is_number(self.name)
         return is_number(self.name) or max(self.numbers) <= MAX_SHARE
 
     def refuse(self, why: str) -> str:
@@ -89,7 +89,7 @@ def _line(number: int, text: str) -> Line:
     if len(numbers) < _MIN_NUMBERS or not all(map(is_number, numbers)):
         return Line(number, shown, fault="not a label line")
     if not _separates(text, len(words)):
-        return Line(number, shown, fault=_COMMAS)
+        return Line(number, shown, name, fault=_COMMAS)
     return Line(number, shown, name, tuple(map(float, numbers)))
 
 
