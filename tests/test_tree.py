@@ -10,6 +10,8 @@ OF_SEVERAL_MODULES = {
     "tests/deployments/test_prefect_yaml.py": "tests a YAML file",
     "tests/edgewright/data/test_cases_pictures.py": "pictures as strangers bring them, from a source to a data set",
     "tests/edgewright/data/test_cases_splits.py": "sources as strangers bring them, from their files to their splits",
+    "tests/edgewright/data/formats/test_perturbed.py": "every format in every way that strangers write it",
+    "tests/edgewright/data/test_cases.py": "sources as strangers bring them: their label files",
     "tests/edgewright/data/test_mask_labels.py": "a mask's way from a label file to an index and out again",
     "tests/edgewright/gates/test_reference.py": "metrics and blocks against the published packages",
     "tests/edgewright/report/test_page_text.py": "what the page says, beside how it is made",

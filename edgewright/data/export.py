@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgewright.artifacts.store import store_errors
 from edgewright.data.dataset import Dataset, image_suffix
-from edgewright.data.formats import layout_named
+from edgewright.data.formats import LAYOUTS, layout_named
 from edgewright.data.formats.annotation import pair_key
 from edgewright.data.rows import Row
 from edgewright.errors import InputError
@@ -23,16 +23,19 @@ def export_dataset(dataset: Dataset, out: Path, *, layout: str) -> int:
     """How many images were written.
 
     Raises:
-        InputError: an unknown layout, or a folder that is not empty.
+        InputError: an unknown layout, one that is only read, or a folder that is not empty.
         StoreUnavailable: the disk is full or the folder cannot be written.
     """
-    writer = layout_named(layout)
+    write = layout_named(layout).write
+    if write is None:
+        written = [name for name, one in LAYOUTS.items() if one.write is not None]
+        raise InputError("a layout that is read, not written", expected=" | ".join(written), got=layout)
     with store_errors(str(out)):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError("the export folder is not empty", where=out, next_step="name a new folder")
         out.mkdir(parents=True, exist_ok=True)
         named = name_files(dataset, dataset.usable)
-        writer.write(dataset, named, out)
+        write(dataset, named, out)
     return len(named)
 
 

@@ -12,7 +12,7 @@ from edgewright.recipe.section import Section
 class IngestConfig(Section):
     external_paths: ClassVar[tuple[str, ...]] = ("scores",)
 
-    layout: Literal["auto", "yolo", "coco", "voc", "unlabeled"] = Field(
+    layout: Literal["auto", "yolo", "coco", "voc", "labelme", "createml", "unlabeled"] = Field(
         "auto", description="How the labels are laid out"
     )
     classes: tuple[str, ...] = Field((), description="Class list; empty: taken from the labels")

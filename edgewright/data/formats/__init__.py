@@ -1,7 +1,9 @@
 """Label formats, one file each: `detect`, `read` and `write`. Decides which layout a source has.
 
+Refuses labels in several layouts, and labels in a format that is recognized and not read.
+
 >>> sorted(LAYOUTS)
-['coco', 'unlabeled', 'voc', 'yolo']
+['coco', 'createml', 'labelme', 'unlabeled', 'voc', 'yolo']
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.formats import coco, unlabeled, voc, yolo
+from edgewright.data.formats import coco, createml, labelme, unlabeled, voc, yolo
 from edgewright.data.formats.annotation import Annotation, Labels, RawBox
+from edgewright.data.formats.foreign import refuse_foreign, refuse_unknown
 from edgewright.data.rows import Row
 from edgewright.data.sources import Source
 from edgewright.errors import InputError, SourceError
@@ -22,15 +25,22 @@ __all__ = ["LAYOUTS", "Annotation", "Labels", "Layout", "RawBox", "detect_layout
 
 @dataclass(frozen=True)
 class Layout:
-    """Attributes: read: (source, configured classes) => labels; write: (dataset, (file name, row)…, folder)."""
+    """What is done with a layout.
+
+    Attributes:
+        read: (source, configured classes) => labels.
+        write: (dataset, (file name, row)…, folder); None where it is only read.
+    """
 
     detect: Callable[[Source], bool]
     read: Callable[[Source, tuple[str, ...]], Labels]
-    write: Callable[[Dataset, Sequence[tuple[str, Row]], Path], None]
+    write: Callable[[Dataset, Sequence[tuple[str, Row]], Path], None] | None = None
 
 
 LAYOUTS: dict[str, Layout] = {
     "coco": Layout(coco.detect, coco.read, coco.write),
+    "createml": Layout(createml.detect, createml.read),
+    "labelme": Layout(labelme.detect, labelme.read),
     "voc": Layout(voc.detect, voc.read, voc.write),
     "yolo": Layout(yolo.detect, yolo.read, yolo.write),
     "unlabeled": Layout(unlabeled.detect, unlabeled.read, unlabeled.write),
@@ -41,7 +51,7 @@ def detect_layout(source: Source) -> str:
     """The one layout whose labels stand in the source; `unlabeled` where none does.
 
     Raises:
-        SourceError: labels in more than one layout: guessing would lose some.
+        SourceError: labels in more than one layout: guessing would lose some; or in a format that is not read.
     """
     found = [name for name, layout in LAYOUTS.items() if layout.detect(source)]
     if len(found) > 1:
@@ -51,6 +61,9 @@ def detect_layout(source: Source) -> str:
             where=source.where,
             next_step=f"--set ingest.layout={found[0]}",
         )
+    if not found:
+        refuse_foreign(source)
+        refuse_unknown(source)
     return found[0] if found else "unlabeled"
 
 

@@ -1,7 +1,8 @@
-"""What every label format is read into, and how labels find their images.
+"""What every label format is read into, and what they share: names of pairs, class lists, YAML.
 
-Decides the pairing: by name and relative folder, never by order. `JPEGImages/a/x.jpg` and `Annotations/a/x.xml` are one
-pair, so are `train/images/x.jpg` and `train/labels/x.txt`. Refuses a pair that is not one to one.
+Decides which folders only say what a file is: `JPEGImages/a/x.jpg` and `Annotations/a/x.xml` have one key, so have
+`train/images/x.jpg` and `train/labels/x.txt`. Refuses class lists with empty or repeated names, and YAML that could
+grow or run.
 
 >>> pair_key("VOC2012/JPEGImages/a/x.jpg") == pair_key("VOC2012/Annotations/a/x.xml") == "VOC2012/a/x"
 True
@@ -9,19 +10,22 @@ True
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import yaml
 
 from edgewright.data.findings import Finding
+from edgewright.data.formats.told import Told
 from edgewright.errors import SourceError
 
 MAX_LABEL_BYTES = 5_000_000
 MAX_YAML_BYTES = 256_000
 MAX_YAML_DEPTH = 20
+NOWHERE = (math.nan,) * 4
+"""The corners of a box that could not be read."""
 _ROLE_FOLDERS = frozenset({"images", "jpegimages", "labels", "annotations"})
 
 
@@ -94,15 +98,6 @@ class Labels:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Attributes: label_of: image => label file; refused: image => reason; unpaired: label file => reason."""
-
-    label_of: Mapping[str, str]
-    refused: Mapping[str, str]
-    unpaired: Mapping[str, str]
-
-
 def pair_key(name: str) -> str:
     """The path without its suffix and without the folders that only say what a file is."""
     path = PurePosixPath(name)
@@ -110,22 +105,26 @@ def pair_key(name: str) -> str:
     return "/".join([*folders, path.stem])
 
 
-def pair_by_name(images: Iterable[str], label_files: Iterable[str]) -> Pairs:
-    """One image and one label file of one key are a pair; two of either are refused, all of them."""
-    pictures, texts = _by_key(images), _by_key(label_files)
-    label_of: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    unpaired: dict[str, str] = {}
-    for key, found in texts.items():
-        candidates = pictures.get(key, [])
-        if not candidates:
-            unpaired.update(dict.fromkeys(found, "a label file without an image"))
-        elif len(candidates) == len(found) == 1:
-            label_of[candidates[0]] = found[0]
+def without_repeats(boxes: Iterable[RawBox], told: Told, *, where: str) -> tuple[RawBox, ...]:
+    """The same object twice is one object, which is told; what could not be read stays, each with its reason.
+
+    Two outlines in one box are two objects; an outline and its box alone are one.
+    """
+    boxes = list(boxes)
+    outlined = {_as_box(box) for box in boxes if box != _as_box(box)}
+    kept: dict[object, RawBox] = {}
+    for number, box in enumerate(boxes):
+        key = number if box.reason else box
+        if key in kept or (box in outlined and not box.reason):
+            told.add("objects that stand twice in one label file, each taken once", example=where)
         else:
-            reason = f"labels cannot be paired: {', '.join(candidates)} and {', '.join(found)} share one name"
-            refused.update(dict.fromkeys(candidates, reason))
-    return Pairs(label_of, refused, unpaired)
+            kept[key] = box
+    return tuple(kept.values())
+
+
+def _as_box(box: RawBox) -> RawBox:
+    """Without its outline."""
+    return replace(box, polygons=(), runs=None)
 
 
 def class_list(found: Sequence[str], configured: tuple[str, ...], *, where: str) -> tuple[str, ...]:
@@ -137,6 +136,16 @@ def class_list(found: Sequence[str], configured: tuple[str, ...], *, where: str)
             "not a class list", expected="distinct, printable names", got=ascii(list(names))[:200], where=where
         )
     return names
+
+
+def class_names(by_image: Mapping[str, Annotation]) -> list[str]:
+    """The names that stand in the labels themselves, sorted."""
+    return sorted({box.name for annotation in by_image.values() for box in annotation.boxes if box.name})
+
+
+def named_by(configured: tuple[str, ...]) -> str:
+    """Where the class list of a format without one comes from, for a person."""
+    return "ingest.classes" if configured else "the names in the labels"
 
 
 def read_yaml(payload: bytes, *, where: str) -> object:
@@ -151,6 +160,20 @@ def read_yaml(payload: bytes, *, where: str) -> object:
     return document
 
 
+def read_yaml_as_written(payload: bytes, *, where: str) -> object:
+    """The same, every value as the text that stands there: `names: [on, off, 007]` are names. Raises SourceError."""
+    read_yaml(payload, where=where)
+    document: object = yaml.load(payload, Loader=_AsWritten)  # noqa: S506 - a safe loader, without guesses at types
+    return document
+
+
+class _AsWritten(yaml.SafeLoader):
+    """YAML 1.1 takes `on` and `no` for truth values and `007` for 7."""
+
+
+_AsWritten.yaml_implicit_resolvers = {}
+
+
 def _check_tokens(payload: bytes, where: str) -> None:
     depth = 0
     for token in yaml.scan(payload):
@@ -160,10 +183,3 @@ def _check_tokens(payload: bytes, where: str) -> None:
         depth -= isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken)
         if depth > MAX_YAML_DEPTH:  # the scanner takes quadratic time in the depth
             raise SourceError("YAML nested too deeply", expected=f"<= {MAX_YAML_DEPTH}", where=where)
-
-
-def _by_key(names: Iterable[str]) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for name in sorted(names):
-        found[pair_key(name)].append(name)
-    return found

@@ -2,30 +2,33 @@
 
 Decides: classes are the categories in order of their id, over all files by name; `iscrowd` is an ignore region; an
 image that is listed without annotations is a background picture. A file name is looked up beside its JSON file, then as
-it stands, then by its last part where that is the only one. `segmentation` is read as a mask, be it polygons or run
-lengths (plain or compressed), and written as plain run lengths, which lose nothing. Refuses an image that two files
-annotate.
+it stands, then by as much of its end as is unique. Of files that list the same pictures the boxes are taken, keypoints,
+captions and panoptic segments left out, which is told. `segmentation` is read as a mask, be it polygons or run lengths
+(plain or compressed), and written as plain run lengths, which lose nothing. Refuses an image that two files annotate
+differently.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.formats.annotation import Annotation, Labels, RawBox, RunLengths, class_list
+from edgewright.data.formats.annotation import Annotation, Labels, class_list
+from edgewright.data.formats.coco_document import Content, Document, read_document
+from edgewright.data.formats.json_head import HEAD_BYTES, json_head
+from edgewright.data.formats.pairing import Lookup, require_a_pair
+from edgewright.data.formats.told import Told
 from edgewright.data.rle import decode_mask, encode_coco
 from edgewright.data.rows import LabelState, Row, Split
-from edgewright.data.sources import Source, Unusable
+from edgewright.data.sources import Source
 from edgewright.errors import SourceError
 
-MAX_JSON_BYTES = 1_000_000_000
-_KEYS = ("images", "annotations", "categories")
+_KEYS = frozenset({"images", "annotations", "categories"})
+_OTHERS = frozenset({"items", "shapes"})
+"""Keys beside which `images` or `categories` are another format's."""
 
 
 def detect(source: Source) -> bool:
@@ -33,22 +36,25 @@ def detect(source: Source) -> bool:
 
 
 def read(source: Source, configured: tuple[str, ...]) -> Labels:
+    told = Told()
     files = [file for file in source.named(".json") if _is_coco(source, file)]
-    documents = [_document(source, file) for file in files]
-    lookup = _Lookup.over(source.images)
-    by_image: dict[str, Annotation] = {}
-    unpaired: dict[str, str] = {}
-    for document in documents:
-        for entry in document.images:
-            name = lookup.find(entry.file_name, beside=document.file)
-            if name is None:
-                unpaired[f"{document.file}#{entry.file_name}"] = "an entry without an image, or with several"
-            elif name in by_image:
-                by_image[name] = Annotation(reason=f"annotated twice, once in {document.file}")
-            else:
-                by_image[name] = entry.annotation
+    found = _Found(Lookup.over(source.images))
+    documents = _with_boxes([read_document(source, file, told) for file in files], told, source.where)
+    for document in sorted(
+        documents, key=lambda document: len(document.images)
+    ):  # a split's own file before one of all
+        found.enter(document, told)
+    require_a_pair(found.by_image, source.images, found.unpaired, where=source.where)
     names = list(dict.fromkeys(name for document in documents for name in document.classes))
-    return Labels(class_list(names, configured, where=source.where), by_image, frozenset(files), unpaired)
+    return Labels(
+        class_list(names, configured, where=source.where),
+        found.by_image,
+        frozenset(files),
+        found.unpaired,
+        class_source=", ".join(document.file for document in documents),
+        listed_in=found.listed_in,
+        findings=told.findings,
+    )
 
 
 def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None:
@@ -64,109 +70,55 @@ def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None
         (out / "annotations" / f"instances_{split}.json").write_text(text)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    file_name: str
-    annotation: Annotation
+@dataclass
+class _Found:
+    """What the entries of all files come to."""
 
+    lookup: Lookup
+    by_image: dict[str, Annotation] = field(default_factory=dict)
+    listed_in: dict[str, str] = field(default_factory=dict)
+    unpaired: dict[str, str] = field(default_factory=dict)
 
-@dataclass(frozen=True)
-class _Document:
-    file: str
-    classes: tuple[str, ...]
-    images: tuple[_Entry, ...]
-
-
-@dataclass(frozen=True)
-class _Lookup:
-    """Image names by themselves and by their last part."""
-
-    names: frozenset[str]
-    by_last_part: Mapping[str, Sequence[str]]
-
-    @classmethod
-    def over(cls, images: Sequence[str]) -> _Lookup:
-        by_last_part: defaultdict[str, list[str]] = defaultdict(list)
-        for name in images:
-            by_last_part[PurePosixPath(name).name].append(name)
-        return cls(frozenset(images), by_last_part)
-
-    def find(self, file_name: str, *, beside: str) -> str | None:
-        file_name = file_name.replace("\\", "/")
-        near = (PurePosixPath(beside).parent / file_name).as_posix()
-        for name in (near, PurePosixPath(file_name).as_posix()):
-            if name in self.names:
-                return name
-        same = self.by_last_part.get(PurePosixPath(file_name).name, ())
-        return same[0] if len(same) == 1 else None
+    def enter(self, document: Document, told: Told) -> None:
+        for entry in document.images:
+            name = self.lookup.find(entry.file_name, beside=document.file)
+            if name is None:
+                self.unpaired[f"{document.file}#{entry.file_name}"] = "an entry without an image, or with several"
+                continue
+            if self.by_image.get(name) == entry.annotation:
+                told.add("pictures that two files annotate alike", example=f"{name} in {document.file}")
+            elif name in self.by_image:
+                self.by_image[name] = Annotation(reason=f"annotated twice, once in {document.file}")
+            else:
+                self.by_image[name] = entry.annotation
+            self.listed_in.setdefault(name, document.file)
 
 
 def _is_coco(source: Source, file: str) -> bool:
-    payload = source.head(file, max_bytes=MAX_JSON_BYTES)
-    return all(f'"{key}"'.encode() in payload for key in _KEYS)
+    """By the head of the file: all three keys, or in a file that goes on any of them and none of another format."""
+    opened, keys = json_head(source, file)
+    if opened != "{":
+        return False
+    whole = len(source.head(file, max_bytes=HEAD_BYTES)) < HEAD_BYTES
+    return keys >= _KEYS if whole else bool(keys & _KEYS) and not keys & _OTHERS
 
 
-def _document(source: Source, file: str) -> _Document:
-    """Raises SourceError where the file is not COCO: its class ids mean nothing then, for any image."""
-    try:
-        document = json.loads(source.read(file, max_bytes=MAX_JSON_BYTES))
-        categories = {int(item["id"]): str(item["name"]) for item in document["categories"]}
-        boxes: defaultdict[Any, list[RawBox]] = defaultdict(list)
-        for item in document["annotations"]:
-            boxes[item["image_id"]].append(_box(item, categories))
-        images = tuple(
-            _Entry(str(item["file_name"]), Annotation(tuple(boxes.pop(item["id"], ())), _size(item)))
-            for item in document["images"]
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Unusable) as error:
-        raise SourceError(
-            "not a COCO file", expected="images, annotations, categories", got=repr(error)[:200], where=file
-        ) from error
-    if boxes:
-        raise SourceError("annotations of images that are not listed", got=str(list(boxes)[:5]), where=file)
-    return _Document(file, tuple(name for _, name in sorted(categories.items())), images)
-
-
-def _box(item: Mapping[str, Any], categories: Mapping[int, str]) -> RawBox:
-    ignore = bool(item.get("iscrowd", 0) or item.get("ignore", 0))
-    name = categories.get(item["category_id"], "")
-    if not name:
-        return RawBox("", (math.nan,) * 4, ignore, reason=f"category {item['category_id']} is not in the file")
-    try:
-        x, y, w, h = (float(value) for value in item["bbox"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return RawBox(name, (math.nan,) * 4, ignore, reason="bbox is not four numbers")
-    shape = item.get("segmentation")
-    try:
-        polygons, runs = _polygons(shape), _run_lengths(shape)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return RawBox(name, (math.nan,) * 4, ignore, reason="segmentation is neither polygons nor run lengths")
-    return RawBox(name, (x, y, x + w, y + h), ignore, polygons=polygons, runs=runs)
-
-
-def _polygons(shape: object) -> tuple[tuple[float, ...], ...]:
-    """`[[x, y, x, y…], …]`, or one polygon that is not wrapped in a list."""
-    if not isinstance(shape, list) or not shape:
-        return ()
-    parts = shape if isinstance(shape[0], list) else [shape]
-    polygons = tuple(tuple(float(value) for value in part) for part in parts)
-    if any(len(part) % 2 for part in polygons):
-        raise ValueError("a polygon with half a corner")
-    return polygons
-
-
-def _run_lengths(shape: object) -> RunLengths | None:
-    """`{"counts": text or numbers, "size": [h, w]}`."""
-    if not isinstance(shape, dict):
-        return None
-    height, width = (int(value) for value in shape["size"])
-    counts = shape["counts"]
-    return RunLengths(counts if isinstance(counts, str) else tuple(int(run) for run in counts), (height, width))
-
-
-def _size(item: Mapping[str, Any]) -> tuple[int, int] | None:
-    wh = (int(item.get("width") or 0), int(item.get("height") or 0))
-    return wh if min(wh) > 0 else None
+def _with_boxes(documents: Sequence[Document], told: Told, where: str) -> list[Document]:
+    """The files to take. Raises SourceError where none holds boxes."""
+    kept = [document for document in documents if document.content is Content.INSTANCES]
+    listed = {entry.file_name for document in kept for entry in document.images}
+    for document in documents:
+        if document.content is Content.INSTANCES:
+            continue
+        again = any(entry.file_name in listed for entry in document.images)
+        if document.content is Content.KEYPOINTS and not again:
+            kept.append(document)
+        else:
+            told.add(f"COCO files with {document.content}, left out", example=document.file)
+    if not kept:
+        contents = ", ".join(f"{document.file}: {document.content}" for document in documents[:5])
+        raise SourceError("COCO files without boxes", got=contents, where=where, next_step="bring the instances file")
+    return sorted(kept, key=lambda document: document.file)
 
 
 def _instances(classes: tuple[str, ...], listed: Sequence[tuple[str, Row]]) -> dict[str, object]:
@@ -187,6 +139,7 @@ def _instances(classes: tuple[str, ...], listed: Sequence[tuple[str, Row]]) -> d
                 }
             )
     return {
+        "info": {"description": "written by edgewright"},
         "images": [
             {"id": image_id, "file_name": f"images/{row.split}/{name}", "width": row.width, "height": row.height}
             for image_id, (name, row) in enumerate(listed, 1)

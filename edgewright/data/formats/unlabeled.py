@@ -17,7 +17,8 @@ def detect(_: Source) -> bool:
 
 
 def read(source: Source, configured: tuple[str, ...]) -> Labels:
-    return Labels(class_list((), configured, where=source.where))
+    classes = class_list((), configured, where=source.where)
+    return Labels(classes, class_source="ingest.classes" if classes else "")
 
 
 def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None:

@@ -1,44 +1,69 @@
 """Pascal VOC: one XML file an image, `Annotations/x.xml` for `JPEGImages/x.jpg`.
 
 Decides: the class list is sorted by name unless the recipe gives one; `difficult` objects are ignore regions, as in the
-VOC evaluation; corners are taken as they stand (tools differ on whether they count from 0 or 1). Refuses a DOCTYPE, so
-that no entity is ever expanded. Segmentation masks are not read.
+VOC evaluation; corners are taken as they stand (tools differ on whether they count from 0 or 1). An XML file whose own
+name finds no picture may name one (`<filename>`). Refuses a DOCTYPE, so that no entity is ever expanded, and a set
+whose corners are shares instead of px. Segmentation masks are not read.
 """
 
 from __future__ import annotations
 
-import math
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from edgewright.data.dataset import Dataset
-from edgewright.data.formats.annotation import MAX_LABEL_BYTES, Annotation, Labels, RawBox, class_list, pair_by_name
-from edgewright.data.formats.safe_xml import parse_xml
+from edgewright.data.formats.annotation import (
+    MAX_LABEL_BYTES,
+    NOWHERE,
+    Annotation,
+    Labels,
+    RawBox,
+    class_list,
+    class_names,
+    named_by,
+    without_repeats,
+)
+from edgewright.data.formats.frames import refuse_shares
+from edgewright.data.formats.pairing import pair_by_name, require_a_pair
+from edgewright.data.formats.safe_xml import first_tag, parse_xml
+from edgewright.data.formats.told import Told
 from edgewright.data.rows import LabelState, Row, Split
 from edgewright.data.sources import Source, Unusable
 
 _MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_HEAD_BYTES = 4096
 
 
 def detect(source: Source) -> bool:
-    return any(b"<annotation" in source.head(name, max_bytes=2048) for name in source.named(".xml")[:20])
+    return any(_is_annotation(source, name) for name in source.named(".xml"))
 
 
 def read(source: Source, configured: tuple[str, ...]) -> Labels:
     masks = frozenset(name for name in source.images if _MASK_FOLDERS & {p.lower() for p in PurePosixPath(name).parts})
     photographs = [name for name in source.images if name not in masks]
-    pairs = pair_by_name(photographs, source.named(".xml"))
+    told = Told()
+    pairs = pair_by_name(
+        photographs, source.named(".xml"), told=told, named_in=lambda file: _picture_named_in(source, file)
+    )
+    unpaired = {file: why for file, why in pairs.unpaired.items() if _is_annotation(source, file)}
+    require_a_pair(pairs.taken, photographs, unpaired, where=source.where)
     by_image = {image: Annotation(reason=reason) for image, reason in pairs.refused.items()}
-    for image, file in pairs.label_of.items():
-        try:
-            by_image[image] = parse(source.read(file, max_bytes=MAX_LABEL_BYTES))
-        except Unusable as error:
-            by_image[image] = Annotation(reason=f"{file}: {error}")
-    names = sorted({box.name for annotation in by_image.values() for box in annotation.boxes if box.name})
-    classes = class_list(names, configured, where=source.where)
-    return Labels(classes, by_image, frozenset(pairs.label_of.values()), pairs.unpaired, masks)
+    by_image |= {image: _annotation(source, file, told) for image, file in pairs.label_of.items()}
+    _refuse_shares(by_image, source.where)
+    return Labels(
+        class_list(class_names(by_image), configured, where=source.where),
+        by_image,
+        frozenset(pairs.label_of.values()),
+        unpaired,
+        masks,
+        class_source=named_by(configured),
+        findings=told.findings,
+    )
 
 
 def parse(payload: bytes) -> Annotation:
@@ -68,18 +93,45 @@ def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None
             tree.write(out / "Annotations" / f"{PurePosixPath(name).stem}.xml", encoding="utf-8")
 
 
+def _annotation(source: Source, file: str, told: Told) -> Annotation:
+    try:
+        annotation = parse(source.read(file, max_bytes=MAX_LABEL_BYTES))
+    except Unusable as error:
+        return Annotation(reason=f"{file}: {error}")
+    return replace(annotation, boxes=without_repeats(annotation.boxes, told, where=file))
+
+
+def _is_annotation(source: Source, file: str) -> bool:
+    return first_tag(source.head(file, max_bytes=_HEAD_BYTES)) == "annotation"
+
+
+def _picture_named_in(source: Source, file: str) -> str:
+    """What `<filename>` says; empty where it says nothing."""
+    try:
+        root = parse_xml(source.read(file, max_bytes=MAX_LABEL_BYTES))
+    except Unusable:
+        return ""
+    return (root.findtext("filename") or "").strip() if root.tag == "annotation" else ""
+
+
+def _refuse_shares(by_image: Mapping[str, Annotation], where: str) -> None:
+    """Raises SourceError where most corners are shares of the picture."""
+    corners = [box.xyxy for annotation in by_image.values() for box in annotation.boxes if not box.reason]
+    refuse_shares(np.array(corners, dtype=np.float64).reshape(-1, 4), where=where)
+
+
 def _box(node: ET.Element) -> RawBox:
     name = (node.findtext("name") or "").strip()
     ignore = (node.findtext("difficult") or "").strip() == "1"
     try:
         x1, y1, x2, y2 = (float(node.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS)
     except ValueError:
-        return RawBox(name, (math.nan,) * 4, ignore, reason="a corner is missing or not a number")
+        return RawBox(name, NOWHERE, ignore, reason="a corner is missing or not a number")
     return RawBox(name, (x1, y1, x2, y2), ignore)
 
 
 def _whole(root: ET.Element, path: str) -> int:
-    text = (root.findtext(path) or "0").strip()
+    text = (root.findtext(path) or "0").strip().removesuffix(".0")
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 

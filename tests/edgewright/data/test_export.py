@@ -15,12 +15,14 @@ from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.export import export_dataset, name_files
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.rle import encode_mask
-from edgewright.data.rows import Label, Row
+from edgewright.data.rows import Label, Row, Split
+from edgewright.detect.library import open_ultralytics
 from edgewright.errors import InputError
 from tests.goldens import Golden
 from tests.scenes import publish_dataset
 
 Take = Callable[..., tuple[IngestReport, Dataset]]
+Exported = Callable[[str], tuple[Dataset, Path]]
 
 
 def described(dataset: Dataset) -> list[tuple[str, str, list[tuple[str, tuple[float, ...]]]]]:
@@ -130,3 +132,99 @@ def test_exports_that_are_refused(clashing: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown layout"):
         export_dataset(clashing, tmp_path / "other", layout="darknet")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+Known = dict[str, list[tuple[str, tuple[float, ...]]]]
+
+
+def known_of(dataset: Dataset, split: str) -> Known:
+    """File stem => the objects of a split's labeled pictures."""
+    return {
+        Path(name).stem: sorted((dataset.classes[label.class_id], label.xyxy) for label in row.labels)
+        for name, row in name_files(dataset, dataset.usable)
+        if row.split == split
+    }
+
+
+def require_alike(found: Known, known: Known) -> None:
+    assert found.keys() == known.keys()
+    for stem, objects in known.items():
+        assert [name for name, _ in sorted(found[stem])] == [name for name, _ in objects]
+        assert [xyxy for _, xyxy in sorted(found[stem])] == [pytest.approx(xyxy, abs=1e-3) for _, xyxy in objects]
+
+
+@pytest.fixture
+def exported(voc_folder: Path, tmp_path: Path, take: Take, monkeypatch: pytest.MonkeyPatch) -> Exported:
+    """In a folder that was moved after the export, seen from another one."""
+    _, dataset = take(voc_folder)
+
+    def export(layout: str) -> tuple[Dataset, Path]:
+        export_dataset(dataset, tmp_path / "out", layout=layout)
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        return dataset, (tmp_path / "out").rename(tmp_path / "moved")
+
+    return export
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_a_yolo_export_opens_in_ultralytics_from_any_folder(exported: Exported, split: str) -> None:
+    """By the two that `yolo train data=…/data.yaml` calls: one resolves the paths, one reads pictures and labels."""
+    dataset, out = exported("yolo")
+    data = open_ultralytics("data.utils").check_det_dataset(str(out / "data.yaml"), autodownload=False)
+    opened = open_ultralytics("data.dataset").YOLODataset(img_path=data[split], data=data, task="detect", augment=False)
+    found = {}
+    for label in opened.labels:
+        height, width = label["shape"]
+        corners = (
+            label["bboxes"][:, [0, 1, 0, 1]] + label["bboxes"][:, [2, 3, 2, 3]] * [-0.5, -0.5, 0.5, 0.5]
+        ).tolist()
+        names = [data["names"][int(class_id)] for class_id in label["cls"][:, 0]]
+        boxes = [(x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2 in corners]
+        found[Path(label["im_file"]).stem] = list(zip(names, boxes, strict=True))
+    require_alike(found, known_of(dataset, split))
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_a_coco_export_opens_in_pycocotools_and_torchvision(exported: Exported, split: str) -> None:
+    from torchvision.datasets import CocoDetection
+
+    dataset, out = exported("coco")
+    opened = CocoDetection(str(out), str(out / "annotations" / f"instances_{split}.json"))
+    names = {item["id"]: item["name"] for item in opened.coco.dataset["categories"]}
+    found = {}
+    for index, image_id in enumerate(opened.ids):
+        picture, items = opened[index]
+        entry = opened.coco.loadImgs([image_id])[0]
+        assert picture.size == (entry["width"], entry["height"])
+        boxes = [(x, y, x + w, y + h) for x, y, w, h in (item["bbox"] for item in items)]
+        found[Path(entry["file_name"]).stem] = list(
+            zip((names[item["category_id"]] for item in items), boxes, strict=True)
+        )
+    require_alike(found, known_of(dataset, split))
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_a_voc_export_opens_in_torchvision(exported: Exported, split: str) -> None:
+    """Which looks for the year's folder of the challenge below its root."""
+    from torchvision.datasets import VOCDetection
+
+    dataset, out = exported("voc")
+    (out.parent / "root" / "VOCdevkit").mkdir(parents=True)
+    (out.parent / "root" / "VOCdevkit" / "VOC2007").symlink_to(out)
+    opened = VOCDetection(str(out.parent / "root"), year="2007", image_set=split)
+    found = {}
+    for picture, target in opened:
+        described = target["annotation"]
+        assert picture.size == tuple(int(described["size"][side]) for side in ("width", "height"))
+        found[Path(described["filename"]).stem] = [
+            (item["name"], tuple(float(item["bndbox"][corner]) for corner in ("xmin", "ymin", "xmax", "ymax")))
+            for item in described["object"]
+        ]
+    require_alike(found, known_of(dataset, split))
+
+
+def test_layouts_that_are_only_read_are_not_written(clashing: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"read, not written \(expected coco \| voc \| yolo"):
+        export_dataset(clashing, tmp_path / "out", layout="labelme")
+    assert not (tmp_path / "out").exists()

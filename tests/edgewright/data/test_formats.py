@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from edgewright.data.formats import detect_layout, layout_named, voc, yolo
-from edgewright.data.formats.annotation import class_list, pair_by_name, pair_key, read_yaml
-from edgewright.data.sources import Source, Unusable
+from edgewright.data.formats.annotation import class_list, pair_key, read_yaml, read_yaml_as_written
+from edgewright.data.formats.pairing import pair_by_name
+from edgewright.data.sources import Unusable
 from edgewright.errors import InputError, SourceError
+from tests.sources import source_of
 
 BILLION_LAUGHS = (
     '<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">'
@@ -22,14 +23,6 @@ BILLION_LAUGHS = (
 ALIAS_BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
-
-
-def folder(root: Path, files: dict[str, str | bytes]) -> Source:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return Source(str(root), {name: root / name for name in sorted(files)})
 
 
 @pytest.mark.parametrize(
@@ -82,34 +75,18 @@ def test_voc_corners_sizes_and_difficult_objects() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("1 0.5 0.5 0.2 0.4", (0.4, 0.3, 0.6, 0.7)),
-        ("0 0.1 0.1 0.5 0.2 0.3 0.6", (0.1, 0.1, 0.5, 0.6)),  # a polygon: the box around it
-        ("2 0.5 0.5 0.2 0.4", "class id 2 is out of range: there are 2 classes"),
-        ("-1 0.5 0.5 0.2 0.4", "class id -1 is out of range: there are 2 classes"),
-        ("0 0.5 0.5 0.2", "a line of neither 5 numbers nor a polygon: '0 0.5 0.5 0.2'"),
-        ("0 0.5 0.5 0.2 0.4 0.9", "a line of neither 5 numbers nor a polygon: '0 0.5 0.5 0.2 0.4 0.9'"),  # a prediction
-        ("bolt 0.5 0.5 0.2 0.4", "not a label line: 'bolt 0.5 0.5 0.2 0.4'"),
-    ],
-)
-def test_yolo_lines(line: str, expected: object) -> None:
-    [box] = yolo.parse(f"\n{line}\n".encode(), ["bolt", "nut"]).boxes
-    assert (box.reason or pytest.approx(box.xyxy)) == expected
-
-
-@pytest.mark.parametrize(
     ("files", "names"),
     [
         ({"data.yaml": "names: [a, b]"}, ("a", "b")),
         ({"data.yaml": "names: {1: b, 0: a}"}, ("a", "b")),
         ({"classes.txt": "a\nb\n"}, ("a", "b")),
         ({"x/obj.names": "a\r\nb\r\n"}, ("a", "b")),
-        ({"data.yaml": "names: [a, b]", "classes.txt": "c"}, ("a", "b")),  # the YAML file goes first
+        ({"data.yaml": "names: [a, b]", "classes.txt": "a\nb\nc\n"}, ("a", "b", "c")),  # one goes on
+        ({"data.yaml": "names: [on, off, yes, no, 007, ~]"}, ("on", "off", "yes", "no", "007", "~")),  # as written
     ],
 )
 def test_yolo_class_names(tmp_path: Path, files: dict[str, str], names: tuple[str, ...]) -> None:
-    assert yolo.read(folder(tmp_path, {**files, "i.jpg": "", "i.txt": ""}), ()).classes == names
+    assert yolo.read(source_of(tmp_path, {**files, "i.jpg": "", "i.txt": ""}), ()).classes == names
 
 
 @pytest.mark.parametrize(
@@ -121,73 +98,27 @@ def test_yolo_class_names(tmp_path: Path, files: dict[str, str], names: tuple[st
         ({"data.yaml": "[" * 200_000}, "nested too deeply"),
         ({"data.yaml": "names: 3"}, "not a class list"),
         ({"data.yaml": "names: {0: a, 2: b}"}, "not a class list"),  # a gap
+        ({"data.yaml": "nc: 3\nnames: [a, b]"}, "`nc` and `names` differ"),
+        ({"data.yaml": "names: [a, b]", "classes.txt": "c"}, r"data.yaml: \[a, b\]|classes.txt: \[c\]"),
+        ({"classes.txt": "a\n\nb\n"}, "a blank line between names"),
+        ({"classes.txt": b"caf\xe9\n"}, "not a class list"),  # Latin-1: the name would be another one
+        ({"data.yaml": "names: [a]\nkpt_shape: [4]"}, "not a shape"),
         ({"data.yaml": "names: [a, a]"}, "not a class list"),
         ({"data.yaml": "x: " + "y" * 300_000}, "too large"),
     ],
 )
-def test_class_names_that_are_refused(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
+def test_class_names_that_are_refused(tmp_path: Path, files: dict[str, str | bytes], sentence: str) -> None:
     with pytest.raises(SourceError, match=sentence) as caught:
-        yolo.read(folder(tmp_path, {**files, "i.jpg": "", "i.txt": ""}), ())
+        yolo.read(source_of(tmp_path, {**files, "i.jpg": "", "i.txt": ""}), ())
     assert caught.value.exit_code == 2
 
 
 def test_yaml_is_read_and_class_lists_are_checked() -> None:
     assert read_yaml(b"{a: 1}", where="x") == {"a": 1}
+    assert read_yaml_as_written(b"{a: 1, b: [no, 'x']}", where="x") == {"a": "1", "b": ["no", "x"]}
     assert class_list(["a"], ("b", "c"), where="x") == ("b", "c")
     with pytest.raises(SourceError):
         class_list(["a\nb"], (), where="x")
-
-
-COCO = {
-    "images": [
-        {"id": 7, "file_name": "b.jpg", "width": 64, "height": 48},
-        {"id": 9, "file_name": "a.jpg"},
-        {"id": 11, "file_name": "gone.jpg"},
-    ],
-    "annotations": [
-        {"id": 1, "image_id": 7, "category_id": 90, "bbox": [1, 2, 3, 4]},
-        {"id": 2, "image_id": 7, "category_id": 4, "bbox": [0, 0, 9, 9], "iscrowd": 1},
-        {"id": 3, "image_id": 7, "category_id": 5, "bbox": [0, 0, 9, 9]},
-        {"id": 4, "image_id": 7, "category_id": 4, "bbox": [0, 0, 9]},
-    ],
-    "categories": [{"id": 90, "name": "nut"}, {"id": 4, "name": "bolt"}],
-}
-
-
-def test_coco_ids_are_mapped(tmp_path: Path) -> None:
-    source = folder(tmp_path, {"x/instances.json": json.dumps(COCO), "x/a.jpg": "", "imgs/b.jpg": ""})
-    labels = layout_named("coco").read(source, ())
-    boxes = labels.by_image["imgs/b.jpg"].boxes
-    assert labels.classes == ("bolt", "nut")
-    assert [(box.name, box.xyxy, box.ignore) for box in boxes[:2]] == [
-        ("nut", (1, 2, 4, 6), False),
-        ("bolt", (0, 0, 9, 9), True),
-    ]
-    assert [box.reason for box in boxes[2:]] == ["category 5 is not in the file", "bbox is not four numbers"]
-    assert labels.by_image["imgs/b.jpg"].wh == (64, 48)
-    assert labels.by_image["x/a.jpg"].boxes == ()  # listed without annotations: background
-    assert list(labels.unpaired) == ["x/instances.json#gone.jpg"]
-
-
-def test_an_image_that_two_coco_files_annotate(tmp_path: Path) -> None:
-    source = folder(tmp_path, {"1.json": json.dumps(COCO), "2.json": json.dumps(COCO), "a.jpg": "", "b.jpg": ""})
-    labels = layout_named("coco").read(source, ())
-    assert labels.by_image["b.jpg"].reason == "annotated twice, once in 2.json"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"images": []},  # annotations of no image
-        {"categories": [{"name": "a"}]},
-        {"annotations": 3},
-        {"images": [{"id": [], "file_name": "a.jpg"}]},
-    ],
-)
-def test_what_is_not_coco(tmp_path: Path, change: dict[str, object]) -> None:
-    source = folder(tmp_path, {"1.json": json.dumps({**COCO, **change}), "a.jpg": ""})
-    with pytest.raises(SourceError):
-        layout_named("coco").read(source, ())
 
 
 @pytest.mark.parametrize(
@@ -199,21 +130,26 @@ def test_what_is_not_coco(tmp_path: Path, change: dict[str, object]) -> None:
         ({"a.jpg": "", "x.json": '{"images": [], "annotations": [], "categories": []}'}, "coco"),
         ({"a.jpg": "", "README.txt": "0 photographs, all of them good", "x.json": "{}"}, "unlabeled"),
         ({"a.jpg": "", "a.xml": "<annotation/>", "README.txt": "", "train.txt": "a\n"}, "voc"),
+        ({"a.jpg": "", "a.xml": "<annotation/>".encode("utf-16")}, "voc"),
+        ({"a.jpg": "", "a.txt": "\r\n\r\n0 0.1 0.1 0.1 0.1".encode("utf-16")}, "yolo"),
+        ({"a.jpg": "", "a.txt": "bolt 0.1 0.1 0.1 0.1"}, "yolo"),
+        ({"a.jpg": "", "a.json": '{"version": "5", "flags": {}, "shapes": []}'}, "labelme"),
+        ({"a.jpg": "", "x.json": '[{"image": "a.jpg", "annotations": []}]'}, "createml"),
     ],
 )
-def test_layouts_are_recognized(tmp_path: Path, files: dict[str, str], layout: str) -> None:
-    assert detect_layout(folder(tmp_path, files)) == layout
+def test_layouts_are_recognized(tmp_path: Path, files: dict[str, str | bytes], layout: str) -> None:
+    assert detect_layout(source_of(tmp_path, files)) == layout
 
 
 def test_two_layouts_are_not_guessed_between(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="more than one layout"):
-        detect_layout(folder(tmp_path, {"a.jpg": "", "a.xml": "<annotation/>", "a.txt": "0 1 1 1 1"}))
+        detect_layout(source_of(tmp_path, {"a.jpg": "", "a.xml": "<annotation/>", "a.txt": "0 1 1 1 1"}))
     with pytest.raises(InputError, match="unknown layout"):
         layout_named("darknet")
 
 
 def test_voc_masks_are_no_photographs(tmp_path: Path, voc_xml: Callable[..., str]) -> None:
     files = {"JPEGImages/a.jpg": "", "SegmentationClass/a.png": "", "Annotations/a.xml": voc_xml([("b", (1, 1, 2, 2))])}
-    labels = layout_named("voc").read(folder(tmp_path, files), ())
+    labels = layout_named("voc").read(source_of(tmp_path, files), ())
     assert labels.not_photographs == {"SegmentationClass/a.png"}
     assert list(labels.by_image) == ["JPEGImages/a.jpg"]
