@@ -63,7 +63,7 @@ def headline(found: Inspection) -> str:
         )
     objects = sum(sum(split.objects.values()) for split in report.splits.values())
     held = f"{report.splits[Split.VAL].images} to choose by and {report.splits[Split.TEST].images} to test on"
-    leaks = f" {len(report.leaks)} pictures leak from one side to the other." if report.leaks else ""
+    leaks = f" Leaks between the source's own splits: {len(report.leaks)}." if report.leaks else ""
     return f"{report.images} pictures with {objects} objects of {len(report.classes)} classes; {held}.{leaks}"
 
 
@@ -95,13 +95,13 @@ def _curves(found: Inspection) -> list[DrawnCurve]:
     geometry = {name: _geometry(found.rows, found.report.classes.index(name)) for name in classes}
     middles = np.sqrt(_SIDES[1:] * _SIDES[:-1]) * 100
     sizes = [
-        Series(name, middles.tolist(), np.histogram(values[:, 2], bins=_SIDES)[0].tolist())
+        Series(name, middles.tolist(), (np.histogram(values[:, 2], bins=_SIDES)[0] / len(values) * 100).tolist())
         for name, values in geometry.items()
         if len(values)
     ]
     places = [_thinned(name, values) for name, values in geometry.items() if len(values)]
     return [
-        *draw_curves([Curve("Box sizes", "side of the box, % of the picture's", "objects", sizes)]),
+        *draw_curves([Curve("Box sizes", "side of the box, % of the picture's", "% of the objects of a class", sizes)]),
         *draw_points([Curve("Box places", "middle of the box, % of the width", "% of the height, from below", places)]),
     ]
 

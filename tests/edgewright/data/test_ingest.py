@@ -219,7 +219,7 @@ def test_the_blood_cells(take: Take) -> None:
     folder = os.environ.get("EDGEWRIGHT_REAL_DATA")
     if not folder:
         pytest.skip("EDGEWRIGHT_REAL_DATA does not name a folder")
-    report, dataset = take(Path(folder), IngestConfig())
+    report, dataset = take(Path(folder), IngestConfig(splits="new"))
     assert (report.layout, report.classes, report.images) == ("voc", ("Platelets", "RBC", "WBC"), 292)
     assert report.quarantined == (
         ("JPEGImages/BloodImage_00338.jpg#box12", "zero-area box [504, 337, 504, 337]"),
@@ -230,3 +230,12 @@ def test_the_blood_cells(take: Take) -> None:
     shares = [report.splits[split].images / 292 for split in Split]
     assert shares == pytest.approx([0.6, 0.15, 0.25], abs=0.03)
     assert len(dataset.usable) == 292
+
+
+@pytest.mark.real
+def test_the_blood_cells_by_their_own_lists(take: Take, real_data: Path) -> None:
+    """They bring train and val; test is drawn from train, and the near-duplicate pair lies between the two."""
+    report, _ = take(real_data, IngestConfig())
+    assert report.split_source.endswith("val.txt; test drawn from train")
+    assert [count.images for count in report.splits.values()] == [143, 87, 62]
+    assert [(leak.split, leak.twin_split, leak.why) for leak in report.leaks] == [("train", "val", "a near-duplicate")]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgewright.gates.verdict import Check, compare
-from edgewright.report.charts import draw_curves, draw_intervals, draw_intervals_png
+from edgewright.report.charts import draw_curves, draw_intervals, draw_intervals_png, draw_points
 from edgewright.report.data import Curve, Series
 from edgewright.report.interval import WIDTH_PX, place_interval
 
@@ -86,7 +86,11 @@ def test_long_series_are_thinned_and_keep_their_end() -> None:
     assert line[-1][0] == 446
 
 
-@pytest.mark.parametrize("svg", [draw_curves([of(0, 1)])[0].svg, draw_intervals(ARMS)], ids=["small", "intervals"])
+@pytest.mark.parametrize(
+    "svg",
+    [draw_curves([of(0, 1)])[0].svg, draw_points([of(10, 20)])[0].svg, draw_intervals(ARMS)],
+    ids=["small", "points", "intervals"],
+)
 def test_a_chart_brings_nothing_that_reaches_beyond_it(svg: str) -> None:
     """Neither a style sheet nor an address, no font and no color of its own."""
     root = ET.fromstring(svg)
@@ -94,6 +98,11 @@ def test_a_chart_brings_nothing_that_reaches_beyond_it(svg: str) -> None:
     assert not re.search(r"url\(|http|font-family|<style|#[0-9a-f]{6}\b(?!\")", svg)
     named = {element.get("id") for element in root.iter() if element.get("id")}
     assert {element.get("href") for element in root.iter("use")} == {f"#{name}" for name in named}
+
+
+def test_points_are_drawn_where_there_are_any() -> None:
+    [drawn] = draw_points([of(10, 20, 30), of()])
+    assert drawn.svg.count("<use") == 3
 
 
 def test_lines_differ_in_more_than_color() -> None:

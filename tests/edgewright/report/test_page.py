@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
+from edgewright.data.findings import Finding
 from edgewright.gates.verdict import Outcome, Verdict, combine, compare
 from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.page import MAX_BYTES, MAX_QUARANTINE_ROWS, render
 from edgewright.report.pictures import beside
 from edgewright.report.shell import render_page
+from edgewright.report.understood import Understood
 from edgewright.runtime.boxes import Boxes
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>&amp;{{}}"""
@@ -150,6 +152,23 @@ def test_the_pictures_nearest_to_training_photographs_are_shown() -> None:
     both = beside(np.zeros((40, 60, 3), np.uint8), np.full((80, 80, 3), 9, np.uint8), height_px=20)
     assert both.shape == (20, 30 + 4 + 20, 3)
     assert (both[:, :30].max(), both[0, 31, 0], both[:, -20:].min()) == (0, 255, 9)
+
+
+def test_what_ingest_understood_stands_on_the_page() -> None:
+    told = Understood(
+        facts=(("labels", "voc, in annots/"), ("split by", "the source: data.yaml")),
+        left_out=(Finding("labels left out: a label file without an image", 163, HOSTILE, "share a name"),),
+        findings=(Finding("pictures of train that also stand in test", 2, "a.jpg = b.jpg"),),
+        warnings=("test is empty",),
+    )
+    data = replace(FULL, understood=told, leak_pairs=[picture("train and test: a.jpg, b.jpg")] * 20)
+    document = Document(render(data))
+    text = " ".join(" ".join(document.text).split())
+    assert "163 labels left out: a label file without an image, e.g. " + " ".join(HOSTILE.split()) in text
+    for sentence in ("voc, in annots/", "2 pictures of train that also stand in test", "share a name", "test is empty"):
+        assert sentence in text
+    assert text.count("train and test: a.jpg, b.jpg") == 8
+    assert "<script" not in render(data)
 
 
 def test_what_was_refused_comes_first() -> None:
