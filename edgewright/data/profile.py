@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edgewright.artifacts import ArtifactRef, Store
-from edgewright.data.dataset import _INDEX, DATASET_FILE
+from edgewright.data.dataset import DATASET_FILE, index_path
 
 _COUNTED = ("split", "origin", "state")
 _OF_LABELS = ("labels.list.element.class_id", "labels.list.element.ignore")
@@ -29,7 +29,7 @@ def profile_of(store: Store, ref: ArtifactRef) -> dict[str, Any]:
         ArtifactMissing, ArtifactCorrupt: the store does not have it as it was published.
     """
     classes = json.loads(store.file(ref.sha256, DATASET_FILE).read_bytes())["classes"]
-    with pq.ParquetFile(store.file(ref.sha256, _INDEX)) as index:
+    with pq.ParquetFile(index_path(store, ref)) as index:
         table = index.read(columns=[*_COUNTED, "quarantine", *_OF_LABELS])
     usable = table.filter(pc.equal(table["quarantine"], ""))
     words = {name: dict(sorted(Counter(usable[name].to_pylist()).items())) for name in _COUNTED}

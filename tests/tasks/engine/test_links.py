@@ -12,7 +12,7 @@ VIEW = "?workflowType=machine_learning"
 @pytest.mark.parametrize(
     ("server", "base"),
     [
-        ("sqlite:////home/mlflow/mlflow.db", "http://127.0.0.1:5000"),  # a file is what `edgewright ui` serves
+        ("sqlite:///mlflow/mlflow.db", "http://127.0.0.1:5000"),  # a file is what `edgewright ui` serves
         ("http://127.0.0.1:5050", "http://127.0.0.1:5050"),
         ("https://me:secret@mlflow.example:8443/tracking/", "https://mlflow.example:8443/tracking"),
     ],
