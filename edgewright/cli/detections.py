@@ -48,7 +48,11 @@ class Detections:
             self.unreadable += 1
             return {"image": picture.name, "error": picture.unreadable}
         boxes = self.predict(picture.image)
-        line = {"image": picture.name, **_told(boxes, self.classes), "drawn": self._draw(picture, boxes)}
+        line = {
+            "image": picture.name,
+            **_told(picture.to_file(boxes), self.classes),
+            "drawn": self._draw(picture, boxes),
+        }
         self.read += 1
         return line
 

@@ -12,7 +12,7 @@ that one bad file ends nobody's evening.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,15 @@ from edgewright.data.sources import PICTURE_SUFFIXES
 from edgewright.data.video import SUFFIXES as VIDEO_SUFFIXES
 from edgewright.data.video import each_frame
 from edgewright.errors import InputError
-from edgewright.runtime.boxes import Image
-from edgewright.runtime.preprocess import read_image
+from edgewright.runtime.boxes import Boxes, Image
+from edgewright.runtime.pictures import read_picture
 
 LOOKED_AT = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
 _MAGIC = "*?["
+
+
+def _same(boxes: Boxes) -> Boxes:
+    return boxes
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,14 @@ class Picture:
     name: the file as it was named, and the frame's number where it is a video's.
     stem: for the name of what is drawn.
     image: None where it cannot be read; `unreadable` says why then.
+    to_file: its boxes => px of the file, which may be larger than what is looked at.
     """
 
     name: str
     stem: str
     image: Image | None
     unreadable: str = ""
+    to_file: Callable[[Boxes], Boxes] = _same
 
 
 def files_of(words: Sequence[str]) -> list[Path]:
@@ -56,7 +62,8 @@ def pictures_in(path: Path, *, every: int) -> Iterator[Picture]:
             for number, _, image in each_frame(path, step=every):
                 yield Picture(f"{path}#{number}", f"{path.stem}-frame-{number:08d}", image)
         else:
-            yield Picture(str(path), path.stem, read_image(path))
+            read = read_picture(path)
+            yield Picture(str(path), path.stem, read.pixels, to_file=read.to_file)
     except InputError as error:
         yield Picture(str(path), path.stem, None, unreadable=str(error))
 

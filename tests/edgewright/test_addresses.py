@@ -32,7 +32,7 @@ HOSTS = st.sampled_from(["", "a.example", ".corp", "10.0.0.1", "localhost", "127
         ("http://me:secret@host:5000/mlflow?token=x#y", "http://host:5000/mlflow"),
         ("postgresql+psycopg2://u:p%40ss@db/mlflow", "postgresql+psycopg2://db/mlflow"),
         ("me:secret@host:5000", "host:5000"),  # without a scheme
-        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
+        ("sqlite:////srv/mlflow.db", "sqlite:////srv/mlflow.db"),
         ("http://[::1", "http://[::1"),  # not an address at all
     ],
 )

@@ -30,6 +30,7 @@ def dry_run(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_dry_run_is_a_recipe_with_the_same_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "my photos\nof nuts"  # a name that breaks a line is no recipe's end
     source.mkdir()
+    (source / "a.png").write_bytes(b"x")  # it is looked for before anything is planned, and not yet opened
     sets = ["--set", "ingest.classes=[nut, 'on']", "--set", "train_detector.learning_rate=1e-5"]
     first = dry_run(["laptop", "--source", str(source), *sets, "--until", "label"], capsys)
     file = tmp_path / "mine.yaml"

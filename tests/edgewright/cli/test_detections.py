@@ -41,7 +41,7 @@ def test_a_folder_with_one_bad_picture(detect: Detect, feed: Path, tmp_path: Pat
     assert code == 0
     assert out.splitlines()[0] == f"{feed}/000.png: 1 green, 1 red -> {tmp_path}/drawn/00000-000.png"
     assert len(out.splitlines()) == 6
-    assert f"edgewright: {feed}/003-broken.png is passed over: not a readable picture" in err
+    assert f"edgewright: {feed}/003-broken.png is passed over: not a picture" in err
     assert "edgewright: 1 of 7 pictures could not be read" in err
     drawn = sorted((tmp_path / "drawn").iterdir())
     assert len(drawn) == 6

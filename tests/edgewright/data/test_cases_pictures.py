@@ -169,7 +169,8 @@ def test_pictures_that_are_links_to_a_cache(cases: Path, take: Take, tmp_path: P
         take(source)
     report, dataset = take(source, IngestConfig(follow_links=True))
     assert held(dataset) == true_boxes(cases, "y18_dvc_links")
-    assert (report.quarantined, report.findings) == ((), ())
+    assert report.quarantined == ()
+    assert not [finding for finding in report.findings if "link" in finding.what]
     some = tmp_path / "some"
     shutil.copytree(source, some, symlinks=True)
     for link in sorted((some / "images").iterdir())[3:]:

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from edgewright.addresses import spare_loopback
 from edgewright.processes import identity_of
-from tasks.serve.prefect_server import ServerRecord, live_server
+from edgewright.settings import read_settings
+from tasks.serve.prefect_server import ServerRecord, answers, live_server, prefect_server, through
+from tests.listeners import answering, closed_port
 
 _SERVER = "tasks.serve.app:create_app"
 
@@ -101,3 +104,35 @@ def test_a_stranger_with_the_pid_is_left_alone(
     write_record(tmp_path / "home", pid=stranger.pid, owner_pid=dead_pid(), began_s=began(stranger.pid) - later_s)
     assert live_server(tmp_path / "home") is None
     assert stranger.poll() is None
+
+
+def test_neither_a_proxy_nor_a_profile_comes_between_a_flow_and_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import flow, task
+
+    (tmp_path / "profiles.toml").write_text('active = "x"\n[profiles.x]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(tmp_path / "profiles.toml"))
+    with answering(502) as proxy:
+        named = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), proxy.url)
+        named["NO_PROXY"] = ".corp"
+        spare_loopback(named)
+        for name, value in named.items():
+            monkeypatch.setenv(name, value)
+        with prefect_server(read_settings({"EDGEWRIGHT_HOME": str(tmp_path / "home")})) as server:
+            server.wait()
+            with through(server):
+                assert flow(lambda: task(lambda: 7).submit().result())() == 7
+    assert [asked for asked in proxy.requests if "127.0.0.1" in asked or "localhost" in asked] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "well"),
+    [(200, b"true", True), (200, b"OK", True), (200, b"<html>", False), (503, b"true", False)],
+)
+def test_who_answers_well(status: int, body: bytes, well: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(status, body) as server, answering(200, b"true") as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert answers(server.url) == well
+    assert (server.requests, proxy.requests) == (["GET /health"], [])
+    assert not answers(f"http://127.0.0.1:{closed_port()}")
