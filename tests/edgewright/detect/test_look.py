@@ -45,7 +45,7 @@ def test_the_files_that_words_name(here: Path, words: list[str], found: list[str
     [
         ("none.png", "cannot read the picture (got No such file or directory"),
         ("empty", "no pictures in the folder (expected .jpg"),
-        ("photos/notes.txt", "not a readable picture"),
+        ("photos/notes.txt", "not a picture"),
         ("photos/cut.mp4", "no frame can be read"),
     ],
 )
