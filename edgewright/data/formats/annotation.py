@@ -111,7 +111,7 @@ def without_repeats(boxes: Iterable[RawBox], told: Told, *, where: str) -> tuple
     Two outlines in one box are two objects; an outline and its box alone are one.
     """
     boxes = list(boxes)
-    outlined = {_as_box(box) for box in boxes if box != _as_box(box)}
+    outlined = {replace(box, polygons=(), runs=None) for box in boxes if box.polygons or box.runs is not None}
     kept: dict[object, RawBox] = {}
     for number, box in enumerate(boxes):
         key = number if box.reason else box
@@ -120,11 +120,6 @@ def without_repeats(boxes: Iterable[RawBox], told: Told, *, where: str) -> tuple
         else:
             kept[key] = box
     return tuple(kept.values())
-
-
-def _as_box(box: RawBox) -> RawBox:
-    """Without its outline."""
-    return replace(box, polygons=(), runs=None)
 
 
 def class_list(found: Sequence[str], configured: tuple[str, ...], *, where: str) -> tuple[str, ...]:

@@ -19,14 +19,18 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edgewright.data.formats.frames import Frame, fitting_share
+from edgewright.data.formats.frames import Frame, as_corners, fitting_share
 from edgewright.data.formats.yolo_lines import Line
+from edgewright.data.rows import spread
 
 TASKS = ("detect", "segment", "pose", "obb")
 LIKE_A_BOX_SHARE = 0.9
 """Of lines whose first four numbers are a box in the picture: of keypoint labels nearly all, of polygons about half."""
 REGULAR_SHARE = 0.9
 """Of lines that have one of the two most frequent lengths: polygons drawn by hand have many lengths."""
+HOLDING_SHARE = 0.5
+"""Of lines whose box holds all their keypoints: some keypoints lie outside of their box."""
+_LOOKED_AT = 1000
 _BOX, _SCORED, _ROTATED = 5, 6, 9
 
 
@@ -115,11 +119,28 @@ def _long(lines: Sequence[Line], counts: Counter[int]) -> Kinds:
 
 
 def _may_be_poses(lines: Sequence[Line], counts: Counter[int]) -> bool:
-    """Lines as regular as keypoints make them, which begin with a box in the picture, whatever its frame."""
-    regular = sum(count for _, count in counts.most_common(2)) >= REGULAR_SHARE * len(lines)
+    """Lines as regular as keypoints make them, which begin with a box that holds the rest, whatever its frame."""
+    if sum(count for _, count in counts.most_common(2)) < REGULAR_SHARE * len(lines):
+        return False
     boxes = np.array([line.numbers[:4] for line in lines])
-    shares = [fitting_share(boxes, np.ones((len(boxes), 2)), frame) for frame in Frame]
-    return regular and max(shares) >= LIKE_A_BOX_SHARE
+    fitting = [frame for frame in Frame if fitting_share(boxes, np.ones((len(boxes), 2)), frame) >= LIKE_A_BOX_SHARE]
+    some = spread(lines, _LOOKED_AT)
+    return any(sum(_holds_the_rest(line, frame) for line in some) >= HOLDING_SHARE * len(some) for frame in fitting)
+
+
+def _holds_the_rest(line: Line, frame: Frame) -> bool:
+    """Whether the first four numbers are a box around the points that follow; one at 0 0 is missing."""
+    a, b, c, d = line.numbers[:4]
+    x1, y1, x2, y2 = as_corners((a, b, c, d), frame)
+    slack = 0.1 * max(x2 - x1, y2 - y1)
+    return any(
+        all(
+            (x1 - slack <= x <= x2 + slack and y1 - slack <= y <= y2 + slack) or x == y == 0
+            for x, y in zip(line.numbers[4::stride], line.numbers[5::stride], strict=True)
+        )
+        for stride in (2, 3)
+        if (line.columns - _BOX) % stride == 0
+    )
 
 
 def _pose_or_doubt(columns: int, lines: Sequence[Line]) -> Kind | str:
