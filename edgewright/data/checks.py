@@ -30,6 +30,8 @@ from edgewright.errors import InputError
 from edgewright.runtime.pictures import decode_picture, reduced_wh
 
 MIN_INSIDE_SHARE = 0.5
+_CUT_PX = 0.01
+"""Less is the rounding of a label file's numbers."""
 MAX_VERTICES = 20_000
 """Of one object: more is no outline that a person or a tool has drawn."""
 _UPRIGHT: Mapping[int, Callable[[Mask], Mask]] = {
@@ -121,7 +123,7 @@ def check_boxes(annotation: Annotation, picture: CheckedPicture, *, classes: tup
         except Unusable as error:
             refused.append((index, str(error)))
             continue
-        clipped += not np.allclose(inside, xyxy, atol=1e-3)
+        clipped += any(abs(kept - drawn) > _CUT_PX for kept, drawn in zip(inside, xyxy, strict=True))
         labels.append(Label(len(labels), class_ids[box.name], inside, mask=mask, ignore=box.ignore))
     return CheckedBoxes(tuple(labels), tuple(refused), clipped)
 

@@ -144,8 +144,9 @@ def report_of(
 
 
 def _passed_over(source: Source, labels: Labels, brought: SourceSplits) -> list[str]:
-    """Files that are neither used nor quarantined: masks, read-me files, lists."""
+    """Files that are neither used nor quarantined: masks, read-me files."""
     used = (set(source.images) - labels.not_photographs) | labels.files | set(labels.unpaired) | brought.files
+    used |= set(labels.class_source.split(", "))
     return [name for name in source.files if name not in used]
 
 

@@ -42,7 +42,7 @@ class SourceSplits:
     Attributes:
         split_of: image => split; empty where the source says nothing.
         origin: where it stands, for a person.
-        files: lists and YAML files that it was read from.
+        files: lists and YAML files that were read for it.
     """
 
     split_of: Mapping[str, Split] = field(default_factory=dict)
@@ -73,13 +73,14 @@ class _Said:
 def read_splits(source: Source, labels: Labels) -> SourceSplits:
     """Of every photograph of the source, or of none."""
     pictures = NamedPictures.over(name for name in source.images if name not in labels.not_photographs)
-    passed: list[Finding] = []
+    passed = _Said()
     for way in _WAYS:
         said = way(source, labels, pictures)
+        passed.files |= said.files
         if said.divides:
             return _settled(said, pictures, passed)
-        passed += said.findings
-    return SourceSplits(findings=tuple(passed))
+        passed.findings += said.findings
+    return SourceSplits(files=frozenset(passed.files), findings=tuple(passed.findings))
 
 
 def split_word(text: str) -> tuple[Split, str] | None:
@@ -95,7 +96,7 @@ def split_word(text: str) -> tuple[Split, str] | None:
     return _WORDS[found[0]], " ".join(token for token in tokens if token not in _WORDS)
 
 
-def _settled(said: _Said, pictures: NamedPictures, passed: Sequence[Finding]) -> SourceSplits:
+def _settled(said: _Said, pictures: NamedPictures, passed: _Said) -> SourceSplits:
     split_of: dict[str, Split] = {}
     twice: dict[str, tuple[Split, Split]] = {}
     for split in Split:  # from what is learned from to what is held out most
@@ -103,13 +104,13 @@ def _settled(said: _Said, pictures: NamedPictures, passed: Sequence[Finding]) ->
             if image in split_of:
                 twice[image] = (split_of[image], split)
             split_of[image] = split
-    findings = [*passed, *said.findings, *_named_twice(twice)]
+    findings = [*passed.findings, *said.findings, *_named_twice(twice)]
     unnamed = [name for name in pictures.names if name not in split_of]
     if unnamed:
         what = "pictures that the source's split does not name: they are in train"
         findings.append(Finding(what, len(unnamed), unnamed[0], "`--set ingest.splits=new` divides all of them anew"))
     split_of |= dict.fromkeys(unnamed, Split.TRAIN)
-    return SourceSplits(split_of, said.origin, frozenset(said.files), tuple(findings))
+    return SourceSplits(split_of, said.origin, frozenset(passed.files), tuple(findings))
 
 
 def _named_twice(twice: Mapping[str, tuple[Split, Split]]) -> Iterator[Finding]:

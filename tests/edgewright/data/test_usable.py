@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.data.formats import Labels
+from edgewright.data.sources import Source
+from edgewright.data.usable import label_files, require_labels
 from edgewright.errors import SourceError
 from edgewright.recipe.data import IngestConfig
 
@@ -39,14 +42,10 @@ def test_pictures_alone_are_enough(bare: Path, take: Take) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentences"),
     [
-        ("labels/x_{}.txt", "0 0.5 0.5 0.1 0.1\n", ["12 × a label file without an image", "in labels/"]),
-        ("labels/{}.txt", "0 0.5 0.5 0 0\n", ["12 × zero-area box", "draw them again"]),
-        ("odd/{}.xml", "<annotation><object></object></annotation>", ["pictures in images/"]),
-        ("labels/{}.txt", "bolt at 12 13\n", ["12 files of labels in labels/"]),
-        ("odd/{}.json", '{{"shapes": [], "imagePath": "{}"}}', ["12 files of labels in odd/"]),
-        ("labels/{}.csv", "image,xmin,ymin,xmax,ymax\n", ["12 files of labels in labels/"]),
+        ("labels/{}.txt", "0 0.5 0.5 0 0\n", ["12 × zero-area box", "in labels/", "draw them again"]),
+        ("odd/{}.xml", "<annotation><object></object></annotation>", ["in odd/", "pictures in images/"]),
     ],
-)  # fmt: skip
+)
 def test_labels_of_which_not_one_can_be_used(
     bare: Path, take: Take, name: str, text: str, sentences: list[str]
 ) -> None:
@@ -58,6 +57,25 @@ def test_labels_of_which_not_one_can_be_used(
     assert all(sentence in str(caught.value) for sentence in sentences), str(caught.value)
     assert "`--set ingest.layout=unlabeled` takes the pictures alone" in str(caught.value)
     take(bare, IngestConfig(layout="unlabeled"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels/{}.txt", "bolt at 12 13\n"),
+        ("odd/{}.json", '{{"shapes": [], "imagePath": "{}"}}'),
+        ("boxes.csv", "image,xmin,ymin,xmax,ymax\n"),
+        ("via.xml", "<image><box label='bolt'/></image>"),
+    ],
+)
+def test_labels_in_whatever_format_are_seen(bare: Path, name: str, text: str) -> None:
+    """By what they hold, though no reader took them."""
+    write(bare, name, text)
+    files = {path.relative_to(bare).as_posix(): path for path in sorted(bare.rglob("*.*"))}
+    source, expected = Source("here", files), [one for one in files if not one.startswith("images/")]
+    assert label_files(source, Labels(())) == expected
+    with pytest.raises(SourceError, match=f"got {len(expected)} files of labels in .*no layout that is read"):
+        require_labels(source, Labels(()), [], {}, IngestConfig())
 
 
 def test_one_label_is_enough(bare: Path, take: Take) -> None:
