@@ -149,11 +149,6 @@ class Dataset:
         return self._paths[row.shard_digest]
 
 
-def index_path(store: Store, ref: ArtifactRef) -> Path:
-    """The Parquet file with a row an image, for readers that want some of its columns."""
-    return store.file(ref.sha256, _INDEX)
-
-
 class DatasetWriter:
     """Writes a dataset's files into a workspace; the store publishes them.
 

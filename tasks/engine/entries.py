@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgewright.artifacts import ArtifactRef, Store
-from edgewright.data.profile import profile_of
+from edgewright.report.profile import profile_of
 from tasks.engine.code_origin import file_of, source_tags
 from tasks.engine.tracking import Entry, TrackedDataset, params_of
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from edgewright.artifacts import Content, LocalStore, Record
 from edgewright.data.dataset import DatasetWriter, encode_png
-from edgewright.data.profile import profile_of
 from edgewright.data.rows import Label, LabelState, Origin, Row, Split
+from edgewright.report.profile import profile_of
 
 
 def row(name: str, **values: Any) -> Row:

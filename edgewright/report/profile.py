@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edgewright.artifacts import ArtifactRef, Store
-from edgewright.data.dataset import DATASET_FILE, index_path
+from edgewright.data.dataset import DATASET_FILE
 
+_INDEX = "index/"
 _COUNTED = ("split", "origin", "state")
 _OF_LABELS = ("labels.list.element.class_id", "labels.list.element.ignore")
 
@@ -29,8 +31,7 @@ def profile_of(store: Store, ref: ArtifactRef) -> dict[str, Any]:
         ArtifactMissing, ArtifactCorrupt: the store does not have it as it was published.
     """
     classes = json.loads(store.file(ref.sha256, DATASET_FILE).read_bytes())["classes"]
-    with pq.ParquetFile(index_path(store, ref)) as index:
-        table = index.read(columns=[*_COUNTED, "quarantine", *_OF_LABELS])
+    table = pa.concat_tables(map(_counted_columns, _index_parts(store, ref)))
     usable = table.filter(pc.equal(table["quarantine"], ""))
     words = {name: dict(sorted(Counter(usable[name].to_pylist()).items())) for name in _COUNTED}
     return {
@@ -39,6 +40,16 @@ def profile_of(store: Store, ref: ArtifactRef) -> dict[str, Any]:
         **words,
         "objects": _objects(usable["labels"].combine_chunks(), classes),
     }
+
+
+def _index_parts(store: Store, ref: ArtifactRef) -> list[Path]:
+    names = store.manifest(ref.sha256).content.files
+    return [store.file(ref.sha256, name) for name in sorted(names) if name.startswith(_INDEX)]
+
+
+def _counted_columns(part: Path) -> pa.Table:
+    with pq.ParquetFile(part) as index:
+        return index.read(columns=[*_COUNTED, "quarantine", *_OF_LABELS])
 
 
 def _objects(labels: pa.ListArray, classes: list[str]) -> dict[str, int]:
