@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,13 @@ def _launched(
 
 @contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: the checkpoint stands, the journal says interrupted, the server is ended."""
+    """SIGTERM ends a run as Ctrl-C does: the checkpoint stands, the journal says interrupted, the server is ended.
+
+    Only in the main thread, which alone may say what a signal does; in another one the process stays as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
