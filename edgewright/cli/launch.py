@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 from edgewright.experiment.plan import EfficiencyConfig
@@ -80,7 +80,7 @@ def terminate_as_interrupt() -> Iterator[None]:
 
     Only in the main thread, which alone may say what a signal does; in another one the process stays as it is.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if current_thread() is not main_thread():
         yield
         return
 
