@@ -23,7 +23,10 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --durations=25 --durations-min
 # As processors without AVX-512 compute, and as those without any of it.
 CAPABILITIES = 'ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2' 'ATEN_CPU_CAPABILITY=default'
 
-.PHONY: help setup demo test test-slow test-all test-capabilities check format constraints bench clean
+# Its maintainers keep it until 2027 and say so in every build.
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.PHONY: help setup demo test test-slow test-all test-capabilities check docs format constraints bench clean
 
 help:  ## list the commands
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,11 +48,15 @@ test-all: $(VENV)/.dev  ## both suites in one session, which share their toy run
 test-capabilities: $(VENV)/.dev  ## the tests that learn something, as on processors without AVX-512
 	@for capability in $(CAPABILITIES); do echo "-- $$capability"; env $$capability $(PYTEST) -m trains; done
 
-check: $(VENV)/.dev  ## ruff, mypy, import-linter: what CI runs first
+check: $(VENV)/.dev  ## ruff, mypy, import-linter, the pages: what CI runs first
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(MKDOCS) --site-dir "$$folder"
+
+docs: $(VENV)/.dev  ## the pages as a site: build/site/index.html
+	@$(MKDOCS)
 
 format: $(VENV)/.dev  ## let ruff format and sort imports
 	@$(BIN)/ruff format .

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -29,7 +33,21 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMMAND_NAMES = sorted(typer.main.get_command(frame._application()).commands)  # type: ignore[attr-defined]
 DECISIONS = sorted(path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-TEXT = (".py", ".md", ".toml", ".yaml", ".yml", ".json", ".txt", ".html", ".css", "Makefile", "run", ".gitignore")
+TEXT = (
+    ".py",
+    ".md",
+    ".ipynb",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".json",
+    ".txt",
+    ".html",
+    ".css",
+    "Makefile",
+    "run",
+    ".gitignore",
+)
 
 
 def tracked() -> list[Path]:
@@ -47,6 +65,13 @@ def script(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def commands_in(path: Path) -> list[str]:
+    """The lines of a page's blocks that begin with one of our programs, without the folder that it lies in."""
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix(".venv/bin/") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if re.match(r"edgewright(-device)? ", line)]
 
 
 def pins() -> dict[str, str]:
@@ -68,6 +93,20 @@ def test_every_command_of_the_device_is_described() -> None:
 
 def test_no_command_is_described_that_does_not_exist() -> None:
     assert set(re.findall(r"`edgewright ([a-z][a-z-]*)", README + COMMANDS + SETTINGS)) <= set(COMMAND_NAMES)
+
+
+@pytest.mark.parametrize("line", sorted({line for path in PAGES for line in commands_in(path)}))
+def test_every_command_that_a_page_shows_can_be_typed(line: str) -> None:
+    """Its words and options exist, and what it needs is there; `test_tutorial.py` runs those of the tutorial."""
+    program, *words = shlex.split(line)
+    if program == "edgewright-device":
+        device_cli._parser().parse_args(words)
+        return
+    command: Any = typer.main.get_command(frame._application())
+    while hasattr(command, "commands"):
+        assert words and words[0] in command.commands, f"there is no such command: {line}"
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context("edgewright", list(words))
 
 
 @pytest.mark.parametrize("name", [stage.name for stage in STAGES])
@@ -181,3 +220,14 @@ def test_pins_leave_out_what_one_platform_needs() -> None:
         "thing @ file:///wheel": [],  # no version, an address
     }
     assert {line: pick([line]) for line in cases} == cases
+
+
+def test_the_site_has_every_page_and_asks_no_other_server(tmp_path: Path) -> None:
+    """`make check` builds it strictly: there a link that leads nowhere fails."""
+    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path)))
+    made = {path.relative_to(tmp_path).with_suffix("").as_posix() for path in tmp_path.rglob("*.html")}
+    pages = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert made == (pages - {"adr/template"}) | {"index", "changelog", "adr/index", "404"}
+    texts = [path.read_text() for kind in ("*.html", "*.css") for path in tmp_path.rglob(kind)]
+    fetched = r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(https?:)?//|url\(["']?(https?:)?//|@import"""
+    assert [found[0] for text in texts if (found := re.search(fetched, text))] == []

@@ -18,7 +18,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("edgewright", "flows", "tasks", "deployments")
 LIGHT = ("runtime", "simulate", "device", "addresses.py", "errors.py", "files.py", "progress.py")
 LIGHT_BASE = {"numpy", "PIL", "onnxruntime", "tuf", "securesystemslib", "edgewright"}
-OUTERMOST = {"edgewright.cli"}
+OUTERMOST = {"edgewright.api", "edgewright.cli"}
 HEAVY = ("torch", "torchvision", "ultralytics", "onnx", "cv2")
 ENVIRONMENT = {
     "edgewright/settings.py": "the one reader",
@@ -90,6 +90,11 @@ def test_light_rooms_load_nothing_heavy() -> None:
     assert loaded & {*HEAVY, "prefect", "mlflow", "pydantic", "pyarrow", "yaml", "scipy"} == set()
 
 
+def test_the_package_itself_loads_nothing() -> None:
+    """A device imports it for its version; whoever asks for the face gets it, typed, then."""
+    assert loaded_after_import(["edgewright"]) - loaded_after_import(["importlib", "typing"]) == {"edgewright"}
+
+
 def test_flows_tasks_and_commands_load_without_the_training_stack() -> None:
     loaded = loaded_after_import([*modules("flows", "tasks", "deployments"), "edgewright.cli"])
     assert loaded & set(HEAVY) == set()
@@ -104,7 +109,7 @@ def test_the_contracts_name_every_room() -> None:
         for path in (ROOT / "edgewright").iterdir()
         if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem != "__init__"
     }
-    layers = contracts["edgewright.cli -> flows -> tasks -> rooms"]["layers"]
+    layers = contracts["edgewright.api -> edgewright.cli -> flows -> tasks -> rooms"]["layers"]
     assert set(re.findall(r"edgewright\.\w+", " ".join(layers))) == rooms
     quiet = contracts["rooms know neither Prefect nor MLflow nor the terminal"]["source_modules"]
     assert set(quiet) == rooms - OUTERMOST

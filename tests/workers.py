@@ -18,7 +18,12 @@ import pytest
 from tests.budget import WORKER
 
 TOY_RUN = "the toy run"
-_TOY_FILES = ("tests/flows/test_lifecycle.py", "tests/slow/test_refusals.py", "tests/slow/test_resume.py")
+_TOY_FILES = (
+    "tests/flows/test_lifecycle.py",
+    "tests/slow/test_refusals.py",
+    "tests/slow/test_resume.py",
+    "tests/test_tutorial.py",
+)
 _TOGETHER = ("tests/tasks", "tests/edgewright/label", "tests/edgewright/compress")
 _APART = ("tests/slow/test_self_test.py", "tests/slow/test_interfaces.py")
 _LONG_FIRST = (

@@ -51,7 +51,7 @@ def _run_command(words: list[str]) -> int:
         refused.show()
         return _end(InputError(refused.format_message()), words, quiet=True)
     except ModuleNotFoundError as raised:
-        return _end(_missing_extra(raised), words)
+        return _end(missing_extra(raised), words)
     except (EdgewrightError, KeyboardInterrupt) as raised:
         return _end(describe(raised), words)
     except typer.Abort:
@@ -143,7 +143,7 @@ def _forward(words: Sequence[str]) -> int:
     return device_main(words, devices=devices)
 
 
-def _missing_extra(error: ModuleNotFoundError) -> EdgewrightError:
+def missing_extra(error: ModuleNotFoundError) -> EdgewrightError:
     """Which extra holds the module that is not there."""
     train = ("torch", "torchvision", "ultralytics", "onnx", "onnxslim", "cv2", "safetensors")
     root = (error.name or "").split(".")[0]

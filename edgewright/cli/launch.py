@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 from edgewright.experiment.plan import EfficiencyConfig
@@ -82,7 +83,13 @@ def _launched(
 
 @contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: the checkpoint stands, the journal says interrupted, the server is ended."""
+    """SIGTERM ends a run as Ctrl-C does: the checkpoint stands, the journal says interrupted, the server is ended.
+
+    Only in the main thread, which alone may say what a signal does; in another one the process stays as it is.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
