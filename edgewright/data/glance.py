@@ -17,9 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgewright.data.archives import archive_kind
-from edgewright.data.sources import IMAGE_SUFFIXES, PICTURE_SUFFIXES, source_kind, suffix_of
+from edgewright.data.sources import PICTURE_SUFFIXES, is_clutter, source_kind, suffix_of
 from edgewright.data.video import SUFFIXES as VIDEO_SUFFIXES
 from edgewright.errors import MissingExtra, SourceError
+from edgewright.runtime.pictures import IMAGE_SUFFIXES
 
 _UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
 _SUFFIXES = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
@@ -39,29 +40,33 @@ def require_pictures(source: Path) -> None:
     kind = source_kind(source)
     if kind == "video":
         return _require_opencv(source)
+    others: list[str] = []
     try:
-        others = 0
-        labels = False
         for name in _names_in(source) if kind == "folder" else _members_of(source):
             if name is _MORE or suffix_of(name) in _SUFFIXES:
                 return None
-            others, labels = others + 1, labels or suffix_of(name) in _LABELS
+            others.append(name)
+        if kind == "folder" and len(others) == 1 and archive_kind(source / others[0]):
+            return require_pictures(source / others[0])  # it is all that the folder holds, and is read in its place
     except OSError as error:
         raise SourceError("the source cannot be read", got=error.strerror or error, where=source) from error
     except _UNREADABLE as error:
         raise SourceError("the archive cannot be read", got=error, where=source) from error
+    labels = any(suffix_of(name) in _LABELS for name in others)
     raise SourceError(
         ("labels without images" if labels else "no images in the source") if others else "the source is empty",
         expected="files ending in " + " ".join(IMAGE_SUFFIXES),
-        got=f"{others} other files",
+        got=f"{len(others)} other files",
         where=source,
         next_step="check --source",
     )
 
 
 def _names_in(folder: Path) -> Iterator[str]:
-    for _, _, names in os.walk(folder, onerror=_raise):
-        yield from names
+    """Relative ones, without what no source consists of."""
+    for directory, _, names in os.walk(folder, onerror=_raise):
+        relative = (Path(directory, name).relative_to(folder).as_posix() for name in names)
+        yield from (name for name in relative if not is_clutter(name))
 
 
 def _members_of(archive: Path) -> Iterator[str]:

@@ -176,7 +176,7 @@ def _opened_folder(folder: Path, target: Path, *, follow_links: bool) -> Source:
 
 def _opened_archive(archive: Path, target: Path, *, where: Path) -> Source:
     unpacked = unpack(archive, target)
-    kept = {name: path for name, path in unpacked.files.items() if not _is_clutter(name)}
+    kept = {name: path for name, path in unpacked.files.items() if not is_clutter(name)}
     findings = []
     if archive != where:
         findings.append(Finding("archive is all that the folder holds, and was read in its place", 1, archive.name))
@@ -193,12 +193,12 @@ def _list_folder(folder: Path, *, follow_links: bool) -> tuple[dict[str, Path], 
     refused: dict[str, str] = {}
     with _source_errors(str(folder)):
         for directory, folders, names in os.walk(root, onerror=_raise):
-            folders[:] = sorted(name for name in folders if not _is_clutter(name))
+            folders[:] = sorted(name for name in folders if not is_clutter(name))
             links = [name for name in folders if Path(directory, name).is_symlink()]
             for name in sorted([*names, *links]):
                 path = Path(directory, name)
                 relative = path.relative_to(root).as_posix()
-                if _is_clutter(relative):
+                if is_clutter(relative):
                     continue
                 reason = _why_refused(path, root, follow_links=follow_links)
                 if reason:
@@ -277,7 +277,7 @@ def _not_empty(source: Source) -> Source:
     )
 
 
-def _is_clutter(name: str) -> bool:
+def is_clutter(name: str) -> bool:
     parts = PurePosixPath(name).parts
     return suffix_of(name) == _CLUTTER_SUFFIX or any(part.startswith(".") or part in _CLUTTER for part in parts)
 

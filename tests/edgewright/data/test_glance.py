@@ -83,3 +83,13 @@ def test_an_archive_is_not_unpacked_to_its_end(tmp_path: Path) -> None:
         large.size = 600_000_000
         archive.fileobj.write(large.tobuf())  # type: ignore[union-attr]
     require_pictures(tmp_path / "source.tar")
+
+
+def test_a_folder_that_holds_one_archive_is_that_archive(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    zipped(tmp_path, "a.txt", "a.png").rename(tmp_path / "source" / "all.zip")
+    (tmp_path / "source" / ".DS_Store").write_bytes(b"x")
+    require_pictures(tmp_path / "source")
+    zipped(tmp_path, "a.txt").rename(tmp_path / "source" / "all.zip")
+    with pytest.raises(SourceError, match="labels without images"):
+        require_pictures(tmp_path / "source")
