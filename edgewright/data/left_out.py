@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from edgewright.data.findings import Finding
 from edgewright.data.sources import PICTURE_SUFFIXES, suffix_of
+from edgewright.data.video import SUFFIXES as VIDEO_SUFFIXES
 
 _VARYING = (
     re.compile(r"^[^:]*\.(?:txt|xml|json): "),  # the label file that a reason names
@@ -52,11 +53,12 @@ def left_out(
         quarantined: (id, reason) of images, boxes (`<image>#box<index>`), label files.
         passed_over: suffix => number of files. examples: suffix => one of them.
     """
-    kinds: dict[tuple[str, str], list[str]] = {}
+    kinds: dict[tuple[str, str, str], list[str]] = {}
     for name, reason in quarantined:
-        kinds.setdefault((_what(name), plain(reason)), []).append(name)
+        why, _, step = reason.partition(". Next: ")
+        kinds.setdefault((_what(name), plain(why), step or cure(why)), []).append(name)
     found = [
-        Finding(f"{what} left out: {why}", len(names), names[0], cure(why)) for (what, why), names in kinds.items()
+        Finding(f"{what} left out: {why}", len(names), names[0], step) for (what, why, step), names in kinds.items()
     ]
     others = [
         Finding(f"files passed over, neither pictures nor labels: {suffix}", count, (examples or {}).get(suffix, ""))
@@ -80,4 +82,6 @@ def cure(reason: str) -> str:
 def _what(name: str) -> str:
     if "#box" in name:
         return "boxes"
+    if suffix_of(name) in VIDEO_SUFFIXES:
+        return "videos"
     return "pictures" if suffix_of(name) in PICTURE_SUFFIXES else "labels"

@@ -40,3 +40,11 @@ def test_most_frequent_first_and_what_nobody_looked_at_last() -> None:
         "1 pictures left out: not a picture, e.g. images/a.jpg. Next: convert them to JPEG or PNG",
         "2 files passed over, neither pictures nor labels: .md, e.g. README.md",
     ]
+
+
+def test_a_reason_that_knows_its_cure_says_it_last() -> None:
+    reason = "no frame can be read from the video. Next: play it, or convert it to mp4"
+    (found,) = left_out([("a/broken.mp4", reason)])
+    assert str(found) == (
+        "1 videos left out: no frame can be read from the video, e.g. a/broken.mp4. Next: play it, or convert it to mp4"
+    )
