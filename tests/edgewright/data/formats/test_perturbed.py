@@ -10,6 +10,7 @@ import pytest
 
 from edgewright.data.checks import CheckedPicture, check_boxes
 from edgewright.data.formats import Annotation, detect_layout, layout_named
+from edgewright.data.formats.frames import MIN_OUTSIDE, MIN_OUTSIDE_SHARE, OUTSIDE_SHARE, Frame, Xyxy, as_corners
 from edgewright.data.sources import Unusable
 from edgewright.errors import SourceError
 from tests.sources import source_of
@@ -70,7 +71,7 @@ def _alike(box: Box, xyxy: tuple[float, ...]) -> bool:
     return all(abs(one - other) <= TOLERANCE_PX for one, other in zip(box[1:], xyxy, strict=True))
 
 
-def bears_witness(scene: Scene, way: Way) -> bool:
+def bears_witness(scene: Scene, way: Way, layout: str) -> bool:
     """What nothing in the files shows cannot be noticed.
 
     Ids from 1 show where the last class occurs; another frame shows where a box leaves its picture as it is read; a
@@ -80,13 +81,25 @@ def bears_witness(scene: Scene, way: Way) -> bool:
         return False
     if way.ids == "from 1":
         return any(box[0] == scene.names[-1] for _, box in scene.objects)
-    if way.frame == "corners":
-        return any(2 * box[3] - box[1] > 1.1 * wh[0] for wh, box in scene.objects)
-    if way.frame == "top left":
-        return 3 <= sum(box[1] < 0.45 * (box[3] - box[1]) for _, box in scene.objects) >= 0.1 * len(scene.objects)
-    if way.frame == "center":
-        return sum((box[1] + box[3]) / 2 + box[3] - box[1] > 1.05 * wh[0] for wh, box in scene.objects) >= 3
-    return True
+    written = {"corners": Frame.CORNERS, "top left": Frame.TOP_LEFT, "center": Frame.CENTER}.get(way.frame)
+    if written is None:
+        return True
+    read_as = Frame.CENTER if layout == "yolo" else Frame.TOP_LEFT
+    leaving = sum(leaves(as_corners(_in_frame(box, written), read_as), wh) for wh, box in scene.objects)
+    return leaving >= (1 if written is Frame.CORNERS else max(MIN_OUTSIDE, MIN_OUTSIDE_SHARE * len(scene.objects)))
+
+
+def _in_frame(box: Box, frame: Frame) -> Xyxy:
+    _, x1, y1, x2, y2 = box
+    first = ((x1 + x2) / 2, (y1 + y2) / 2) if frame is Frame.CENTER else (x1, y1)
+    return (*first, x2, y2) if frame is Frame.CORNERS else (*first, x2 - x1, y2 - y1)
+
+
+def leaves(xyxy: Xyxy, wh: tuple[int, int]) -> bool:
+    """By clearly more than a careless hand."""
+    slack = [1.5 * OUTSIDE_SHARE * side for side in wh]
+    low = xyxy[0] < -slack[0] or xyxy[1] < -slack[1]
+    return low or xyxy[2] > wh[0] + slack[0] or xyxy[3] > wh[1] + slack[1]
 
 
 def draw_case(seed: int) -> tuple[str, Scene, Way]:
@@ -102,7 +115,7 @@ def draw_case(seed: int) -> tuple[str, Scene, Way]:
         changes["other"] = ""  # one of the two says what the numbers are
     way = Way(**changes)  # type: ignore[arg-type]
     scene = draw_scene(rng)
-    while not bears_witness(scene, way):
+    while not bears_witness(scene, way, layout):
         scene = draw_scene(rng)
     return layout, scene, way
 
