@@ -71,7 +71,7 @@ def is_a_sentence(text: str) -> bool:
     return bool(text.strip()) and not _UNSAYABLE.search(text)
 
 
-@pytest.mark.parametrize("value", AWKWARD, ids=repr)
+@pytest.mark.parametrize("value", AWKWARD)
 def test_no_message_has_an_empty_place_or_an_address(value: object) -> None:
     places = ({"got": value}, {"where": value}, {"expected": value, "got": value, "where": value}, {})
     for what, arguments in product(("it broke", *AWKWARD), places):
@@ -81,7 +81,7 @@ def test_no_message_has_an_empty_place_or_an_address(value: object) -> None:
         assert is_a_sentence(str(errors.StoreUnavailable("outer", got=error)))
 
 
-@pytest.mark.parametrize("raised", [value for value in AWKWARD if isinstance(value, BaseException)], ids=repr)
+@pytest.mark.parametrize("raised", [value for value in AWKWARD if isinstance(value, BaseException)])
 def test_any_exception_is_described_in_a_sentence(raised: BaseException) -> None:
     described = errors.describe(raised)
     assert is_a_sentence(str(described).removesuffix(". Next: the traceback stands above this line"))
