@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from edgewright.processes import identity_of
-from tasks.serve.prefect_server import ServerRecord, live_server
+from edgewright.settings import read_settings
+from tasks.serve.prefect_server import PrefectServer, ServerRecord, live_server, through
 
 _SERVER = "tasks.serve.app:create_app"
 
@@ -101,3 +103,14 @@ def test_a_stranger_with_the_pid_is_left_alone(
     write_record(tmp_path / "home", pid=stranger.pid, owner_pid=dead_pid(), began_s=began(stranger.pid) - later_s)
     assert live_server(tmp_path / "home") is None
     assert stranger.poll() is None
+
+
+def test_a_run_in_a_notebook_waits_for_what_it_said(tmp_path: Path) -> None:
+    """Where an event loop runs Prefect gives promises; one that nobody keeps is a warning, and so an error here."""
+    settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:1/api"})
+
+    async def in_a_loop() -> None:
+        with through(PrefectServer(settings)):
+            pass
+
+    asyncio.run(in_a_loop())
