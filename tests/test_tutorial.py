@@ -99,5 +99,6 @@ def test_its_notebook_goes_from_cell_to_cell(
     NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     shown = "".join(str(cell.get("outputs", "")) for cell in notebook.cells)
     assert all(word in shown for word in (": finished>", "image/png", "int8 {", "<iframe sandbox"))
+    assert "never awaited" not in shown, "a kernel runs an event loop"
     [journal] = journals(toy_home / "runs")
     assert {row["name"] for row in journal.state["stages"] if not row["cached"]} == {"release", "flash"}

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -117,7 +118,8 @@ def prefect_server(settings: Settings, *, port: int = 0, services: bool = False)
 def through(server: PrefectServer) -> Iterator[None]:
     """Flows in this block talk to the server, which has all they said before the block is left.
 
-    Prefect sends logs and task states from background threads; they must finish before the server is ended.
+    Prefect sends logs and task states from background threads; they must finish before the server is ended. They are
+    waited for in a thread of our own: where an event loop runs, as in a notebook, Prefect would hand back a promise.
     """
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
@@ -127,8 +129,9 @@ def through(server: PrefectServer) -> Iterator[None]:
         with temporary_settings({PREFECT_API_URL: server.api_url}):
             yield
     finally:
-        for service in (EventsWorker, APILogWorker):
-            service.drain_all(timeout=_DELIVERY_S)
+        with ThreadPoolExecutor(1) as apart:
+            for service in (EventsWorker, APILogWorker):
+                apart.submit(service.drain_all, timeout=_DELIVERY_S).result()
 
 
 def live_server(home: Path) -> ServerRecord | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from edgewright.addresses import spare_loopback
 from edgewright.processes import identity_of
 from edgewright.settings import read_settings
-from tasks.serve.prefect_server import ServerRecord, answers, live_server, prefect_server, through
+from tasks.serve.prefect_server import PrefectServer, ServerRecord, answers, live_server, prefect_server, through
 from tests.listeners import answering, closed_port
 
 _SERVER = "tasks.serve.app:create_app"
@@ -136,3 +137,14 @@ def test_who_answers_well(status: int, body: bytes, well: bool, monkeypatch: pyt
         assert answers(server.url) == well
     assert (server.requests, proxy.requests) == (["GET /health"], [])
     assert not answers(f"http://127.0.0.1:{closed_port()}")
+
+
+def test_a_run_in_a_notebook_waits_for_what_it_said(tmp_path: Path) -> None:
+    """Where an event loop runs Prefect gives promises; one that nobody keeps is a warning, and so an error here."""
+    settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:1/api"})
+
+    async def in_a_loop() -> None:
+        with through(PrefectServer(settings)):
+            pass
+
+    asyncio.run(in_a_loop())
