@@ -16,9 +16,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from edgewright.api import Run as Run
+    from edgewright.api import inspect as inspect
     from edgewright.api import run as run
 else:
-    _FACE = ("Run", "run")
+    _FACE = ("Run", "inspect", "run")
 
     def __getattr__(name):  # noqa: ANN001, ANN202 - nobody reads them here: types come from the imports above
         if name not in _FACE:

@@ -2,6 +2,7 @@
 
     import edgewright as ew
 
+    ew.inspect("photos/")
     run = ew.run("laptop", source="photos/", set={"train_detector.epochs": 80})
     run.dataset.classes, run.metrics["int8"]["map50"], run.report
     for found in run.detector.predict("photo.jpg"):
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from edgewright.artifacts import ArtifactRef
     from edgewright.data.dataset import Dataset
+    from edgewright.data.inspection import Inspection
     from edgewright.runtime.boxes import Boxes, Image
     from edgewright.runtime.session import Predictor
     from tasks.engine.journal import Journal
@@ -91,6 +93,51 @@ def run(
     request = make_request(resolved, source=os.fspath(source) or "simulated", project=project or None, **asked)
     with Display(stages=len(STAGE_NAMES)) as display:
         return Run(run_lifecycle(request, settings, observer=display), settings)
+
+
+@_extras_named()
+def inspect(source: str | os.PathLike[str], *, set: Mapping[str, object] | None = None) -> Inspected:
+    """What ingest would make of a folder, an archive or a video, what looks wrong, and what would cure it.
+
+    Takes seconds; nothing is kept. Args: set: fields of `ingest`, as for `run`.
+
+    Raises:
+        SourceError: it cannot be read, or holds nothing.
+    """
+    from edgewright.cli.inspect import look_into
+
+    found = look_into(os.fspath(source), overrides=list(_overrides(set or {})))
+    return Inspected(os.fspath(source), found)
+
+
+@dataclass(frozen=True, repr=False)
+class Inspected:
+    """What was found in a source; a notebook shows the page of `edgewright inspect`.
+
+    Attributes:
+        found: everything: `found.report`, `found.rows`, `found.suspects`.
+    """
+
+    source: str
+    found: Inspection
+
+    @property
+    def proposed(self) -> dict[str, object]:
+        """Settings that would cure what was found: `ew.run("laptop", source=…, set=inspected.proposed)`."""
+        import yaml
+
+        split = (setting.partition("=") for setting in self.found.proposals)
+        return {name: yaml.safe_load(value) for name, _, value in split}
+
+    def __repr__(self) -> str:
+        from edgewright.cli.inspect import told_lines
+
+        return "\n".join(told_lines(self.found))
+
+    def _repr_html_(self) -> str:
+        from edgewright.report.inspection import render_inspection
+
+        return _in_frame(render_inspection(self.found, source=self.source))
 
 
 @dataclass(frozen=True, repr=False)
@@ -258,9 +305,12 @@ class Report:
         return str(self.path)
 
     def _repr_html_(self) -> str:
-        """The page in a frame of its own: its styles stay its own, and scripts would not run."""
-        page = html.escape(self.path.read_text(encoding="utf-8"))
-        return f'<iframe sandbox="" srcdoc="{page}" style="width: 100%; height: 40rem; border: 0"></iframe>'
+        return _in_frame(self.path.read_text(encoding="utf-8"))
+
+
+def _in_frame(page: str) -> str:
+    """A page within a notebook: its styles stay its own, and scripts would not run."""
+    return f'<iframe sandbox="" srcdoc="{html.escape(page)}" style="width: 100%; height: 40rem; border: 0"></iframe>'
 
 
 def _pixels(image: Any) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,28 +26,36 @@ def inspect(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object last")] = False,
 ) -> None:
     """Say what ingest would make of a source, what looks wrong, and which settings would cure it."""
-    from edgewright.recipe import resolve
-
-    config = resolve("laptop", overrides=set_).ingest
-    from edgewright.cli.console import Display
-    from edgewright.data.inspection import inspect_source
     from edgewright.files import write_atomically
     from edgewright.report.inspection import render_inspection
-    from edgewright.settings import read_settings
 
+    found = look_into(source, overrides=set_)
+    write_atomically(out.resolve(), render_inspection(found, source=source).encode(), mode=0o644)
+    if json_:
+        print_json(_as_json(found, source=source, page=out))
+    else:
+        _print(found, source=source, page=out)
+
+
+def look_into(source: str, *, overrides: Sequence[str]) -> Inspection:
+    """What ingest would make of a source; progress on stderr.
+
+    Raises:
+        SourceError: it cannot be read, or holds nothing. InputError: a source that only a run can fetch.
+        RecipeError: an override that ingest does not know.
+    """
+    from edgewright.cli.console import Display
+    from edgewright.data.inspection import inspect_source
+    from edgewright.recipe import resolve
+
+    config = resolve("laptop", overrides=overrides).ingest
     with TemporaryDirectory(prefix="edgewright-inspect-") as scratch, Display(stages=1) as display:
         display.stage_started("inspect", "cpu")
 
         def on_progress(done: int, total: int, what: str) -> None:
             display.stage_progress("inspect", done, total, what)
 
-        workers = read_settings().threads
-        found = inspect_source(_local(source), config, scratch=Path(scratch), workers=workers, on_progress=on_progress)
-        write_atomically(out.resolve(), render_inspection(found, source=source).encode(), mode=0o644)
-    if json_:
-        print_json(_as_json(found, source=source, page=out))
-    else:
-        _print(found, source=source, page=out)
+        return inspect_source(_local(source), config, scratch=Path(scratch), on_progress=on_progress)
 
 
 def _local(source: str) -> Path:
@@ -79,15 +88,21 @@ def _as_json(found: Inspection, *, source: str, page: Path) -> dict[str, Any]:
 
 
 def _print(found: Inspection, *, source: str, page: Path) -> None:
-    from edgewright.report.inspection import headline, proposed_command
-    from edgewright.report.understood import understood
+    from edgewright.report.inspection import proposed_command
 
-    print(headline(found))
-    for line in understood(found.report.to_json()).lines():
-        print(f"  {line}")
-    for suspect in found.suspects:
-        print(f"  suspect: {suspect.finding}")
-    if found.would_end:
-        print(f"a run would end: {found.would_end}")
+    for line in told_lines(found):
+        print(line)
     print(f"next: {proposed_command(found, source=source)}")
     print(f"page: {page.resolve()}")
+
+
+def told_lines(found: Inspection) -> Iterator[str]:
+    """What a person reads of it, at a terminal or in Python."""
+    from edgewright.report.inspection import headline
+    from edgewright.report.understood import understood
+
+    yield headline(found)
+    yield from (f"  {line}" for line in understood(found.report.to_json()).lines())
+    yield from (f"  suspect: {suspect.finding}" for suspect in found.suspects)
+    if found.would_end:
+        yield f"a run would end: {found.would_end}"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,36 @@ def test_looking_makes_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not (tmp_path / "none").exists()
 
 
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Twenty labeled photographs; the label of one is a word where a number must stand."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "classes.txt").write_text("red\n")
+    for number in range(20):
+        noise = np.random.default_rng(number).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text("0 0.5 0.5 wide 0.5\n" if number == 7 else "0 0.5 0.5 0.5 0.5\n")
+    return folder
+
+
+def test_inspect_says_what_the_command_says(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_HOME", str(photographs.parent / "none"))
+    inspected = ew.inspect(photographs, set={"ingest.min_images": 12})
+    first, *others = repr(inspected).splitlines()
+    assert "with 19 objects of 1 classes" in first
+    assert any("7.png" in line for line in others), "what is left out is named"
+    assert inspected._repr_html_().startswith("<iframe sandbox")
+    assert sorted(path.name for path in photographs.parent.iterdir()) == ["photos"], "nothing is kept"
+
+
+def test_what_inspect_proposes_is_what_run_takes(photographs: Path) -> None:
+    found = replace(ew.inspect(photographs).found, proposals=("ingest.classes=[a, b]", "ingest.layout=voc"))
+    proposed = api.Inspected("photos", found).proposed
+    section = resolve("laptop", overrides=list(api._overrides(proposed))).ingest
+    assert (section.classes, section.layout) == (("a", "b"), "voc")
+
+
 @pytest.mark.parametrize(
     ("given", "field", "value"),
     [
@@ -203,7 +234,7 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
 
 
 def test_the_package_names_its_face_and_nothing_else() -> None:
-    assert {"Run", "run"} <= set(dir(ew))
+    assert {"Run", "inspect", "run"} <= set(dir(ew))
     assert ew.run is api.run
     with pytest.raises(AttributeError, match="'edgewright' has no attribute 'ran'"):
         _ = ew.ran  # type: ignore[attr-defined]
