@@ -21,16 +21,17 @@ from edgewright.cli import frame
 from edgewright.data.export import export_dataset
 from edgewright.device.cli import main as device_main
 from edgewright.device.runner import DETECTIONS_FILE
-from edgewright.release.server import serve_repository
+from edgewright.release.server import serve_releases
 from tasks.engine.journal import journals
 from tests.test_docs import ROOT, commands_in
 
 TUTORIAL = ROOT / "docs/tutorial.md"
 NOTEBOOK = ROOT / "docs/tutorial.ipynb"
-SERVER = "http://127.0.0.1:8000"
+SERVER = "http://127.0.0.1:28000"
 NOT_HERE = {
     "edgewright run laptop --source photos/": "trains for an hour; the toy run stands for it",
     "edgewright run laptop --source photos/ --set train_detector.epochs=80": "trains for an hour",
+    "edgewright serve-releases": "serves until Ctrl-C; the test serves the same",
     "edgewright review export latest --to review --format label-studio": "the labeler of the toy run doubts nothing",
     "edgewright ui": "serves until Ctrl-C; tests/slow/test_interfaces.py",
 }
@@ -67,7 +68,7 @@ def folder(toy_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enviro
 def test_its_commands_do_what_it_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = commands_in(TUTORIAL)
     assert set(NOT_HERE) <= set(lines)
-    with serve_repository(folder / ".edgewright/releases/photos", reports=folder / "reports") as server:
+    with serve_releases(folder / ".edgewright/releases", host="127.0.0.1", port=0) as server:
         for line in lines:
             if line not in NOT_HERE:
                 program, *words = shlex.split(line.replace(SERVER, server.url))
@@ -75,7 +76,7 @@ def test_its_commands_do_what_it_says(folder: Path, capsys: pytest.CaptureFixtur
                 assert main(words) == 0, f"{line}: {capsys.readouterr().err}"
     said = capsys.readouterr().out
     assert "release 1 installed, on trial in slot" in said
-    assert [path.suffix for path in (folder / "found").iterdir()] == [".png"]
+    assert [path.suffix for path in (folder / "found").iterdir()] == [".png"] * 3
     assert list((folder / "dataset").rglob("*.json"))
     assert len((folder / "detections" / DETECTIONS_FILE).read_text().splitlines()) == 3
 
