@@ -58,7 +58,10 @@ def test_latency_is_of_the_asked_number_of_runs(measured: Measured) -> None:
 
 def test_json_round_trip(measured: Measured) -> None:
     result, _ = measured
-    assert ModelMeasurement.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False))) == result
+    assert result.mistakes is not None
+    assert result.mistakes.n_missed <= sum(result.int8.n_truth.values())
+    kept = replace(result, mistakes=None)  # they have a file of their own
+    assert ModelMeasurement.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False))) == kept
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def _of_picture(
     if annotation is None:
         return REFUSED if orphan or not truth else "labels lost"
     try:
-        checked = check_boxes(annotation, CheckedPicture(b"", wh, wh, 1, ""), classes=classes)
+        checked = check_boxes(annotation, CheckedPicture(b"", wh, wh, 1, "", 1, wh, wh, ()), classes=classes)
     except Unusable:
         return REFUSED
     missing = list(truth)
