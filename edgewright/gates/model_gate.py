@@ -7,7 +7,8 @@ evaluable, and a float model that finds nothing makes the drop meaningless: both
 releases a refused model.
 
 >>> from edgewright.recipe.gates import GateModelConfig
->>> evidence = ModelEvidence(1_800_000, 0.71, 0.42, 0.70, 0.415, 90, 0.97, 640, 2.1, 3.4, 100)
+>>> found = {"bolt": 0.7}, {"bolt": 300}
+>>> evidence = ModelEvidence(1_800_000, 0.71, 0.42, 0.70, 0.415, 90, 0.97, 640, 2.1, 3.4, 100, *found)
 >>> decide_model(evidence, GateModelConfig()).decision
 'release'
 """
@@ -38,7 +39,7 @@ class ModelEvidence:
         n_images: real test images behind the four mAP numbers.
         parity: share of the float model's detections that the INT8 model finds, of `parity_n` detections.
         p50_ms, p99_ms: of `latency_runs` single-image runs on the device runtime.
-        int8_ap50: of INT8 at IoU 0.5 by class, classes with test objects alone; n_objects: how many of them.
+        int8_ap50: of INT8 at IoU 0.5 by class. n_objects: by class, how many the test images hold.
     """
 
     bytes: int
@@ -100,7 +101,7 @@ def _checks(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
     return [
         compare("file size, bytes", size, n=1, at_most=config.max_bytes, set_at="gate_model.max_bytes"),
         compare("INT8 mAP50", evidence.int8_map50, n=images, at_least=config.min_map50, set_at="gate_model.min_map50"),
-        *_worst_class(evidence, config),
+        _worst_class(evidence, config),
         compare(
             "mAP50-95 lost to INT8",
             evidence.map_drop,
@@ -126,25 +127,27 @@ def _checks(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
     ]
 
 
-def _worst_class(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
-    """Of the classes with enough test objects to tell, the one that is found worst; nothing where none has enough."""
-    enough = {
-        name: value
-        for name, value in evidence.int8_ap50.items()
-        if evidence.n_objects.get(name, 0) >= config.min_class_objects
-    }
-    if not enough:
-        return []
-    worst = min(enough, key=lambda name: enough[name])
-    return [
-        compare(
-            f"INT8 mAP50 of the worst class, {worst!r}",
-            enough[worst],
-            n=evidence.n_objects[worst],
-            at_least=config.min_class_map50,
-            set_at="gate_model.min_class_map50",
-        )
-    ]
+def _worst_class(evidence: ModelEvidence, config: GateModelConfig) -> Check:
+    """The class that is found worst, of those with enough test objects to tell; one that was not measured is the worst.
+
+    Where no class has enough, the worst of all is reported and decides nothing. Nothing counted is nothing judged.
+    """
+    counted = {name: n for name, n in evidence.n_objects.items() if n > 0}
+    enough = {name: n for name, n in counted.items() if n >= config.min_class_objects}
+    found = {name: evidence.int8_ap50.get(name) for name in enough or counted}
+    worst = min(found, key=lambda name: _or_lowest(found[name]), default="")
+    return compare(
+        f"INT8 mAP50 of the worst class, {worst!r}" if worst else "INT8 mAP50 of the worst class",
+        found.get(worst),
+        n=counted.get(worst, 0),
+        at_least=config.min_class_map50,
+        set_at="gate_model.min_class_map50",
+        decides=bool(enough) or not counted,
+    )
+
+
+def _or_lowest(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else -1.0
 
 
 def _refusal(verdict: Verdict) -> str:

@@ -1,7 +1,7 @@
 """What a stage says of its result, whether it was computed or found in the store.
 
 Decides who hears it: the terminal, the run's record (`--json`), the task's log and an artifact in Prefect, the tags of
-the run's MLflow parent. What is said is the stage's own (`@stage(tell=…)`), and no part of its cache key.
+the run's MLflow parent. What is said is the stage's own (`@stage(tells=…)`), and no part of its cache key.
 """
 
 from __future__ import annotations

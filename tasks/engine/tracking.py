@@ -76,7 +76,8 @@ class TrackedDataset:
 class Entry:
     """What MLflow is told of a stage before it begins.
 
-    A number that was asked for stands among the params and is no metric: `epochs` is logged once, not every epoch.
+    A number that was asked for stands among the params and is no metric: `epochs` is logged once, not every epoch. Where
+    fewer were made than asked for, that is a result.
 
     Attributes:
         key: the stage's cache key, by which its run is known again.
@@ -91,13 +92,14 @@ class Entry:
     datasets: Sequence[TrackedDataset] = ()
 
     def results(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The metrics whose last word names no param.
+        """The metrics that are no echo of a param: its last word and its value.
 
-        >>> Entry("t", "k", params={"t.epochs": 16}).results({"map50": 0.5, "detector/epochs": 16})
-        {'map50': 0.5}
+        >>> entry = Entry("t", "k", params={"t.epochs": 16})
+        >>> entry.results({"map50": 0.5, "detector/epochs": 16}), entry.results({"epochs": 12})
+        ({'map50': 0.5}, {'epochs': 12})
         """
-        asked = {name.rpartition(".")[2] for name in self.params}
-        return {name: value for name, value in metrics.items() if name.rpartition("/")[2] not in asked}
+        asked = {(name.rpartition(".")[2], value) for name, value in self.params.items() if _is_number(value)}
+        return {name: value for name, value in metrics.items() if (name.rpartition("/")[2], value) not in asked}
 
 
 @dataclass(frozen=True)
@@ -329,6 +331,10 @@ def _log(
         room = _MAX_BATCH - len(now) - len(marks)
         client.log_batch(run_id, metrics=rows[:room], params=now, tags=marks)
         rows, values, marks = rows[room:], then, []
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _without(metrics: Mapping[str, float], names: Collection[str]) -> dict[str, float]:

@@ -46,7 +46,11 @@ def test_a_good_model_is_released() -> None:
         ({"int8_map50": 0.01}, REFUSE, "min_map50"),
         ({"int8_map50": 0.49}, REFUSE, "min_map50"),
         ({"int8_ap50": {"bolt": 0.29, "nut": 0.9}}, REFUSE, "min_class_map50"),
-        ({"int8_ap50": {"bolt": math.nan}}, UNKNOWN, "min_class_map50"),
+        ({"int8_ap50": {"bolt": math.nan, "nut": 0.9}}, UNKNOWN, "min_class_map50"),
+        ({"int8_ap50": {"bolt": 0.9, "nut": math.nan}}, UNKNOWN, "min_class_map50"),
+        ({"int8_ap50": {"bolt": 0.9}}, UNKNOWN, "min_class_map50"),  # of nuts there are enough, and nobody measured
+        ({"int8_ap50": {}}, UNKNOWN, "min_class_map50"),
+        ({"n_objects": {}}, UNKNOWN, "min_class_map50"),
         ({"int8_map50_95": 0.3}, REFUSE, "max_map_drop"),
         ({"float_map50_95": 0.0, "int8_map50_95": 0.0}, UNKNOWN, "max_map_drop"),  # 0 - 0 is no small drop
         ({"float_map50_95": math.nan}, UNKNOWN, "max_map_drop"),
@@ -86,9 +90,11 @@ def test_every_threshold_changes_the_verdict(change: dict[str, Any]) -> None:
     assert decide_model(GOOD, config).decision == "end"
 
 
-def test_a_class_with_few_test_objects_decides_nothing() -> None:
-    verdict = decide_model(replace(GOOD, n_objects={"bolt": 9, "nut": 9}), GateModelConfig())
-    assert (verdict.decision, len(verdict.checks)) == ("release", 5)
+def test_a_class_with_few_test_objects_is_reported_and_decides_nothing() -> None:
+    verdict = decide_model(replace(GOOD, n_objects={"bolt": 9, "nut": 9, "washer": 9}), GateModelConfig())
+    [reported] = [check for check in verdict.checks if not check.decides]
+    assert verdict.decision == "release"
+    assert ("'washer'" in reported.name, reported.value, reported.n) == (True, 0.1, 9)
 
 
 def test_round_trip() -> None:
