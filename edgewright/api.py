@@ -79,18 +79,17 @@ def run(
         KeyboardInterrupt: the same call continues.
     """
     require_own_packages()
-    from edgewright.recipe import resolve
+    from edgewright.recipe import resolve, source_for
 
     resolved = resolve(os.fspath(recipe), overrides=list(_overrides(set or {})))
-    if not os.fspath(source) and resolved.preset != "demo":
-        raise InputError("source is needed", expected="a folder, archive, video, s3://… or dataset:…", got="nothing")
+    named = source_for(resolved, os.fspath(source))
     settings = _settings_of_this_process()
     from edgewright.cli.console import Display
     from edgewright.cli.launch import STAGE_NAMES, run_lifecycle
     from tasks.engine.run import make_request
 
     asked = {"stages": STAGE_NAMES, "from_stage": from_, "until": until}
-    request = make_request(resolved, source=os.fspath(source) or "simulated", project=project or None, **asked)
+    request = make_request(resolved, source=named, project=project or None, **asked)
     with Display(stages=len(STAGE_NAMES)) as display:
         return Run(run_lifecycle(request, settings, observer=display), settings)
 

@@ -48,18 +48,17 @@ def run(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object last")] = False,
 ) -> None:
     """Carry images through the whole life cycle."""
-    from edgewright.recipe import resolve, to_yaml
+    from edgewright.recipe import resolve, source_for, to_yaml
 
     resolved = resolve(recipe, overrides=set_)
-    if not source and resolved.preset != "demo":
-        raise InputError("--source is needed", expected="a folder, archive, video, s3://… or dataset:…", got="nothing")
+    source = source_for(resolved, source)
     settings = home_settings() if dry_run else recording_settings()
     from edgewright.cli.console import Display, print_plan, print_summary
     from edgewright.cli.launch import STAGE_NAMES, plan_lifecycle, run_lifecycle
     from tasks.engine.run import make_request
 
     asked = {"stages": STAGE_NAMES, "from_stage": from_, "until": until}
-    request = make_request(resolved, source=source or "simulated", project=project or None, **asked)
+    request = make_request(resolved, source=source, project=project or None, **asked)
     if dry_run:
         plan = plan_lifecycle(request, settings)
         if json_:
@@ -169,8 +168,8 @@ def detect(
     images: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures (JPEG, PNG, WebP, BMP), videos (mp4, avi, mov, mkv, webm, m4v, mpg), folders of them, or "
-            "patterns such as 'photos/**/*.png'"
+            help="Pictures (JPEG, PNG, WebP, BMP, TIFF, PPM), videos (mp4, avi, mov, mkv, webm, m4v, mpg), "
+            "folders of them, or patterns such as 'photos/**/*.png'"
         ),
     ],
     save: Annotated[
@@ -215,12 +214,12 @@ def gc(
     settings = recording_settings()
     from edgewright.cli.console import print_garbage
     from tasks.engine.journal import home_lock
-    from tasks.engine.tracking import Tracker
+    from tasks.engine.run import tracker_of
     from tasks.serve.garbage import find_garbage, remove_garbage
 
     store = home_store(settings)
     with home_lock(settings.home):
-        plan = find_garbage(store, settings, Tracker(settings.mlflow_tracking_uri, settings.home), keep=keep)
+        plan = find_garbage(store, settings, tracker_of(settings), keep=keep)
         if not dry_run:
             remove_garbage(store, settings, plan)
     print_garbage(plan, removed=not dry_run, again=f"edgewright gc --keep {keep} --yes")

@@ -13,7 +13,7 @@ import typer
 from edgewright.cli import completion
 from edgewright.cli.home import home_settings, home_store, recording_settings
 from edgewright.cli.words import RunArgument, SetOption
-from edgewright.errors import GateEnded, InputError
+from edgewright.errors import GateEnded
 from edgewright.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,12 +70,11 @@ def label_efficiency(
 ) -> None:
     """How many labels does synthetic data save? Paired detectors from the same few photographs."""
     from edgewright.experiment.plan import check_overrides, efficiency_config, runs_of
-    from edgewright.recipe import resolve
+    from edgewright.recipe import resolve, source_for
 
     check_overrides(set_)
     resolved = resolve(recipe, overrides=set_)
-    if not source and resolved.preset != "demo":
-        raise InputError("--source is needed", expected="a folder, archive, video, s3://… or dataset:…", got="nothing")
+    source = source_for(resolved, source)
     shares = {"real_share": real_share, "held_out_share": held_out_share}
     config = efficiency_config(labels=labels, draws=draws, seeds=seeds, arms=arms, steps=steps, epochs=epochs, **shares)
     if dry_run:
@@ -88,9 +87,7 @@ def label_efficiency(
     from tasks.engine.run import make_request
 
     told = {"config": config.model_dump(mode="json")}
-    request = make_request(
-        resolved, source=source or "simulated", project=project or None, flow="label_efficiency", told=told
-    )
+    request = make_request(resolved, source=source, project=project or None, flow="label_efficiency", told=told)
     with Display(stages=0) as display:
         journal = run_experiment(request, config, settings, results=results, observer=display)
     print(journal.state["report"])

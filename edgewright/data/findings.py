@@ -9,7 +9,8 @@ the same findings. Refuses nothing: what cannot be used is quarantined or ends t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,29 @@ class Finding:
     def __str__(self) -> str:
         example = f", e.g. {self.example}" if self.example else ""
         return f"{self.count} {self.what}{example}" + (f". Next: {self.next_step}" if self.next_step else "")
+
+
+@dataclass
+class Findings:
+    """Findings by what they say, counted while something is read; in the order in which kinds were first met, each with
+    its first example.
+
+    >>> told = Findings()
+    >>> told.add("lines that stand twice, each taken once", example="a.txt")
+    >>> told.add("lines that stand twice, each taken once", example="b.txt")
+    >>> print(*told)
+    2 lines that stand twice, each taken once, e.g. a.txt
+    """
+
+    _found: dict[str, Finding] = field(default_factory=dict)
+
+    def add(self, what: str, *, example: str, next_step: str = "", count: int = 1) -> None:
+        known = self._found.get(what, Finding(what, 0, example, next_step))
+        self._found[what] = replace(known, count=known.count + count)
+
+    def add_all(self, findings: Iterable[Finding]) -> None:
+        for one in findings:
+            self.add(one.what, example=one.example, next_step=one.next_step, count=one.count)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self._found.values())

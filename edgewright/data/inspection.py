@@ -19,16 +19,13 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from edgewright.data.checks import check_picture
-from edgewright.data.formats import Labels
-from edgewright.data.ingest import divide_survey, read_labels, report_of
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.looking import MAX_PICTURE_BYTES
+from edgewright.data.reading import Reading, read_source
 from edgewright.data.rows import Row, spread
-from edgewright.data.source_splits import read_splits
-from edgewright.data.sources import Source, open_source
-from edgewright.data.survey import Nowhere, Survey, survey_pictures
+from edgewright.data.sources import Source
+from edgewright.data.survey import Nowhere
 from edgewright.data.suspects import Suspect, find_suspects
-from edgewright.data.usable import require_enough, require_labels
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.data import IngestConfig
@@ -85,28 +82,19 @@ def inspect_source(
         SourceError: it cannot be read, or holds nothing.
         MissingExtra: a video, and OpenCV is not installed.
     """
-    with open_source(
-        source,
-        scratch=scratch,
-        frame_step=config.frame_step,
-        frame_group_s=config.frame_group_s,
-        follow_links=config.follow_links,
-    ) as opened:
-        layout, labels = read_labels(opened, config)
-        brought = read_splits(opened, labels)
-        survey = survey_pictures(opened, labels, config, sink=Nowhere(), workers=workers, on_progress=on_progress)
-        division = divide_survey(
-            survey, config, classes=labels.classes, source=opened, brought=brought, seed=seed, ledger=None
-        )
-        rows = [division.place(row) for row in survey.rows]
-        report = report_of(rows, survey, division, layout=layout, labels=labels, source=opened, brought=brought)
+    with read_source(
+        source, config, scratch=scratch, sink=lambda _: Nowhere(), workers=workers, on_progress=on_progress
+    ) as reading:
+        division = reading.divided(config, seed=seed)
+        rows = [division.place(row) for row in reading.survey.rows]
+        report = reading.report(rows, division)
         suspects = tuple(find_suspects(rows, report.classes))
-        look = _Look(opened, {row.id: row for row in rows}, config)
+        look = _Look(reading.source, {row.id: row for row in rows}, config)
         return Inspection(
             report=report,
             rows=tuple(rows),
             suspects=suspects,
-            would_end=_would_end(opened, labels, survey, config),
+            would_end=_would_end(reading, config),
             proposals=tuple(_proposals(report, suspects)),
             samples=tuple(look.at(row.id) for row in spread([row for row in rows if row.labels] or rows, _SAMPLES)),
             pairs=tuple(look.pairs(report)),
@@ -114,10 +102,9 @@ def inspect_source(
         )
 
 
-def _would_end(source: Source, labels: Labels, survey: Survey, config: IngestConfig) -> str:
+def _would_end(reading: Reading[Nowhere], config: IngestConfig) -> str:
     try:
-        require_enough(len(survey.rows), survey.quarantined, config, where=source.where)
-        require_labels(source, labels, survey.rows, survey.quarantined, config)
+        reading.require_usable(config)
     except SourceError as error:
         return str(error)
     return ""

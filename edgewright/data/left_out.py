@@ -29,7 +29,7 @@ _CURES = (
     ("is out of range", "list every class in data.yaml or classes.txt, or `--set ingest.classes=[a,b,c]`"),
     ("unknown class", "add it: `--set ingest.classes=[…]`, every name in it; or leave ingest.classes empty"),
     ("zero-area box", "draw them again: such a box has no inside"),
-    ("picture too large", "make them smaller: ingest.max_pixels is at its limit"),
+    ("picture too large", "make them smaller, or raise ingest.max_pixels"),
     ("a link that leaves the source folder", "copy the files into the folder, or ingest the folder that holds them"),
     ("made for a picture of another size", "export the labels again for the pictures as they are"),
     ("corrupt or truncated picture", "copy them again from where they were whole"),

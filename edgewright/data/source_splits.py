@@ -11,12 +11,12 @@ one's, and one that no side names is trained on; both are told. Refuses nothing:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from edgewright.data.findings import Finding
+from edgewright.data.findings import Finding, Findings
 from edgewright.data.formats.annotation import MAX_LABEL_BYTES, MAX_YAML_BYTES, Labels, read_yaml
 from edgewright.data.named_pictures import NamedPictures, within
 from edgewright.data.rows import Split
@@ -58,7 +58,7 @@ class _Said:
     sides: Sides = field(default_factory=dict)
     origin: str = ""
     files: set[str] = field(default_factory=set)
-    findings: list[Finding] = field(default_factory=list)
+    told: Findings = field(default_factory=Findings)
 
     def add(self, split: Split, images: Iterable[str]) -> None:
         self.sides.setdefault(split, set()).update(images)
@@ -79,8 +79,8 @@ def read_splits(source: Source, labels: Labels) -> SourceSplits:
         passed.files |= said.files
         if said.divides:
             return _settled(said, pictures, passed)
-        passed.findings += said.findings
-    return SourceSplits(files=frozenset(passed.files), findings=tuple(passed.findings))
+        passed.told.add_all(said.told)
+    return SourceSplits(files=frozenset(passed.files), findings=tuple(passed.told))
 
 
 def split_word(text: str) -> tuple[Split, str] | None:
@@ -104,7 +104,7 @@ def _settled(said: _Said, pictures: NamedPictures, passed: _Said) -> SourceSplit
             if image in split_of:
                 twice[image] = (split_of[image], split)
             split_of[image] = split
-    findings = [*passed.findings, *said.findings, *_named_twice(twice)]
+    findings = [*passed.told, *said.told, *_named_twice(twice)]
     unnamed = [name for name in pictures.names if name not in split_of]
     if unnamed:
         what = "pictures that the source's split does not name: they are in train"
@@ -165,13 +165,12 @@ def _read_places(
             found = _place(source, text, file=file, pictures=pictures, said=said)
             if not found:
                 what = f"places that {file} names and the source does not have"
-                said.findings.append(Finding(what, 1, f"{key}: {text}"))
+                said.told.add(what, example=f"{key}: {text}")
             said.add(split, found)
-    said.findings = _joined(said.findings)
     held_out = said.sides.get(Split.VAL, set()) | said.sides.get(Split.TEST, set())
     if held_out and not said.divides:
         what = f"YAML file that names the same pictures for train and for {' and '.join(_held_out(said))}: no split"
-        said.findings.append(Finding(what, 1, file))
+        said.told.add(what, example=file)
     return said
 
 
@@ -206,7 +205,7 @@ def _by_lists(source: Source, _: Labels, pictures: NamedPictures) -> _Said:
         if found:
             said.add(split, found)
             said.files.add(file)
-            said.findings += told.findings
+            said.told.add_all(told.told)
     said.origin = ", ".join(
         file for file, _ in sorted(lists, key=lambda item: tuple(Split).index(item[1])) if file in said.files
     )
@@ -236,7 +235,7 @@ def _listed(source: Source, file: str, *, here: str, pictures: NamedPictures, sa
     missing = [line for line, name in found.items() if name is None]
     if missing:
         what = "lines of split lists that name no picture of the source"
-        said.findings.append(Finding(what, len(missing), f"{file}: {missing[0][:80]}"))
+        said.told.add(what, example=f"{file}: {missing[0][:80]}", count=len(missing))
     return {name for name in found.values() if name is not None}
 
 
@@ -244,17 +243,6 @@ def _text(source: Source, file: str) -> str:
     payload = source.head(file, max_bytes=MAX_LABEL_BYTES)
     wide = payload.startswith((b"\xff\xfe", b"\xfe\xff"))
     return payload.decode("utf-16" if wide else "utf-8-sig", "replace")
-
-
-def _joined(findings: Sequence[Finding]) -> list[Finding]:
-    """One of a kind, with their number and the first example."""
-    kinds: dict[str, list[Finding]] = {}
-    for finding in findings:
-        kinds.setdefault(finding.what, []).append(finding)
-    return [
-        Finding(what, sum(one.count for one in same), same[0].example, same[0].next_step)
-        for what, same in kinds.items()
-    ]
 
 
 # ---------------------------------------------------------------- COCO files, folders

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from edgewright.data.checks import CheckedBoxes, CheckedPicture, check_boxes
+from edgewright.data.findings import Findings
 from edgewright.data.formats import Annotation, Labels
 from edgewright.data.looking import Look, looks
-from edgewright.data.picture_notes import PictureNotes
 from edgewright.data.rows import LabelState, Row
 from edgewright.data.sources import Source, Unusable
 from edgewright.progress import OnProgress, silent
@@ -44,18 +44,19 @@ class Nowhere:
 
 @dataclass
 class Survey:
-    """What the pass collects. Attributes: quarantined: id => reason."""
+    """What the pass collects. Attributes: quarantined: id => reason; notes: what the decoder changed in pictures."""
 
     sink: Sink
     rows: list[Row] = field(default_factory=list)
     quarantined: dict[str, str] = field(default_factory=dict)
-    notes: PictureNotes = field(default_factory=PictureNotes)
+    notes: Findings = field(default_factory=Findings)
     clipped_boxes: int = 0
 
     def keep(self, row: Row, picture: CheckedPicture, boxes: CheckedBoxes) -> None:
         self.rows.append(row)
         self.sink.add(row, picture.payload)
-        self.notes.add(row.id, picture.notes)
+        for what in picture.notes:
+            self.notes.add(what, example=row.id)
         self.clipped_boxes += boxes.clipped
         for index, reason in boxes.refused:
             self.refuse(replace(row, id=f"{row.id}#box{index}", labels=(), state=LabelState.UNLABELED), reason)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from edgewright.data.formats import Labels
+from edgewright.data.formats import LAYOUTS, Labels
 from edgewright.data.left_out import cure, plain
 from edgewright.data.rows import Row
 from edgewright.data.sources import Source, suffix_of
@@ -83,7 +83,7 @@ def _main_reason(files: Sequence[str], labels: Labels, quarantined: Mapping[str,
         return reasons.most_common(1)[0]
     if labels.files:
         return "a label file that is empty", len(labels.files)
-    return "a file in no layout that is read (yolo, coco, voc)", len(files)
+    return f"a file in no layout that is read ({', '.join(LAYOUTS)})", len(files)
 
 
 def _few(folders: Sequence[str], most: int = 3) -> str:

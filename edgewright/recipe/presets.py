@@ -14,10 +14,12 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edgewright.errors import RecipeError, meant
+from edgewright.errors import InputError, RecipeError, meant
 from edgewright.recipe.recipe import Recipe
 
 MAX_RECIPE_BYTES = 64_000
+SIMULATED = "simulated"
+"""The source where none is named: photographs by the simulated camera, for `demo` alone."""
 
 PRESET_NAMES = ("demo", "laptop", "workstation", "cluster")
 PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = {
@@ -80,6 +82,18 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
+
+
+def source_for(recipe: Recipe, named: str) -> str:
+    """What a run of this recipe takes its photographs from. Raises InputError where it has to be named and is not."""
+    if not named and recipe.preset != "demo":
+        raise InputError(
+            "a source is needed",
+            expected="a folder, archive, video, s3://… or dataset:…",
+            got="nothing",
+            next_step="--source FOLDER; the recipe `demo` alone takes pictures itself",
+        )
+    return named or SIMULATED
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -59,7 +59,7 @@ def headline(found: Inspection) -> str:
     if not any(row.labels for row in found.rows):
         return (
             f"{report.images} pictures and no labels: a detector needs some. Draw boxes in any tool that writes YOLO, "
-            "COCO or Pascal VOC, and inspect again."
+            "COCO, Pascal VOC, LabelMe or CreateML, and inspect again."
         )
     objects = sum(sum(split.objects.values()) for split in report.splits.values())
     held = f"{report.splits[Split.VAL].images} to choose by and {report.splits[Split.TEST].images} to test on"

@@ -40,7 +40,7 @@ def write_source(folder: Path, *, n: int, seed: int, on_progress: OnProgress = s
         _write(folder / "labels" / f"{name}.txt", _yolo_lines(photograph.boxes, camera.wh))
         if (index + 1) % _REPORT_EVERY == 0 or index + 1 == n:
             on_progress(index + 1, n, "photographs by the simulated camera")
-    _write(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames: [{', '.join(CLASSES)}]\n")
+    _write(folder / "data.yaml", f"names: [{', '.join(CLASSES)}]\n")
 
 
 def write_feed(folder: Path, *, n: int, seed: int, drift: float = 0.0) -> None:

@@ -12,11 +12,9 @@ from edgewright.artifacts import ArtifactRef, Store, canonical_json, open_store,
 from edgewright.data.dataset import DATASET_FILE
 from edgewright.errors import SourceError
 from edgewright.progress import OnProgress, silent
+from edgewright.recipe import SIMULATED
 from edgewright.settings import Settings
 from tasks.engine.session import Session, may_read
-
-SIMULATED = "simulated"
-"""The source of `edgewright run demo` without `--source`: photographs by the simulated camera."""
 
 DATASET = "dataset:"
 """A data set in the store by its digest or the beginning of it; what `edgewright review import` ends with."""

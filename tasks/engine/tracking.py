@@ -76,8 +76,8 @@ class TrackedDataset:
 class Entry:
     """What MLflow is told of a stage before it begins.
 
-    A number that was asked for stands among the params and is no metric: `epochs` is logged once, not every epoch. Where
-    fewer were made than asked for, that is a result.
+    A number that was asked for stands among the params and is no metric: `epochs` is logged once, not every epoch. One
+    that came out otherwise is a result.
 
     Attributes:
         key: the stage's cache key, by which its run is known again.

@@ -17,8 +17,7 @@ from pathlib import PurePosixPath
 
 import yaml
 
-from edgewright.data.findings import Finding
-from edgewright.data.formats.told import Told
+from edgewright.data.findings import Finding, Findings
 from edgewright.errors import SourceError
 
 MAX_LABEL_BYTES = 5_000_000
@@ -84,6 +83,7 @@ class Labels:
         unpaired: label file or entry => why it belongs to no image.
         not_photographs: pictures that are part of the format (segmentation masks).
         class_source: where the class list came from, for a person: `data.yaml`, `names in the labels`.
+        class_files: the files that hold class lists.
         listed_in: image name => the file that annotates it, where one file annotates many (COCO).
         findings: what the reader understood otherwise than it stands there.
     """
@@ -94,6 +94,7 @@ class Labels:
     unpaired: Mapping[str, str] = field(default_factory=dict)
     not_photographs: frozenset[str] = frozenset()
     class_source: str = ""
+    class_files: frozenset[str] = frozenset()
     listed_in: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
@@ -105,7 +106,7 @@ def pair_key(name: str) -> str:
     return "/".join([*folders, path.stem])
 
 
-def without_repeats(boxes: Iterable[RawBox], told: Told, *, where: str) -> tuple[RawBox, ...]:
+def without_repeats(boxes: Iterable[RawBox], told: Findings, *, where: str) -> tuple[RawBox, ...]:
     """The same object twice is one object, which is told; what could not be read stays, each with its reason.
 
     Two outlines in one box are two objects; an outline and its box alone are one.

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewright.data.dataset import Dataset
+from edgewright.data.findings import Findings
 from edgewright.data.formats.annotation import Annotation, Labels, class_list
 from edgewright.data.formats.coco_document import Content, Document, read_document
 from edgewright.data.formats.json_head import HEAD_BYTES, json_head
 from edgewright.data.formats.pairing import Lookup, require_a_pair
-from edgewright.data.formats.told import Told
 from edgewright.data.rle import decode_mask, encode_coco
 from edgewright.data.rows import LabelState, Row, Split
 from edgewright.data.sources import Source
@@ -36,7 +36,7 @@ def detect(source: Source) -> bool:
 
 
 def read(source: Source, configured: tuple[str, ...]) -> Labels:
-    told = Told()
+    told = Findings()
     files = [file for file in source.named(".json") if _is_coco(source, file)]
     found = _Found(Lookup.over(source.images))
     documents = _with_boxes([read_document(source, file, told) for file in files], told, source.where)
@@ -53,7 +53,7 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
         found.unpaired,
         class_source=", ".join(document.file for document in documents),
         listed_in=found.listed_in,
-        findings=told.findings,
+        findings=tuple(told),
     )
 
 
@@ -79,7 +79,7 @@ class _Found:
     listed_in: dict[str, str] = field(default_factory=dict)
     unpaired: dict[str, str] = field(default_factory=dict)
 
-    def enter(self, document: Document, told: Told) -> None:
+    def enter(self, document: Document, told: Findings) -> None:
         for entry in document.images:
             name = self.lookup.find(entry.file_name, beside=document.file)
             if name is None:
@@ -103,7 +103,7 @@ def _is_coco(source: Source, file: str) -> bool:
     return keys >= _KEYS if whole else bool(keys & _KEYS) and not keys & _OTHERS
 
 
-def _with_boxes(documents: Sequence[Document], told: Told, where: str) -> list[Document]:
+def _with_boxes(documents: Sequence[Document], told: Findings, where: str) -> list[Document]:
     """The files to take. Raises SourceError where none holds boxes."""
     kept = [document for document in documents if document.content is Content.INSTANCES]
     listed = {entry.file_name for document in kept for entry in document.images}

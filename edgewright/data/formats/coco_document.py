@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from edgewright.data.findings import Findings
 from edgewright.data.formats.annotation import NOWHERE, Annotation, RawBox, RunLengths, without_repeats
 from edgewright.data.formats.frames import Frame, Xyxy, as_corners, refuse_frame, refuse_shares
-from edgewright.data.formats.told import Told
 from edgewright.data.sources import Source, Unusable
 from edgewright.errors import SourceError
 
@@ -52,7 +52,7 @@ class Document:
     images: tuple[Entry, ...]
 
 
-def read_document(source: Source, file: str, told: Told) -> Document:
+def read_document(source: Source, file: str, told: Findings) -> Document:
     """Raises SourceError where the file is not COCO: its class ids mean nothing then, for any image."""
     try:
         document = json.loads(source.read(file, max_bytes=MAX_JSON_BYTES))
@@ -101,7 +101,7 @@ def _content(document: Mapping[str, Any]) -> Content:
     return Content.CAPTIONS if captions else Content.INSTANCES
 
 
-def _document(file: str, document: Mapping[str, Any], content: Content, told: Told) -> Document:
+def _document(file: str, document: Mapping[str, Any], content: Content, told: Findings) -> Document:
     categories = _categories(document, file)
     images = _Entries(document).by_id(file)
     annotated: defaultdict[Hashable, list[Mapping[str, Any]]] = defaultdict(list)
@@ -139,7 +139,7 @@ def _used(
     items: Sequence[Mapping[str, Any]],
     categories: Mapping[Hashable, str],
     annotated: Mapping[Hashable, Sequence[Mapping[str, Any]]],
-    told: Told,
+    told: Findings,
     file: str,
 ) -> tuple[str, ...]:
     """Without categories that only name a group of the others, as some exports put one first."""
@@ -171,7 +171,7 @@ def _refuse_other_frames(
     refuse_frame(np.array(boxes), np.array(sizes, dtype=np.float64), Frame.TOP_LEFT, where=file, next_step=next_step)
 
 
-def _box(item: Mapping[str, Any], categories: Mapping[Hashable, str], told: Told, file: str) -> RawBox:
+def _box(item: Mapping[str, Any], categories: Mapping[Hashable, str], told: Findings, file: str) -> RawBox:
     where = f"annotation {item.get('id', '?')}"
     ignore = bool(_whole(item.get("iscrowd")) or _whole(item.get("ignore")))
     name = categories.get(_id(item["category_id"]), "")
@@ -189,7 +189,7 @@ def _box(item: Mapping[str, Any], categories: Mapping[Hashable, str], told: Told
     return RawBox(name, xyxy, ignore, polygons=polygons, runs=runs)
 
 
-def _corners(bbox: object, polygons: Sequence[Sequence[float]], told: Told, where: str) -> Xyxy | None:
+def _corners(bbox: object, polygons: Sequence[Sequence[float]], told: Findings, where: str) -> Xyxy | None:
     numbers = _numbers(bbox)
     if numbers is None:
         if bbox not in (None, [], "") or not any(polygons):

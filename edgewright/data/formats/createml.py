@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgewright.data.findings import Findings
 from edgewright.data.formats.annotation import (
     NOWHERE,
     Annotation,
@@ -27,7 +28,6 @@ from edgewright.data.formats.coco_document import MAX_JSON_BYTES
 from edgewright.data.formats.frames import Frame, Xyxy, as_corners, refuse_shares
 from edgewright.data.formats.json_head import json_head
 from edgewright.data.formats.pairing import Lookup, require_a_pair
-from edgewright.data.formats.told import Told
 from edgewright.data.sources import Source, Unusable
 from edgewright.errors import SourceError
 
@@ -41,7 +41,7 @@ def detect(source: Source) -> bool:
 
 
 def read(source: Source, configured: tuple[str, ...]) -> Labels:
-    told, lookup = Told(), Lookup.over(source.images)
+    told, lookup = Findings(), Lookup.over(source.images)
     files = [file for file in source.named(".json") if _is_createml(source, file)]
     by_image: dict[str, Annotation] = {}
     listed_in: dict[str, str] = {}
@@ -67,7 +67,7 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
         unpaired,
         class_source=named_by(configured),
         listed_in=listed_in,
-        findings=told.findings,
+        findings=tuple(told),
     )
 
 
@@ -99,7 +99,7 @@ def _boxes(item: Mapping[str, Any]) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
-def _annotation(item: Mapping[str, Any], told: Told, where: str) -> Annotation:
+def _annotation(item: Mapping[str, Any], told: Findings, where: str) -> Annotation:
     return Annotation(without_repeats([_box(each) for each in _boxes(item)], told, where=where))
 
 

@@ -1,8 +1,8 @@
 """Labels that are recognized and not read: what they are, and what converts them.
 
-Decides by names and first bytes alone, and only where no layout that is read was found. Refuses such a source, and one
-in which most pictures have a file of their name beside them that nothing here knows: without this its pictures would
-pass for unlabeled ones.
+Decides by names and first bytes alone. Refuses a source in which no layout that is read was found and one of these was,
+or in which most pictures have a file of their name beside them that nothing here knows: without this its pictures would
+pass for unlabeled ones. Beside labels that are read, such files are told of.
 
     refuse_foreign(source)      # SourceError: labels in a format that is not read: KITTI (…). Next: convert with …
 """
@@ -10,9 +10,10 @@ pass for unlabeled ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+from edgewright.data.findings import Finding, Findings
 from edgewright.data.formats.json_head import top_keys
 from edgewright.data.formats.pairing import pair_by_name
 from edgewright.data.formats.safe_xml import first_tag
@@ -98,17 +99,31 @@ FOREIGN = (
 
 def refuse_foreign(source: Source) -> None:
     """Raises SourceError where labels stand there in a format that is not read."""
+    for file, foreign in _foreign_files(source):
+        raise SourceError(
+            f"labels in a format that is not read: {foreign.name}",
+            expected="YOLO, COCO, Pascal VOC, LabelMe or CreateML",
+            got=file,
+            where=source.where,
+            next_step=f"{foreign.converter}; or --set ingest.layout=unlabeled",
+        )
+
+
+def foreign_beside(source: Source, used: Collection[str]) -> tuple[Finding, ...]:
+    """Such files beside the label files that are used: what they say of their pictures is not taken."""
+    told = Findings()
+    for file, foreign in _foreign_files(source, but_for=used):
+        what = f"files of labels in a format that is not read, left out: {foreign.name}"
+        told.add(what, example=file, next_step=foreign.converter)
+    return tuple(told)
+
+
+def _foreign_files(source: Source, *, but_for: Collection[str] = ()) -> Iterator[tuple[str, Foreign]]:
     for suffix in sorted({suffix for foreign in FOREIGN for suffix in foreign.suffixes}):
-        for file in source.named(suffix)[:_MAX_FILES]:
+        for file in [name for name in source.named(suffix) if name not in but_for][:_MAX_FILES]:
             foreign = foreign_format(suffix, source.head(file, max_bytes=_HEAD_BYTES))
             if foreign is not None:
-                raise SourceError(
-                    f"labels in a format that is not read: {foreign.name}",
-                    expected="YOLO, COCO, Pascal VOC, LabelMe or CreateML",
-                    got=file,
-                    where=source.where,
-                    next_step=f"{foreign.converter}; or --set ingest.layout=unlabeled",
-                )
+                yield file, foreign
 
 
 def foreign_format(suffix: str, head: bytes) -> Foreign | None:

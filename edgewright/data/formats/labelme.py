@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from edgewright.data.findings import Findings
 from edgewright.data.formats.annotation import (
     NOWHERE,
     Annotation,
@@ -26,7 +27,6 @@ from edgewright.data.formats.annotation import (
 from edgewright.data.formats.frames import Xyxy
 from edgewright.data.formats.json_head import json_head
 from edgewright.data.formats.pairing import pair_by_name, require_a_pair
-from edgewright.data.formats.told import Told
 from edgewright.data.sources import Source, Unusable
 
 MAX_FILE_BYTES = 256_000_000
@@ -39,7 +39,7 @@ def detect(source: Source) -> bool:
 
 
 def read(source: Source, configured: tuple[str, ...]) -> Labels:
-    told = Told()
+    told = Findings()
     files = [file for file in source.named(".json") if _is_labelme(source, file)]
     pairs = pair_by_name(source.images, files, told=told, named_in=lambda file: _picture_named_in(source, file))
     require_a_pair(pairs.taken, source.images, pairs.unpaired, where=source.where)
@@ -55,7 +55,7 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
         frozenset(pairs.label_of.values()),
         pairs.unpaired,
         class_source=named_by(configured),
-        findings=told.findings,
+        findings=tuple(told),
     )
 
 
@@ -82,7 +82,7 @@ def _picture_named_in(source: Source, file: str) -> str:
         return ""
 
 
-def _annotation(document: Mapping[str, Any], told: Told, file: str) -> Annotation:
+def _annotation(document: Mapping[str, Any], told: Findings, file: str) -> Annotation:
     boxes: list[RawBox] = []
     groups: defaultdict[tuple[str, str], list[RawBox]] = defaultdict(list)
     for index, shape in enumerate(document["shapes"]):
@@ -98,7 +98,7 @@ def _annotation(document: Mapping[str, Any], told: Told, file: str) -> Annotatio
     return Annotation(without_repeats(boxes, told, where=file), _size(document))
 
 
-def _box(shape: object, told: Told, where: str) -> RawBox:
+def _box(shape: object, told: Findings, where: str) -> RawBox:
     if not isinstance(shape, dict):
         return RawBox("", NOWHERE, reason=f"not a shape ({where})")
     name, kind = str(shape.get("label") or "").strip(), str(shape.get("shape_type") or "polygon")

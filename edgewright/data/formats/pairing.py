@@ -17,8 +17,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from edgewright.data.findings import Findings
 from edgewright.data.formats.annotation import pair_key
-from edgewright.data.formats.told import Told
 from edgewright.errors import SourceError
 
 MIN_PAIRED_SHARE = 0.5
@@ -44,7 +44,7 @@ def pair_by_name(
     images: Iterable[str],
     label_files: Iterable[str],
     *,
-    told: Told | None = None,
+    told: Findings | None = None,
     named_in: Callable[[str], str] | None = None,
 ) -> Pairs:
     """One image and one label file that belong together are a pair; two of either are refused, all of them.
@@ -52,7 +52,7 @@ def pair_by_name(
     Args:
         named_in: label file => the picture that it names; asked only where the file's own name finds none.
     """
-    images, told = sorted(images), told or Told()
+    images, told = sorted(images), told or Findings()
     pairs = _in_one_place(images, sorted(label_files))
     _in_other_folders(pairs, images, told)
     if named_in is not None:
@@ -116,7 +116,7 @@ def _in_one_place(images: Sequence[str], label_files: Sequence[str]) -> Pairs:
     return pairs
 
 
-def _in_other_folders(pairs: Pairs, images: Sequence[str], told: Told) -> None:
+def _in_other_folders(pairs: Pairs, images: Sequence[str], told: Findings) -> None:
     """Folders of labels in which none has a picture, and folders of pictures in which none has a label."""
     used = {_folder(name) for name in [*pairs.taken, *pairs.label_of.values()]}
     free = [name for name in images if _folder(name) not in used]
@@ -134,7 +134,7 @@ def _in_other_folders(pairs: Pairs, images: Sequence[str], told: Told) -> None:
         told.add(what, example=f"{file} with {image}")
 
 
-def _by_what_they_name(pairs: Pairs, images: Sequence[str], named_in: Callable[[str], str], told: Told) -> None:
+def _by_what_they_name(pairs: Pairs, images: Sequence[str], named_in: Callable[[str], str], told: Findings) -> None:
     lookup = Lookup.over(name for name in images if name not in pairs.taken)
     named = {file: lookup.find(named_in(file), beside=file) for file in pairs.unpaired}
     for file, image in _settle(pairs, {file: [image] for file, image in named.items() if image is not None}):

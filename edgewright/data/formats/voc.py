@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from edgewright.data.dataset import Dataset
+from edgewright.data.findings import Findings
 from edgewright.data.formats.annotation import (
     MAX_LABEL_BYTES,
     NOWHERE,
@@ -30,7 +31,6 @@ from edgewright.data.formats.annotation import (
 from edgewright.data.formats.frames import refuse_shares
 from edgewright.data.formats.pairing import pair_by_name, require_a_pair
 from edgewright.data.formats.safe_xml import first_tag, parse_xml
-from edgewright.data.formats.told import Told
 from edgewright.data.rows import LabelState, Row, Split
 from edgewright.data.sources import Source, Unusable
 
@@ -46,7 +46,7 @@ def detect(source: Source) -> bool:
 def read(source: Source, configured: tuple[str, ...]) -> Labels:
     masks = frozenset(name for name in source.images if _MASK_FOLDERS & {p.lower() for p in PurePosixPath(name).parts})
     photographs = [name for name in source.images if name not in masks]
-    told = Told()
+    told = Findings()
     pairs = pair_by_name(
         photographs, source.named(".xml"), told=told, named_in=lambda file: _picture_named_in(source, file)
     )
@@ -62,7 +62,7 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
         unpaired,
         masks,
         class_source=named_by(configured),
-        findings=told.findings,
+        findings=tuple(told),
     )
 
 
@@ -93,7 +93,7 @@ def write(dataset: Dataset, named: Sequence[tuple[str, Row]], out: Path) -> None
             tree.write(out / "Annotations" / f"{PurePosixPath(name).stem}.xml", encoding="utf-8")
 
 
-def _annotation(source: Source, file: str, told: Told) -> Annotation:
+def _annotation(source: Source, file: str, told: Findings) -> Annotation:
     try:
         annotation = parse(source.read(file, max_bytes=MAX_LABEL_BYTES))
     except Unusable as error:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from edgewright.data.dataset import Dataset
+from edgewright.data.findings import Findings
 from edgewright.data.formats.annotation import (
     MAX_LABEL_BYTES,
     NOWHERE,
@@ -29,7 +30,6 @@ from edgewright.data.formats.annotation import (
 from edgewright.data.formats.foreign import foreign_format
 from edgewright.data.formats.frames import Frame, as_corners, refuse_frame
 from edgewright.data.formats.pairing import Pairs, pair_by_name, require_a_pair
-from edgewright.data.formats.told import Told
 from edgewright.data.formats.yolo_classes import ClassList, find_lists, is_name_file, names_for
 from edgewright.data.formats.yolo_kinds import Kind, Kinds, judge_columns
 from edgewright.data.formats.yolo_lines import MAX_SHARE, Line, is_number, looks_like_labels, read_lines
@@ -58,7 +58,7 @@ def detect(source: Source) -> bool:
 
 
 def read(source: Source, configured: tuple[str, ...]) -> Labels:
-    told = Told()
+    told = Findings()
     pairs = pair_by_name(source.images, _texts(source), told=told)
     unpaired = {file: why for file, why in pairs.unpaired.items() if _is_label_file(source, file)}
     require_a_pair(pairs.taken, source.images, unpaired, where=source.where)
@@ -77,7 +77,8 @@ def read(source: Source, configured: tuple[str, ...]) -> Labels:
         frozenset(pairs.label_of.values()),
         unpaired,
         class_source=", ".join(one.file for one in used) or "ingest.classes",
-        findings=told.findings,
+        class_files=frozenset(one.file for one in lists),
+        findings=tuple(told),
     )
 
 
@@ -130,7 +131,7 @@ class _Scale:
         return RawBox(self.names[class_id], as_corners((x, y, w, h), Frame.CENTER))
 
 
-def _annotations(files: Files, one: ClassList, told: Told) -> dict[str, Annotation]:
+def _annotations(files: Files, one: ClassList, told: Findings) -> dict[str, Annotation]:
     """The files of one class list, judged together. Raises SourceError where all of them mean something else."""
     located = [(file, line) for file, lines in files.items() for line in lines if not line.fault]
     scale = _Scale(one.names, judge_columns([line for _, line in located], one.declared))
@@ -229,7 +230,7 @@ def _read_all(source: Source, pairs: Pairs) -> tuple[dict[str, tuple[Line, ...]]
     return lines, unreadable
 
 
-def _distinct(lists: Sequence[ClassList], told: Told) -> list[ClassList]:
+def _distinct(lists: Sequence[ClassList], told: Findings) -> list[ClassList]:
     """Each list once, by its file. That they differ is told."""
     by_file = {one.file: one for one in lists}
     found = [by_file[file] for file in sorted(by_file)]

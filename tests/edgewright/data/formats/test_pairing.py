@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from edgewright.data.findings import Findings
 from edgewright.data.formats.pairing import Lookup, pair_by_name, require_a_pair
-from edgewright.data.formats.told import Told
 from edgewright.errors import SourceError
 
 
@@ -39,9 +39,9 @@ def test_two_labels_for_one_picture_refuse_it() -> None:
 
 
 def test_what_was_paired_in_another_place_is_told() -> None:
-    told = Told()
+    told = Findings()
     pair_by_name(["img/x.jpg", "img/y.jpg"], ["txt/x.txt", "txt/y.txt"], told=told)
-    assert [str(finding) for finding in told.findings] == [
+    assert [str(finding) for finding in tuple(told)] == [
         "2 labels in txt/ paired by name with the pictures in img/, e.g. txt/x.txt with img/x.jpg"
     ]
 
