@@ -2,8 +2,9 @@
 
 Decides who looks: fewer than MANY pictures are looked at here, for a process takes half a second to begin. Results come
 in the order of the names, whoever was faster, so that the same bytes give the same data set. A worker reads paths on
-its input and answers in lines, with a picture's bytes behind its line only where they are not the file's own; it ends
-when its input does. A picture that ends two workers is quarantined, and another one goes on.
+its input and answers in lines, the first of them empty, when it is there, with a picture's bytes behind its line only
+where they are not the file's own; it ends when its input does. A picture that ends two workers is quarantined, and
+another one goes on; where they end before they are there, no picture is blamed.
 
     for look in looks(source, names, max_pixels=40_000_000, workers=2): look.picture or look.reason
 """
@@ -17,7 +18,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,7 +27,7 @@ from typing import IO, Any
 from edgewright.artifacts import sha256_bytes
 from edgewright.data.checks import CheckedPicture, check_picture
 from edgewright.data.sources import Source, Unusable
-from edgewright.errors import SourceError
+from edgewright.errors import EdgewrightError, SourceError
 from edgewright.processes import end_children
 
 MANY = 400
@@ -49,7 +50,7 @@ class Look:
 
 
 def looks(source: Source, names: Sequence[str], *, max_pixels: int, workers: int = 1) -> Iterator[Look]:
-    """In the order of the names. Raises SourceError where a file cannot be read."""
+    """In the order of the names. Raises SourceError where a file cannot be read; EdgewrightError: no worker begins."""
     if workers < 2 or len(names) < MANY:
         yield from (look_at(source, name, max_pixels=max_pixels) for name in names)
         return
@@ -85,6 +86,7 @@ class _Crew:
         self._source, self._max_pixels = source, max_pixels
         self._free: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
         self._all: list[subprocess.Popen[bytes]] = []
+        self._there: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
 
     def begin(self, workers: int) -> None:
@@ -100,22 +102,25 @@ class _Crew:
     def end(self) -> None:
         for worker in self._all:
             for stream in (worker.stdin, worker.stdout):
-                if stream:
-                    stream.close()
+                with suppress(BrokenPipeError):  # of one that ended before it was asked
+                    if stream:
+                        stream.close()
         end_children(self._all, within_s=_END_WITHIN_S)
 
     def look(self, names: Sequence[str]) -> list[Look]:
         """At one chunk. A picture whose bytes stay the file's own comes without them: see `filled`."""
         found: list[Look] = []
         worker, doubted = self._free.get(), ""
-        while len(found) < len(names) and not self._stopped:
-            found += self._asked(worker, names[len(found) :])
-            if len(found) < len(names) and not self._stopped:  # it ended at the next one, perhaps for another reason
-                name = names[len(found)]
-                if name == doubted:
-                    found.append(Look(name, reason=_ENDS_DECODER))
-                worker, doubted = self._hire(), name
-        self._free.put(worker)
+        try:
+            while len(found) < len(names) and not self._stopped:
+                found += self._asked(worker, names[len(found) :])
+                if len(found) < len(names) and not self._stopped:  # it ended at the next one, or for another reason
+                    name = names[len(found)]
+                    if name == doubted:
+                        found.append(Look(name, reason=_ENDS_DECODER))
+                    worker, doubted = self._hire(), name
+        finally:
+            self._free.put(worker)
         return found
 
     def filled(self, look: Look) -> Look:
@@ -133,9 +138,23 @@ class _Crew:
         self._all.append(worker)
         return worker
 
+    def _is_there(self, worker: subprocess.Popen[bytes]) -> bool:
+        """Waits until it is; no where all were asked to end. Raises EdgewrightError where it ended of itself."""
+        if worker not in self._there and worker.stdout is not None:
+            if worker.stdout.readline():
+                self._there.add(worker)
+            elif not self._stopped:
+                raise EdgewrightError(
+                    "a process that looks at pictures ended before it began",
+                    got=f"exit code {worker.wait()}",
+                    where=" ".join(map(str, worker.args)) if isinstance(worker.args, list) else None,
+                    next_step="see what it wrote; where memory is short, end other programs",
+                )
+        return worker in self._there
+
     def _asked(self, worker: subprocess.Popen[bytes], names: Sequence[str]) -> Iterator[Look]:
         """What the worker answers until it ends."""
-        if worker.stdin is None or worker.stdout is None:
+        if worker.stdin is None or worker.stdout is None or not self._is_there(worker):
             return
         lines = [json.dumps([name, str(self._source.files[name])]) for name in names]
         try:
@@ -170,6 +189,8 @@ def _answer(look: Look, *, own: bool) -> bytes:
 def main(max_pixels: int) -> None:
     """A worker: paths in, answers out, until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever began it closes its input
+    sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
     for line in sys.stdin.buffer:
         name, path = json.loads(line)
         source = Source("", {name: Path(path)})

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from edgewright.data import looking
 from edgewright.data.ingest import ingest
 from edgewright.data.looking import looks
 from edgewright.data.sources import Source
-from edgewright.errors import SourceError
+from edgewright.errors import EdgewrightError, SourceError
 from edgewright.recipe.data import IngestConfig
 
 PIXELS = 40_000_000
@@ -72,31 +74,25 @@ def test_a_picture_that_ends_its_worker_is_quarantined(several: Source) -> None:
 
 
 def end_readers(pipe: Path, times: int) -> None:
-    """Kill whoever opens the pipe; opening it to write waits for a reader."""
-    for _ in range(times):
-        with pipe.open("wb"):
-            while not (readers := [process for process in Path("/proc").glob("[0-9]*") if reads(process, pipe)]):
-                time.sleep(0.01)  # it may read, and not yet be seen to
-            for process in readers:
-                os.kill(int(process.name), signal.SIGKILL)
-                wait_until_gone(process)
+    """Kill whoever opens the pipe; opening it to write waits for the first of them."""
+    ended: set[int] = set()
+    with pipe.open("wb"):
+        while len(ended) < times:
+            for process in Path("/proc").glob("[0-9]*"):
+                if int(process.name) not in ended and reads(process, pipe):
+                    ended.add(int(process.name))
+                    os.kill(int(process.name), signal.SIGKILL)
+            time.sleep(0.01)
 
 
 def reads(process: Path, pipe: Path) -> bool:
+    """Whether it is a worker, begun (one that is forked has its parent's files and name), with the pipe open."""
     try:
         opened = [os.readlink(one) for one in (process / "fd").iterdir()]
+        is_worker = b"\0edgewright.data.looking\0" in (process / "cmdline").read_bytes()
     except OSError:
         return False
-    return process.name != str(os.getpid()) and str(pipe) in opened
-
-
-def wait_until_gone(process: Path) -> None:
-    """Or nothing but its name is left."""
-    try:
-        while (process / "cmdline").read_bytes():
-            time.sleep(0.01)
-    except OSError:
-        return
+    return is_worker and str(pipe) in opened
 
 
 def test_who_stops_listening_waits_for_nobody(several: Source) -> None:
@@ -114,3 +110,31 @@ def test_a_file_that_is_gone_ends_the_reading(several: Source) -> None:
     os.unlink(several.files["11.webp"])
     with pytest.raises(SourceError, match="cannot be read"):
         list(looks(several, names, max_pixels=PIXELS, workers=2))
+
+
+def test_where_no_worker_begins_no_picture_is_blamed(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking.sys, "executable", "/bin/false")
+    with pytest.raises(EdgewrightError, match="ended before it began .got exit code 1"):
+        list(looks(several, list(several.files), max_pixels=PIXELS, workers=2))
+
+
+def test_workers_that_were_killed_are_replaced_and_reaped(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written to one that is gone, and stays unread, does not keep the others from being ended."""
+    begun: list[Popen[bytes]] = []
+
+    def noted(*args: Any, **kwargs: Any) -> Popen[bytes]:
+        begun.append(Popen(*args, **kwargs))
+        return begun[-1]
+
+    monkeypatch.setattr(looking.subprocess, "Popen", noted)
+    monkeypatch.setattr(looking, "_CHUNK", 1)
+    monkeypatch.setattr(looking, "_AHEAD", 1)
+    names = list(several.files)
+    found = looks(several, names, max_pixels=PIXELS, workers=2)
+    first = next(found)
+    for worker in begun:
+        worker.kill()
+        worker.wait()
+    assert [first, *found] == list(looks(several, names, max_pixels=PIXELS))
+    assert len(begun) > 2
+    assert None not in [worker.returncode for worker in begun]
