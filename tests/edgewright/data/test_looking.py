@@ -114,7 +114,7 @@ def test_a_file_that_is_gone_ends_the_reading(several: Source) -> None:
 
 def test_where_no_worker_begins_no_picture_is_blamed(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looking.sys, "executable", "/bin/false")
-    with pytest.raises(EdgewrightError, match="ended before it began .got exit code 1"):
+    with pytest.raises(EdgewrightError, match=r"ended before it began \(got exit code 1"):
         list(looks(several, list(several.files), max_pixels=PIXELS, workers=2))
 
 

@@ -11,82 +11,21 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ingest
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.gates.data_gate import decide_data, measure_data, with_fid_recall
+from edgewright.gates.data_gate import decide_data, measure_data
 from edgewright.gates.evidence import DataEvidence, Measurement
 from edgewright.gates.measure.labels import measure_labeled_layouts, measure_labels
-from edgewright.gates.measure.metrics import Features
-from edgewright.gates.measure.tiles import Tiles
 from edgewright.gates.selftest.controls import Scene, blurred, noisy, one_mode
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.progress import silent
 from edgewright.recipe.data import IngestConfig
 from edgewright.recipe.gates import GateDataConfig
-from edgewright.runtime.boxes import Image
-from tests.scenes import discs, publish_dataset
+from tests.gated import AGREED, FRESH, TRAIN, Publish, changed, scenes
 
 CONFIG = GateDataConfig(feature_px=32, tiles_per_image=3, bootstraps=20)
-
-
-AGREED = {"agreement": 0.8, "judged": 4.0, "missed": 0.0, "phantom": 0.0}
-"""What a labeler writes on a picture whose labels it finds right."""
-
-
-def scene(rng: np.random.Generator, *, source: str = "human") -> Scene:
-    return Scene(*discs(rng, contrast=(20, 70), source=source))
-
-
-def scenes(n: int, *, seed: int, source: str = "human") -> list[Scene]:
-    rng = np.random.default_rng(seed)
-    return [scene(rng, source=source) for _ in range(n)]
-
-
-Publish = Callable[..., Dataset]
-
-
-@pytest.fixture(scope="module")
-def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
-    store = LocalStore(tmp_path_factory.mktemp("store"))
-
-    def publish(
-        parts: dict[str, Sequence[Scene]],
-        *,
-        origin: str,
-        classes: tuple[str, ...] = ("disc",),
-        scores: dict[str, float] = AGREED,
-        left_out: int = 0,
-    ) -> Dataset:
-        pairs, quarantined = [], []
-        for split, members in parts.items():
-            for index, member in enumerate(members):
-                height, width = member.image.shape[:2]
-                row = Row(f"{split}{index:03d}.png", "", width=width, height=height, split=split, origin=origin)
-                seen = scores if origin == "synthetic" else {}
-                row = replace(row, labels=member.labels, state="human", scores=seen)
-                if index < left_out:
-                    quarantined.append(replace(row, sha256="0", quarantine="labeler disagrees"))
-                else:
-                    pairs.append((row, encode_png(member.image)))
-        kind = f"dataset_{origin}"
-        return publish_dataset(store, pairs, classes=classes, quarantined=quarantined, kind=kind, stage="test")
-
-    return publish
-
-
-TRAIN = scenes(60, seed=0)
-
-
-@pytest.fixture(scope="module")
-def real(publish: Publish) -> Dataset:
-    parts = {"train": TRAIN, "val": scenes(40, seed=1), "test": scenes(20, seed=2)}
-    return publish(parts, origin="real")
-
-
-def changed(members: Sequence[Scene], change: Callable[[Image], Image]) -> list[Scene]:
-    return [replace(member, image=change(member.image)) for member in members]
 
 
 def judged(real: Dataset, synthetic: Dataset, config: GateDataConfig = CONFIG) -> Verdict:
@@ -95,9 +34,6 @@ def judged(real: Dataset, synthetic: Dataset, config: GateDataConfig = CONFIG) -
 
 def outcomes(verdict: Verdict) -> dict[str, Outcome]:
     return {check.name: check.outcome for check in verdict.checks}
-
-
-FRESH = scenes(60, seed=3, source="constructed")
 
 
 @pytest.fixture(scope="module")
@@ -289,62 +225,6 @@ def test_another_class_list_is_an_error(real: Dataset, publish: Publish) -> None
     synthetic = publish({"train": FRESH}, origin="synthetic", classes=("ring",))
     with pytest.raises(InputError, match="class lists differ"):
         judged(real, synthetic)
-
-
-class _Means:
-    """Sixteen features: mean light of the cells of a 4 × 4 grid."""
-
-    digest = "means"
-
-    def __call__(self, tiles: Tiles) -> Features:
-        side = tiles.shape[1] // 4
-        cells = tiles[:, : 4 * side, : 4 * side].reshape(len(tiles), 4, side, 4, side, 3)
-        return np.asarray(cells.mean(axis=(2, 4, 5), dtype=np.float64).reshape(len(tiles), 16) / 16)
-
-
-@pytest.mark.parametrize(
-    ("made", "outcome", "n"),
-    [
-        (changed(scenes(40, seed=1), lambda image: noisy(image, sd=2, rng=np.random.default_rng(0))), Outcome.PASS, 40),
-        (scenes(10, seed=3), Outcome.NOT_EVALUABLE, 10),  # fewer than features
-        ([Scene(np.minimum(member.image, 90), member.labels) for member in scenes(60, seed=3)], Outcome.REFUSE, 40),
-    ],
-)
-def test_the_literal_rule_is_reached_with_enough_pictures(
-    real: Dataset, publish: Publish, made: list[Scene], outcome: Outcome, n: int
-) -> None:
-    """Pictures to verdict, through a space of 16 features that stands in for Inception's 2,048."""
-    synthetic, config = publish({"train": made}, origin="synthetic"), GateDataConfig(rule="fid_recall")
-    evidence = DataEvidence(60, 40, len(made), feature_kind="inception")
-    found = with_fid_recall(evidence, real, synthetic, config, _Means(), on_progress=silent)
-    assert (found.fid_width, found.measurement("fid").n) == (16, n)
-    verdict = decide_data(found, config)
-    assert verdict.outcome is outcome, verdict.reasons
-
-
-class _Blind(_Means):
-    """Untrained weights: nearly the same for every picture."""
-
-    def __call__(self, tiles: Tiles) -> Features:
-        return 1.0 + 1e-6 * super().__call__(tiles)
-
-
-def test_a_network_that_tells_no_picture_from_another_is_refused(real: Dataset, publish: Publish) -> None:
-    """FID would be 0 and recall 1."""
-    synthetic = publish({"train": scenes(20, seed=3)}, origin="synthetic")
-    with pytest.raises(InputError, match="the same for every held-out photograph"):
-        with_fid_recall(DataEvidence(60, 40, 20), real, synthetic, CONFIG, _Blind(), on_progress=silent)
-
-
-def test_all_pictures_are_looked_at_by_the_literal_rule(real: Dataset, publish: Publish) -> None:
-    """Not the `max_images` of the other checks; and no training picture."""
-    synthetic = publish({"train": scenes(70, seed=3)}, origin="synthetic")
-    reports: list[tuple[int, int, str]] = []
-    config = GateDataConfig(max_images=12)
-    with_fid_recall(
-        DataEvidence(60, 40, 70), real, synthetic, config, _Means(), on_progress=lambda *report: reports.append(report)
-    )
-    assert reports[-1][:2] == (110, 110)
 
 
 def test_a_rare_class_that_no_synthetic_picture_shows_is_refused(publish: Publish) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgewright.data.formats import detect_layout
-from edgewright.data.formats.foreign import foreign_format
+from edgewright.data.formats.foreign import foreign_beside, foreign_format
+from edgewright.data.reading import read_source
+from edgewright.data.survey import Nowhere
 from edgewright.errors import SourceError
+from edgewright.recipe.data import IngestConfig
 from tests.sources import source_of
 
 VIA = '{"a.jpg1": {"filename": "a.jpg", "regions": [{"shape_attributes": {"name": "rect"}}]}}'
@@ -66,3 +70,24 @@ def test_a_long_line_is_looked_at_in_no_time() -> None:
 def test_other_files_are_no_labels(tmp_path: Path) -> None:
     others = {"README.txt": "Car parks, 16 photographs", "scores.csv": "id,hard\na.jpg,0.5\n", "x.json": '{"a": 1}'}
     assert detect_layout(source_of(tmp_path, {"a.jpg": "", **others})) == "unlabeled"
+
+
+def test_beside_labels_that_are_read_they_are_told_of(tmp_path: Path) -> None:
+    """Once a format, with one example; a label file that was read is not asked again."""
+    kitti = "Car 0.00 0 -1.57 1.00 2.00 30.00 40.00 1 1 1 1 1 1 0\n"
+    source = source_of(tmp_path, {"a.jpg": "", "a.txt": "0 .5 .5 .2 .2", "old/a.txt": kitti, "old/b.txt": kitti})
+    assert detect_layout(source) == "yolo"
+    (told,) = foreign_beside(source, {"a.txt"})
+    assert "not read, left out: KITTI" in told.what
+    assert (told.count, told.example, told.next_step) == (2, "old/a.txt", "convert with Datumaro to COCO")
+    assert foreign_beside(source, {"a.txt", "old/a.txt", "old/b.txt"}) == ()
+
+
+def test_reading_a_source_tells_of_them(tmp_path: Path, picture: Callable[..., bytes]) -> None:
+    names = {f"{number}.jpg": picture(number, kind="JPEG") for number in range(8)}
+    labels = {f"{number}.txt": "0 .5 .5 .2 .2" for number in range(8)}
+    source_of(tmp_path / "set", names | labels | {"data.yaml": "names: [bolt]", "via.json": VIA})
+    with read_source(tmp_path / "set", IngestConfig(), scratch=tmp_path, sink=lambda _: Nowhere()) as reading:
+        division = reading.divided(IngestConfig(), seed=0)
+    told = reading.report(reading.survey.rows, division).findings
+    assert [one.example for one in told if "VIA JSON" in one.what] == ["via.json"]

@@ -14,7 +14,8 @@ from edgewright.data.formats.frames import MIN_OUTSIDE, MIN_OUTSIDE_SHARE, OUTSI
 from edgewright.data.sources import Unusable
 from edgewright.errors import SourceError
 from tests.sources import source_of
-from tests.strangers import FORMATS, Box, Scene, Way, draw_scene, picture_names
+from tests.strangers import FORMATS
+from tests.strangers.scene import Box, Scene, Way, draw_scene, picture_names
 
 EQUAL, REFUSED = "equal", "refused"
 TOLERANCE_PX = 0.01
