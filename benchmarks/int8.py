@@ -19,8 +19,8 @@ from onnxruntime.quantization import CalibrationDataReader
 from edgewright.compress.export import INPUT, export_onnx, minify
 from edgewright.compress.measure import measure_latency
 from edgewright.compress.quantize import quantize_model
-from edgewright.detect.graphs import slim_graph
-from edgewright.detect.network import build_module
+from edgewright.detect.yolo.graphs import slim_graph
+from edgewright.detect.yolo.network import build_module
 from edgewright.runtime.session import ModelSpec, load_network, predictor
 
 CLASSES = ("a", "b", "c")

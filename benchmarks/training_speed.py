@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgewright.data.dataset import encode_png
-from edgewright.detect.graphs import slim_graph
-from edgewright.detect.kept_pictures import keep_decoded
-from edgewright.detect.network import build_module
+from edgewright.detect.yolo.graphs import slim_graph
+from edgewright.detect.yolo.kept_pictures import keep_decoded
+from edgewright.detect.yolo.network import build_module
 from edgewright.label.network import graph as labeler
 from edgewright.label.network.batches import LabeledBatch
 from edgewright.label.network.loss import loss_of

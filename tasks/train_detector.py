@@ -11,7 +11,7 @@ from edgewright.recipe.detect import TrainDetectorConfig
 from tasks.engine.stage import Work, stage
 
 if TYPE_CHECKING:
-    from edgewright.detect.train import EpochReport
+    from edgewright.detect.lesson import EpochReport
 
 
 @stage(pools=("gpu",))

@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "edgewright/device/__init__.py": "ONNX Runtime looks there alone whether it may report to its makers",
     "edgewright/device/process.py": "proxies between a device and its server, which TUF's client takes from there",
     "edgewright/processes.py": "another process's, to know whose it is",
-    "edgewright/detect/library.py": "ultralytics reads its switches from there alone, before its first import",
+    "edgewright/detect/yolo/library.py": "ultralytics reads its switches from there alone, before its first import",
     "tasks/serve/prefect_server.py": "hands it on to the Prefect server that it starts",
 }
 

@@ -17,6 +17,7 @@ import onnx
 import torch
 from torch import nn
 
+from edgewright.detect.network import as_exported
 from edgewright.errors import StageFailed
 
 OPSET = 17
@@ -31,11 +32,9 @@ def export_onnx(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
     Raises:
         StageFailed: the exporter does not know an operator of the graph.
     """
-    head: Any = module.model[-1]  # type: ignore[index]
-    head.export, head.format = True, "onnx"
     buffer = io.BytesIO()
     try:
-        with _quiet():
+        with _quiet(), as_exported(module):
             torch.onnx.export(
                 module.cpu().eval(),
                 (torch.zeros(1, 3, input_px, input_px),),
@@ -47,8 +46,6 @@ def export_onnx(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise StageFailed("the network cannot be exported to ONNX", got=error) from error
-    finally:
-        head.export = False
     return onnx.load_model_from_string(buffer.getvalue())
 
 

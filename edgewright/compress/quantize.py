@@ -105,7 +105,8 @@ def quantize_model(
             quantized,
             reader,
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Relu"],  # a Relu between two quantized tensors is folded into their range
+            # A Relu or Clip (ReLU6) between two quantized tensors is folded into their range.
+            op_types_to_quantize=["Conv", "Relu", "Clip"],
             nodes_to_exclude=_float_nodes(onnx.load_model(prepared)),
             per_channel=per_channel,
             activation_type=QuantType.QUInt8,

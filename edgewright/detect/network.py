@@ -1,30 +1,28 @@
-"""A published detector as a network again: safetensors and a graph of our table become a torch module.
+"""A published detector as a network again: safetensors and a graph become a torch module, whatever its family.
 
 Decides how float weights are evaluated: convolution and batch norm fused, in float32, through the same pre- and
 post-processing as every other form. Refuses weights that do not fit the graph.
 
->>> from edgewright.detect.graphs import slim_graph
->>> layout_of(build_module(slim_graph(width=0.125, n_classes=2), n_classes=2))
-'dense'
+    network, spec = load_float_network(artifact.path, threads=2)
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from edgewright.detect.graphs import Graph, read_published_graph
-from edgewright.detect.library import open_ultralytics
-from edgewright.errors import ArtifactCorrupt, InputError
-from edgewright.runtime.boxes import FloatArray
+from edgewright.detect.efficientdet.graph import FAMILY as EFFICIENTDET
+from edgewright.detect.forward import as_network
+from edgewright.detect.graph_file import read_graph
+from edgewright.errors import ArtifactCorrupt
 from edgewright.runtime.session import ModelSpec, Network
 
 WEIGHTS_FILE, GRAPH_FILE, SPEC_FILE = "weights.safetensors", "graph.yaml", "spec.json"
@@ -45,44 +43,44 @@ def load_float_network(get_path: Callable[[str], Path], *, threads: int = 1) -> 
 def load_module(get_path: Callable[[str], Path]) -> tuple[nn.Module, ModelSpec]:
     """The fused float32 module on CPU in inference mode, and how to read its output."""
     spec = ModelSpec.from_json(json.loads(get_path(SPEC_FILE).read_bytes()))
-    module = build_module(read_published_graph(get_path(GRAPH_FILE)), n_classes=len(spec.classes))
+    graph = read_graph(get_path(GRAPH_FILE))
+    module = _built(graph, n_classes=len(spec.classes))
     try:
         module.load_state_dict(load_file(get_path(WEIGHTS_FILE)))
     except (RuntimeError, SafetensorError) as error:
         raise ArtifactCorrupt("the weights do not fit the graph", got=error, where=get_path(WEIGHTS_FILE)) from error
-    fused: nn.Module = module.float().eval().fuse(verbose=False)
-    return fused.requires_grad_(False), spec
+    return _fused(module.float().eval()).requires_grad_(False), spec
 
 
-def build_module(graph: Graph, *, n_classes: int) -> Any:
-    """The graph as an untrained ultralytics module. Raises InputError where it cannot be built."""
-    model_class = open_ultralytics("nn.tasks").DetectionModel
+@contextmanager
+def as_exported(module: nn.Module) -> Iterator[None]:
+    """Inside, the module gives the one output that a file is to have."""
+    from edgewright.detect.efficientdet.network import EfficientDet
+
+    if isinstance(module, EfficientDet):
+        yield
+        return
+    head: Any = module.model[-1]  # type: ignore[index]
+    head.export, head.format = True, "onnx"
     try:
-        return prefer_end_to_end(model_class(dict(graph), ch=3, nc=n_classes, verbose=False))
-    except (TypeError, KeyError, IndexError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
-        raise InputError("the graph cannot be built", got=error) from error
+        yield
+    finally:
+        head.export = False
 
 
-def prefer_end_to_end(module: Any) -> Any:
-    """A graph with two heads (YOLO26) trains both; on a device the one that needs no suppression is read."""
-    if getattr(module.model[-1], "one2one_cv2", None) is not None:
-        module.end2end = True
-    return module
+def _built(graph: Mapping[str, Any], *, n_classes: int) -> nn.Module:
+    if graph.get("family") == EFFICIENTDET:
+        from edgewright.detect.efficientdet.graph import LiteGraph
+        from edgewright.detect.efficientdet.network import EfficientDet
+
+        return EfficientDet(LiteGraph.from_json({**graph, "n_classes": n_classes}))
+    from edgewright.detect.yolo.graphs import require_graph
+    from edgewright.detect.yolo.network import build_module
+
+    return build_module(require_graph(dict(graph)), n_classes=n_classes)  # type: ignore[no-any-return]
 
 
-def layout_of(module: Any) -> str:
-    """How `decode` must read the module's output."""
-    return "end2end" if getattr(module, "end2end", False) else "dense"
-
-
-def as_network(module: nn.Module, *, device: torch.device) -> Network:
-    """A module in inference mode as a function of numpy arrays."""
-
-    @torch.inference_mode()
-    def run(tensor: FloatArray) -> FloatArray:
-        output = module(torch.from_numpy(tensor).to(device))
-        while isinstance(output, (tuple, list)):
-            output = output[0]
-        return np.asarray(output.float().cpu().numpy(), dtype=np.float32)
-
-    return run
+def _fused(module: nn.Module) -> nn.Module:
+    """Convolution and batch norm as one; EfficientDet's heads share convolutions and stay as they are."""
+    fuse: Any = getattr(module, "fuse", None)
+    return fuse(verbose=False) if callable(fuse) else module

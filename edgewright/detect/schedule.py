@@ -1,12 +1,13 @@
 """What a training shows, in which mixture and how often. Pure.
 
-Decides the list of pictures that makes an epoch. Without `steps` it is every picture once, as is usual. With `steps` an
-epoch has a fixed number of batches, and pictures stand in its list as often as that takes: two trainings with the same
-`steps`, `epochs` and `batch` then make the same number of optimizer steps of the same size, whether they have 25
-photographs or 25 photographs and 400 synthetic pictures, and nothing but the pictures differs between them.
+Decides the list of pictures that makes an epoch. Without `steps` it is every picture once, and those with rare classes
+more often (`repeats`). With `steps` an epoch has a fixed number of batches, and pictures stand in its list as often as
+that takes: two trainings with the same `steps`, `epochs` and `batch` then make the same number of optimizer steps of
+the same size, whether they have 25 photographs or 25 photographs and 400 synthetic pictures, and nothing but the
+pictures differs between them.
 
 >>> config = TrainDetectorConfig(steps=4, epochs=2, batch=2, real_share=0.5)
->>> shown(["a", "b", "c"], [False, False, True], config, seed=0)
+>>> shown([False, False, True], config, factors=[1, 1, 1], seed=0)
 [0, 1, 2, 2]
 """
 
@@ -30,14 +31,20 @@ STRONG = {
 """`augmentation: strong`, by ultralytics' names: up to twice the library's defaults, and rotation, which has none."""
 
 
-def shown(ids: Sequence[str], synthetic: Sequence[bool], config: TrainDetectorConfig, *, seed: int) -> list[int]:
-    """Indices into `ids` that make one epoch, ascending; every index is there where the epoch is long enough."""
-    real, made = ([i for i in range(len(ids)) if synthetic[i] is kind] for kind in (False, True))
-    total = batches_per_epoch(config) * config.batch if config.steps is not None else len(ids)
-    if config.real_share is None or not made or not real:
-        return sorted(_repeat([*real, *made], total, seed=seed))
+def shown(synthetic: Sequence[bool], config: TrainDetectorConfig, *, factors: Sequence[float], seed: int) -> list[int]:
+    """Indices of pictures that make one epoch, ascending; every index is there where the epoch is long enough.
+
+    Args:
+        synthetic: for each picture whether no person labeled it.
+        factors: how often each is shown, compared with the others of its kind.
+    """
+    kinds = [[i for i, made in enumerate(synthetic) if made is kind] for kind in (False, True)]
+    total = batches_per_epoch(config) * config.batch if config.steps is not None else round(sum(factors))
+    if config.real_share is None or not all(kinds):
+        return sorted(_repeat(range(len(synthetic)), total, factors=factors, seed=seed))
     n_real = round(total * config.real_share)
-    return sorted([*_repeat(real, n_real, seed=seed), *_repeat(made, total - n_real, seed=seed)])
+    shares = zip(kinds, (n_real, total - n_real), strict=True)
+    return sorted(index for kind, count in shares for index in _repeat(kind, count, factors=factors, seed=seed))
 
 
 def batches_per_epoch(config: TrainDetectorConfig) -> int:
@@ -50,8 +57,13 @@ def augmentation_settings(config: TrainDetectorConfig) -> dict[str, Any]:
     return dict(STRONG) if config.augmentation == "strong" else {}
 
 
-def _repeat(indices: Sequence[int], total: int, *, seed: int) -> list[int]:
-    """`total` of the indices: all of them as often as goes, the rest drawn without replacement."""
-    whole, rest = divmod(total, len(indices)) if indices else (0, 0)
-    extra = np.random.default_rng([seed, len(indices)]).permutation(len(indices))[:rest]
-    return [*indices] * whole + [indices[int(i)] for i in extra]
+def _repeat(indices: Sequence[int], total: int, *, factors: Sequence[float], seed: int) -> list[int]:
+    """`total` of the indices in proportion to their factors; what is left over goes to the largest remainders, drawn
+    among equals."""
+    weights = np.array([factors[index] for index in indices])
+    exact = total * weights / weights.sum()
+    counts = np.floor(exact + 1e-9).astype(int)
+    drawn = np.random.default_rng([seed, len(indices)]).permutation(len(indices))
+    order = drawn[np.argsort(-(exact - counts).round(9)[drawn], kind="stable")]
+    counts[order[: total - counts.sum()]] += 1
+    return [index for index, count in zip(indices, counts.tolist(), strict=True) for _ in range(count)]

@@ -17,6 +17,7 @@ from pathlib import Path
 from edgewright.artifacts import Content, Record, Store, canonical_json
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Origin, Split
+from edgewright.detect.rows import factors_of
 from edgewright.detect.schedule import shown
 from edgewright.detect.train import train_detector
 from edgewright.experiment.plan import AssembleConfig
@@ -77,7 +78,8 @@ def detector_config(config: MeasureUtilityConfig) -> TrainDetectorConfig:
 def _n_shown(training: Dataset, config: MeasureUtilityConfig) -> int:
     """How many synthetic pictures the mixed side ever sees; which ones, its seed decides."""
     made = [row.origin == Origin.SYNTHETIC for row in training.usable]
-    indices = shown([row.id for row in training.usable], made, detector_config(config), seed=0)
+    settings = detector_config(config)
+    indices = shown(made, settings, factors=factors_of(training.usable, settings), seed=0)
     return sum(made[at] for at in set(indices))
 
 

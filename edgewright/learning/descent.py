@@ -13,7 +13,7 @@ step, gradients clipped to a norm where asked. Decides no loss and no data.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,21 +46,47 @@ class Descent:
     clip_norm: float | None = None
 
 
+@dataclass(frozen=True)
+class Group:
+    """Parameters that move at a rate of their own.
+
+    Attributes:
+        rate: factor by step on the setting's learning rate; None: the setting's own.
+        decays: whether the setting's weight decay holds for them.
+    """
+
+    parameters: tuple[nn.Parameter, ...]
+    rate: Rate | None = None
+    decays: bool = True
+
+
+def all_of(network: nn.Module) -> list[Group]:
+    """Every parameter, moved alike."""
+    return [Group(tuple(network.parameters()))]
+
+
 class Optimizer:
     """AdamW on one network's parameters. Its state is the moments alone: the setting is the recipe's."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], setting: Descent, scaler: torch.amp.GradScaler) -> None:
+    def __init__(self, groups: Sequence[Group], setting: Descent, scaler: torch.amp.GradScaler) -> None:
         self._setting = setting
         self._scaler = scaler
-        self._parameters = list(parameters)
+        self._rates = [group.rate or setting.rate for group in groups]
+        self._parameters = [parameter for group in groups for parameter in group.parameters]
         self._adam = torch.optim.AdamW(
-            self._parameters, lr=setting.learning_rate, betas=setting.betas, weight_decay=setting.weight_decay
+            [
+                {"params": group.parameters, "weight_decay": setting.weight_decay if group.decays else 0.0}
+                for group in groups
+            ],
+            lr=setting.learning_rate,
+            betas=setting.betas,
         )
         fuse_updates(self._adam)
 
     def descend(self, loss: Tensor, *, step: int) -> None:
         """One update. The loss scale is updated by its owner, once a step: several optimizers may share it."""
-        self._adam.param_groups[0]["lr"] = self._setting.learning_rate * self._setting.rate(step)
+        for group, rate in zip(self._adam.param_groups, self._rates, strict=True):
+            group["lr"] = self._setting.learning_rate * rate(step)
         self._adam.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if self._setting.clip_norm is not None:
@@ -83,6 +109,7 @@ class OneNetwork(Method[BatchT]):
         precision: as the machine is set, where none is given.
         ema_decay: of the average that comes out; None: the network itself does.
         streams: by name, what `draw` draws from, where that is not seed and step alone.
+        groups: its parameters, where they do not all move alike.
     """
 
     def __init__(
@@ -93,12 +120,13 @@ class OneNetwork(Method[BatchT]):
         precision: Precision | None = None,
         ema_decay: float | None = None,
         streams: Mapping[str, Stateful] | None = None,
+        groups: Sequence[Group] = (),
     ) -> None:
         device = next(network.parameters()).device
         self._precision = precision or Precision.as_set(device)
         self._scaler = self._precision.scaler()
         self._learner = network
-        self._optimizer = Optimizer(network.parameters(), setting, self._scaler)
+        self._optimizer = Optimizer(groups or all_of(network), setting, self._scaler)
         self._average = None if ema_decay is None else Average(network, decay=ema_decay)
         self._streams = streams or {}
         self.network = self._average.network if self._average else network

@@ -56,6 +56,10 @@ class Method(ABC, Generic[BatchT]):
         Statistics that a network keeps of its batches see one batch more: it stays as it is in training.
         """
 
+    def is_done(self, _: int, /) -> bool:
+        """Whether nothing more is to be learned after `step` steps: asked after every one."""
+        return False
+
     @abstractmethod
     def parts(self) -> Mapping[str, Stateful]:
         """Everything that changes from step to step, by name."""
@@ -78,27 +82,30 @@ class Trained:
 def train(
     method: Method[BatchT], *, steps: int, keep: Checkpoint | None = None, on_step: OnStep | None = None
 ) -> Trained:
-    """Train for `steps` steps, or continue what `keep` holds of the same work.
+    """Train for `steps` steps or until the method is done, or continue what `keep` holds of the same work.
 
     Raises:
         StageFailed: a loss is not finite, and at which step; or the network after the last one is not.
     """
     losses = _restore(method, keep)
     continued_from, reported = len(losses), 0.0
-    for step in range(continued_from, steps):
+    for step in range(continued_from, continued_from if method.is_done(continued_from) else steps):
         found = method.advance(method.draw(step), step)
         losses.append(require_finite(found, of=method.name, step=step, steps=steps, next_step=method.next_step))
         done = step + 1
-        if done == steps:
+        last = done == steps or method.is_done(done)
+        if last:
             require_learned(
-                method.network, loss=method.judge(steps), what=f"the {method.name}", next_step=method.next_step
+                method.network, loss=method.judge(done), what=f"the {method.name}", next_step=method.next_step
             )
-        kept = keep is not None and (done % keep.every == 0 or done == steps)
+        kept = keep is not None and (done % keep.every == 0 or last)
         if keep and kept:
             keep.save({"parts": {name: it.state_dict() for name, it in method.parts().items()}, "losses": losses})
-        if on_step and (kept or done == steps or time.monotonic() - reported > _REPORT_EVERY_S):
+        if on_step and (kept or last or time.monotonic() - reported > _REPORT_EVERY_S):
             reported = time.monotonic()
             on_step(done, losses[-1])
+        if last:
+            break
     return Trained(method.network, tuple(losses), continued_from)
 
 

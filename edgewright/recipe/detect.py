@@ -10,9 +10,30 @@ from edgewright.recipe.section import Section
 
 
 class TrainDetectorConfig(Section):
-    external_paths: ClassVar[tuple[str, ...]] = ("model",)
+    external_paths: ClassVar[tuple[str, ...]] = ("model", "init")
 
-    model: str = Field("edgewright-slim", description="A graph of our table, or any ultralytics model by name or path")
+    model: str = Field(
+        "edgewright-slim",
+        description="A graph of our tables (edgewright-slim, efficientdet-slim, efficientdet-lite0 to lite4), or any "
+        "ultralytics model by name or path",
+    )
+    init: str = Field(
+        "auto",
+        description="What training begins with: auto (what the graph has), package (the extra `pretrained`), a file of "
+        "weights, or none (random numbers)",
+    )
+    backbone_rate: float = Field(
+        0.25, ge=0, le=1, description="Learning rate of a backbone that begins with weights, as a share of the heads'"
+    )
+    frozen_share: float = Field(
+        0.05, ge=0, lt=1, description="Share of the steps, the first, in which such a backbone does not move"
+    )
+    repeat_rare: float = Field(
+        4.0,
+        ge=1,
+        le=20,
+        description="Pictures with rare classes are shown up to so many times as often; 1: all equally often",
+    )
     width: float = Field(0.1875, gt=0, le=2, description="Width multiple of the slim graph")
     image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
     epochs: int = Field(30, ge=1)

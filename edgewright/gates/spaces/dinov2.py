@@ -118,7 +118,7 @@ class VisionTransformer:
 def open_dinov2(path: str) -> VisionTransformer:
     """Raises InputError where the file is missing, unsafe, or holds another network."""
     found = read_weights(path, kind="dinov2", source="https://github.com/facebookresearch/dinov2 (ViT-S, B or L)")
-    network = VisionTransformer(found.tensors, found.digest)
+    network = VisionTransformer(found.tensors, found.sha256)
     missing = sorted(set(_names(network)) - set(found.tensors)) if "cls_token" in found.tensors else ["cls_token"]
     if missing or network.width % _HEAD:
         raise InputError(

@@ -71,4 +71,4 @@ def open_inception(path: str) -> Inception:
             where=path,
             next_step=f"use {_SOURCE}",
         ) from error
-    return Inception(network, found.digest)
+    return Inception(network, found.sha256)

@@ -20,7 +20,7 @@ import torch
 
 from edgewright.data.rle import encode_mask
 from edgewright.data.rows import Label
-from edgewright.detect.library import open_ultralytics
+from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.errors import InputError
 from edgewright.label.outline.outlines import Outlined, Outliner, fills_box
 from edgewright.learning.device import best_device

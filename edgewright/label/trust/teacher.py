@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_file
-from edgewright.detect.library import open_ultralytics
-from edgewright.detect.train import load_checkpoint
+from edgewright.detect.yolo.fit import load_checkpoint
+from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.errors import ArtifactCorrupt, InputError, MissingExtra
 from edgewright.label.trust.evidence import Evidence
 from edgewright.learning.device import best_device

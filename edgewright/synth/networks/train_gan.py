@@ -16,7 +16,7 @@ from torch import Tensor
 
 from edgewright.learning.averaging import Average
 from edgewright.learning.checkpoint import Stateful
-from edgewright.learning.descent import Descent, Optimizer
+from edgewright.learning.descent import Descent, Optimizer, all_of
 from edgewright.learning.device import best_device, seeded
 from edgewright.learning.layout import lay_out_by_pixel
 from edgewright.learning.loop import Method
@@ -59,9 +59,9 @@ class Gan(Method[ImageBatch]):
         self.network = self._average.network
         self._scaler = self._precision.scaler()
         rate = config.learning_rate or LEARNING_RATE
-        self._g_optimizer = Optimizer(self.generator.parameters(), Descent(rate, _BETAS), self._scaler)
+        self._g_optimizer = Optimizer(all_of(self.generator), Descent(rate, _BETAS), self._scaler)
         d_descent = Descent(rate * _DISCRIMINATOR_PACE, _BETAS)
-        self._d_optimizer = Optimizer(self.discriminator.parameters(), d_descent, self._scaler)
+        self._d_optimizer = Optimizer(all_of(self.discriminator), d_descent, self._scaler)
 
     def draw(self, _: int) -> ImageBatch:
         return self._batches.draw(self._config.batch, self._rng)

@@ -23,8 +23,10 @@ from edgewright.compress.export import export_onnx, minify
 from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
-from edgewright.detect.graphs import slim_graph
-from edgewright.detect.network import as_network, build_module, load_module
+from edgewright.detect.forward import as_network
+from edgewright.detect.network import load_module
+from edgewright.detect.yolo.graphs import slim_graph
+from edgewright.detect.yolo.network import build_module
 from edgewright.errors import InputError
 from edgewright.recipe.compress import QuantizeConfig
 from edgewright.runtime.boxes import FloatArray

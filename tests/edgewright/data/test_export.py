@@ -16,7 +16,7 @@ from edgewright.data.export import export_dataset, name_files
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.rle import encode_mask
 from edgewright.data.rows import Label, Row, Split
-from edgewright.detect.library import open_ultralytics
+from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.errors import InputError
 from tests.goldens import Golden
 from tests.scenes import publish_dataset

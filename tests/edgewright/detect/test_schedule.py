@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright.data.dataset import Dataset
+from edgewright.detect.lesson import EpochReport
 from edgewright.detect.schedule import STRONG, augmentation_settings, batches_per_epoch, shown
-from edgewright.detect.train import DetectorReport, EpochReport, train_detector
-from edgewright.detect.training_files import REAL_LIST, TRAIN_LIST, read_list, write_lists
+from edgewright.detect.train import DetectorReport, train_detector
+from edgewright.detect.yolo.training_files import REAL_LIST, TRAIN_LIST, read_list, write_lists
 from edgewright.recipe.detect import TrainDetectorConfig
 
 
@@ -30,7 +31,7 @@ def test_every_arm_makes_the_same_number_of_steps(
 ) -> None:
     config = TrainDetectorConfig(steps=steps, epochs=epochs, batch=4, real_share=share)
     synthetic = [False] * n_real + [True] * n_synthetic
-    indices = shown([str(i) for i in range(len(synthetic))], synthetic, config, seed=0)
+    indices = shown(synthetic, config, factors=[1] * len(synthetic), seed=0)
     assert len(indices) == 4 * batches_per_epoch(config)
     assert set(indices) <= set(range(len(synthetic)))
     counts = [indices.count(i) for i in range(len(synthetic)) if share is None or not synthetic[i]]
@@ -38,7 +39,7 @@ def test_every_arm_makes_the_same_number_of_steps(
 
 
 def test_without_steps_every_picture_is_shown_once() -> None:
-    assert shown(["a", "b", "c"], [False, True, False], TrainDetectorConfig(), seed=3) == [0, 1, 2]
+    assert shown([False, True, False], TrainDetectorConfig(), factors=[1] * 3, seed=3) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -51,18 +52,18 @@ def test_without_steps_every_picture_is_shown_once() -> None:
 )
 def test_the_share_of_photographs_is_what_was_asked_for(share: float, real: int) -> None:
     config = TrainDetectorConfig(steps=4, epochs=1, batch=4, real_share=share)
-    indices = shown(list("abcdef"), [False, False, True, True, True, True], config, seed=1)
+    indices = shown([False, False, True, True, True, True], config, factors=[1] * 6, seed=1)
     assert sum(i < 2 for i in indices) == real
     assert len(indices) == 16
 
 
 def test_a_share_of_photographs_where_there_are_no_others_changes_nothing() -> None:
     config = TrainDetectorConfig(real_share=0.5)
-    assert shown(["a", "b"], [False, False], config, seed=0) == [0, 1]
+    assert shown([False, False], config, factors=[1, 1], seed=0) == [0, 1]
 
 
 def test_strong_augmentation_names_settings_of_the_library() -> None:
-    from edgewright.detect.library import open_ultralytics
+    from edgewright.detect.yolo.library import open_ultralytics
 
     known = vars(open_ultralytics("cfg").get_cfg())
     assert set(STRONG) <= set(known)

@@ -18,9 +18,13 @@ import pytest
 import torch
 
 from edgewright.data.dataset import Dataset
-from edgewright.detect.graphs import find_graph, slim_graph, write_graph
-from edgewright.detect.network import build_module, load_float_network
-from edgewright.detect.train import DetectorReport, EpochReport, read_history, train_detector
+from edgewright.detect.graph_file import write_graph
+from edgewright.detect.lesson import EpochReport
+from edgewright.detect.network import load_float_network
+from edgewright.detect.train import DetectorReport, train_detector
+from edgewright.detect.yolo.fit import read_history
+from edgewright.detect.yolo.graphs import find_graph, slim_graph
+from edgewright.detect.yolo.network import build_module
 from edgewright.errors import ArtifactCorrupt, InputError, StageFailed
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec, predictor
@@ -83,7 +87,7 @@ def test_it_is_silent(squares: Dataset, tmp_path: Path, capfd: pytest.CaptureFix
 )
 def test_a_training_that_diverges_ends(loss: float, weight: float, said: str) -> None:
     """Before anything of the epoch is validated or saved."""
-    from edgewright.detect.trainer import require_finite
+    from edgewright.detect.yolo.trainer import require_finite
 
     module = torch.nn.Linear(1, 1)
     with torch.no_grad():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from edgewright.data.rows import Label
-from edgewright.detect.library import open_ultralytics
+from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.errors import InputError
 from edgewright.label.outline.outlines import fills_box
 from edgewright.label.outline.sam import open_sam

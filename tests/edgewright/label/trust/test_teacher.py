@@ -14,7 +14,7 @@ import torch
 from edgewright.artifacts import Artifact, Store, sha256_file
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Row
-from edgewright.detect.library import open_ultralytics
+from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.errors import ArtifactCorrupt, InputError, MissingExtra
 from edgewright.label.annotate import annotate
 from edgewright.label.train import train_labeler

@@ -19,9 +19,10 @@ import torch
 
 from edgewright.data.rows import Row
 from edgewright.detect.evaluate import Sample, evaluate
-from edgewright.detect.kept_pictures import keep_decoded
-from edgewright.detect.library import open_ultralytics
-from edgewright.detect.network import as_network, layout_of, prefer_end_to_end
+from edgewright.detect.forward import as_network
+from edgewright.detect.yolo.kept_pictures import keep_decoded
+from edgewright.detect.yolo.library import open_ultralytics
+from edgewright.detect.yolo.network import layout_of, prefer_end_to_end
 from edgewright.errors import StageFailed
 from edgewright.learning.layout import fuse_updates
 from edgewright.runtime.preprocess import read_image

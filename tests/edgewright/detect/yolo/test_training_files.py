@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from edgewright.data.dataset import Dataset
-from edgewright.detect.training_files import hide_ignored, shrink, training_rows, write_training_files, yolo_lines
+from edgewright.detect.rows import training_rows
+from edgewright.detect.shown_pictures import hide_ignored, shrink
+from edgewright.detect.yolo.training_files import write_training_files, yolo_lines
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.preprocess import PAD_VALUE, letterbox, read_image
 

@@ -1,7 +1,6 @@
 """What ultralytics trains on: images and labels in YOLO layout in a scratch folder.
 
-Decides what a training image is: the picture resized to the network's input exactly as the device resizes it, with the
-regions nobody may learn from (`ignore`) painted in the padding gray. Refuses a data set with nothing to learn from.
+Decides how a training picture is written: see `shown_pictures` for what it shows.
 
     scratch/images/{train,val}/00000000.png
     scratch/labels/{train,val}/00000000.txt
@@ -14,43 +13,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as PillowImage
-
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset, encode_png
-from edgewright.data.rows import Origin, Row, Split
-from edgewright.errors import InputError
+from edgewright.data.rows import Row, Split
+from edgewright.detect.shown_pictures import hide_ignored, shrink
 from edgewright.runtime.boxes import Boxes, Image
-from edgewright.runtime.preprocess import PAD_VALUE
 
 TRAIN_LIST, REAL_LIST = "shown.txt", "photographs.txt"
 _DONE = "files.json"
-
-
-def training_rows(dataset: Dataset, *, with_val: bool = True) -> dict[Split, list[Row]]:
-    """`train`: every labeled train row, real and synthetic. `val`: labeled real val rows. Test is never looked at.
-
-    Args:
-        with_val: False leaves `val` empty: nothing is chosen by it.
-
-    Raises:
-        InputError: a split without an image, or no labeled object in train.
-    """
-    rows = {
-        Split.TRAIN: dataset.select(split=Split.TRAIN, labeled=True),
-        Split.VAL: dataset.select(split=Split.VAL, origin=Origin.REAL, labeled=True) if with_val else [],
-    }
-    for split, chosen in rows.items():
-        if (split == Split.TRAIN or with_val) and not any(len(row.boxes) for row in chosen):
-            raise InputError(
-                f"no labeled object in {split}",
-                expected="at least 1 image with a box",
-                got=f"{len(chosen)} labeled images",
-                where=dataset.ref.uri,
-                next_step="label more images, or change the shares in the recipe's `ingest` section",
-            )
-    return rows
 
 
 def write_training_files(dataset: Dataset, rows: dict[Split, list[Row]], *, folder: Path, image_px: int) -> None:
@@ -85,26 +55,6 @@ def read_list(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def shrink(image: Image, *, longer_px: int) -> tuple[Image, float]:
-    """(H, W, 3) uint8 => the longer side at `longer_px`, by the filter that `letterbox` uses; and the scale."""
-    height, width = image.shape[:2]
-    scale = min(longer_px / width, longer_px / height)
-    new_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if new_wh == (width, height):
-        return image, 1.0
-    return np.asarray(PillowImage.fromarray(image).resize(new_wh, PillowImage.Resampling.BILINEAR)), scale
-
-
-def hide_ignored(image: Image, *, ignored: Boxes, counted: Boxes) -> Image:
-    """Paint ignored regions gray, except where a box that counts lies over them."""
-    if not len(ignored):
-        return image
-    hidden = _cover(ignored, image) & ~_cover(counted, image)
-    painted = image.copy()
-    painted[hidden] = PAD_VALUE
-    return painted
-
-
 def yolo_lines(boxes: Boxes, *, wh: tuple[int, int]) -> str:
     """`class x y w h` a line, center and size as shares of the picture; boxes without area are left out."""
     inside = boxes.clip(wh)
@@ -123,12 +73,3 @@ def _write_pair(image: Image, row: Row, *, folder: Path, name: str, image_px: in
     (folder / "images" / f"{name}.png").write_bytes(encode_png(small))
     lines = yolo_lines(row.boxes, wh=(image.shape[1], image.shape[0]))
     (folder / "labels" / f"{name}.txt").write_text(lines, encoding="ascii")
-
-
-def _cover(boxes: Boxes, image: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """(H, W) bool: pixels that a box touches."""
-    covered = np.zeros(image.shape[:2], dtype=bool)
-    low, high = np.floor(boxes.xyxy[:, :2]).astype(int).clip(0), np.ceil(boxes.xyxy[:, 2:]).astype(int).clip(0)
-    for (x1, y1), (x2, y2) in zip(low.tolist(), high.tolist(), strict=True):
-        covered[y1:y2, x1:x2] = True
-    return covered

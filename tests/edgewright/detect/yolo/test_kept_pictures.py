@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from edgewright.data.dataset import Dataset
-from edgewright.detect.kept_pictures import keep_decoded
-from edgewright.detect.library import open_ultralytics
-from edgewright.detect.training_files import training_rows, write_training_files
+from edgewright.detect.rows import training_rows
+from edgewright.detect.yolo.kept_pictures import keep_decoded
+from edgewright.detect.yolo.library import open_ultralytics
+from edgewright.detect.yolo.training_files import write_training_files
 
 PICTURE_BYTES = 64 * 64 * 3
 Open = Callable[[], Any]

@@ -12,16 +12,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from edgewright.detect.library import open_ultralytics
+from edgewright.detect.graph_file import read_graph
+from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.errors import InputError
 
 Graph = dict[str, Any]
 """What ultralytics' graph files hold: `backbone` and `head` as lists of [from, repeats, module, arguments]."""
 
 SLIM = "edgewright-slim"
-MAX_GRAPH_BYTES = 100_000
 _NEVER_PUBLISHED = ("yaml_file", "channels")  # a path of this machine; what the constructor fills in by itself
 
 _BACKBONE = [
@@ -78,7 +76,11 @@ def find_graph(model: str, *, width: float, n_classes: int) -> Graph:
         return slim_graph(width=width, n_classes=n_classes)
     load = open_ultralytics("nn.tasks").yaml_model_load
     try:
-        graph = _read_graph(Path(model)) if Path(model).is_file() else load(Path(model).with_suffix(".yaml"))
+        graph = (
+            require_graph(read_graph(Path(model)), where=Path(model))
+            if Path(model).is_file()
+            else load(Path(model).with_suffix(".yaml"))
+        )
     except (FileNotFoundError, RuntimeError) as error:
         raise InputError(
             "unknown detector", expected=f"{SLIM}, an ultralytics name as yolo26n, or a file", got=model
@@ -86,23 +88,13 @@ def find_graph(model: str, *, width: float, n_classes: int) -> Graph:
     return {**graph, "nc": n_classes}
 
 
-def read_published_graph(path: Path) -> Graph:
-    """The graph file of a detector artifact. Raises InputError."""
-    return _read_graph(path)
+def published(graph: Graph) -> Graph:
+    """Without anything of this machine in it."""
+    return {name: value for name, value in graph.items() if name not in _NEVER_PUBLISHED}
 
 
-def write_graph(graph: Graph, path: Path) -> None:
-    """As YAML, without anything of this machine in it."""
-    kept = {name: value for name, value in graph.items() if name not in _NEVER_PUBLISHED}
-    path.write_text(yaml.safe_dump(kept, sort_keys=True, default_flow_style=None, width=120), encoding="utf-8")
-
-
-def _read_graph(path: Path) -> Graph:
-    payload = path.read_bytes()
-    try:
-        graph = yaml.safe_load(payload) if len(payload) <= MAX_GRAPH_BYTES else None
-    except yaml.YAMLError as error:
-        raise InputError("not a graph file", got=error, where=path) from error
-    if not isinstance(graph, dict) or not {"backbone", "head"} <= graph.keys():
-        raise InputError("not a graph file", expected="backbone and head", where=path)
+def require_graph(graph: Graph, *, where: Path | None = None) -> Graph:
+    """Raises InputError for one without a backbone or a head."""
+    if not {"backbone", "head"} <= graph.keys():
+        raise InputError("not a graph file", expected="backbone and head", where=where)
     return graph

@@ -1,0 +1,106 @@
+"""What every family of detectors is given to learn from, and what it gives back: the one interface between them.
+
+Decides nothing. A family is a function `fit(lesson) -> Fitted` that reports every epoch, goes on where it was killed,
+and keeps whatever it needs for that in the scratch folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgewright.data.dataset import Dataset
+from edgewright.data.rows import Row
+from edgewright.recipe.detect import TrainDetectorConfig
+from edgewright.runtime.session import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCORE_THRESHOLD, IOU_THRESHOLD = 0.25, 0.6
+"""Of the float specification; the INT8 model carries those of the recipe's `quantize` section."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch, counted from 1. `losses` by their names in its family; the mAPs are the one evaluator's, on `val`, and
+    None where `keep: last` leaves val unseen."""
+
+    epoch: int
+    epochs: int
+    losses: dict[str, float]
+    map50: float | None
+    map50_95: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What there is to learn.
+
+    Attributes:
+        train, val: labeled rows; `val` is empty where nothing is chosen by it.
+        made: for each train row whether no person labeled it.
+        shown: indices into `train` that make one epoch.
+        work_id: names all of this: what another lesson left in `scratch` is not continued.
+    """
+
+    dataset: Dataset
+    train: Sequence[Row]
+    val: Sequence[Row]
+    made: Sequence[bool]
+    shown: Sequence[int]
+    config: TrainDetectorConfig
+    spec: ModelSpec
+    scratch: Path
+    work_id: str
+    seed: int
+    threads: int
+    on_epoch: Callable[[EpochReport], None]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the weights began, as manifest, report and release say it; nothing but a name where they were drawn.
+
+    Attributes:
+        note: on the data behind them.
+        taken: how many of the graph's weights came from there, of `weights`.
+    """
+
+    name: str = "none"
+    source: str = ""
+    license: str = ""
+    note: str = ""
+    sha256: str = ""
+    taken: int = 0
+    weights: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained detector, before it is written.
+
+    Attributes:
+        graph: what builds the same network again, in YAML's types.
+        weights: of the epoch that is kept, by name.
+        layout: how its output is read (see `runtime.decode`).
+        history: a row an epoch; `best_epoch` counts from 1.
+        batch: pictures a step, fewer than asked for where memory was short.
+        libraries: distributions that it depends on.
+    """
+
+    graph: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    layout: str
+    history: Sequence[Mapping[str, float]]
+    best_epoch: int
+    parameters: int
+    batch: int
+    provenance: Provenance = field(default_factory=Provenance)
+    libraries: tuple[str, ...] = ("torch",)

@@ -1,0 +1,1 @@
+"""YOLO of any family, trained by ultralytics, behind one door (`library`)."""

