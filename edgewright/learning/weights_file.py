@@ -76,7 +76,15 @@ def _read_tensors(payload: bytes, *, path: Path, next_step: str) -> Mapping[str,
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols, before it refuses or reads them
             found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, struct.error) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        struct.error,
+    ) as error:
         raise InputError(
             "a file of weights that cannot be read safely", got=str(error)[:200], where=path, next_step=next_step
         ) from error

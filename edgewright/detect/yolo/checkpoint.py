@@ -19,6 +19,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols, before it refuses or reads them
             checkpoint: dict[str, Any] = load(path, safe_only=True)[0]
-    except (TypeError, struct.error, pickle.UnpicklingError, RuntimeError, ImportError, EOFError) as error:
+    except (
+        TypeError,
+        struct.error,
+        pickle.UnpicklingError,
+        RuntimeError,
+        ImportError,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:
         raise InputError("not a weights file that can be loaded safely", got=error, where=path) from error
     return checkpoint
