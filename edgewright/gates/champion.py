@@ -1,11 +1,13 @@
 """The champion: what a new model has to be no worse than, before it may take its place.
 
-Decides over a paired difference in mAP50-95 on the same test photographs: more than `max_regression` lost is worse than
-the champion and refused; a loss within it whose interval reaches more than `regression_slack` past it is undecided; an
-equal or better model passes. Without a champion there is nothing to compare with, which is said and passes. Refuses to
-guess: a champion that cannot be compared (other classes, files that are gone or corrupt) makes the gate not evaluable,
-until a person restores it or writes `gate_model.champion: ignore`, which the verdict then says. Pure: the numbers are
-measured elsewhere.
+Decides over a paired difference in mAP50-95 on the same test photographs. A loss of more than `max_regression` that is
+more than chance (its interval lies below 0) is worse than the champion and refused. A loss whose interval reaches more
+than `regression_slack` past that is undecided: the photographs are too few to rule out a large one. Everything else is
+no worse, an equal or better model always. Without a champion there is nothing to compare with: said, and a pass.
+
+Refuses to guess: a champion that cannot be compared (other classes, files that are gone or corrupt) makes the gate not
+evaluable, until a person restores it or writes `gate_model.champion: ignore`, which the verdict then says. Pure: the
+numbers are measured elsewhere.
 
 >>> from edgewright.recipe.gates import GateModelConfig
 >>> champion_check(Comparison(), GateModelConfig()).sentence
@@ -24,7 +26,7 @@ from edgewright.recipe.gates import GateModelConfig
 
 CHAMPION_FILE = "champion.json"
 CHECK = "mAP50-95 gained on the champion"
-_SET_AT, _HOW_AT = "gate_model.max_regression", "gate_model.champion"
+_SET_AT, _SLACK_AT, _HOW_AT = "gate_model.max_regression", "gate_model.regression_slack", "gate_model.champion"
 _WAY = "restore it, or set gate_model.champion=ignore, which the verdict will say"
 _SHORT = 12
 
@@ -104,25 +106,27 @@ def champion_check(comparison: Comparison, config: GateModelConfig) -> Check:
 def _judged(name: str, paired: Paired | None, config: GateModelConfig) -> Check:
     gain, n = (paired.difference, paired.n_images) if paired else (None, 0)
     check = compare(CHECK, gain, n=n, at_least=-config.max_regression, set_at=_SET_AT)
-    if paired is None or gain is None or paired.low is None or check.outcome is Outcome.NOT_EVALUABLE:
+    if paired is None or gain is None or paired.low is None or paired.high is None:
         return check
-    low, high, limit = paired.low, paired.high, -config.max_regression - config.regression_slack
-    check = replace(check, low=low, high=high, limit=limit)
+    limit = -config.max_regression - config.regression_slack
+    outcome = _outcome(gain, paired.low, paired.high, beyond=check.outcome is Outcome.REFUSE, limit=limit)
+    said = {
+        Outcome.REFUSE: f"worse than the champion by more than {config.max_regression:g} ({_SET_AT}) and than chance",
+        Outcome.NOT_EVALUABLE: f"perhaps far worse than the champion: the interval reaches past {limit:g} "
+        f"({_SLACK_AT}), so it is undecided, and more test photographs would tell",
+        Outcome.PASS: "no worse than the champion",
+    }[outcome]
     numbers = (
-        f"mAP50-95 {paired.first:.3f} against {paired.second:.3f} of the champion {name} on the same {n} test "
-        f"photographs, a difference of {gain:+.3f} [{low:+.3f}, {high:+.3f}]"
+        f"mAP50-95 {paired.first:.3f} against {paired.second:.3f} of {name} on the same {n} test photographs, "
+        f"a difference of {gain:+.3f} [{paired.low:+.3f}, {paired.high:+.3f}]"
     )
-    if check.outcome is Outcome.REFUSE:
-        said = f"worse than the champion: {numbers}, fails >= {-config.max_regression:g} ({_SET_AT})"
-    elif gain < 0 and low < limit:
-        check = replace(check, outcome=Outcome.NOT_EVALUABLE)
-        said = (
-            f"perhaps worse than the champion: {numbers}; the interval reaches past {limit:g} "
-            "(gate_model.regression_slack), so it is undecided: more test photographs would tell"
-        )
-    else:
-        said = f"no worse than the champion: {numbers}, holds >= {-config.max_regression:g} ({_SET_AT})"
-    return replace(check, sentence=said)
+    return replace(check, outcome=outcome, low=paired.low, high=paired.high, limit=limit, sentence=f"{said}: {numbers}")
+
+
+def _outcome(gain: float, low: float, high: float, *, beyond: bool, limit: float) -> Outcome:
+    if beyond and high < 0:
+        return Outcome.REFUSE
+    return Outcome.NOT_EVALUABLE if gain < 0 and low < limit else Outcome.PASS
 
 
 def _said(sentence: str, outcome: Outcome) -> Check:

@@ -18,6 +18,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.ingest import REPORT_FILE as INGEST_FILE
 from edgewright.data.rows import LabelState, Origin, Split, count_by_class, spread
+from edgewright.detect.evaluate import Evaluation
 from edgewright.detect.mistakes import MISTAKES_FILE, Mistakes
 from edgewright.device.runner import DETECTIONS_FILE, FRAMES
 from edgewright.gates.evidence import EVIDENCE_FILE
@@ -259,6 +260,7 @@ class Gathered:
                 p50_ms=measured[latency]["p50_ms"],
                 p99_ms=measured[latency]["p99_ms"],
                 map50_by_class=measured[evaluation]["ap50"],
+                evaluation=Evaluation.from_json(measured[evaluation]),
             )
 
     def _device(self) -> Iterator[tuple[str, str]]:

@@ -185,7 +185,7 @@ def _describe_model(name: str, project: str) -> str:
     return (
         f"The detector of project {project}. Its versions come in pairs: INT8, which devices run, and the float model "
         "that it was made from (tags `precision` and `float_version`). `champion` is the INT8 version that passed its "
-        "gate last, `previous` the one before, `challenger` the newest.\n\n"
+        "gate last, no worse than the champion before it, which is `previous`; `challenger` is the newest.\n\n"
         f'`mlflow.pyfunc.load_model("models:/{name}@champion").predict(image)` takes one picture, (H, W, 3) uint8 RGB, '
         "and returns a table, a row an object: x1, y1, x2, y2 in px of the picture, score, class_name."
     )

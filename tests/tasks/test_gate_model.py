@@ -88,7 +88,8 @@ def test_a_worse_challenger_is_refused_with_numbers(
     ref, session = judge(champion)
     artifact, check = store.open(ref), champion_check_of(store, ref)
     assert (check.outcome, check.n, check.set_at) == (Outcome.REFUSE, 6, "gate_model.max_regression")
-    assert check.sentence.startswith("worse than the champion: mAP50-95 0.0")
+    assert check.sentence.startswith("worse than the champion by more than 0.02 (gate_model.max_regression)")
+    assert check.high is not None and check.high < 0
     comparison = Comparison.from_json(artifact.json(CHAMPION_FILE))
     assert comparison.paired is not None
     assert comparison.paired.second == pytest.approx(1.0)
