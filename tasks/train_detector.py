@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgewright.artifacts import ArtifactRef
+from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
 from edgewright.recipe.detect import TrainDetectorConfig
 from tasks.engine.stage import Work, stage
+from tasks.engine.told import Told
 
 if TYPE_CHECKING:
     from edgewright.detect.lesson import EpochReport
 
 
-@stage(pools=("gpu",))
+def told_of(artifact: Artifact) -> Told:
+    """What training began with, and under which licence."""
+    from edgewright.detect.train import FACTS_FILE, provenance_of
+
+    began = provenance_of(artifact.json(FACTS_FILE))
+    tags = {f"start.{name}": str(value) for name, value in began.to_json().items() if value}
+    return Told({"start": began.to_json()}, [f"began with {began.sentence}"], f"Began with {began.sentence}", tags)
+
+
+@stage(pools=("gpu",), tells=told_of)
 def train_detector(work: Work, config: TrainDetectorConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Train from scratch or from given weights; a killed training continues from its last epoch."""
     from edgewright.detect.train import train_detector as train

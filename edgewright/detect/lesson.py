@@ -81,6 +81,14 @@ class Provenance:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def sentence(self) -> str:
+        """What a person reads. Law: `Provenance(**p.to_json()) == p`."""
+        if not self.taken:
+            return "random numbers" if not self.sha256 else f"{self.name}, sha256 {self.sha256[:12]}…"
+        share = self.taken / self.weights
+        return f"{self.name} ({self.license}), {share:.0%} of its weights, sha256 {self.sha256[:12]}…; {self.note}"
+
 
 @dataclass(frozen=True)
 class Fitted:

@@ -12,23 +12,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from edgewright.artifacts import canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split
 from edgewright.detect.efficientdet.graph import FAMILY as EFFICIENTDET
 from edgewright.detect.graph_file import write_graph
-from edgewright.detect.lesson import IOU_THRESHOLD, SCORE_THRESHOLD, EpochReport, Fitted, Lesson
+from edgewright.detect.lesson import IOU_THRESHOLD, SCORE_THRESHOLD, EpochReport, Fitted, Lesson, Provenance
 from edgewright.detect.rows import factors_of, labeled_by_machine, training_rows
 from edgewright.detect.schedule import shown
 from edgewright.metrics import HISTORY_FILE
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec
 
+FACTS_FILE = "detector.json"
 _PLAN_FILE = "plan.json"
 
 
@@ -89,6 +91,11 @@ def train_detector(
     return _publish(_fit(lesson), lesson, out=out)
 
 
+def provenance_of(facts: Mapping[str, Any]) -> Provenance:
+    """From what FACTS_FILE holds; of a detector that an older version trained: random numbers."""
+    return Provenance(**facts.get("start", {}))
+
+
 def _fit(lesson: Lesson) -> Fitted:
     if lesson.config.model.startswith(EFFICIENTDET):
         from edgewright.detect.efficientdet.fit import fit as fit_efficientdet
@@ -140,5 +147,5 @@ def _publish(fitted: Fitted, lesson: Lesson, *, out: Path) -> DetectorReport:
         "start": fitted.provenance.to_json(),
         "versions": {name: version(name) for name in fitted.libraries},
     }
-    (out / "detector.json").write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
+    (out / FACTS_FILE).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     return report

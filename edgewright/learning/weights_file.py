@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,18 @@ def _read_tensors(payload: bytes, *, path: Path, next_step: str) -> Mapping[str,
     try:
         if path.suffix == ".safetensors":
             return safetensors.load(payload)
-        found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, struct.error) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols, before it refuses or reads them
+            found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        struct.error,
+    ) as error:
         raise InputError(
             "a file of weights that cannot be read safely", got=str(error)[:200], where=path, next_step=next_step
         ) from error

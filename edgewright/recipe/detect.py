@@ -19,9 +19,10 @@ class TrainDetectorConfig(Section):
     )
     init: str = Field(
         "auto",
-        description="What training begins with: auto (what the graph has), package (the extra `pretrained`), a file of "
-        "weights, or none (random numbers)",
+        description="What training begins with: auto (package where the graph has one, else none), package (the extra "
+        "`pretrained`), a file of weights, a name as yolov5nu.pt, or none (random numbers)",
     )
+    allow_download: bool = Field(False, description="Whether weights that `init` names may be downloaded")
     backbone_rate: float = Field(
         0.25, ge=0, le=1, description="Learning rate of a backbone that begins with weights, as a share of the heads'"
     )

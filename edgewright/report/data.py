@@ -81,6 +81,7 @@ class ReportData:
     Attributes:
         headline: the first line: what came out, and first of all what was refused.
         counts: facts about the data set, in order (label, value).
+        start: what the detector's training began with.
         near_pairs: synthetic pictures beside the training photographs that they are nearest to, nearest first.
         quarantined: (image, reason).
         next_steps: what to do now, one sentence each.
@@ -105,6 +106,7 @@ class ReportData:
     verdicts: Sequence[Verdict] = ()
     curves: Sequence[Curve] = ()
     models: Sequence[ModelFigures] = ()
+    start: str = ""
     stages: Sequence[StageFigures] = ()
     device: Sequence[tuple[str, str]] = ()
     device_pictures: Sequence[Picture] = ()

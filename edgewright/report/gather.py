@@ -20,6 +20,7 @@ from edgewright.data.ingest import REPORT_FILE as INGEST_FILE
 from edgewright.data.rows import LabelState, Origin, Split, count_by_class, spread
 from edgewright.detect.evaluate import Evaluation
 from edgewright.detect.mistakes import MISTAKES_FILE, Mistakes
+from edgewright.detect.train import FACTS_FILE, provenance_of
 from edgewright.device.runner import DETECTIONS_FILE, FRAMES
 from edgewright.gates.evidence import EVIDENCE_FILE
 from edgewright.gates.model_gate import MEASURED_FILE
@@ -75,6 +76,7 @@ class Gathered:
             verdicts=self._verdicts(),
             curves=list(self._curves()),
             models=list(self._models()),
+            start=self._start(),
             stages=[_stage_figures(row) for row in self._state["stages"]],
             device=list(self._device()),
             device_pictures=self._device_pictures(),
@@ -153,6 +155,10 @@ class Gathered:
     def _detector_history(self) -> list[tuple[int, dict[str, float]]]:
         detector = self._open("train_detector")
         return history_of(detector.path(HISTORY_FILE)) if detector else []
+
+    def _start(self) -> str:
+        detector = self._open("train_detector")
+        return provenance_of(detector.json(FACTS_FILE)).sentence if detector else ""
 
     def _ingested(self) -> dict[str, Any]:
         """Its report; empty where there is none."""

@@ -1,8 +1,8 @@
 """Training an EfficientDet: from a lesson to weights, on the learning loop.
 
 Decides what `init` means for this family: `auto` and `package` begin with EfficientNet-lite0's published weights where
-the backbone has that width and depth, a file with those of its tensors that fit by name and shape, `none` with random
-numbers. Refuses weights of which none fits, and `auto` where there are none for this graph.
+the backbone has that width and depth (`auto` is `none` elsewhere, `package` is refused), a file with those of its
+tensors that fit by name and shape, `none` with random numbers. Refuses weights of which none fits.
 """
 
 from __future__ import annotations
@@ -77,10 +77,12 @@ def begin(graph: LiteGraph, config: TrainDetectorConfig, *, seed: int) -> tuple[
     """The network as training finds it, and where its weights came from."""
     with seeded(seed):
         module = EfficientDet(graph)
-    if config.init == "none":
+    packaged = (graph.width, graph.depth) == (1.0, 1.0)
+    if config.init == "none" or (config.init == "auto" and not packaged):
         return module, Provenance()
     if config.init in ("auto", "package"):
-        _require_lite0(graph, config)
+        if not packaged:
+            raise _not_packaged(config)
         start = package_start()
         tensors = {
             f"backbone.{name}": value
@@ -92,14 +94,13 @@ def begin(graph: LiteGraph, config: TrainDetectorConfig, *, seed: int) -> tuple[
     return module, _take(module, tensors, start, where=config.init)
 
 
-def _require_lite0(graph: LiteGraph, config: TrainDetectorConfig) -> None:
-    if (graph.width, graph.depth) != (1.0, 1.0):
-        raise InputError(
-            f"no pretrained weights are packaged for {config.model}",
-            expected=f"{FAMILY}-slim or {FAMILY}-lite0, whose backbone is EfficientNet-lite0",
-            got=f"init={config.init}",
-            next_step="give a file of weights (train_detector.init=FILE), or begin from random numbers (init=none)",
-        )
+def _not_packaged(config: TrainDetectorConfig) -> InputError:
+    return InputError(
+        f"no pretrained weights are packaged for {config.model}",
+        expected=f"{FAMILY}-slim or {FAMILY}-lite0, whose backbone is EfficientNet-lite0",
+        got=f"train_detector.init={config.init}",
+        next_step="give a file of weights (train_detector.init=FILE), or begin from random numbers (init=none)",
+    )
 
 
 def _take(module: nn.Module, tensors: Mapping[str, Tensor], start: Start, *, where: str) -> Provenance:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import csv
 import math
-import pickle
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgewright.artifacts import canonical_json, sha256_bytes
+from edgewright.artifacts import canonical_json, sha256_bytes, sha256_file
 from edgewright.data.rows import Split
 from edgewright.detect.graph_file import write_graph
-from edgewright.detect.lesson import EpochReport, Fitted, Lesson
+from edgewright.detect.lesson import EpochReport, Fitted, Lesson, Provenance
 from edgewright.detect.schedule import augmentation_settings
+from edgewright.detect.yolo.checkpoint import load_checkpoint
 from edgewright.detect.yolo.graphs import find_graph, published
 from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.detect.yolo.training_files import REAL_LIST, TRAIN_LIST, read_list, write_lists, write_training_files
 from edgewright.errors import InputError
 from edgewright.recipe.detect import TrainDetectorConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,13 @@ def fit(lesson: Lesson) -> Fitted:
     rows = {Split.TRAIN: list(lesson.train), Split.VAL: list(lesson.val)}
     write_training_files(lesson.dataset, rows, folder=folders.files, image_px=config.image_px)
     write_lists(folders.files, lesson.shown, synthetic=lesson.made)
-    graph_or_weights = _starting_point(config, n_classes=len(lesson.spec.classes), folder=lesson.scratch)
+    n_classes = len(lesson.spec.classes)
+    graph_or_weights, weights, provenance = _starting_point(config, n_classes=n_classes, folder=lesson.scratch)
     if not _is_finished(folders, epochs=config.epochs):
         settings = _settings(config, model=graph_or_weights, folders=folders, seed=lesson.seed)
-        _run(settings, lesson, folders=folders)
+        _run(settings, lesson, folders=folders, weights=weights)
         folders.finished.touch()
-    return _fitted(folders, config)
+    return _fitted(folders, config, provenance)
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -91,18 +95,10 @@ def _is_finished(folders: _Folders, *, epochs: int) -> bool:
     return folders.last.is_file() and load_checkpoint(folders.last)["epoch"] + 1 >= epochs
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A `.pt` file through the loader that runs no code of it. Raises InputError."""
-    load = open_ultralytics("nn.tasks").torch_safe_load
-    try:
-        checkpoint: dict[str, Any] = load(path, safe_only=True)[0]
-    except (TypeError, struct.error, pickle.UnpicklingError, RuntimeError, ImportError, EOFError) as error:
-        raise InputError("not a weights file that can be loaded safely", got=error, where=path) from error
-    return checkpoint
-
-
-def _starting_point(config: TrainDetectorConfig, *, n_classes: int, folder: Path) -> str:
-    """A graph file written into `folder`, or the user's weights file."""
+def _starting_point(
+    config: TrainDetectorConfig, *, n_classes: int, folder: Path
+) -> tuple[str, Mapping[str, Tensor], Provenance]:
+    """A graph file written into `folder`, or the user's weights file; and what the graph begins with."""
     if config.model.endswith(".pt"):
         if not Path(config.model).is_file():
             raise InputError(
@@ -111,15 +107,17 @@ def _starting_point(config: TrainDetectorConfig, *, n_classes: int, folder: Path
                 next_step="download it and give its path, or name a graph (`yolo26n.yaml`) to train from scratch",
             )
         load_checkpoint(Path(config.model))
-        return config.model
+        return config.model, {}, Provenance(Path(config.model).name, sha256=sha256_file(Path(config.model)))
     from edgewright.detect.yolo.network import build_module
+    from edgewright.detect.yolo.start import weights_for
 
     graph = find_graph(config.model, width=config.width, n_classes=n_classes)
-    build_module(graph, n_classes=n_classes)  # refused here, with a sentence, rather than inside the library
+    module = build_module(graph, n_classes=n_classes)  # refused here, with a sentence, rather than inside the library
+    weights, provenance = weights_for(module, config, folder=folder)
     # A name that the library does not rewrite, as it does with `yolov5n.yaml`.
     path = folder / f"graph-{sha256_bytes(canonical_json(graph))[:12]}.yaml"
     write_graph(published(graph), path)
-    return str(path)
+    return str(path), weights, provenance
 
 
 def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, seed: int) -> dict[str, Any]:
@@ -158,7 +156,7 @@ def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, see
     }
 
 
-def _run(settings: dict[str, Any], lesson: Lesson, *, folders: _Folders) -> None:
+def _run(settings: dict[str, Any], lesson: Lesson, *, folders: _Folders, weights: Mapping[str, Tensor]) -> None:
     from edgewright.detect.yolo.trainer import (  # torch: only where it starts
         Trainer,
         require_finite,
@@ -177,7 +175,7 @@ def _run(settings: dict[str, Any], lesson: Lesson, *, folders: _Folders) -> None
         "channels": 3,
     }
     validation = [(images / Split.VAL / f"{index:08d}.png", row) for index, row in enumerate(lesson.val)]
-    trainer = Trainer(settings, data=data, spec=spec, validation=validation)
+    trainer = Trainer(settings, data=data, spec=spec, validation=validation, weights=weights)
     trainer.add_callback("on_train_start", lambda _: set_threads(lesson.threads))
     if config.precision == "bf16":
         trainer.add_callback("on_train_start", lambda trainer: use_bf16_on_cpu(trainer))
@@ -204,7 +202,7 @@ def measured(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _fitted(folders: _Folders, config: TrainDetectorConfig) -> Fitted:
+def _fitted(folders: _Folders, config: TrainDetectorConfig, provenance: Provenance) -> Fitted:
     from edgewright.detect.yolo.network import layout_of, prefer_end_to_end
 
     checkpoint = load_checkpoint(folders.best)
@@ -217,5 +215,6 @@ def _fitted(folders: _Folders, config: TrainDetectorConfig) -> Fitted:
         best_epoch=checkpoint["epoch"] + 1,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         batch=config.batch,
+        provenance=provenance,
         libraries=("torch", "ultralytics"),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,19 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
         data: what its data set loader reads: `train`, `val`, `names`, `nc`, `channels`.
         spec: how detections are read from the network.
         validation: the written images with the rows they were made from, for the evaluator.
+        weights: what a new training begins with, by name; a resumed one has its own.
     """
 
     def __init__(
-        self, settings: dict[str, Any], *, data: dict[str, Any], spec: ModelSpec, validation: list[tuple[Path, Row]]
+        self,
+        settings: dict[str, Any],
+        *,
+        data: dict[str, Any],
+        spec: ModelSpec,
+        validation: list[tuple[Path, Row]],
+        weights: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        self._data, self._spec, self._validation = data, spec, validation
+        self._data, self._spec, self._validation, self._weights = data, spec, validation, weights or {}
         self.best_fitness: float | None
         super().__init__(overrides=settings, _callbacks=_default_callbacks())
 
@@ -55,7 +62,10 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
         return self._data
 
     def get_model(self, *args: Any, **kwargs: Any) -> Any:
-        return prefer_end_to_end(super().get_model(*args, **kwargs))
+        module = prefer_end_to_end(super().get_model(*args, **kwargs))
+        if self._weights and not self.resume:
+            module.load_state_dict(dict(self._weights), strict=False)
+        return module
 
     def build_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         optimizer = super().build_optimizer(*args, **kwargs)

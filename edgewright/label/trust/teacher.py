@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_file
-from edgewright.detect.yolo.fit import load_checkpoint
+from edgewright.detect.yolo.checkpoint import load_checkpoint
 from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.errors import ArtifactCorrupt, InputError, MissingExtra
 from edgewright.label.trust.evidence import Evidence

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from edgewright.data.dataset import Dataset
 from edgewright.detect.graph_file import write_graph
@@ -260,3 +261,13 @@ def test_history_keeps_the_second_run_of_an_epoch(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("epoch,time,loss\n1,5,0.9\n2,9,0.8\n2,3,0.7\n")
     assert read_history(tmp_path / "results.csv") == [{"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.7}]
     assert read_history(tmp_path / "missing.csv") == []
+
+
+def test_it_begins_with_a_wider_checkpoint_and_says_so(squares: Dataset, tmp_path: Path) -> None:
+    wide = build_module(slim_graph(width=0.1, n_classes=7), n_classes=7)
+    torch.save({"model": wide, "ema": None, "epoch": -1}, tmp_path / "wide.pt")
+    train(squares, tmp_path, epochs=1, init=str(tmp_path / "wide.pt"), learning_rate=1e-9)
+    said = json.loads((tmp_path / "out" / "detector.json").read_bytes())["start"]
+    assert said["name"] == "wide.pt" and said["taken"] > 0.5 * said["weights"]
+    scales = load_file(tmp_path / "out" / "weights.safetensors")["model.0.bn.weight"]
+    assert torch.allclose(scales, torch.ones_like(scales), atol=1e-3)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgewright.learning.averaging import Average, update_average
-from edgewright.learning.descent import Descent, Optimizer
+from edgewright.learning.descent import Descent, Group, Optimizer
 from edgewright.learning.precision import Precision
 from edgewright.learning.rates import half_cosine, steady, warm_cosine, warm_up
 
@@ -17,7 +17,7 @@ SCALER = Precision.as_set(torch.device("cpu")).scaler()
 def moved(setting: Descent, *, gradient: float, start: float = 0.0, step: int = 0) -> float:
     """Where one update takes a weight."""
     weight = nn.Parameter(torch.tensor([start]))
-    Optimizer([weight], setting, SCALER).descend((gradient * weight).sum(), step=step)
+    Optimizer([Group((weight,))], setting, SCALER).descend((gradient * weight).sum(), step=step)
     return weight.item()
 
 
@@ -34,7 +34,7 @@ def test_the_rate_shortens_it_and_decay_pulls_towards_nothing() -> None:
 
 def test_a_gradient_is_clipped_to_its_norm_before_it_moves_anything() -> None:
     weights = nn.Parameter(torch.zeros(2))
-    optimizer = Optimizer([weights], Descent(0.1, clip_norm=1.0), SCALER)
+    optimizer = Optimizer([Group((weights,))], Descent(0.1, clip_norm=1.0), SCALER)
     optimizer.descend((torch.tensor([3.0, 4.0]) * weights).sum(), step=0)
     assert weights.grad is not None
     assert weights.grad.tolist() == pytest.approx([0.6, 0.8], abs=1e-5)
@@ -86,3 +86,19 @@ def test_a_warm_cosine_rises_to_one_and_ends_near_nothing_but_not_at_it(steps: i
         assert max(factors) == factors[5] == 1
         assert factors[0] < 0.2
         assert factors[-1] < 0.01
+
+
+def test_groups_move_at_their_own_rates() -> None:
+    """One half as fast, one not at all in the first step; the setting's decay holds where it is wanted."""
+    fast, slow, held, decayed = (nn.Parameter(torch.ones(1)) for _ in range(4))
+    groups = [
+        Group((fast,), decays=False),
+        Group((slow,), rate=lambda _: 0.5, decays=False),
+        Group((held,), rate=lambda step: float(step > 0), decays=False),
+        Group((decayed,)),
+    ]
+    optimizer = Optimizer(groups, Descent(0.1, weight_decay=1.0), SCALER)
+    optimizer.descend((fast + slow + held + decayed).sum(), step=0)
+    assert [one.item() for one in (fast, slow, held, decayed)] == pytest.approx([0.9, 0.95, 1.0, 0.8], abs=1e-4)
+    optimizer.descend((fast + slow + held + decayed).sum(), step=1)
+    assert held.item() < 0.95

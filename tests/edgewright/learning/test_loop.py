@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from edgewright.detect.efficientdet.batches import Augmentation, Batches
+from edgewright.detect.efficientdet.graph import graph_named
+from edgewright.detect.efficientdet.method import Judged, LiteMethod, Schedule
+from edgewright.detect.efficientdet.network import EfficientDet
 from edgewright.errors import StageFailed
 from edgewright.gates.spaces.self_supervised import Vicreg
 from edgewright.label.network.batches import Examples
 from edgewright.label.network.fit import Segmenter
 from edgewright.learning.checkpoint import Checkpoint
 from edgewright.learning.descent import Descent, Forward, OneNetwork
+from edgewright.learning.device import seeded
 from edgewright.learning.loop import Losses, Method, Trained, train
+from edgewright.learning.precision import Precision
 from edgewright.recipe.label import TrainLabelerConfig
 from edgewright.recipe.synth import TrainGeneratorConfig
+from edgewright.runtime.boxes import Boxes, Image
 from edgewright.synth.methods import shape_of
 from edgewright.synth.networks.batches import CropBatches, CropSet
 from edgewright.synth.networks.train_flow import Flow
@@ -78,6 +86,34 @@ def ssl() -> Vicreg:
     return Vicreg(tiles, steps=STEPS, seed=[3])
 
 
+class OnePicture:
+    """A bright square."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def at(self, index: int) -> tuple[Image, Boxes]:
+        image = np.zeros((32, 32, 3), dtype=np.uint8)
+        image[8:24, 4 + index : 20 + index] = 255
+        return image, Boxes.of([[4 + index, 8, 20 + index, 24]], class_id=[0])
+
+
+def detector() -> LiteMethod:
+    """Three epochs of two steps, judged after each."""
+    graph = replace(graph_named("efficientdet-slim", n_classes=1), blocks=12, channels=8)
+    with seeded(3):
+        module = EfficientDet(graph)
+    return LiteMethod(
+        module,
+        lambda _: Batches(OnePicture(), range(4), size=2, image_px=32, seed=3),
+        Schedule(3, 2, 1e-3, plain_from=2, patience=9, backbone_rate=0.5, frozen_share=0.2),
+        augmentation=Augmentation(),
+        precision=Precision.on("fp32", torch.device("cpu"), field="test"),
+        judge=lambda network: Judged(0.5, float(next(network.parameters()).mean())),
+        on_epoch=lambda epoch, row: None,
+    )
+
+
 USERS: dict[str, Callable[[], Method[Any]]] = {
     "slope": slope,
     "gan": lambda: generator(Gan, "fp32"),
@@ -85,6 +121,7 @@ USERS: dict[str, Callable[[], Method[Any]]] = {
     "diffusion": lambda: generator(Flow, "fp32"),
     "diffusion bf16": lambda: generator(Flow, "bf16"),
     "labeler": segmenter,
+    "detector": detector,
     "ssl": ssl,
 }
 
@@ -194,3 +231,22 @@ def test_it_reports_at_checkpoints_and_at_the_end(tmp_path: Path) -> None:
     trained = train(slope(), steps=8, keep=keep, on_step=lambda done, losses: told.append((done, losses)))
     assert {3, 6, 8} <= {done for done, _ in told}
     assert all(losses == trained.losses[done - 1] for done, losses in told)
+
+
+class Content(Slope):
+    """Done after four steps."""
+
+    def is_done(self, step: int) -> bool:
+        return step >= 4
+
+
+def content() -> Content:
+    return Content(nn.Linear(1, 1), Descent(0.1))
+
+
+def test_a_method_that_is_done_ends_early_and_is_not_taken_up_again(tmp_path: Path) -> None:
+    keep = Checkpoint(tmp_path / "it.checkpoint", "work", 100)
+    ended = train(content(), steps=9, keep=keep)
+    again = train(content(), steps=9, keep=keep)
+    assert (len(ended.losses), len(again.losses), again.continued_from) == (4, 4, 4)
+    assert again.losses == ended.losses

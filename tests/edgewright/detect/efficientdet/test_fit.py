@@ -171,4 +171,4 @@ def test_another_file_in_the_package_is_refused(
 
 def test_a_graph_without_packaged_weights_says_so(squares: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pretrained weights are packaged for efficientdet-lite3"):
-        train(squares, tmp_path, model="efficientdet-lite3", init="auto")
+        train(squares, tmp_path, model="efficientdet-lite3", init="package")

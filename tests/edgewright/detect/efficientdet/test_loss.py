@@ -68,22 +68,31 @@ def test_a_prediction_that_scores_better_answers_first() -> None:
 def test_nothing_there_costs_nothing_but_scores() -> None:
     raw = Raw(torch.full((1, 16, 2), -9.0, requires_grad=True), torch.zeros(1, 16, 4), grid())
     loss = detection_loss(raw, truth())
-    assert 0 <= float(loss) < 1e-6
+    assert 0 <= loss.item() < 1e-6
     loss.backward()  # type: ignore[no-untyped-call]
 
 
-def test_better_boxes_and_better_scores_cost_less() -> None:
-    object_ = truth((1, 4, 4, 20, 20))
-    far, near = torch.zeros(1, 16, 4), torch.zeros(1, 16, 4)
-    far[0, 5] = torch.tensor([0.3, 0.3, 0.5, 0.5])
+def test_scores_that_are_wanted_cost_less() -> None:
     unsure = torch.full((1, 16, 2), -3.0)
     sure = unsure.clone()
     sure[0, 5, 1] = 3.0
     losses = [
-        float(detection_loss(Raw(logits, deltas, grid()), object_))
-        for logits, deltas in ((unsure, far), (unsure, near), (sure, near))
+        detection_loss(Raw(logits, torch.zeros(1, 16, 4), grid()), truth((1, 4, 4, 20, 20))).item()
+        for logits in (unsure, sure)
     ]
-    assert losses[0] > losses[1] > losses[2]
+    assert losses[0] > losses[1]
+
+
+def test_a_box_is_pulled_to_its_object() -> None:
+    """Of a prior that lies on the object, shifted right by 0.3 of its width and 1.5 times as high."""
+    deltas = torch.zeros(1, 16, 4)
+    deltas[0, 5] = torch.tensor([0.3, 0.0, 0.0, 0.4])
+    deltas.requires_grad_()
+    raw = Raw(torch.zeros(1, 16, 2), deltas, grid())
+    detection_loss(raw, truth((1, 4, 4, 20, 20))).backward()  # type: ignore[no-untyped-call]
+    assert deltas.grad is not None
+    assert deltas.grad[0, 5, 0] > 0 and deltas.grad[0, 5, 3] > 0
+    assert deltas.grad[0].abs().sum() == deltas.grad[0, 5].abs().sum(), "of nobody else's"
 
 
 @pytest.mark.parametrize(
