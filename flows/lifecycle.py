@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from edgewright.recipe import Recipe
+from tasks.engine.champion import find_champion
 from tasks.engine.enforce import enforce_data, enforce_model
 from tasks.engine.run import pipeline
 from tasks.flash import flash
@@ -51,7 +52,7 @@ def lifecycle(recipe: Recipe, source: str) -> None:
     training = enforce_data(gated)
     detector = train_detector(recipe.train_detector, training)
     int8 = quantize(recipe.quantize, detector, real)
-    measured = gate_model(recipe.gate_model, int8, detector, real)
+    measured = gate_model(recipe.gate_model, int8, detector, real, find_champion(int8))
     admitted = enforce_model(measured, int8)
     released = release(recipe.release, int8, admitted, training)
     flash(recipe.flash, released, real)

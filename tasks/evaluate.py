@@ -9,6 +9,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Split
 from edgewright.detect.evaluate import EVALUATION_FILE
 from edgewright.experiment.plan import EvaluateConfig
+from edgewright.metrics import metrics_of
 from tasks.engine.stage import Work, stage
 
 
@@ -27,5 +28,5 @@ def evaluate(work: Work, config: EvaluateConfig, detector: ArtifactRef, dataset:
     )
     with work.session.store.workspace() as out:
         (out / EVALUATION_FILE).write_text(json.dumps(found.to_json(), sort_keys=True))
-        metrics = {"test/map50": found.map50 or 0.0, "test/map50_95": found.map50_95 or 0.0}
+        metrics = {"test/map50": 0.0, "test/map50_95": 0.0, **metrics_of(found.numbers, prefix="test/")}
         return work.publish(out, kind="evaluation", metrics=metrics)

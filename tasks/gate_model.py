@@ -1,4 +1,4 @@
-"""The model gate: bytes, accuracy drop, parity and latency decide whether a model may be released."""
+"""The model gate: bytes, accuracy, parity, latency and the champion decide whether a model may be released."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.detect.mistakes import MISTAKES_FILE
+from edgewright.gates.champion import CHAMPION_FILE, Champion, Comparison, champion_check
 from edgewright.gates.model_gate import MEASURED_FILE, ModelEvidence, decide_model
 from edgewright.gates.verdict import VERDICT_FILE
 from edgewright.metrics import metrics_of
@@ -18,33 +19,66 @@ if TYPE_CHECKING:
     from edgewright.compress.measure import ModelMeasurement
 
 
-@stage(pools=("cpu", "edge"))
+@stage(pools=("cpu", "edge"), identify={"champion": lambda champion, _: champion.digest})
 def gate_model(
-    work: Work, config: GateModelConfig, model: ArtifactRef, detector: ArtifactRef, dataset: ArtifactRef
+    work: Work,
+    config: GateModelConfig,
+    model: ArtifactRef,
+    detector: ArtifactRef,
+    dataset: ArtifactRef,
+    champion: Champion,
 ) -> ArtifactRef:
-    """Evaluate float and INT8 on the real test images and on the device runtime."""
+    """Evaluate float and INT8 on the real test images and on the device runtime, and INT8 against the champion."""
     from edgewright.compress.measure import measure_model
 
+    real = Dataset.open(work.session.store, dataset)
     measured = measure_model(
         work.open(model),
         work.open(detector),
-        Dataset.open(work.session.store, dataset),
+        real,
         config,
         threads=work.threads,
         on_progress=work.on_progress,
     )
-    verdict = decide_model(evidence_of(measured), config)
+    comparison = _compare(work, config, measured, champion, real)
+    verdict = decide_model(evidence_of(measured), config, beside=[champion_check(comparison, config)])
     with work.session.store.workspace() as out:
         (out / VERDICT_FILE).write_text(json.dumps(verdict.to_json(), indent=1, sort_keys=True, allow_nan=False))
         (out / MEASURED_FILE).write_text(json.dumps(measured.to_json(), indent=1, sort_keys=True, allow_nan=False))
+        (out / CHAMPION_FILE).write_text(json.dumps(comparison.to_json(), indent=1, sort_keys=True, allow_nan=False))
         if measured.mistakes:
             (out / MISTAKES_FILE).write_text(json.dumps(measured.mistakes.to_json(), sort_keys=True, allow_nan=False))
         work.child.tag({"gate.gate_model": verdict.outcome, "mlflow.note.content": "\n\n".join(verdict.reasons)})
         work.child.log_json(measured.to_json(), MEASURED_FILE)
-        numbers = {
-            name: value for name, value in evidence_of(measured).to_json().items() if not isinstance(value, dict)
-        }
-        return work.publish(out, kind="model_verdict", metrics=metrics_of(numbers))
+        return work.publish(out, kind="model_verdict", metrics=_numbers(measured, comparison))
+
+
+def _compare(
+    work: Work, config: GateModelConfig, measured: ModelMeasurement, champion: Champion, dataset: Dataset
+) -> Comparison:
+    """Without numbers where there is nothing to compare with, or nobody wants it."""
+    if config.champion == "ignore" or champion.ref is None or champion.unreadable or measured.matched is None:
+        return Comparison.of(champion)
+    from edgewright.compress.challenge import challenge
+
+    return challenge(
+        measured.matched,
+        champion,
+        work.open(champion.ref),
+        dataset,
+        seed=work.seed,
+        threads=work.threads,
+        on_progress=work.on_progress,
+    )
+
+
+def _numbers(measured: ModelMeasurement, comparison: Comparison) -> dict[str, float]:
+    """What MLflow keeps, in one batch: what the gate decides on, and what the evaluator says besides."""
+    evidence = evidence_of(measured).to_json()
+    found = metrics_of({name: value for name, value in evidence.items() if not isinstance(value, dict)})
+    for precision, evaluation in (("float", measured.float_torch), ("int8", measured.int8)):
+        found |= {f"{precision}_{name}": value for name, value in evaluation.numbers.items()}
+    return found | {f"champion_{name}": value for name, value in comparison.numbers.items()}
 
 
 def evidence_of(measured: ModelMeasurement) -> ModelEvidence:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgewright.artifacts import Artifact, Content, Record, Store
+from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.rows import Label, Row
 from edgewright.release.bundle import build_bundle
 from edgewright.runtime.boxes import Image
 from edgewright.runtime.session import ModelSpec
+from tests.scenes import publish_dataset
 
 CELL_PX, INPUT_PX = 32, 64
 SPEC = ModelSpec(classes=("red", "green"), input_px=INPUT_PX, layout="dense", score_threshold=0.5, iou_threshold=0.6)
@@ -76,3 +85,30 @@ def write_bundle(
         latency_budget_ms=latency_budget_ms,
     )
     return folder / "bundle"
+
+
+def publish_cells(store: Store, *, n: int, splits: Sequence[str] = ("test",)) -> Dataset:
+    """`n` labeled photographs a split, of one red and one green cell each; boxes as `cell_detector` gives them."""
+    pairs = []
+    for number, split in itertools.product(range(n), splits):
+        red, green = number % 4, (number + 1 + number // 4 % 3) % 4
+        labels = tuple(Label(index, index, _cell_box(cell)) for index, cell in enumerate((red, green)))
+        row = Row(f"{split}{number:03d}.png", "", width=INPUT_PX, height=INPUT_PX, split=split, labels=labels)
+        pairs.append((replace(row, origin="real", state="human"), encode_png(cell_picture(red, green))))
+    return publish_dataset(store, pairs, classes=SPEC.classes)
+
+
+def publish_cell_model(
+    store: Store, *, classes: tuple[str, ...] = SPEC.classes, gain: float = 1.0, box_px: float = 28.0
+) -> Artifact:
+    """What `quantize` leaves, of a cell detector; other numbers are another model."""
+    with store.workspace() as out:
+        (out / FLOAT_FILE).write_bytes(cell_detector(box_px=box_px, gain=gain))
+        (out / INT8_FILE).write_bytes(cell_detector(box_px=box_px, gain=gain * 0.99))
+        (out / SPEC_FILE).write_text(json.dumps(replace(SPEC, classes=classes).to_json()))
+        return store.open(store.publish(out, Content(kind="int8_model", stage="quantize"), Record()))
+
+
+def _cell_box(cell: int) -> tuple[float, float, float, float]:
+    y, x = (place * CELL_PX for place in divmod(cell, 2))
+    return x + 2.0, y + 2.0, x + 30.0, y + 30.0

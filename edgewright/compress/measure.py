@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matches
+from edgewright.detect.matching import Matched
 from edgewright.detect.mistakes import Mistakes, find_mistakes
 from edgewright.detect.network import load_float_network
 from edgewright.errors import InputError
@@ -65,6 +66,7 @@ class ModelMeasurement:
         float_bytes: of the float ONNX file.
         export_difference: largest absolute difference of float ONNX to torch, raw output, in input px or score.
         mistakes: of INT8; None in what was measured before they were looked for. In a file of their own.
+        matched: of INT8, to be compared with another model's; never written.
     """
 
     bytes: int
@@ -77,13 +79,13 @@ class ModelMeasurement:
     float_latency: Latency
     int8_latency: Latency
     mistakes: Mistakes | None = None
+    matched: Matched | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the mistakes."""
+        """Everything but the mistakes and the matches."""
         evaluations = {name: getattr(self, name).to_json() for name in ("float_torch", "float_onnx", "int8")}
-        values = {**asdict(self), **evaluations}
-        del values["mistakes"]
-        return values
+        values = {**asdict(replace(self, mistakes=None, matched=None)), **evaluations}
+        return {name: value for name, value in values.items() if name not in ("mistakes", "matched")}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ModelMeasurement:
@@ -114,9 +116,7 @@ def measure_model(
     """
     spec = ModelSpec.from_json(int8.json(SPEC_FILE))
     dataset.check_classes(spec.classes)
-    rows = dataset.select(split=Split.TEST, origin=Origin.REAL, labeled=True)
-    if not rows:
-        raise InputError("no labeled test photograph", expected="at least 1", where=dataset.ref.uri)
+    rows = judged_rows(dataset)
     torch_network, _ = load_float_network(detector.path, threads=threads)
     networks = {
         "float": torch_network,
@@ -133,15 +133,24 @@ def measure_model(
     return ModelMeasurement(
         bytes=int8.path(INT8_FILE).stat().st_size,
         float_bytes=int8.path(FLOAT_FILE).stat().st_size,
-        float_torch=_without_detections(found["float"]),
-        float_onnx=_without_detections(found["float ONNX"]),
-        int8=_without_detections(found["INT8"]),
+        float_torch=found["float"].without_parts,
+        float_onnx=found["float ONNX"].without_parts,
+        int8=found["INT8"].without_parts,
         parity=measure_parity(found["float"].detections, found["INT8"].detections, spec=spec),
         export_difference=_largest_difference(networks["float"], networks["float ONNX"], pictures, spec.input_px),
         float_latency=latency[FLOAT_FILE],
         int8_latency=latency[INT8_FILE],
         mistakes=_mistakes(found["INT8"].detections, rows, spec),
+        matched=found["INT8"].matched,
     )
+
+
+def judged_rows(dataset: Dataset) -> list[Row]:
+    """What every model of a data set is judged on. Raises InputError where there is none."""
+    rows = dataset.select(split=Split.TEST, origin=Origin.REAL, labeled=True)
+    if not rows:
+        raise InputError("no labeled test photograph", expected="at least 1", where=dataset.ref.uri)
+    return rows
 
 
 def dataset_samples(dataset: Dataset, rows: Sequence[Row]) -> Iterator[Sample]:
@@ -190,6 +199,7 @@ def _evaluate_all(
             predictor(network, spec, score_threshold=EVALUATION_SCORE_THRESHOLD),
             dataset_samples(dataset, rows),
             classes=spec.classes,
+            reports_from=spec.score_threshold,
             on_progress=report,
             collect=True,
         )
@@ -205,7 +215,3 @@ def _mistakes(detections: Sequence[Boxes], rows: Sequence[Row], spec: ModelSpec)
 def _largest_difference(a: Network, b: Network, pictures: Sequence[Image], input_px: int) -> float:
     tensors = [letterbox(picture, size_px=input_px)[0] for picture in pictures]
     return max(float(np.abs(a(tensor) - b(tensor)).max()) for tensor in tensors)
-
-
-def _without_detections(evaluation: Evaluation) -> Evaluation:
-    return Evaluation(**{**vars(evaluation), "detections": ()})

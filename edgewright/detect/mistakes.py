@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgewright.detect.evaluate import pairwise_overlap, take_greedily
+from edgewright.detect.matching import pairwise_overlap, take_greedily
 from edgewright.runtime.boxes import Boxes
 
 MISTAKES_FILE = "mistakes.json"

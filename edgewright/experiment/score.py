@@ -39,6 +39,7 @@ def score_detector(
         predictor(network, spec, score_threshold=score_threshold),
         (Sample(dataset.image(row), row.boxes, row.ignored) for row in rows),
         classes=dataset.classes,
+        reports_from=spec.score_threshold,
         n_samples=len(rows),
         on_progress=on_progress,
     )

@@ -16,7 +16,7 @@ releases a refused model.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -85,13 +85,19 @@ class ModelEvidence:
         return cls(**value)
 
 
-def decide_model(evidence: ModelEvidence, config: GateModelConfig) -> Verdict:
-    """Pure. `decision`: `release` or `end`."""
-    checks = _checks(evidence, config)
+def decide_model(evidence: ModelEvidence, config: GateModelConfig, *, beside: Sequence[Check] = ()) -> Verdict:
+    """Pure. `decision`: `release` or `end`.
+
+    Args:
+        beside: checks of other numbers than the evidence's: against the champion. What they say without deciding is
+            said of a model that passes.
+    """
+    checks = [*_checks(evidence, config), *beside]
     outcome = combine(checks)
     released = outcome is Outcome.PASS
     verdict = Verdict(GATE, outcome, tuple(checks), "", "release" if released else "end")
-    sentence = "the INT8 model may be released: every check holds" if released else _refusal(verdict)
+    noted = "".join(f"; {check.sentence}" for check in beside if not check.decides)
+    sentence = f"the INT8 model may be released: every check holds{noted}" if released else _refusal(verdict)
     return replace(verdict, sentence=sentence)
 
 

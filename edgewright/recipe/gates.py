@@ -206,3 +206,24 @@ class GateModelConfig(Section):
     )
     min_class_objects: int = Field(20, ge=1, description="A class with fewer objects in test decides nothing")
     latency_runs: int = Field(100, ge=10)
+    champion: Literal["compare", "ignore"] = Field(
+        "compare",
+        description="Whether a model must be no worse than the project's champion on the same test photographs; "
+        "ignore is written into the verdict",
+    )
+    max_regression: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="mAP50-95 that may be lost on the champion; more is refused where it is more than chance",
+        json_schema_extra=source("as max_map_drop: a new training may cost what INT8 may"),
+    )
+    regression_slack: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="How far past it the interval of a loss may reach",
+        json_schema_extra=source(
+            "half the interval of equal detectors: 0.07 on 16 test photographs, 0.05 on 36, 0.03 on 79 (docs/LOG.md)"
+        ),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from edgewright.detect.evaluate import Evaluation
 from edgewright.detect.mistakes import Mistakes
 from edgewright.gates.verdict import Verdict
 from edgewright.report.understood import Understood
@@ -43,7 +44,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """One row of the float-against-INT8 table. None: not measured."""
+    """One column of the float-against-INT8 table. None: not measured. `evaluation`: everything that is known of it."""
 
     precision: str
     bytes: int
@@ -52,6 +53,7 @@ class ModelFigures:
     p50_ms: float | None = None
     p99_ms: float | None = None
     map50_by_class: dict[str, float] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True)

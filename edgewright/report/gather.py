@@ -18,6 +18,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.ingest import REPORT_FILE as INGEST_FILE
 from edgewright.data.rows import LabelState, Origin, Split, count_by_class, spread
+from edgewright.detect.evaluate import Evaluation
 from edgewright.detect.mistakes import MISTAKES_FILE, Mistakes
 from edgewright.detect.train import FACTS_FILE, provenance_of
 from edgewright.device.runner import DETECTIONS_FILE, FRAMES
@@ -265,6 +266,7 @@ class Gathered:
                 p50_ms=measured[latency]["p50_ms"],
                 p99_ms=measured[latency]["p99_ms"],
                 map50_by_class=measured[evaluation]["ap50"],
+                evaluation=Evaluation.from_json(measured[evaluation]),
             )
 
     def _device(self) -> Iterator[tuple[str, str]]:

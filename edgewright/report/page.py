@@ -18,6 +18,7 @@ from edgewright.report.charts import draw_curves
 from edgewright.report.data import ModelFigures, Picture, ReportData
 from edgewright.report.mistakes import confusion_head, confusion_rows
 from edgewright.report.pictures import Gallery
+from edgewright.report.quality import quality_rows, reliability_curve
 from edgewright.report.shell import render_page
 from edgewright.report.tables import format_bytes, model_rows
 
@@ -57,6 +58,8 @@ def render(data: ReportData) -> str:
         refused=any(verdict.outcome is not Outcome.PASS for verdict in data.verdicts),
         figures=_big_figures(data),
         model_rows=model_rows(data.models, classes=data.classes),
+        quality_rows=quality_rows(data.models),
+        reliability=draw_curves([curve]) if (curve := reliability_curve(data.models)) else (),
         confusion_head=confusion_head(data.mistakes.mistakes) if data.mistakes else (),
         confusion_rows=confusion_rows(data.mistakes.mistakes) if data.mistakes else (),
         curves=draw_curves(data.curves),

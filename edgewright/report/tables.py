@@ -118,13 +118,13 @@ def threshold_rows(checks: Sequence[Check]) -> list[ThresholdRow]:
 def model_rows(models: Sequence[ModelFigures], *, classes: Sequence[str]) -> list[ModelRow]:
     """What was measured of any of them; with two models, also what changed."""
     rows = [
-        _model_row("Size", models, lambda model: float(model.bytes), "{:,.0f}", unit="bytes"),
-        _model_row("mAP50", models, lambda model: model.map50, "{:.3f}"),
-        _model_row("mAP50–95", models, lambda model: model.map50_95, "{:.3f}"),
-        _model_row("Latency p50", models, lambda model: model.p50_ms, "{:.1f}", unit="ms"),
-        _model_row("Latency p99", models, lambda model: model.p99_ms, "{:.1f}", unit="ms"),
+        model_row("Size", models, lambda model: float(model.bytes), "{:,.0f}", unit="bytes"),
+        model_row("mAP50", models, lambda model: model.map50, "{:.3f}"),
+        model_row("mAP50–95", models, lambda model: model.map50_95, "{:.3f}"),
+        model_row("Latency p50", models, lambda model: model.p50_ms, "{:.1f}", unit="ms"),
+        model_row("Latency p99", models, lambda model: model.p99_ms, "{:.1f}", unit="ms"),
     ]
-    by_class = [_model_row(name, models, _class_map50(name), "{:.3f}", unit="mAP50") for name in classes]
+    by_class = [model_row(name, models, _class_map50(name), "{:.3f}", unit="mAP50") for name in classes]
     return [row for row in (*rows, *by_class) if row]
 
 
@@ -132,7 +132,7 @@ def _class_map50(name: str) -> Callable[[ModelFigures], float | None]:
     return lambda model: model.map50_by_class.get(name)
 
 
-def _model_row(
+def model_row(
     name: str,
     models: Sequence[ModelFigures],
     value_of: Callable[[ModelFigures], float | None],

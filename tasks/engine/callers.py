@@ -15,7 +15,7 @@ from tasks.engine.session import current_session
 if TYPE_CHECKING:
     from edgewright.artifacts import ArtifactRef
     from edgewright.recipe.section import Section
-    from tasks.engine.session import Caller, Runnable, Step
+    from tasks.engine.session import Caller, Reader, Runnable, Step
 
 
 class PrefectTasks:
@@ -29,6 +29,9 @@ class PrefectTasks:
         done = stage.task(config, **inputs)
         found: ArtifactRef = done.result() if isinstance(done, State) else done
         return found
+
+    def look_up(self, step: Reader, inputs: Sequence[ArtifactRef | None]) -> Any:
+        return None if any(value is None for value in inputs) else step.task(*inputs)
 
     def enforce(self, step: Step, inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None:
         if any(value is None for value in inputs):

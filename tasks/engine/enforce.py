@@ -13,6 +13,7 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.errors import GateEnded, InputError, StageFailed, WaitingForPerson
 from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
+from tasks.engine.champion import require_compared
 from tasks.engine.control import control
 from tasks.engine.journal import Journal
 from tasks.engine.prefect_log import run_log
@@ -44,10 +45,18 @@ def enforce_data(training: ArtifactRef) -> ArtifactRef:
 
 @control
 def enforce_model(verdict: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
-    """Register the model, move the aliases on a pass, and end the run on anything else. Raises GateEnded."""
+    """Register the model, move the aliases on a pass, and end the run on anything else.
+
+    Raises:
+        GateEnded: not a pass.
+        StageFailed: the champion is another one by now than the model was compared with.
+    """
     session = _session()
-    measured = Verdict.from_json(session.store.open(verdict).json(VERDICT_FILE))
+    judged = session.store.open(verdict)
+    measured = Verdict.from_json(judged.json(VERDICT_FILE))
     _note(session, measured)
+    if measured.outcome is Outcome.PASS:
+        require_compared(session, judged, model)
     register_models(session, session.store.open(model), measured)
     if measured.outcome is not Outcome.PASS:
         raise GateEnded(measured.sentence, where="gate_model", next_step="read the report; nothing was released")

@@ -2,7 +2,8 @@
 
 Decides which stages would run, which are known and which are left out. Chosen before there is a Prefect task: the
 flow's own function is called with a planner in place of tasks, so no server starts, nothing runs, nothing is written
-(but a source on S3 is fetched into scratch: only its bytes say whether it is known).
+(but a source on S3 is fetched into scratch: only its bytes say whether it is known). The registry is read where it is
+there, for the champion.
 
     rows = plan_of(lifecycle.fn, recipe, source, session=session)
 """
@@ -14,8 +15,11 @@ from dataclasses import replace
 from typing import Any, ParamSpec
 
 from edgewright.artifacts import ArtifactRef
+from edgewright.errors import StoreUnavailable
 from edgewright.recipe.section import Section
-from tasks.engine.session import Runnable, Session, Step, current_session, session_open
+from tasks.engine.first_call import first_call
+from tasks.engine.session import Reader, Runnable, Session, Step, current_session, session_open
+from tasks.engine.tracking import Tracker
 
 P = ParamSpec("P")
 Row = dict[str, Any]
@@ -48,9 +52,27 @@ class Planner:
         )
         return ref
 
+    def look_up(self, step: Reader, inputs: Sequence[ArtifactRef | None]) -> Any:
+        """What it reads is a part of the keys that follow. A server that does not answer leaves them unknown."""
+        session = current_session()
+        if session is None or any(value is None for value in inputs):
+            return None
+        if not session.tracker.has_begun:  # nothing is asked, and MLflow is not imported
+            return step.fn(*inputs)
+        try:
+            return _asked_briefly(session.tracker, step, inputs)
+        except StoreUnavailable:
+            return None
+
     def enforce(self, step: Step, inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None:  # noqa: ARG002
         """Nothing is decided on a plan."""
         return inputs[0]
+
+
+@first_call
+def _asked_briefly(tracker: Tracker, step: Reader, inputs: Sequence[ArtifactRef | None]) -> Any:  # noqa: ARG001
+    """A plan waits seconds for MLflow, not minutes."""
+    return step.fn(*inputs)
 
 
 def plan_of(function: Callable[P, Any], /, session: Session, *args: P.args, **kwargs: P.kwargs) -> list[Row]:

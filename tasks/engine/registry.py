@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import edgewright
+from edgewright.addresses import shown, why
 from edgewright.artifacts import Artifact
 from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.errors import StoreUnavailable
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.runtime.preprocess import PAD_VALUE
 from edgewright.runtime.session import ModelSpec
@@ -29,6 +31,7 @@ from tasks.engine.tracking import Tracker
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
+CHAMPION, PREVIOUS = "champion", "previous"
 FILES = {"float": FLOAT_FILE, "int8": INT8_FILE}
 """Precision → file of the quantized model's artifact."""
 _CODE = Path(__file__).with_name("model_code.py")
@@ -53,11 +56,11 @@ def register_models(session: Session, int8: Artifact, verdict: Verdict) -> dict[
     passed = verdict.outcome is Outcome.PASS
     registry.tag(versions["int8"], {"float_version": versions["float"], "gate": str(passed).lower()})
     registry.set_alias("challenger", versions["int8"])
-    champion = registry.alias("champion")
+    champion = registry.aliases.get(CHAMPION)
     if passed and champion != versions["int8"]:
         if champion is not None:
-            registry.set_alias("previous", champion)
-        registry.set_alias("champion", versions["int8"])
+            registry.set_alias(PREVIOUS, champion)
+        registry.set_alias(CHAMPION, versions["int8"])
     return versions
 
 
@@ -90,14 +93,30 @@ class Registry:
     def set_alias(self, alias: str, version: str) -> None:
         self.tracker.client.set_registered_model_alias(self.name, alias, version)
 
-    def alias(self, alias: str) -> str | None:
-        """The version that an alias names, or None."""
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Alias => version; empty where the project has no model yet.
+
+        Raises:
+            StoreUnavailable: MLflow does not say. That it does not answer must never be read as "no champion".
+        """
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(self.tracker.client.get_model_version_by_alias(self.name, alias).version)
-        except MlflowException:
-            return None
+            found = self.tracker.client.get_registered_model(self.name).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise StoreUnavailable(
+                "MLflow does not say which model is the champion",
+                got=why(error),
+                where=shown(self.tracker.uri),
+                next_step="see what answers there, and run the same command again",
+            ) from error
+        return {alias: str(version) for alias, version in found.items()}
+
+    def tags_of(self, version: str) -> dict[str, str]:
+        return dict(self.tracker.client.get_model_version(self.name, version).tags)
 
     @property
     def _by_digest(self) -> dict[str, str]:
@@ -166,7 +185,7 @@ def _describe_model(name: str, project: str) -> str:
     return (
         f"The detector of project {project}. Its versions come in pairs: INT8, which devices run, and the float model "
         "that it was made from (tags `precision` and `float_version`). `champion` is the INT8 version that passed its "
-        "gate last, `previous` the one before, `challenger` the newest.\n\n"
+        "gate last, no worse than the champion before it, which is `previous`; `challenger` is the newest.\n\n"
         f'`mlflow.pyfunc.load_model("models:/{name}@champion").predict(image)` takes one picture, (H, W, 3) uint8 RGB, '
         "and returns a table, a row an object: x1, y1, x2, y2 in px of the picture, score, class_name."
     )

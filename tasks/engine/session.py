@@ -94,10 +94,20 @@ class Step(Protocol):
     def task(self) -> Callable[..., Any]: ...
 
 
+class Reader(Protocol):
+    """What a caller may ask of a step that only reads."""
+
+    @property
+    def fn(self) -> Callable[..., Any]: ...
+    @property
+    def task(self) -> Callable[..., Any]: ...
+
+
 class Caller(Protocol):
     """What a flow's calls become. None stands for a reference that is not there: after `--until`, or not known yet."""
 
     def call(self, stage: Runnable, config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None: ...
+    def look_up(self, step: Reader, inputs: Sequence[ArtifactRef | None]) -> Any: ...
     def enforce(self, step: Step, inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None: ...
 
 

@@ -125,6 +125,11 @@ class Tracker:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to read: False for a database that no run has made yet, and reading would."""
+        return not self.uri.startswith("sqlite:///") or Path(self.uri.removeprefix("sqlite:///")).is_file()
+
     @first_call
     def start_parent(
         self,

@@ -17,6 +17,7 @@ import pytest
 from edgewright.artifacts import Artifact, ArtifactRef, LocalStore, manifest
 from edgewright.data.dataset import Dataset
 from edgewright.data.splits import LEDGER_FILE, SplitLedger
+from edgewright.detect.evaluate import Evaluation
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, Home, init_home
 from edgewright.device.slots import Slots
@@ -129,6 +130,15 @@ def test_a_data_set_reads_pictures_in_its_parents_shards(store: LocalStore, reco
     photographs = [row for row in training.usable if row.origin == "real"]
     assert len(photographs) == 59
     assert training.image(photographs[0]).shape == (72, 96, 3)
+
+
+def test_what_was_measured_is_read(store: LocalStore, record: dict[str, Any]) -> None:
+    """Later versions measure more: what was not measured then is said to be unknown."""
+    measured = open_kept(store, record, "gate_model").json("measured.json")
+    for name in ("float_torch", "float_onnx", "int8"):
+        found = Evaluation.from_json(measured[name])
+        assert (found.map50, found.n_images) == (measured[name]["map50"], measured[name]["n_images"])
+        assert found.to_json().items() >= {"by_size": {}, "operating": None, "calibration": None}.items()
 
 
 def test_a_verdict_is_read(store: LocalStore, record: dict[str, Any]) -> None:

@@ -180,6 +180,7 @@ def place_boxes(deltas: Tensor, priors: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept: a later training may not save for its backward what inference has made
 def priors_of(graph: LiteGraph, image_px: int) -> Tensor:
     """(A, 4) float32 x y w h px, in the order of the heads."""
     found = []

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from edgewright.detect.evaluate import Evaluation, Sample, average_precision, evaluate, find_matches
+from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matches
 from edgewright.runtime.boxes import Boxes
+from tests.coco import coco_numbers, evaluate_scenes, random_scene
 
 IMAGE = np.zeros((100, 100, 3), np.uint8)
 NOTHING = Boxes.empty()
@@ -85,7 +83,10 @@ def test_curves_are_thinned_and_json_round_trips() -> None:
     found = Boxes.of(np.hstack([corners, corners + 9]), class_id=np.zeros(400), score=rng.random(400))
     result = measure(found, boxes((A, 0, 1)))
     assert len(result.curves[0].recall) == 101
-    assert Evaluation.from_json(json.loads(json.dumps(result.to_json()))) == result
+    sure = evaluate(lambda _: found, [Sample(IMAGE, boxes((A, 0, 1)))], classes=("a", "b"), reports_from=0.5)
+    assert (sure.operating is None, sure.calibration is None) == (False, False)
+    for one in (result, sure):
+        assert Evaluation.from_json(json.loads(json.dumps(one.to_json(), allow_nan=False))) == one
 
 
 def test_detections_and_progress() -> None:
@@ -111,76 +112,39 @@ def test_find_matches_is_one_to_one() -> None:
     assert find_matches(NOTHING, truth, iou_threshold=0.5).tolist() == [False, False, False]
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=20), st.integers(1, 30))
-def test_average_precision_is_a_share_and_grows_with_a_hit(ranked: list[tuple[float, bool]], n_truth: int) -> None:
-    score = np.array([row[0] for row in ranked])
-    hit = np.array([row[1] for row in ranked], dtype=bool) & (np.cumsum([row[1] for row in ranked]) <= n_truth)
-    before = average_precision(score, hit, n_truth=n_truth)
-    assert 0 <= before <= 1
-    if hit.sum() < n_truth:
-        after = average_precision(np.append(score, 2.0), np.append(hit, True), n_truth=n_truth)
-        assert after >= before - 1e-12
-
-
-def random_scene(rng: np.random.Generator) -> tuple[Boxes, Boxes, Boxes]:
-    """Truth, ignore regions and jittered, wrong and spurious detections of one image."""
-    corners = np.round(rng.uniform(0, 70, (rng.integers(0, 7), 2)))
-    truth = Boxes.of(
-        np.hstack([corners, corners + rng.integers(8, 30, corners.shape)]), class_id=rng.integers(0, 3, len(corners))
-    )
-    shifted = truth.xyxy + np.round(rng.normal(0, 2, truth.xyxy.shape))
-    shifted[:, 2:] = np.maximum(shifted[:, 2:], shifted[:, :2] + 1)
-    spare = np.round(rng.uniform(0, 70, (5, 2)))
-    found = Boxes.of(
-        np.vstack([shifted, np.hstack([spare, spare + 15])]),
-        class_id=np.concatenate([truth.class_id, rng.integers(0, 3, 5)]),
-        score=np.round(rng.random(len(truth) + 5), 2),
-    )
-    place = np.round(rng.uniform(0, 50, (1, 2)))
-    return truth, Boxes.of(np.hstack([place, place + 40]), class_id=rng.integers(0, 3, 1)), found
-
-
-def coco_numbers(scenes: list[tuple[Boxes, Boxes, Boxes]]) -> tuple[float, float]:
-    """mAP50-95 and mAP50 by pycocotools."""
-    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
-    from pycocotools.cocoeval import COCOeval
-
-    annotations, detections = [], []
-    for image_id, (truth, ignored, found) in enumerate(scenes):
-        for crowd, part in ((0, truth), (1, ignored)):
-            for box, class_id in zip(part.xyxy.tolist(), part.class_id.tolist(), strict=True):
-                x, y, w, h = box[0], box[1], box[2] - box[0], box[3] - box[1]
-                annotations.append(
-                    {"id": len(annotations) + 1, "image_id": image_id, "category_id": class_id, "iscrowd": crowd,
-                     "bbox": [x, y, w, h], "area": w * h}
-                )  # fmt: skip
-        for box, class_id, score in zip(
-            found.xyxy.tolist(), found.class_id.tolist(), found.score.tolist(), strict=True
-        ):
-            size = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-            detections.append({"image_id": image_id, "category_id": class_id, "bbox": size, "score": score})
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco.COCO()
-        truth.dataset = {
-            "info": {},
-            "images": [{"id": index} for index in range(len(scenes))],
-            "categories": [{"id": index} for index in range(3)],
-            "annotations": annotations,
-        }
-        truth.createIndex()
-        run = COCOeval(truth, truth.loadRes(detections), "bbox")
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    return run.stats[0], run.stats[1]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_equals_pycocotools(seed: int) -> None:
+@pytest.mark.parametrize("side_px", [30, 150])
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_pycocotools(seed: int, side_px: int) -> None:
+    """Of objects of every size, over all and within the sizes, beside regions to ignore."""
     rng = np.random.default_rng(seed)
-    scenes = [random_scene(rng) for _ in range(30)]
+    scenes = [random_scene(rng, side_px=side_px) for _ in range(30)]
+    result = evaluate_scenes(scenes)
+    found = {"all": (result.map50_95, result.map50)}
+    found |= {size: (one.map50_95, one.map50) for size, one in result.by_size.items()}
     expected = coco_numbers(scenes)
-    answers = iter([found for _, _, found in scenes])
-    samples = [Sample(IMAGE, truth, ignored) for truth, ignored, _ in scenes]
-    result = evaluate(lambda image: next(answers), samples, classes=("a", "b", "c"))
-    assert (result.map50_95, result.map50) == pytest.approx(expected, abs=1e-9)
+    assert found.keys() == expected.keys()
+    for size, numbers in expected.items():
+        assert found[size] == (pytest.approx(numbers, abs=1e-9) if numbers else (None, None)), size
+
+
+def test_what_earlier_versions_wrote_is_read() -> None:
+    """Sizes, the operating point and calibration came later."""
+    result = measure(boxes((A, 0, 0.9)), boxes((A, 0, 1)))
+    old = {key: one for key, one in result.to_json().items() if key not in ("by_size", "operating", "calibration")}
+    assert Evaluation.from_json(old) == replace(result, by_size={}, operating=None, calibration=None)
+
+
+def test_numbers_are_flat_and_what_was_not_measured_has_none() -> None:
+    found = boxes((A, 0, 0.9), (B, 0, 0.3))
+    result = evaluate(lambda _: found, [Sample(IMAGE, boxes((A, 0, 1)))], classes=("a",), reports_from=0.25)
+    assert result.numbers == {
+        "map50": 1.0,
+        "map50_95": 1.0,
+        "map50_small": 1.0,
+        "map50_95_small": 1.0,
+        "recall": 1.0,
+        "precision": 0.5,
+        "worst_class_recall": 1.0,
+        "calibration_error": pytest.approx((0.1 + 0.3) / 2),
+    }
+    assert set(measure(found, NOTHING).numbers) == set()

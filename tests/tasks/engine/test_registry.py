@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgewright.artifacts import Artifact, Content, LocalStore, Record
-from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.artifacts import LocalStore
 from edgewright.gates.verdict import Outcome, Verdict
 from tasks.engine.registry import register_models
 from tasks.engine.session import Session
-from tests.cells import SPEC, cell_detector, cell_picture
+from tests.cells import cell_picture, publish_cell_model
 
 PASSED = Verdict("gate_model", Outcome.PASS, (), "It fits the device.", "release")
 REFUSED = Verdict("gate_model", Outcome.REFUSE, (), "It lost too much.", "end")
@@ -30,21 +28,12 @@ def session(store: LocalStore, open_session: Callable[[LocalStore], Session]) ->
     return open_session(store)
 
 
-def publish_model(store: LocalStore, *, gain: float) -> Artifact:
-    """What `quantize` leaves, with a detector small enough to understand; another gain is another model."""
-    with store.workspace() as out:
-        (out / FLOAT_FILE).write_bytes(cell_detector(gain=gain))
-        (out / INT8_FILE).write_bytes(cell_detector(gain=gain * 0.99))
-        (out / SPEC_FILE).write_text(json.dumps(SPEC.to_json()))
-        return store.open(store.publish(out, Content(kind="int8_model", stage="quantize"), Record()))
-
-
 def test_a_champion_is_loaded_and_finds_what_the_device_finds(
     session: Session, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
 
-    versions = register_models(session, publish_model(store, gain=1.0), PASSED)
+    versions = register_models(session, publish_cell_model(store, gain=1.0), PASSED)
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(session.tracker.uri)
     loaded = mlflow.pyfunc.load_model("models:/edgewright-parts@champion")
@@ -60,7 +49,7 @@ def test_a_champion_is_loaded_and_finds_what_the_device_finds(
 def test_a_version_says_what_it_is_and_holds_no_pickle(session: Session, store: LocalStore) -> None:
     from mlflow.models import Model
 
-    versions = register_models(session, publish_model(store, gain=0.9), PASSED)
+    versions = register_models(session, publish_cell_model(store, gain=0.9), PASSED)
     version = session.tracker.client.get_model_version("edgewright-parts", versions["int8"])
     assert "int8 detector of 2 classes (red, green), 64 px input" in version.description
     assert version.description.endswith("It fits the device.")
@@ -78,12 +67,12 @@ def test_an_equal_model_is_not_added_again_and_a_refused_one_is_no_champion(
     session: Session, store: LocalStore
 ) -> None:
     client = session.tracker.client
-    first = register_models(session, publish_model(store, gain=0.8), PASSED)
-    assert register_models(session, publish_model(store, gain=0.8), PASSED) == first
-    refused = register_models(session, publish_model(store, gain=0.7), REFUSED)
+    first = register_models(session, publish_cell_model(store, gain=0.8), PASSED)
+    assert register_models(session, publish_cell_model(store, gain=0.8), PASSED) == first
+    refused = register_models(session, publish_cell_model(store, gain=0.7), REFUSED)
     aliases = client.get_registered_model("edgewright-parts").aliases
     assert (str(aliases["champion"]), str(aliases["challenger"])) == (first["int8"], refused["int8"])
-    second = register_models(session, publish_model(store, gain=0.6), PASSED)
+    second = register_models(session, publish_cell_model(store, gain=0.6), PASSED)
     aliases = client.get_registered_model("edgewright-parts").aliases
     assert (str(aliases["champion"]), str(aliases["previous"])) == (second["int8"], first["int8"])
     tags = client.get_model_version("edgewright-parts", second["int8"]).tags

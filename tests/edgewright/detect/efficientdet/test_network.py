@@ -108,3 +108,12 @@ def test_the_file_gives_what_the_module_gives(name: str, tmp_path: Path) -> None
     found = load_network(tmp_path / "it.onnx")(tensor)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-3)
     assert len(decode(found, layout="dense", score_threshold=0.001, iou_threshold=0.6)) > 0
+
+
+def test_places_that_an_evaluation_made_first_are_trained_with() -> None:
+    """They are kept for the process: what inference makes cannot be saved for a backward."""
+    graph = graph_named("efficientdet-slim", n_classes=7)
+    with torch.inference_mode():
+        priors = priors_of(graph, 64)
+    assert not priors.is_inference()
+    assert priors_of(graph, 64) is priors
