@@ -1,0 +1,161 @@
+"""The INT8 file for every x86: weights of which no pair of products can saturate 16 bits.
+
+Decides channel by channel, since each has its own scale: one that cannot saturate (`saturation`) stays as it is; of any
+other the scale grows until its heaviest pair is within the sure bound. At worst that is one bit less (the usual 7-bit
+weights, `reduce_range`), mostly a part of it. Weights and biases are made from the float model's, not from the rounded
+ones. A layer of which rounding takes more than MAX_LOST is kept in float, the worst first, while the file stays within
+`max_bytes`. Refuses a kernel that is in float for one convolution and quantized for another: it would be stored twice.
+
+    safe = make_safe(int8, prepared, max_bytes=2_000_000)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from edgewright.compress.qdq import Int8Array, QuantizedConv, quantized_convs
+from edgewright.compress.saturation import MAX_MASS, can_saturate, largest_masses
+from edgewright.runtime.boxes import FloatArray
+
+MAX_LOST = 0.03
+"""Norm of the rounding error over the kernel's: 8 bits mostly take 0.01, 7 bits 0.02 (docs/LOG.md)."""
+_STEPS = 127
+_MARGIN = MAX_MASS - 1
+"""Rounding adds up to a half to each of two weights."""
+_TINY = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True)
+class SafeFile:
+    """Attributes:
+    narrowed: convolutions with channels of less than 8 bits, by name. in_float: those that are not quantized.
+    """
+
+    model: onnx.ModelProto
+    narrowed: tuple[str, ...]
+    in_float: tuple[str, ...]
+
+
+def make_safe(int8: onnx.ModelProto, float_model: onnx.ModelProto, *, max_bytes: int) -> SafeFile:
+    """The same graph with weights that cannot saturate.
+
+    Args:
+        int8: a QDQ model with the names that the quantizer gave.
+        float_model: what was quantized.
+        max_bytes: what the file may grow to by layers in float.
+    """
+    safe = onnx.ModelProto()
+    safe.CopyFrom(int8)
+    unsafe = [layer for layer in _layers(int8, float_model) if layer.is_unsafe]
+    for layer in unsafe:
+        layer.narrow(safe.graph)
+    in_float = []
+    for layer in sorted(unsafe, key=lambda each: -each.lost):
+        if layer.lost > MAX_LOST and safe.ByteSize() + layer.added_bytes <= max_bytes:
+            layer.restore(safe.graph)
+            in_float.append(layer)
+    _drop_unused(safe.graph)
+    return SafeFile(
+        safe,
+        narrowed=tuple(name for layer in unsafe if layer not in in_float for name in layer.names),
+        in_float=tuple(name for layer in in_float for name in layer.names),
+    )
+
+
+def safe_scale(weight: FloatArray, *, together: bool = False) -> FloatArray:
+    """(O, C, kH, kW) float32 => (O,) float32: the smallest scales with which no pair sum can saturate.
+
+    Law: `largest_masses(rounded(weight, safe_scale(weight))).max() <= MAX_MASS`.
+
+    Args:
+        together: one scale for all channels.
+    """
+    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+    scale = np.maximum(np.maximum(largest / _STEPS, largest_masses(weight) / _MARGIN), _TINY)
+    return np.asarray(np.full_like(scale, scale.max()) if together else scale, dtype=np.float32)
+
+
+def rounded(weight: FloatArray, scale: FloatArray) -> Int8Array:
+    """(O, C, kH, kW) float32, (O,) => int8: symmetric, to the nearest."""
+    return np.asarray(np.clip(np.rint(weight / _by_channel(scale)), -_STEPS, _STEPS), dtype=np.int8)
+
+
+class _Layer:
+    """The convolutions that share one kernel."""
+
+    def __init__(self, convs: Sequence[QuantizedConv], inputs: Sequence[list[str]], floats: dict[str, FloatArray]):
+        first = convs[0]
+        self.names = [conv.name for conv in convs]
+        self.is_unsafe = not first.depthwise and can_saturate(first.weight)
+        self._convs, self._inputs, self._floats = convs, inputs, floats
+        self._weight = floats[inputs[0][1]]
+        self._scale = first.weight_scale
+        if self.is_unsafe:
+            self._scale = safe_scale(self._weight, together=len(set(first.weight_scale.tolist())) == 1)
+        self.added_bytes = 3 * self._weight.size
+
+    @property
+    def lost(self) -> float:
+        """What rounding takes from the kernel: the norm of the error over the norm of the kernel."""
+        error = rounded(self._weight, self._scale) * _by_channel(self._scale) - self._weight
+        return float(np.linalg.norm(error) / max(float(np.linalg.norm(self._weight)), _TINY))
+
+    def narrow(self, graph: onnx.GraphProto) -> None:
+        """Weights, their scales and, since a bias is counted in steps of input times weight, biases."""
+        first = self._convs[0]
+        _write(graph, first.weight_name, rounded(self._weight, self._scale))
+        _write(graph, first.scale_name, self._scale)
+        for conv, inputs in zip(self._convs, self._inputs, strict=True):
+            if conv.bias_name:
+                step = self._scale * np.float32(conv.input_scale)
+                bias = np.rint(self._floats[inputs[2]].astype(np.float64) / step)
+                limit = np.iinfo(np.int32)
+                _write(graph, conv.bias_name, np.clip(bias, limit.min, limit.max).astype(np.int32))
+                _write(graph, conv.bias_scale_name, step)
+
+    def restore(self, graph: onnx.GraphProto) -> None:
+        """The float kernel and biases in place of the rounded ones."""
+        for conv, inputs in zip(self._convs, self._inputs, strict=True):
+            node = next(each for each in graph.node if conv.output in each.output)
+            node.input[1:] = [f"float/{name}" for name in inputs[1:]]
+            known = {tensor.name for tensor in graph.initializer}
+            missing = dict.fromkeys(name for name in inputs[1:] if f"float/{name}" not in known)
+            graph.initializer.extend(numpy_helper.from_array(self._floats[name], f"float/{name}") for name in missing)
+
+
+def _layers(int8: onnx.ModelProto, float_model: onnx.ModelProto) -> Iterator[_Layer]:
+    floats = {tensor.name: numpy_helper.to_array(tensor) for tensor in float_model.graph.initializer}
+    inputs = {node.name: list(node.input) for node in float_model.graph.node}
+    convs = sorted(quantized_convs(int8), key=lambda conv: conv.weight_name)
+    for _, sharing in groupby(convs, key=lambda conv: conv.weight_name):
+        group = sorted(sharing, key=lambda conv: conv.node)
+        yield _Layer(group, [inputs[conv.name] for conv in group], floats)
+
+
+def _write(graph: onnx.GraphProto, name: str, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:
+    """In the shape that the file has: one scale for all channels is a scalar there."""
+    tensor = next(each for each in graph.initializer if each.name == name)
+    shaped = value.reshape(-1)[:1] if not tensor.dims or list(tensor.dims) == [1] else value
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(shaped).reshape(list(tensor.dims)), name))
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """What nothing reads any more: the rounded kernels of layers in float, and what turned them back."""
+    read = {name for node in graph.node if node.op_type != "DequantizeLinear" for name in node.input}
+    read |= {output.name for output in graph.output}
+    kept = [node for node in graph.node if node.op_type != "DequantizeLinear" or node.output[0] in read]
+    read = {name for node in kept for name in node.input}
+    tensors = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(tensors)
+
+
+def _by_channel(scale: FloatArray) -> FloatArray:
+    return scale.reshape(-1, 1, 1, 1)
