@@ -3,10 +3,10 @@
 Decides channel by channel, since each has its own scale: one that cannot saturate (`saturation`) stays as it is; of any
 other the scale grows until its heaviest pair is within the sure bound. At worst that is one bit less (the usual 7-bit
 weights, `reduce_range`), mostly a part of it. Weights and biases are made from the float model's, not from the rounded
-ones. A layer of which rounding takes more than MAX_LOST is kept in float, the worst first, while the file stays within
-`max_bytes`. Refuses a kernel that is in float for one convolution and quantized for another: it would be stored twice.
+ones. A layer of which rounding takes more than `max_loss` is kept in float, the worst first, while the file stays within
+MAX_BYTES. Convolutions that share a kernel share its fate: it is stored once.
 
-    safe = make_safe(int8, prepared, max_bytes=2_000_000)
+    safe = make_safe(int8, prepared, max_loss=0.03)
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgewright.compress.export import minify
 from edgewright.compress.qdq import Int8Array, QuantizedConv, quantized_convs
 from edgewright.compress.saturation import MAX_MASS, can_saturate, largest_masses
 from edgewright.runtime.boxes import FloatArray
 
-MAX_LOST = 0.03
-"""Norm of the rounding error over the kernel's: 8 bits mostly take 0.01, 7 bits 0.02 (docs/LOG.md)."""
+MAX_BYTES = 2_000_000
+"""What layers in float may make of the file; as `gate_model.max_bytes`, which judges it."""
 _STEPS = 127
 _MARGIN = MAX_MASS - 1
 """Rounding adds up to a half to each of two weights."""
@@ -42,24 +43,26 @@ class SafeFile:
     in_float: tuple[str, ...]
 
 
-def make_safe(int8: onnx.ModelProto, float_model: onnx.ModelProto, *, max_bytes: int) -> SafeFile:
+def make_safe(int8: onnx.ModelProto, float_model: onnx.ModelProto, *, max_loss: float) -> SafeFile:
     """The same graph with weights that cannot saturate.
 
     Args:
         int8: a QDQ model with the names that the quantizer gave.
         float_model: what was quantized.
-        max_bytes: what the file may grow to by layers in float.
+        max_loss: norm of what rounding takes from a kernel, over the kernel's, above which it stays in float.
     """
     safe = onnx.ModelProto()
     safe.CopyFrom(int8)
     unsafe = [layer for layer in _layers(int8, float_model) if layer.is_unsafe]
     for layer in unsafe:
         layer.narrow(safe.graph)
-    in_float = []
+    in_float: list[_Layer] = []
+    file_bytes = minify(safe).ByteSize()
     for layer in sorted(unsafe, key=lambda each: -each.lost):
-        if layer.lost > MAX_LOST and safe.ByteSize() + layer.added_bytes <= max_bytes:
+        if layer.lost > max_loss and file_bytes + layer.added_bytes <= MAX_BYTES:
             layer.restore(safe.graph)
             in_float.append(layer)
+            file_bytes += layer.added_bytes
     _drop_unused(safe.graph)
     return SafeFile(
         safe,
