@@ -78,7 +78,7 @@ def with_saturation(model: onnx.ModelProto) -> Emulation:
 
 def exact_network(model: onnx.ModelProto, *, threads: int = 1) -> Network:
     """The model with the runtime's optimizations off: every QuantizeLinear and DequantizeLinear as it is written."""
-    session = _session(model, threads=threads)
+    session = exact_session(model, threads=threads)
     name = session.get_inputs()[0].name
 
     def run(tensor: FloatArray) -> FloatArray:
@@ -95,7 +95,7 @@ def measure_saturation(emulation: Emulation, tensors: Iterable[FloatArray]) -> t
     observed.CopyFrom(emulation.model)
     for layer in emulation.layers:
         _observe(observed.graph, layer)
-    session = _session(observed, threads=1)
+    session = exact_session(observed)
     names = [name for layer in emulation.layers for name in (f"{layer.sums}/most", f"{layer.excess}/share")]
     seen = [session.run(names, {session.get_inputs()[0].name: tensor}) for tensor in tensors]
     most, share = np.array(seen, dtype=np.float64).reshape(len(seen), -1, 2).transpose(2, 0, 1)
@@ -205,7 +205,8 @@ def _observe(graph: onnx.GraphProto, layer: Emulated) -> None:
     graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, []) for name in (most, share))
 
 
-def _session(model: onnx.ModelProto, *, threads: int) -> onnxruntime.InferenceSession:
+def exact_session(model: onnx.ModelProto, *, threads: int = 1) -> onnxruntime.InferenceSession:
+    """With the runtime's optimizations off."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads

@@ -31,6 +31,7 @@ from edgewright.compress.calibrate import CalibrationImages, choose_calibration_
 from edgewright.compress.emulate import LayerSaturation, measure_saturation, with_saturation
 from edgewright.compress.export import INPUT, export_onnx, minify
 from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
+from edgewright.compress.layers import LayerError, compare_layers
 from edgewright.compress.safe import SafeFile, make_safe
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
@@ -58,6 +59,8 @@ class QuantizeReport:
         safe_bytes: of the file for x86 without VNNI.
         saturation: what such a processor would do to the convolutions of the other file, the worst first.
         narrowed, in_float: convolutions with weights of less than 8 bits, and without, in the safe file.
+        layers: of each file, what its convolutions say beside the float model's, as a processor computes them that the
+            file is for; the worst first.
     """
 
     bytes: int
@@ -70,6 +73,7 @@ class QuantizeReport:
     saturation: tuple[LayerSaturation, ...]
     narrowed: tuple[str, ...]
     in_float: tuple[str, ...]
+    layers: dict[str, tuple[LayerError, ...]]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -79,10 +83,12 @@ class QuantizeReport:
 class Int8Models:
     """Attributes:
     whole: weights of 8 bits, with the names that the quantizer gave. safe: for every x86, with the same names.
+    prepared: what was quantized.
     """
 
     whole: onnx.ModelProto
     safe: SafeFile
+    prepared: onnx.ModelProto
 
 
 def quantize(
@@ -118,7 +124,7 @@ def quantize(
         load_network(out / name)  # what the device's own runtime refuses is not published
     (out / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
     reader.set_range(0, min(_WATCHED_IMAGES, len(rows)))
-    report = _report(out, int8, rows, saturation=measure_saturation(with_saturation(int8.whole), _tensors(reader)))
+    report = _report(out, int8, rows, watched=list(_tensors(reader)))
     versions = {name: version(name) for name in ("onnx", "onnxruntime", "torch")}
     facts = {**report.to_json(), "versions": versions}
     (out / FACTS_FILE).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
@@ -147,8 +153,8 @@ def quantize_model(model: onnx.ModelProto, reader: CalibrationDataReader, config
             # One image at a time: memory stays that of one picture's activations, whatever the method.
             extra_options={"CalibStridedMinMax": 1},
         )
-        whole = onnx.load_model(quantized)
-        return Int8Models(whole, make_safe(whole, onnx.load_model(prepared), max_loss=config.safe_max_loss))
+        whole, float_model = onnx.load_model(quantized), onnx.load_model(prepared)
+        return Int8Models(whole, make_safe(whole, float_model, max_loss=config.safe_max_loss), float_model)
 
 
 def set_threads(threads: int) -> None:
@@ -168,10 +174,11 @@ def _tensors(reader: CalibrationDataReader) -> Iterator[FloatArray]:
         yield fed[INPUT]
 
 
-def _report(
-    out: Path, int8: Int8Models, rows: Sequence[Row], *, saturation: Sequence[LayerSaturation]
-) -> QuantizeReport:
+def _report(out: Path, int8: Int8Models, rows: Sequence[Row], *, watched: Sequence[FloatArray]) -> QuantizeReport:
     weights = _int8_weights(int8.whole)
+    saturation = measure_saturation(with_saturation(int8.whole), watched)
+    computed = {INT8_FILE: int8.whole, SAFE_FILE: with_saturation(int8.safe.model).model}
+    layers = {name: compare_layers(int8.prepared, model, watched) for name, model in computed.items()}
     values = np.concatenate([value.reshape(-1) for value in weights]) if weights else np.zeros(0, np.int8)
     return QuantizeReport(
         bytes=(out / INT8_FILE).stat().st_size,
@@ -184,6 +191,7 @@ def _report(
         saturation=tuple(sorted(saturation, key=lambda layer: -layer.share)),
         narrowed=int8.safe.narrowed,
         in_float=int8.safe.in_float,
+        layers={name: tuple(sorted(each, key=lambda layer: -layer.error)) for name, each in layers.items()},
     )
 
 

@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 
 from edgewright.errors import InputError
+from edgewright.gates.file_checks import FileEvidence, FormEvidence
 from edgewright.gates.model_gate import ModelEvidence, decide_model
 from edgewright.gates.verdict import Outcome
 from edgewright.recipe.gates import GateModelConfig
 
+FORMS = {
+    "as run here": FormEvidence(0.70, 0.415, 90, decides=True),
+    "with saturation": FormEvidence(0.70, 0.415, 90, decides=True),
+}
+SAFE = FileEvidence(1_830_000, worst_layer="/model.9/conv/Conv", layer_error=0.1, forms=FORMS)
 GOOD = ModelEvidence(
     bytes=1_820_000,
     float_map50=0.71,
@@ -27,6 +33,7 @@ GOOD = ModelEvidence(
     latency_runs=100,
     int8_ap50={"bolt": 0.8, "nut": 0.6, "washer": 0.1},
     n_objects={"bolt": 90, "nut": 20, "washer": 19},
+    files={"model-safe.onnx": SAFE},
 )
 REFUSE, UNKNOWN = Outcome.REFUSE, Outcome.NOT_EVALUABLE
 
@@ -34,7 +41,7 @@ REFUSE, UNKNOWN = Outcome.REFUSE, Outcome.NOT_EVALUABLE
 def test_a_good_model_is_released() -> None:
     verdict = decide_model(GOOD, GateModelConfig())
     assert (verdict.gate, verdict.outcome, verdict.decision) == ("gate_model", Outcome.PASS, "release")
-    assert len(verdict.checks) == 6
+    assert len(verdict.checks) == 6 + 2 + 4
     assert "'nut'" in verdict.checks[2].name  # of washers there are too few to tell
 
 
