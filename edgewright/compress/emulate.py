@@ -1,7 +1,7 @@
 """A QDQ model as x86 without VNNI computes it, run anywhere: the same graph with what saturation loses taken off.
 
-Decides that the loss is part of the graph and not of a runtime: from each convolution's output the excess of its pair
-sums over 16 bits is subtracted, for those pairs alone that can saturate (`saturation`). Sums are of integers below 2^24,
+Decides that the loss is part of the graph and not of a runtime: from a convolution's output the excess of its pair sums
+over 16 bits is subtracted, for those pairs alone that can saturate (`saturation`). Sums are of integers under 2^24,
 hence exact in float32. The answer holds for the graph with the runtime's optimizations off, which run QDQ in float and
 so equally on every processor. A model without a pair that can saturate is given back as it is.
 
@@ -128,17 +128,17 @@ class _Part:
         self.constants: list[onnx.TensorProto] = []
 
     def insert(self, graph: onnx.GraphProto) -> Emulated:
-        """Put the nodes behind the convolution, which writes to another name from then on."""
-        conv = self.conv
+        """Put the nodes behind the convolution; the last has its output and name from then on."""
+        conv, node = self.conv, graph.node[self.conv.node]
         first, second = (self._member(index, planes) for planes in [self._planes()] for index in (0, 1))
         sums = self._node("Add", first, second)
         cut = self._node("Clip", sums, self._constant(np.float32(LOWEST_SUM)), self._constant(np.float32(HIGHEST_SUM)))
         excess = self._node("Sub", sums, cut)
         lost = self._node("Conv", excess, self._constant(self._collection()))
         exact = f"{self.prefix}exact"
-        self.nodes.append(helper.make_node("Sub", [exact, lost], [conv.output]))
+        self.nodes.append(helper.make_node("Sub", [exact, lost], [conv.output], name=node.name))
+        node.name, node.output[0] = "", exact
         after = list(graph.node)[conv.node + 1 :]
-        graph.node[conv.node].output[0] = exact
         del graph.node[conv.node + 1 :]
         graph.node.extend([*self.nodes, *after])
         graph.initializer.extend(self.constants)

@@ -20,7 +20,7 @@ import onnx
 from edgewright.compress.emulate import exact_network, with_saturation
 from edgewright.compress.files import INT8_FILE, SAFE_FILE
 from edgewright.runtime.instruction_sets import choose_model, this_processor
-from edgewright.runtime.session import Network, load_network
+from edgewright.runtime.session import Network, load_exact_network, load_network
 
 
 class Form(StrEnum):
@@ -56,7 +56,6 @@ def forms_of(path: Path, *, threads: int) -> Forms:
     """Raises InputError where ONNX Runtime refuses the file."""
     here = path.name in (SAFE_FILE, choose_model(this_processor(), (INT8_FILE, SAFE_FILE)).file)
     runs = {Form.RUN: load_network(path, threads=threads)} if here else {}
-    model = onnx.load_model(path)
-    emulation = with_saturation(model)
+    emulation = with_saturation(onnx.load_model(path))
     saturated = {Form.SATURATED: exact_network(emulation.model, threads=threads)} if emulation.layers else {}
-    return Forms({**runs, Form.WRITTEN: exact_network(model, threads=threads), **saturated}, len(emulation.layers))
+    return Forms({**runs, Form.WRITTEN: load_exact_network(path, threads=threads), **saturated}, len(emulation.layers))

@@ -1,8 +1,8 @@
 """What INT8 costs: float, float ONNX and INT8 on real test images, and timed as a device runs them.
 
-Decides nothing: `gates/model_gate.py` does. INT8 is the 8-bit file as a processor runs it that the file is for: by ONNX
-Runtime where this machine's is one, else as it is written. Each file in every form: `measure_files`. All go through the same letterbox, decoding and thresholds, so that a
-difference is the network's alone.
+Decides nothing: `gates/model_gate.py` does. INT8 is the 8-bit file as a processor runs it that the file is for: by
+ONNX Runtime where this machine's is one, else as it is written. Each file in every form: `measure_files`. All go
+through the same letterbox, decoding and thresholds, so that a difference is the network's alone.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class QuantizedConv:
     node: place in the graph's list of nodes.
     name: of the node; where it has none, its place among the convolutions and its shape.
     source: the unsigned 8-bit tensor that it reads. output: the float tensor that it writes.
-    weight: (O, C / group, kH, kW). weight_scale: (O,), repeated where the file has one for all.
+    weight: (O, C / group, kH, kW). weight_scale: (O,), repeated where the file has one for all, which `one_scale` says.
     weight_name, scale_name: of their initializers; convolutions may share them.
     bias_name, bias_scale_name: of the 32-bit bias and its scale; "" where there is none.
     pads: top, left, bottom, right.
@@ -44,6 +44,7 @@ class QuantizedConv:
     input_zero_point: int
     weight: Int8Array
     weight_scale: FloatArray
+    one_scale: bool
     weight_name: str
     scale_name: str
     bias_name: str
@@ -82,6 +83,7 @@ def quantized_convs(model: onnx.ModelProto) -> tuple[QuantizedConv, ...]:
                 input_scale=float(numpy_helper.to_array(initializers[data[1]])),
                 input_zero_point=int(numpy_helper.to_array(initializers[data[2]])),
                 weight=weight,
+                one_scale=not initializers[kernel[1]].dims,
                 weight_scale=np.broadcast_to(numpy_helper.to_array(initializers[kernel[1]]), weight.shape[:1]).copy(),
                 weight_name=kernel[0],
                 scale_name=kernel[1],

@@ -3,7 +3,7 @@
 Decides channel by channel, since each has its own scale: one that cannot saturate (`saturation`) stays as it is; of any
 other the scale grows until its heaviest pair is within the sure bound. At worst that is one bit less (the usual 7-bit
 weights, `reduce_range`), mostly a part of it. Weights and biases are made from the float model's, not from the rounded
-ones. A layer of which rounding takes more than `max_loss` is kept in float, the worst first, while the file stays within
+ones. A layer of which rounding takes more than `max_loss` stays in float, the worst first, while the file is within
 MAX_BYTES. Convolutions that share a kernel share its fate: it is stored once.
 
     safe = make_safe(int8, prepared, max_loss=0.03)
@@ -100,7 +100,7 @@ class _Layer:
         self._weight = floats[inputs[0][1]]
         self._scale = first.weight_scale
         if self.is_unsafe:
-            self._scale = safe_scale(self._weight, together=len(set(first.weight_scale.tolist())) == 1)
+            self._scale = safe_scale(self._weight, together=first.one_scale)
         self.added_bytes = 3 * self._weight.size
 
     @property
@@ -144,8 +144,8 @@ def _layers(int8: onnx.ModelProto, float_model: onnx.ModelProto) -> Iterator[_La
 def _write(graph: onnx.GraphProto, name: str, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:
     """In the shape that the file has: one scale for all channels is a scalar there."""
     tensor = next(each for each in graph.initializer if each.name == name)
-    shaped = value.reshape(-1)[:1] if not tensor.dims or list(tensor.dims) == [1] else value
-    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(shaped).reshape(list(tensor.dims)), name))
+    shaped = value if list(tensor.dims) == list(value.shape) else value[:1].reshape(list(tensor.dims))
+    tensor.CopyFrom(numpy_helper.from_array(np.asarray(shaped), name))
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:

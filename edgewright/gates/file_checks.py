@@ -1,7 +1,7 @@
 """The model gate's checks of each INT8 file, in every form in which some processor computes it.
 
-Decides that the bounds on bytes, mAP50 and lost mAP50-95 hold for every file in each form that it must hold in: a file for
-processors with VNNI or Arm's dot product as it is written and as it runs, the file for any other also with saturation.
+Decides that the bounds on bytes, mAP50 and lost mAP50-95 hold for every file in each form that it must hold in: a file
+for processors with VNNI or Arm's dot product as it is written and as it runs, that for any other also with saturation.
 What the first would be there is told and decides nothing. A convolution far from the float model's is named.
 
 >>> from edgewright.recipe.gates import GateModelConfig
@@ -53,7 +53,7 @@ class FileEvidence:
 def file_checks(
     files: Mapping[str, FileEvidence], config: GateModelConfig, *, float_map50_95: float | None
 ) -> Iterator[Check]:
-    """Pure. Where the float model finds nothing, nothing can be lost: that is not evaluable. Nor are no files, no forms."""
+    """Pure. Where the float model finds nothing, nothing can be lost: not evaluable, as is what has no form."""
     if not files:
         yield _unmeasured("the INT8 files", config)
     for name, file in files.items():

@@ -1,10 +1,10 @@
 """The model gate: may the INT8 model be released?
 
-Decides over numbers of the *shipped* files (`file_checks`: each of them, in every form that it must hold in): bytes, what INT8 costs in mAP50-95, whether it finds enough, of every
-class that the test photographs can tell about, whether it agrees with the float model picture by picture, and how long
-the device runtime takes. Pure: the numbers are measured elsewhere. A number that is missing or not finite is not
-evaluable, and a float model that finds nothing makes the drop meaningless: both end the run. There is no option that
-releases a refused model.
+Decides over numbers of the *shipped* files (`file_checks`: each of them, in every form that it must hold in): bytes,
+what INT8 costs in mAP50-95, whether it finds enough, of every class that the test photographs can tell about, whether
+it agrees with the float model picture by picture, and how long the device runtime takes. Pure: the numbers are measured
+elsewhere. A number that is missing or not finite is not evaluable, and a float model that finds nothing makes the drop
+meaningless: both end the run. There is no option that releases a refused model.
 
 >>> from edgewright.recipe.gates import GateModelConfig
 >>> file = FileEvidence(1_800_000, "", 0.1, {"as written": FormEvidence(0.70, 0.415, 90, decides=True)})
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from edgewright.errors import InputError
-from edgewright.gates.file_checks import FileEvidence, FormEvidence, file_checks
+from edgewright.gates.file_checks import FileEvidence, file_checks
 from edgewright.gates.verdict import Check, Outcome, Verdict, combine, compare
 from edgewright.recipe.gates import GateModelConfig
 

@@ -40,7 +40,9 @@ class Processor:
         """From the text of /proc/cpuinfo: `flags` on x86, `Features` on Arm."""
         lines = (line.partition(":") for line in cpuinfo.splitlines())
         cores = [frozenset(value.split()) for name, _, value in lines if name.strip().lower() in ("flags", "features")]
-        return cls(_SAME.get(machine.lower(), machine.lower()), frozenset.intersection(*cores) if cores else frozenset())
+        return cls(
+            _SAME.get(machine.lower(), machine.lower()), frozenset.intersection(*cores) if cores else frozenset()
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class Choice:
 
     file: str
     why: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.why}"
 
 
 def choose_model(processor: Processor, files: Collection[str]) -> Choice:
