@@ -19,6 +19,7 @@ from torch import nn
 
 from edgewright.artifacts import Artifact
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
+from edgewright.compress.emulate import with_saturation
 from edgewright.compress.export import export_onnx, minify
 from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
@@ -57,6 +58,21 @@ def test_what_is_published(int8: Int8, squares: Dataset) -> None:
     assert report.bytes < 0.45 * report.float_bytes
     assert artifact.json("quantize.json")["calibration_ids"] == list(report.calibration_ids)
     assert report.quantized_convolutions == report.convolutions - 1  # all but the box decoder's
+
+
+def test_the_safe_file_and_what_is_known_of_both(int8: Int8) -> None:
+    artifact, report = int8
+    assert report.safe_bytes == artifact.path("model-safe.onnx").stat().st_size
+    assert len(report.narrowed) + len(report.in_float) <= report.quantized_convolutions
+    assert with_saturation(onnx.load(artifact.path("model-safe.onnx"))).layers == ()
+    unsafe = {layer.name for layer in report.saturation}
+    assert unsafe == {*report.narrowed, *report.in_float} == {name for name in unsafe if name.startswith("/model.")}
+    facts = artifact.json("quantize.json")
+    assert [layer["name"] for layer in facts["saturation"]] == [layer.name for layer in report.saturation]
+    for layers in facts["layers"].values():
+        errors = [layer["error"] for layer in layers]
+        assert errors == sorted(errors, reverse=True)
+        assert len(errors) == report.convolutions
 
 
 def test_calibration_sees_real_train_images_and_every_class(int8: Int8, squares: Dataset) -> None:
