@@ -64,7 +64,7 @@ def quantized_convs(model: onnx.ModelProto) -> tuple[QuantizedConv, ...]:
     """In the order of the graph. Raises StageFailed where a convolution's padding is not explicit."""
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     dequantized = {node.output[0]: node for node in model.graph.node if node.op_type == "DequantizeLinear"}
-    found = []
+    found: list[QuantizedConv] = []
     for place, node in enumerate(model.graph.node):
         if node.op_type != "Conv" or not set(node.input[:2]) <= set(dequantized):
             continue

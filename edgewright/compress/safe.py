@@ -107,7 +107,7 @@ class _Layer:
     def lost(self) -> float:
         """What rounding takes from the kernel: the norm of the error over the norm of the kernel."""
         error = rounded(self._weight, self._scale) * _by_channel(self._scale) - self._weight
-        return float(np.linalg.norm(error) / max(float(np.linalg.norm(self._weight)), _TINY))
+        return float(np.linalg.norm(error) / np.maximum(np.linalg.norm(self._weight), _TINY))
 
     def narrow(self, graph: onnx.GraphProto) -> None:
         """Weights, their scales and, since a bias is counted in steps of input times weight, biases."""

@@ -19,23 +19,23 @@ array([[32767]], dtype=int32)
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.compress.qdq import Int8Array
-from edgewright.runtime.boxes import FloatArray
 
 LOWEST_SUM, HIGHEST_SUM = -32768, 32767
 MAX_MASS = 128
 """The largest sum of two weights of one sign that no activation can make saturate: 255 * 129 is too much."""
 
 Int32Array = NDArray[np.int32]
-_Number = TypeVar("_Number", np.int8, np.float32)
+Numbers = NDArray[Any]
+"""int8, or float32 before rounding."""
 
 
-def in_kernel_order(weight: NDArray[_Number]) -> NDArray[_Number]:
+def in_kernel_order(weight: Numbers) -> Numbers:
     """(O, C, kH, kW) => (O, K) with K even: places of the kernel in turn, channels within, a zero where K is odd."""
     columns = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
     return np.pad(columns, ((0, 0), (0, columns.shape[1] % 2)))
@@ -53,14 +53,14 @@ def saturating_sums(activations: NDArray[np.uint8], weights: Int8Array) -> Int32
     return np.asarray(cut.sum(axis=2, dtype=np.int32))
 
 
-def pair_masses(weights: Int8Array | FloatArray) -> NDArray[np.int32 | np.float32]:
+def pair_masses(weights: Numbers) -> Numbers:
     """(O, K) in kernel order => (O, K / 2): the larger of a pair's positive and of its negative weights' sum."""
     wide = weights.astype(np.int32) if weights.dtype == np.int8 else weights
     positive, negative = np.maximum(wide, 0), np.maximum(-wide, 0)
-    return np.maximum(positive[:, 0::2] + positive[:, 1::2], negative[:, 0::2] + negative[:, 1::2])
+    return np.asarray(np.maximum(positive[:, 0::2] + positive[:, 1::2], negative[:, 0::2] + negative[:, 1::2]))
 
 
-def largest_masses(weight: Int8Array | FloatArray) -> NDArray[np.int32 | np.float32]:
+def largest_masses(weight: Numbers) -> Numbers:
     """(O, C, kH, kW) => (O,): the largest mass of each output channel's pairs, in either library's order."""
     within = np.pad(weight, ((0, 0), (0, weight.shape[1] % 2), (0, 0), (0, 0)))
     orders = (in_kernel_order(weight), in_kernel_order(within))
