@@ -26,7 +26,7 @@ from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.metrics import HISTORY_FILE, history_of
 from edgewright.release.gateway import FEED, REPORT_FILE
 from edgewright.report.advice import Outcomes, next_steps, weakness
-from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
+from edgewright.report.data import Curve, FormFigures, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.figures import picture_of
 from edgewright.report.mistakes import show_mistakes
 from edgewright.report.pictures import beside
@@ -74,6 +74,7 @@ class Gathered:
             verdicts=self._verdicts(),
             curves=list(self._curves()),
             models=list(self._models()),
+            files=list(self._files()),
             stages=[_stage_figures(row) for row in self._state["stages"]],
             device=list(self._device()),
             device_pictures=self._device_pictures(),
@@ -260,6 +261,13 @@ class Gathered:
                 p99_ms=measured[latency]["p99_ms"],
                 map50_by_class=measured[evaluation]["ap50"],
             )
+
+    def _files(self) -> Iterator[FormFigures]:
+        for name, file in self._measured().get("files", {}).items():
+            for form, found in file["forms"].items():
+                yield FormFigures(
+                    name, form, file["bytes"], found["map50"], found["map50_95"], decides=found["decides"]
+                )
 
     def _device(self) -> Iterator[tuple[str, str]]:
         artifact = self._open("flash")

@@ -19,7 +19,7 @@ from edgewright.report.data import ModelFigures, Picture, ReportData
 from edgewright.report.mistakes import confusion_head, confusion_rows
 from edgewright.report.pictures import Gallery
 from edgewright.report.shell import render_page
-from edgewright.report.tables import format_bytes, model_rows
+from edgewright.report.tables import form_rows, format_bytes, model_rows
 
 MAX_BYTES = 3_000_000
 MAX_QUARANTINE_ROWS = 200
@@ -57,6 +57,7 @@ def render(data: ReportData) -> str:
         refused=any(verdict.outcome is not Outcome.PASS for verdict in data.verdicts),
         figures=_big_figures(data),
         model_rows=model_rows(data.models, classes=data.classes),
+        form_rows=form_rows(data.files),
         confusion_head=confusion_head(data.mistakes.mistakes) if data.mistakes else (),
         confusion_rows=confusion_rows(data.mistakes.mistakes) if data.mistakes else (),
         curves=draw_curves(data.curves),
