@@ -50,8 +50,10 @@ def quantized_conv(
 ) -> tuple[list[onnx.NodeProto], dict[str, Any]]:
     """The nodes from `source` to `output`, and their constants, as ONNX Runtime's quantizer writes them."""
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    scale = (largest if per_channel else np.full_like(largest, largest.max())) / np.float32(127)
     step = np.float32(1 / 255)
+    of_biases = np.abs(bias) / step / 2**30  # a bias is counted in steps of input times weight, in 32 bits
+    scale = np.maximum(largest / np.float32(127), of_biases).astype(np.float32)
+    scale = scale if per_channel else np.full_like(scale, scale.max())
     steps = np.rint(weight / scale.reshape(-1, 1, 1, 1)).astype(np.int8)
     zeros = np.zeros(len(weight))
     constants = {

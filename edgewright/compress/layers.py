@@ -9,11 +9,12 @@ came to it from before. Refuses graphs whose convolutions do not bear the same n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from edgewright.compress.emulate import exact_session
 from edgewright.errors import StageFailed
@@ -41,19 +42,45 @@ def compare_layers(
     if set(expected) != set(got):
         raise StageFailed("the INT8 model has other convolutions", got=sorted(set(expected) ^ set(got)))
     sessions = [
-        exact_session(_watched(model, list(outputs.values())))
-        for model, outputs in ((float_model, expected), (candidate, {name: got[name] for name in expected}))
+        exact_session(_watched(model, [outputs[name] for name in expected]))
+        for model, outputs in ((float_model, expected), (candidate, got))
     ]
-    squares = np.zeros((2, len(expected)))
-    for tensor in tensors:
-        runs = [session.run(None, {session.get_inputs()[0].name: tensor}) for session in sessions]
-        for place, (whole, other) in enumerate(zip(*runs, strict=True)):
-            squares[:, place] += (
-                np.square(other - whole, dtype=np.float64).sum(),
-                np.square(whole, dtype=np.float64).sum(),
-            )
+    runs = ([session.run(None, {session.get_inputs()[0].name: tensor}) for session in sessions] for tensor in tensors)
+    return _errors(list(expected), runs)
+
+
+def kernel_errors(
+    float_model: onnx.ModelProto, kernels: Mapping[str, FloatArray], tensors: Iterable[FloatArray]
+) -> tuple[LayerError, ...]:
+    """Of each named convolution, what another kernel alone changes: given the float model's input.
+
+    Args:
+        kernels: in the shape of the convolution's own, by its name.
+    """
+    beside = onnx.ModelProto()
+    beside.CopyFrom(float_model)
+    nodes = [node for node in float_model.graph.node if node.name in kernels]
+    for number, node in enumerate(nodes):
+        added = beside.graph.node.add()
+        added.CopyFrom(node)
+        added.name, added.input[1], added.output[0] = "", f"kernel/{number}", f"beside/{number}"
+        beside.graph.initializer.append(numpy_helper.from_array(kernels[node.name], f"kernel/{number}"))
+    session = exact_session(
+        _watched(beside, [*(node.output[0] for node in nodes), *(f"beside/{n}" for n in range(len(nodes)))])
+    )
+    outputs = (session.run(None, {session.get_inputs()[0].name: tensor}) for tensor in tensors)
+    return _errors([node.name for node in nodes], ((each[: len(nodes)], each[len(nodes) :]) for each in outputs))
+
+
+def _errors(names: Sequence[str], runs: Iterable[Sequence[Sequence[FloatArray]]]) -> tuple[LayerError, ...]:
+    """`runs`: a picture each: the layers' float outputs, and the others."""
+    squares = np.zeros((2, len(names)))
+    for run in runs:
+        for place, (whole, other) in enumerate(zip(*run, strict=True)):
+            squares[0, place] += np.square(other - whole, dtype=np.float64).sum()
+            squares[1, place] += np.square(whole, dtype=np.float64).sum()
     errors = np.sqrt(squares[0] / np.maximum(squares[1], np.finfo(np.float64).tiny))
-    return tuple(LayerError(name, float(error)) for name, error in zip(expected, errors, strict=True))
+    return tuple(LayerError(name, float(error)) for name, error in zip(names, errors, strict=True))
 
 
 def _watched(model: onnx.ModelProto, tensors: list[str]) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -83,12 +83,13 @@ class QuantizeReport:
 class Int8Models:
     """Attributes:
     whole: weights of 8 bits, with the names that the quantizer gave. safe: for every x86, with the same names.
-    prepared: what was quantized.
+    prepared: what was quantized. watched: inputs on which they are compared.
     """
 
     whole: onnx.ModelProto
     safe: SafeFile
     prepared: onnx.ModelProto
+    watched: Sequence[FloatArray]
 
 
 def quantize(
@@ -123,8 +124,7 @@ def quantize(
         (out / name).write_bytes(minify(model).SerializeToString(deterministic=True))
         load_network(out / name)  # what the device's own runtime refuses is not published
     (out / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
-    reader.set_range(0, min(_WATCHED_IMAGES, len(rows)))
-    report = _report(out, int8, rows, watched=list(_tensors(reader)))
+    report = _report(out, int8, rows)
     versions = {name: version(name) for name in ("onnx", "onnxruntime", "torch")}
     facts = {**report.to_json(), "versions": versions}
     (out / FACTS_FILE).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
@@ -154,7 +154,9 @@ def quantize_model(model: onnx.ModelProto, reader: CalibrationDataReader, config
             extra_options={"CalibStridedMinMax": 1},
         )
         whole, float_model = onnx.load_model(quantized), onnx.load_model(prepared)
-        return Int8Models(whole, make_safe(whole, float_model, max_loss=config.safe_max_loss), float_model)
+        watched = watch(reader)
+        safe = make_safe(whole, float_model, watched, max_loss=config.safe_max_loss)
+        return Int8Models(whole, safe, float_model, watched)
 
 
 def set_threads(threads: int) -> None:
@@ -169,16 +171,17 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if node.op_type == "Conv" and "/dfl/" in node.name]
 
 
-def _tensors(reader: CalibrationDataReader) -> Iterator[FloatArray]:
-    while (fed := reader.get_next()) is not None:
-        yield fed[INPUT]
+def watch(reader: CalibrationDataReader) -> list[FloatArray]:
+    """The first inputs of a calibration."""
+    reader.set_range(0, min(_WATCHED_IMAGES, len(reader)))
+    return [fed[INPUT] for fed in iter(reader.get_next, None)]
 
 
-def _report(out: Path, int8: Int8Models, rows: Sequence[Row], *, watched: Sequence[FloatArray]) -> QuantizeReport:
+def _report(out: Path, int8: Int8Models, rows: Sequence[Row]) -> QuantizeReport:
     weights = _int8_weights(int8.whole)
-    saturation = measure_saturation(with_saturation(int8.whole), watched)
+    saturation = measure_saturation(with_saturation(int8.whole), int8.watched)
     computed = {INT8_FILE: int8.whole, SAFE_FILE: with_saturation(int8.safe.model).model}
-    layers = {name: compare_layers(int8.prepared, model, watched) for name, model in computed.items()}
+    layers = {name: compare_layers(int8.prepared, model, int8.watched) for name, model in computed.items()}
     values = np.concatenate([value.reshape(-1) for value in weights]) if weights else np.zeros(0, np.int8)
     return QuantizeReport(
         bytes=(out / INT8_FILE).stat().st_size,

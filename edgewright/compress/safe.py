@@ -3,15 +3,15 @@
 Decides channel by channel, since each has its own scale: one that cannot saturate (`saturation`) stays as it is; of any
 other the scale grows until its heaviest pair is within the sure bound. At worst that is one bit less (the usual 7-bit
 weights, `reduce_range`), mostly a part of it. Weights and biases are made from the float model's, not from the rounded
-ones. A layer of which rounding takes more than `max_loss` stays in float, the worst first, while the file is within
-MAX_BYTES. Convolutions that share a kernel share its fate: it is stored once.
+ones. A layer whose output this changes by more than `max_loss`, given the float model's input, stays in float, the
+worst first, while the file is within MAX_BYTES. Convolutions that share a kernel share its fate: it is stored once.
 
-    safe = make_safe(int8, prepared, max_loss=0.03)
+    safe = make_safe(int8, prepared, tensors, max_loss=0.1)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -20,6 +20,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgewright.compress.export import minify
+from edgewright.compress.layers import kernel_errors
 from edgewright.compress.qdq import Int8Array, QuantizedConv, quantized_convs
 from edgewright.compress.saturation import MAX_MASS, can_saturate, largest_masses
 from edgewright.runtime.boxes import FloatArray
@@ -43,13 +44,17 @@ class SafeFile:
     in_float: tuple[str, ...]
 
 
-def make_safe(int8: onnx.ModelProto, float_model: onnx.ModelProto, *, max_loss: float) -> SafeFile:
+def make_safe(
+    int8: onnx.ModelProto, float_model: onnx.ModelProto, tensors: Iterable[FloatArray], *, max_loss: float
+) -> SafeFile:
     """The same graph with weights that cannot saturate.
 
     Args:
         int8: a QDQ model with the names that the quantizer gave.
         float_model: what was quantized.
-        max_loss: norm of what rounding takes from a kernel, over the kernel's, above which it stays in float.
+        tensors: inputs on which outputs are compared.
+        max_loss: norm of what rounding changes of a convolution's output, over that of the output, above which its
+            kernel stays in float.
     """
     safe = onnx.ModelProto()
     safe.CopyFrom(int8)
@@ -58,8 +63,11 @@ def make_safe(int8: onnx.ModelProto, float_model: onnx.ModelProto, *, max_loss: 
         layer.narrow(safe.graph)
     in_float: list[_Layer] = []
     file_bytes = minify(safe).ByteSize()
-    for layer in sorted(unsafe, key=lambda each: -each.lost):
-        if layer.lost > max_loss and file_bytes + layer.added_bytes <= MAX_BYTES:
+    kernels = {name: layer.kernel for layer in unsafe for name in layer.names}
+    lost = {layer.name: layer.error for layer in kernel_errors(float_model, kernels, tensors)} if kernels else {}
+    losses = sorted(((max(lost[name] for name in layer.names), layer) for layer in unsafe), key=lambda each: -each[0])
+    for loss, layer in losses:
+        if loss > max_loss and file_bytes + layer.added_bytes <= MAX_BYTES:
             layer.restore(safe.graph)
             in_float.append(layer)
             file_bytes += layer.added_bytes
@@ -100,14 +108,14 @@ class _Layer:
         self._weight = floats[inputs[0][1]]
         self._scale = first.weight_scale
         if self.is_unsafe:
-            self._scale = safe_scale(self._weight, together=first.one_scale)
+            # The quantizer's scales are wide enough for biases, too: beside a kernel near 0 they overflow 32 bits else.
+            self._scale = np.maximum(self._scale, safe_scale(self._weight, together=first.one_scale))
         self.added_bytes = 3 * self._weight.size
 
     @property
-    def lost(self) -> float:
-        """What rounding takes from the kernel: the norm of the error over the norm of the kernel."""
-        error = rounded(self._weight, self._scale) * _by_channel(self._scale) - self._weight
-        return float(np.linalg.norm(error) / np.maximum(np.linalg.norm(self._weight), _TINY))
+    def kernel(self) -> FloatArray:
+        """As the safe file's integers say it."""
+        return rounded(self._weight, self._scale) * _by_channel(self._scale)
 
     def narrow(self, graph: onnx.GraphProto) -> None:
         """Weights, their scales and, since a bias is counted in steps of input times weight, biases."""

@@ -14,11 +14,11 @@ class QuantizeConfig(Section):
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     per_channel: bool = True
     safe_max_loss: float = Field(
-        0.03,
+        0.1,
         ge=0,
         le=1,
-        description="In the file for x86 without VNNI: a kernel that rounding changes by more than this share of its "
-        "norm stays in float, where the file's 2 MB have room",
+        description="In the file for x86 without VNNI: a convolution whose output rounding changes by more than this "
+        "share of its norm stays in float, where the file's 2 MB have room",
     )
     score_threshold: float = Field(0.25, ge=0, le=1, description="What the device reports")
     iou_threshold: float = Field(0.6, ge=0, le=1)

@@ -22,7 +22,7 @@ HERE = choose_model(this_processor(), (INT8_FILE, SAFE_FILE)).file
 def files(tmp_path: Path) -> Path:
     floats, int8 = conv_models(np.full((1, 2, 1, 1), 0.5, np.float32))
     (tmp_path / INT8_FILE).write_bytes(int8.SerializeToString())
-    (tmp_path / SAFE_FILE).write_bytes(make_safe(int8, floats, max_loss=1.0).model.SerializeToString())
+    (tmp_path / SAFE_FILE).write_bytes(make_safe(int8, floats, [WHITE], max_loss=1.0).model.SerializeToString())
     return tmp_path
 
 

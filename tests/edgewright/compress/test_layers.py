@@ -5,7 +5,7 @@ import pytest
 
 from edgewright.compress.emulate import with_saturation
 from edgewright.compress.export import minify
-from edgewright.compress.layers import compare_layers
+from edgewright.compress.layers import compare_layers, kernel_errors
 from edgewright.errors import StageFailed
 from tests.convolutions import conv_models
 
@@ -21,6 +21,13 @@ def test_an_error_is_relative_and_of_all_pictures() -> None:
     assert compare_layers(floats, saturated, [GRAY])[0].error == pytest.approx(0, abs=0.01)
     assert compare_layers(floats, saturated, [WHITE])[0].error == pytest.approx(0.494, abs=0.01)  # 32767 of 64770
     assert compare_layers(floats, saturated, [WHITE, GRAY])[0].error == pytest.approx(0.485, abs=0.01)
+
+
+def test_a_kernel_is_judged_on_the_float_models_input() -> None:
+    floats, _ = conv_models(WEIGHT, bias=np.array([1.0], np.float32))
+    (layer,) = kernel_errors(floats, {"conv": WEIGHT * 0.75}, [WHITE])
+    assert (layer.name, layer.error) == ("conv", pytest.approx(0.5 / 3))  # of 1 + 1 and the bias
+    assert kernel_errors(floats, {"conv": WEIGHT}, [WHITE])[0].error == 0
 
 
 def test_other_convolutions_are_refused() -> None:

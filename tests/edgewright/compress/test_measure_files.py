@@ -19,6 +19,7 @@ from edgewright.detect.evaluate import Evaluation, evaluate
 from edgewright.gates.file_checks import FileEvidence, file_checks
 from edgewright.gates.verdict import Outcome, combine
 from edgewright.recipe.gates import GateModelConfig
+from edgewright.runtime.preprocess import letterbox
 from edgewright.runtime.session import EVALUATION_SCORE_THRESHOLD, Network, predictor
 from tests.convolutions import CELL_PX, SPEC, yellow_detector, yellow_picture
 from tests.scenes import publish_dataset
@@ -38,10 +39,11 @@ def cells(store: Store) -> Dataset:
 @pytest.fixture(scope="module")
 def model(store: Store) -> Artifact:
     floats, int8 = yellow_detector()
+    seen = [letterbox(yellow_picture(bright=3, pale=0), size_px=SPEC.input_px)[0]]
     layers = [{"name": "conv", "error": 0.01}]
     with store.workspace() as out:
         (out / INT8_FILE).write_bytes(int8.SerializeToString())
-        (out / SAFE_FILE).write_bytes(make_safe(int8, floats, max_loss=1.0).model.SerializeToString())
+        (out / SAFE_FILE).write_bytes(make_safe(int8, floats, seen, max_loss=1.0).model.SerializeToString())
         (out / FACTS_FILE).write_text(json.dumps({"layers": {INT8_FILE: layers, SAFE_FILE: layers}}))
         return store.open(store.publish(out, Content(kind="int8_model", stage="quantize"), Record()))
 
