@@ -18,8 +18,7 @@ from pathlib import Path
 import onnx
 
 from edgewright.compress.emulate import exact_network, with_saturation
-from edgewright.compress.files import INT8_FILE, SAFE_FILE
-from edgewright.runtime.instruction_sets import choose_model, this_processor
+from edgewright.compress.files import INT8_FILE, SAFE_FILE, file_for_this_machine
 from edgewright.runtime.session import Network, load_exact_network, load_network
 
 
@@ -54,7 +53,7 @@ class Forms:
 
 def forms_of(path: Path, *, threads: int) -> Forms:
     """Raises InputError where ONNX Runtime refuses the file."""
-    here = path.name in (SAFE_FILE, choose_model(this_processor(), (INT8_FILE, SAFE_FILE)).file)
+    here = path.name in (SAFE_FILE, file_for_this_machine((INT8_FILE, SAFE_FILE)))
     runs = {Form.RUN: load_network(path, threads=threads)} if here else {}
     emulation = with_saturation(onnx.load_model(path))
     saturated = {Form.SATURATED: exact_network(emulation.model, threads=threads)} if emulation.layers else {}

@@ -3,8 +3,7 @@
 Decides nothing: the model gate does, by the largest error. Both graphs run whole, so that a layer's error holds what
 came to it from before. Refuses graphs whose convolutions do not bear the same names.
 
->>> max(compare_layers(float_model, int8_model, tensors), key=lambda layer: layer.error).name
-'/model.0/conv/Conv'
+    farthest = max(compare_layers(float_model, int8_model, tensors), key=lambda layer: layer.error)
 """
 
 from __future__ import annotations

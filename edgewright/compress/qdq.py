@@ -4,8 +4,7 @@ Decides what counts as one: a Conv whose data comes from an unsigned 8-bit tenso
 initializers, both through DequantizeLinear. Refuses padding that is not written out: where a kernel reads is then the
 runtime's to say, not the file's.
 
->>> [conv.name for conv in quantized_convs(model)]
-['/model.0/conv/Conv', '/model.1/conv/Conv']
+    [conv.name for conv in quantized_convs(model)]          # ['/model.0/conv/Conv', '/model.1/conv/Conv', ...]
 """
 
 from __future__ import annotations

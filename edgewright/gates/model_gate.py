@@ -6,6 +6,7 @@ it agrees with the float model picture by picture, and how long the device runti
 elsewhere. A number that is missing or not finite is not evaluable, and a float model that finds nothing makes the drop
 meaningless: both end the run. There is no option that releases a refused model.
 
+>>> from edgewright.gates.file_checks import FormEvidence
 >>> from edgewright.recipe.gates import GateModelConfig
 >>> file = FileEvidence(1_800_000, "", 0.1, {"as written": FormEvidence(0.70, 0.415, 90, decides=True)})
 >>> found = {"bolt": 0.7}, {"bolt": 300}, {"model.onnx": file}
