@@ -64,5 +64,6 @@ def evidence_of(measured: ModelMeasurement) -> ModelEvidence:
         latency_runs=measured.int8_latency.runs,
         int8_ap50=measured.int8.ap50,
         n_objects=measured.int8.n_truth,
+        export_difference=measured.export_difference,
         files={name: FileEvidence.from_json(each.to_json()) for name, each in measured.files.items()},
     )

@@ -9,7 +9,7 @@ meaningless: both end the run. There is no option that releases a refused model.
 >>> from edgewright.gates.file_checks import FormEvidence
 >>> from edgewright.recipe.gates import GateModelConfig
 >>> file = FileEvidence(1_800_000, "", 0.1, {"as written": FormEvidence(0.70, 0.415, 90, decides=True)})
->>> found = {"bolt": 0.7}, {"bolt": 300}, {"model.onnx": file}
+>>> found = {"bolt": 0.7}, {"bolt": 300}, {"model.onnx": file}, 0.002
 >>> evidence = ModelEvidence(1_800_000, 0.71, 0.42, 0.70, 0.415, 90, 0.97, 640, 2.1, 3.4, 100, *found)
 >>> decide_model(evidence, GateModelConfig()).decision
 'release'
@@ -44,6 +44,7 @@ class ModelEvidence:
         p50_ms, p99_ms: of `latency_runs` single-image runs on the device runtime.
         int8_ap50: of INT8 at IoU 0.5 by class. n_objects: by class, how many the test images hold.
         files: each INT8 file that a device may load, by name.
+        export_difference: largest absolute difference of float ONNX to the trained network, in input px or score.
     """
 
     bytes: int
@@ -60,6 +61,7 @@ class ModelEvidence:
     int8_ap50: Mapping[str, float] = field(default_factory=dict)
     n_objects: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, FileEvidence] = field(default_factory=dict)
+    export_difference: float | None = None
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -128,6 +130,13 @@ def _checks(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
             min_n=config.latency_runs,
             at_most=config.max_p99_ms,
             set_at="gate_model.max_p99_ms",
+        ),
+        compare(
+            "largest difference of float ONNX to the trained network, px or score",
+            evidence.export_difference,
+            n=images,
+            at_most=config.max_export_difference,
+            set_at="gate_model.max_export_difference",
         ),
         *file_checks(evidence.files, config, float_map50_95=evidence.float_map50_95),
     ]
