@@ -204,7 +204,7 @@ class GateModelConfig(Section):
         0.1, gt=0, description="Float ONNX to the trained network, of any output, in input px or score"
     )
     max_layer_error: float = Field(
-        0.5, gt=0, description="Of a convolution in INT8: norm of the difference to float over the float norm"
+        1.0, gt=0, description="Of a convolution in INT8: norm of the difference to float over the float norm"
     )
     min_map50: float = Field(0.5, ge=0, le=1, description="Of INT8; a detector that finds less is not released")
     min_class_map50: float = Field(

@@ -65,7 +65,7 @@ def test_each_file_is_measured_in_each_form(measured: Measured, int8: tuple[Arti
     }
     assert files["model-safe.onnx"].saturating == 0 < files["model.onnx"].saturating
     assert all(found.n_images == 4 for file in files.values() for found in file.forms.values())
-    assert all(0 < (file.layer_error or 0) < 0.5 and file.worst_layer for file in files.values())
+    assert all(0 < (file.layer_error or 0) < 1 and file.worst_layer for file in files.values())
 
 
 def test_latency_is_of_the_asked_number_of_runs(measured: Measured) -> None:

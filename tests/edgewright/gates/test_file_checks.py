@@ -49,7 +49,7 @@ def test_a_file_that_holds_everywhere() -> None:
         (with_form("with saturation", n_images=0), UNKNOWN),
         (replace(FILE, bytes=2_000_001), REFUSE),
         (replace(FILE, bytes=0), UNKNOWN),
-        (replace(FILE, layer_error=0.51), REFUSE),
+        (replace(FILE, layer_error=1.01), REFUSE),
         (replace(FILE, layer_error=None), UNKNOWN),
         (replace(FILE, forms={}), UNKNOWN),
         (replace(FILE, forms={"with saturation": replace(GOOD, decides=False)}), UNKNOWN),
@@ -69,7 +69,7 @@ def test_no_file_is_not_a_good_file() -> None:
 
 
 def test_a_refusal_names_file_form_and_layer() -> None:
-    bad = replace(FILE, layer_error=0.9, forms={"with saturation": COLLAPSED})
+    bad = replace(FILE, layer_error=1.9, forms={"with saturation": COLLAPSED})
     said = " ".join(check.sentence for check in file_checks({"m.onnx": bad}, GateModelConfig(), float_map50_95=FLOAT))
     assert "'/model.9/conv/Conv'" in said
     assert "mAP50-95 lost by m.onnx with saturation is 0.151 on n = 79: fails <= 0.02 (gate_model.max_map_drop)" in said
