@@ -196,12 +196,13 @@ class Run:
     @_extras_named()
     def detector(self) -> Detector:
         """The INT8 model, run as the device runs it."""
-        from edgewright.compress.files import INT8_FILE, SPEC_FILE
+        from edgewright.compress.files import SPEC_FILE, file_for_this_machine
         from edgewright.runtime.session import ModelSpec, load_network, predictor
 
         artifact = home_store(self.settings).open(self._made_by("quantize"))
         spec = ModelSpec.from_json(artifact.json(SPEC_FILE))
-        network = load_network(artifact.path(INT8_FILE), threads=self.settings.threads)
+        file = artifact.path(file_for_this_machine(artifact.files))
+        network = load_network(file, threads=self.settings.threads)
         return Detector(spec.classes, predictor(network, spec))
 
     @property

@@ -9,6 +9,7 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.detect.mistakes import MISTAKES_FILE
 from edgewright.gates.champion import CHAMPION_FILE, Champion, Comparison, champion_check
+from edgewright.gates.file_checks import FileEvidence
 from edgewright.gates.model_gate import MEASURED_FILE, ModelEvidence, decide_model
 from edgewright.gates.verdict import VERDICT_FILE
 from edgewright.metrics import metrics_of
@@ -97,4 +98,6 @@ def evidence_of(measured: ModelMeasurement) -> ModelEvidence:
         latency_runs=measured.int8_latency.runs,
         int8_ap50=measured.int8.ap50,
         n_objects=measured.int8.n_truth,
+        export_difference=measured.export_difference,
+        files={name: FileEvidence.from_json(each.to_json()) for name, each in measured.files.items()},
     )

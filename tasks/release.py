@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from edgewright.artifacts import Artifact, ArtifactRef
-from edgewright.compress.files import INT8_FILE, SPEC_FILE
+from edgewright.compress.files import INT8_FILE, SAFE_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split, spread
 from edgewright.gates.verdict import VERDICT_FILE, Verdict
@@ -41,6 +41,7 @@ def release(
         bundle = out / "bundle"
         build_bundle(
             model=int8.path(INT8_FILE),
+            safe_model=int8.path(SAFE_FILE),
             spec=spec,
             golden=golden,
             release=next_release_number(repository, config.channel),
@@ -66,7 +67,7 @@ def _golden(
     config: ReleaseConfig, int8: Artifact, spec: ModelSpec, training: Dataset, *, seed: int
 ) -> list[tuple[str, Image]]:
     """The candidates on which the model finds most: a golden picture without detections proves little."""
-    predict = predictor(load_network(int8.path(INT8_FILE)), spec)
+    predict = predictor(load_network(int8.path(SAFE_FILE)), spec)  # the one that any machine computes rightly
     candidates = list(_candidates(config, training, seed=seed))
     candidates.sort(key=lambda item: -len(predict(item[1])))
     return [(f"golden-{number:02d}", image) for number, (_, image) in enumerate(candidates[: config.golden_images])]

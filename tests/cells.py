@@ -71,12 +71,26 @@ def cell_picture(red: int, green: int) -> Image:
 
 
 def write_bundle(
-    folder: Path, *, release: int = 1, channel: str = "stable", latency_budget_ms: float = 1000.0, **model: float
+    folder: Path,
+    *,
+    release: int = 1,
+    channel: str = "stable",
+    latency_budget_ms: float = 1000.0,
+    safe_gain: float | None = None,
+    **model: float,
 ) -> Path:
-    """A bundle of the cell detector with two golden pictures, in the new folder `folder / "bundle"`."""
+    """A bundle of the cell detector with two golden pictures, in the new folder `folder / "bundle"`.
+
+    `safe_gain`: of a second model, for processors without VNNI; None: there is one model.
+    """
     (folder / "cells.onnx").write_bytes(cell_detector(**model))
+    safe_model = None
+    if safe_gain is not None:
+        safe_model = folder / "safe.onnx"
+        safe_model.write_bytes(cell_detector(gain=safe_gain))
     build_bundle(
         model=folder / "cells.onnx",
+        safe_model=safe_model,
         spec=SPEC,
         golden=[("first", cell_picture(0, 3)), ("second", cell_picture(2, 1))],
         release=release,

@@ -241,12 +241,13 @@ def _find_dataset(text: str, store: Store, settings: Settings) -> ArtifactRef:
 
 
 def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
-    from edgewright.compress.files import INT8_FILE, SPEC_FILE
+    from edgewright.compress.files import SPEC_FILE, file_for_this_machine
     from edgewright.runtime.bundle import MANIFEST_FILE
     from edgewright.runtime.session import ModelSpec
 
     path = Path(text)
-    folder, model = (path, path / INT8_FILE) if path.is_dir() else (path.parent, path)
+    names = [each.name for each in path.glob("*.onnx")] if path.is_dir() else []
+    folder, model = (path, path / file_for_this_machine(names)) if path.is_dir() else (path.parent, path)
     if model.is_file():
         for name in (SPEC_FILE, MANIFEST_FILE):
             if (folder / name).is_file():
@@ -261,4 +262,4 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
     from edgewright.artifacts import ArtifactRef
 
     artifact = home_store(settings).open(ArtifactRef.from_json(refs["quantize"]))
-    return artifact.path(INT8_FILE), ModelSpec.from_json(artifact.json(SPEC_FILE))
+    return artifact.path(file_for_this_machine(artifact.files)), ModelSpec.from_json(artifact.json(SPEC_FILE))

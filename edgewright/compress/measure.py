@@ -1,13 +1,14 @@
 """What INT8 costs: float, float ONNX and INT8 on real test images, and timed as a device runs them.
 
-Decides nothing: `gates/model_gate.py` does. All three go through the same letterbox, decoding and thresholds, so that a
-difference is the network's alone.
+Decides nothing: `gates/model_gate.py` does. INT8 is the 8-bit file as a processor runs it that the file is for: by
+ONNX Runtime where this machine's is one, else as it is written. Each file in every form: `measure_files`. All go
+through the same letterbox, decoding and thresholds, so that a difference is the network's alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 
 from edgewright.artifacts import Artifact
 from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.compress.forms import MUST_HOLD, forms_of
+from edgewright.compress.measure_files import FileMeasurement, measure_file
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matches
@@ -65,6 +68,7 @@ class ModelMeasurement:
         bytes: of the one file that the device loads.
         float_bytes: of the float ONNX file.
         export_difference: largest absolute difference of float ONNX to torch, raw output, in input px or score.
+        files: of each INT8 file that a device may load, by name; none in what was measured when there was one.
         mistakes: of INT8; None in what was measured before they were looked for. In a file of their own.
         matched: of INT8, to be compared with another model's; never written.
     """
@@ -78,6 +82,7 @@ class ModelMeasurement:
     export_difference: float
     float_latency: Latency
     int8_latency: Latency
+    files: Mapping[str, FileMeasurement] = field(default_factory=dict)
     mistakes: Mistakes | None = None
     matched: Matched | None = field(default=None, compare=False, repr=False)
 
@@ -93,6 +98,7 @@ class ModelMeasurement:
             **{name: Evaluation.from_json(value[name]) for name in ("float_torch", "float_onnx", "int8")},
             **{name: Latency(**value[name]) for name in ("float_latency", "int8_latency")},
             "parity": Parity(**value["parity"]),
+            "files": {name: FileMeasurement.from_json(each) for name, each in value.get("files", {}).items()},
         }
         return cls(**{**value, **parts})
 
@@ -118,12 +124,22 @@ def measure_model(
     dataset.check_classes(spec.classes)
     rows = judged_rows(dataset)
     torch_network, _ = load_float_network(detector.path, threads=threads)
+    forms = {name: forms_of(int8.path(name), threads=threads) for name in MUST_HOLD}
     networks = {
         "float": torch_network,
         "float ONNX": load_network(int8.path(FLOAT_FILE), threads=threads),
-        "INT8": load_network(int8.path(INT8_FILE), threads=threads),
+        "INT8": forms[INT8_FILE].shipped,
     }
     found = _evaluate_all(networks, spec, dataset, rows, on_progress)
+
+    def judge(what: str, network: Network, shown: Sequence[Row]) -> Evaluation:
+        return _evaluate_all({what: network}, spec, dataset, shown, on_progress)[what]
+
+    known = {INT8_FILE: {forms[INT8_FILE].shipped_as: found["INT8"]}}
+    files = {
+        name: measure_file(int8, name, each, rows, judge=judge, known=known.get(name, {}))
+        for name, each in forms.items()
+    }
     pictures = [dataset.image(row) for row in rows[:_COMPARED_IMAGES]]
     timed = {name: load_network(int8.path(name), threads=1) for name in (FLOAT_FILE, INT8_FILE)}
     latency = {
@@ -140,6 +156,7 @@ def measure_model(
         export_difference=_largest_difference(networks["float"], networks["float ONNX"], pictures, spec.input_px),
         float_latency=latency[FLOAT_FILE],
         int8_latency=latency[INT8_FILE],
+        files=files,
         mistakes=_mistakes(found["INT8"].detections, rows, spec),
         matched=found["INT8"].matched,
     )

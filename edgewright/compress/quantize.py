@@ -1,12 +1,13 @@
-"""A float detector becomes one INT8 ONNX file.
+"""A float detector becomes two INT8 ONNX files, of which a device loads one: for its processor.
 
 Decides the scheme, each part of it measured (docs: the guide's edge chapter): static QDQ, unsigned 8-bit activations by
 signed 8-bit weights (the other pairing is twice as slow as float on VNNI processors), convolutions alone with their
 ReLU folded in, the decoding of boxes and scores in float (one scale over 0-640 px and 0-1 scores zeroes every score).
+Weights of 8 bits are for processors that add products in 32 bits; the second file is for x86 that does not (`safe`).
 Refuses to calibrate on anything but the user's own labeled train photographs.
 
     report = quantize(detector, dataset, config, out=work, seed=0, threads=2)
-    report.bytes                                       # of the file that the device loads
+    report.bytes, report.safe_bytes                    # of the file that the device loads, by its processor
 """
 
 from __future__ import annotations
@@ -27,15 +28,21 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgewright.artifacts import Artifact, canonical_json
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
+from edgewright.compress.emulate import LayerSaturation, measure_saturation, with_saturation
 from edgewright.compress.export import INPUT, export_onnx, minify
-from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
+from edgewright.compress.layers import LayerError, compare_layers
+from edgewright.compress.safe import SafeFile, make_safe
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.network import load_module
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.compress import QuantizeConfig
+from edgewright.runtime.boxes import FloatArray
 from edgewright.runtime.session import load_network
 
+_WATCHED_IMAGES = 4
+"""Of the calibration's, on which saturation is watched; the emulation takes 0.3 s a picture of 256 px."""
 _METHODS = {
     "minmax": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,
@@ -45,7 +52,16 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class QuantizeReport:
-    """What quantization gave. `zero_share`: of the INT8 weights, how many are 0."""
+    """What quantization gave.
+
+    Attributes:
+        zero_share: of the INT8 weights, how many are 0.
+        safe_bytes: of the file for x86 without VNNI.
+        saturation: what such a processor would do to the convolutions of the other file, the worst first.
+        narrowed, in_float: convolutions with weights of less than 8 bits, and without, in the safe file.
+        layers: of each file, what its convolutions say beside the float model's, as a processor computes them that the
+            file is for; the worst first.
+    """
 
     bytes: int
     float_bytes: int
@@ -53,6 +69,27 @@ class QuantizeReport:
     quantized_convolutions: int
     zero_share: float
     calibration_ids: tuple[str, ...]
+    safe_bytes: int
+    saturation: tuple[LayerSaturation, ...]
+    narrowed: tuple[str, ...]
+    in_float: tuple[str, ...]
+    layers: dict[str, tuple[LayerError, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Int8Models:
+    """Attributes:
+    whole: weights of 8 bits, with the names that the quantizer gave. safe: for every x86, with the same names.
+    prepared: what was quantized. watched: inputs on which they are compared.
+    """
+
+    whole: onnx.ModelProto
+    safe: SafeFile
+    prepared: onnx.ModelProto
+    watched: Sequence[FloatArray]
 
 
 def quantize(
@@ -65,7 +102,9 @@ def quantize(
     threads: int,
     on_progress: OnProgress = silent,
 ) -> QuantizeReport:
-    """Export, calibrate on real `train` images, quantize. `out` gets `model.onnx float.onnx spec.json quantize.json`.
+    """Export, calibrate on real `train` images, quantize.
+
+    `out` gets `model.onnx model-safe.onnx float.onnx spec.json quantize.json`.
 
     Raises:
         InputError: the data set has another class list or no real train image.
@@ -80,21 +119,20 @@ def quantize(
     reader = CalibrationImages(dataset, rows, input_name=INPUT, input_px=spec.input_px, on_progress=on_progress)
     exported = export_onnx(module, input_px=spec.input_px)
     (out / FLOAT_FILE).write_bytes(minify(exported).SerializeToString(deterministic=True))
-    int8 = quantize_model(exported, reader, method=config.calibration, per_channel=config.per_channel)
-    (out / INT8_FILE).write_bytes(int8.SerializeToString(deterministic=True))
+    int8 = quantize_model(exported, reader, config)
+    for name, model in ((INT8_FILE, int8.whole), (SAFE_FILE, int8.safe.model)):
+        (out / name).write_bytes(minify(model).SerializeToString(deterministic=True))
+        load_network(out / name)  # what the device's own runtime refuses is not published
     (out / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
-    load_network(out / INT8_FILE)  # what the device's own runtime refuses is not published
     report = _report(out, int8, rows)
     versions = {name: version(name) for name in ("onnx", "onnxruntime", "torch")}
-    facts = {**asdict(report), "versions": versions}
+    facts = {**report.to_json(), "versions": versions}
     (out / FACTS_FILE).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     return report
 
 
-def quantize_model(
-    model: onnx.ModelProto, reader: CalibrationDataReader, *, method: str, per_channel: bool
-) -> onnx.ModelProto:
-    """A float model => the minified QDQ model. Temporary files are gone afterwards."""
+def quantize_model(model: onnx.ModelProto, reader: CalibrationDataReader, config: QuantizeConfig) -> Int8Models:
+    """A float model => its QDQ models. Temporary files are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="edgewright-int8-") as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         copy = onnx.ModelProto()
@@ -108,14 +146,17 @@ def quantize_model(
             # A Relu or Clip (ReLU6) between two quantized tensors is folded into their range.
             op_types_to_quantize=["Conv", "Relu", "Clip"],
             nodes_to_exclude=_float_nodes(onnx.load_model(prepared)),
-            per_channel=per_channel,
+            per_channel=config.per_channel,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            calibrate_method=_METHODS[method],
+            calibrate_method=_METHODS[config.calibration],
             # One image at a time: memory stays that of one picture's activations, whatever the method.
             extra_options={"CalibStridedMinMax": 1},
         )
-        return minify(onnx.load_model(quantized))
+        whole, float_model = onnx.load_model(quantized), onnx.load_model(prepared)
+        watched = watch(reader)
+        safe = make_safe(whole, float_model, watched, max_loss=config.safe_max_loss)
+        return Int8Models(whole, safe, float_model, watched)
 
 
 def set_threads(threads: int) -> None:
@@ -130,16 +171,30 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if node.op_type == "Conv" and "/dfl/" in node.name]
 
 
-def _report(out: Path, model: onnx.ModelProto, rows: Sequence[Row]) -> QuantizeReport:
-    weights = _int8_weights(model)
+def watch(reader: CalibrationDataReader) -> list[FloatArray]:
+    """The first inputs of a calibration."""
+    reader.set_range(0, min(_WATCHED_IMAGES, len(reader)))
+    return [fed[INPUT] for fed in iter(reader.get_next, None)]
+
+
+def _report(out: Path, int8: Int8Models, rows: Sequence[Row]) -> QuantizeReport:
+    weights = _int8_weights(int8.whole)
+    saturation = measure_saturation(with_saturation(int8.whole), int8.watched)
+    computed = {INT8_FILE: int8.whole, SAFE_FILE: with_saturation(int8.safe.model).model}
+    layers = {name: compare_layers(int8.prepared, model, int8.watched) for name, model in computed.items()}
     values = np.concatenate([value.reshape(-1) for value in weights]) if weights else np.zeros(0, np.int8)
     return QuantizeReport(
         bytes=(out / INT8_FILE).stat().st_size,
         float_bytes=(out / FLOAT_FILE).stat().st_size,
-        convolutions=sum(node.op_type == "Conv" for node in model.graph.node),
+        convolutions=sum(node.op_type == "Conv" for node in int8.whole.graph.node),
         quantized_convolutions=len(weights),
         zero_share=float((values == 0).mean()) if len(values) else 0.0,
         calibration_ids=tuple(row.id for row in rows),
+        safe_bytes=(out / SAFE_FILE).stat().st_size,
+        saturation=tuple(sorted(saturation, key=lambda layer: -layer.share)),
+        narrowed=int8.safe.narrowed,
+        in_float=int8.safe.in_float,
+        layers={name: tuple(sorted(each, key=lambda layer: -layer.error)) for name, each in layers.items()},
     )
 
 

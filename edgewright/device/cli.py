@@ -134,7 +134,13 @@ def _running(home: Home, command: str) -> DeviceReport:
     report = DeviceReport(device_id=home.config.device_id, command=command, on_trial=state.on_trial)
     if bundle is None:
         return report
-    return replace(report, slot=state.active, release=bundle.manifest.release, digest=bundle.manifest.digest)
+    return replace(
+        report,
+        slot=state.active,
+        release=bundle.manifest.release,
+        digest=bundle.manifest.digest,
+        model=str(bundle.choice),
+    )
 
 
 def _devices_in(folder: Path) -> list[Path]:
@@ -175,6 +181,7 @@ def _describe(home: Home) -> dict[str, Any]:
         "slot": running.slot,
         "release": running.release,
         "digest": running.digest,
+        "model": running.model,
         "on_trial": state.on_trial,
         "min_release": state.min_release,
         **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},

@@ -52,6 +52,7 @@ class DeviceReport:
         feed: what was detected; None for an update.
         refused: why a release was refused, in a sentence.
         fell_back: why another slot runs than the one that should.
+        model: which of the release's files runs, and why.
     """
 
     device_id: str
@@ -64,6 +65,7 @@ class DeviceReport:
     feed: FeedReport | None = None
     refused: str = ""
     fell_back: str = ""
+    model: str = ""
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Update: fetch the channel's release into the slot that does not count, prove it there, then switch.
 
 Decides when the pointer moves: after every file is verified, durable, and the self-test has passed in a child process.
-Refuses a lower release than one that was committed here, a bundle for a newer agent or another channel, one that does
-not fit on the disk, one that fails its self-test. Until the pointer moves, the slot that runs has not been touched.
+Of two models it fetches the one for this processor. Refuses a lower release than one that was committed here, a bundle
+for a newer agent or another channel, one that does not fit on the disk, one that fails its self-test. Until the pointer
+moves, the slot that runs has not been touched.
 
     metadata -> manifest -> space -> files -> manifest written last -> self-test -> switch (on trial)
 
@@ -12,6 +13,7 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from edgewright.runtime.bundle import (
     check_file,
     parse_version,
 )
+from edgewright.runtime.instruction_sets import this_processor
 from edgewright.runtime.selftest import SelfTest
 
 _SPARE_BYTES = 1_000_000
@@ -82,7 +85,7 @@ def _update(home: Home, channel: Channel, selftest: SelfTester) -> Update:
     slot = state.candidate
     home.files.make_dir(slots.folder(slot))
     slots.withdraw(slot)
-    downloaded_bytes = _fill(slots.folder(slot), manifest, channel)
+    downloaded_bytes = _fill(slots.folder(slot), manifest.files_for(this_processor()), channel)
     home.files.replace(slots.folder(slot) / MANIFEST_FILE, payload)
     proof = _prove(slots, slot, selftest)
     slots.save(state.switched(slot))
@@ -110,12 +113,12 @@ def _acceptable(payload: bytes, channel: Channel, state: State) -> BundleManifes
     return manifest
 
 
-def _fill(folder: Path, manifest: BundleManifest, channel: Channel) -> int:
-    """Make the folder hold the manifest's files and no others; the bytes that were downloaded."""
+def _fill(folder: Path, wanted: Mapping[str, FileEntry], channel: Channel) -> int:
+    """Make the folder hold these files and no others; the bytes that were downloaded."""
     files = channel.home.files
-    missing = {name: entry for name, entry in manifest.files.items() if not _is_whole(folder / name, entry)}
+    missing = {name: entry for name, entry in wanted.items() if not _is_whole(folder / name, entry)}
     for path in sorted(folder.rglob("*")):
-        if not path.is_dir() and path.relative_to(folder).as_posix() not in set(manifest.files) - set(missing):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in set(wanted) - set(missing):
             files.remove(path)
     needed_bytes = sum(entry.bytes for entry in missing.values()) + _SPARE_BYTES
     if files.free_bytes(folder) < needed_bytes:

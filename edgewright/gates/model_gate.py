@@ -1,13 +1,15 @@
 """The model gate: may the INT8 model be released?
 
-Decides over numbers of the *shipped* file: its bytes, what INT8 costs in mAP50-95, whether it finds enough, of every
-class that the test photographs can tell about, whether it agrees with the float model picture by picture, and how long
-the device runtime takes. Pure: the numbers are measured elsewhere. A number that is missing or not finite is not
-evaluable, and a float model that finds nothing makes the drop meaningless: both end the run. There is no option that
-releases a refused model.
+Decides over numbers of the *shipped* files (`file_checks`: each of them, in every form that it must hold in): bytes,
+what INT8 costs in mAP50-95, whether it finds enough, of every class that the test photographs can tell about, whether
+it agrees with the float model picture by picture, and how long the device runtime takes. Pure: the numbers are measured
+elsewhere. A number that is missing or not finite is not evaluable, and a float model that finds nothing makes the drop
+meaningless: both end the run. There is no option that releases a refused model.
 
+>>> from edgewright.gates.file_checks import FormEvidence
 >>> from edgewright.recipe.gates import GateModelConfig
->>> found = {"bolt": 0.7}, {"bolt": 300}
+>>> file = FileEvidence(1_800_000, "", 0.1, {"as written": FormEvidence(0.70, 0.415, 90, decides=True)})
+>>> found = {"bolt": 0.7}, {"bolt": 300}, {"model.onnx": file}, 0.002
 >>> evidence = ModelEvidence(1_800_000, 0.71, 0.42, 0.70, 0.415, 90, 0.97, 640, 2.1, 3.4, 100, *found)
 >>> decide_model(evidence, GateModelConfig()).decision
 'release'
@@ -21,6 +23,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from edgewright.errors import InputError
+from edgewright.gates.file_checks import FileEvidence, file_checks
 from edgewright.gates.verdict import Check, Outcome, Verdict, combine, compare
 from edgewright.recipe.gates import GateModelConfig
 
@@ -40,6 +43,8 @@ class ModelEvidence:
         parity: share of the float model's detections that the INT8 model finds, of `parity_n` detections.
         p50_ms, p99_ms: of `latency_runs` single-image runs on the device runtime.
         int8_ap50: of INT8 at IoU 0.5 by class. n_objects: by class, how many the test images hold.
+        files: each INT8 file that a device may load, by name.
+        export_difference: largest absolute difference of float ONNX to the trained network, in input px or score.
     """
 
     bytes: int
@@ -55,6 +60,8 @@ class ModelEvidence:
     latency_runs: int
     int8_ap50: Mapping[str, float] = field(default_factory=dict)
     n_objects: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, FileEvidence] = field(default_factory=dict)
+    export_difference: float | None = None
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -82,7 +89,7 @@ class ModelEvidence:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ModelEvidence:
-        return cls(**value)
+        return cls(**{**value, "files": {name: FileEvidence.from_json(each) for name, each in value["files"].items()}})
 
 
 def decide_model(evidence: ModelEvidence, config: GateModelConfig, *, beside: Sequence[Check] = ()) -> Verdict:
@@ -130,6 +137,14 @@ def _checks(evidence: ModelEvidence, config: GateModelConfig) -> list[Check]:
             at_most=config.max_p99_ms,
             set_at="gate_model.max_p99_ms",
         ),
+        compare(
+            "largest difference of float ONNX to the trained network, px or score",
+            evidence.export_difference,
+            n=images,
+            at_most=config.max_export_difference,
+            set_at="gate_model.max_export_difference",
+        ),
+        *file_checks(evidence.files, config, float_map50_95=evidence.float_map50_95),
     ]
 
 

@@ -13,5 +13,12 @@ class QuantizeConfig(Section):
     calibration_images: int = Field(64, ge=4)
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     per_channel: bool = True
+    safe_max_loss: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="In the file for x86 without VNNI: a convolution whose output rounding changes by more than this "
+        "share of its norm stays in float, where the file's 2 MB have room",
+    )
     score_threshold: float = Field(0.25, ge=0, le=1, description="What the device reports")
     iou_threshold: float = Field(0.6, ge=0, le=1)

@@ -200,6 +200,12 @@ class GateModelConfig(Section):
     max_map_drop: float = Field(0.02, ge=0, le=1, description="Float mAP50-95 minus INT8 mAP50-95")
     min_parity: float = Field(0.9, ge=0, le=1, description="Share of float detections that INT8 finds at IoU >= 0.5")
     max_p99_ms: float = Field(250.0, gt=0, description="On the device runtime")
+    max_export_difference: float = Field(
+        0.1, gt=0, description="Float ONNX to the trained network, of any output, in input px or score"
+    )
+    max_layer_error: float = Field(
+        1.0, gt=0, description="Of a convolution in INT8: norm of the difference to float over the float norm"
+    )
     min_map50: float = Field(0.5, ge=0, le=1, description="Of INT8; a detector that finds less is not released")
     min_class_map50: float = Field(
         0.3, ge=0, le=1, description="Of INT8 in every class with at least min_class_objects objects in test"

@@ -1,7 +1,8 @@
-"""Make a bundle: the model, its golden pictures, and what the model itself finds on them on the device runtime.
+"""Make a bundle: the models, their golden pictures, and what each model itself finds on them.
 
-Decides what a device will be asked to reproduce. Refuses a model that the device runtime refuses, and a bundle that
-does not pass its own self-test here.
+Decides what a device will be asked to reproduce: what its model finds on the device runtime or, where this machine's
+processor is not one that a model is for, as that model is written. Refuses a model that the device runtime refuses, and
+a bundle that does not pass its own self-test here.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from PIL import Image as PillowImage
 
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Image
-from edgewright.runtime.bundle import GOLDEN_NAME, MANIFEST_FILE, MODEL_FILE, Bundle, BundleManifest, FileEntry, Golden
+from edgewright.runtime.bundle import GOLDEN_NAME, MANIFEST_FILE, Bundle, BundleManifest, FileEntry, Golden
+from edgewright.runtime.instruction_sets import MODEL_FILE, SAFE_MODEL_FILE, Processor, choose_model, this_processor
 from edgewright.runtime.selftest import run_selftest
-from edgewright.runtime.session import ModelSpec, load_network, predictor
+from edgewright.runtime.session import ModelSpec, load_exact_network, load_network, predictor
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class BundleReport:
 def build_bundle(
     *,
     model: Path,
+    safe_model: Path | None = None,
     spec: ModelSpec,
     golden: Sequence[tuple[str, Image]],
     release: int,
@@ -46,17 +49,27 @@ def build_bundle(
     out: Path,
     latency_budget_ms: float,
 ) -> BundleReport:
-    """Write the bundle into the new folder `out`; `golden` is (name, picture).
+    """Write the bundle into the new folder `out`.
+
+    Args:
+        safe_model: for processors that `model` is not for; none: it is for all.
+        golden: (name, picture).
 
     Raises:
         InputError: a name that cannot be a file's, no golden picture, or a model that fails its own self-test.
     """
-    predict = predictor(load_network(model), spec)
+    models = {MODEL_FILE: model} | ({SAFE_MODEL_FILE: safe_model} if safe_model else {})
+    here = choose_model(this_processor(), models).file
+    predictors = {
+        name: predictor((load_network if name in (here, SAFE_MODEL_FILE) else load_exact_network)(path), spec)
+        for name, path in models.items()
+    }
     names = [f"golden/{name}.png" for name, _ in golden]
     if not names or len(set(names)) != len(names) or not all(map(GOLDEN_NAME.fullmatch, names)):
         raise InputError("not names for golden pictures", expected="one or more letters, digits, - and _", got=names)
     (out / "golden").mkdir(parents=True)
-    (out / MODEL_FILE).write_bytes(model.read_bytes())
+    for name, path in models.items():
+        (out / name).write_bytes(path.read_bytes())
     for name, (_, image) in zip(names, golden, strict=True):
         PillowImage.fromarray(image).save(out / name, optimize=False)
     try:
@@ -64,20 +77,27 @@ def build_bundle(
             release=release,
             channel=channel,
             spec=spec,
-            files={name: _entry(out / name) for name in [MODEL_FILE, *names]},
-            golden=tuple(Golden.of(name, predict(image)) for name, (_, image) in zip(names, golden, strict=True)),
+            files={name: _entry(out / name) for name in [*models, *names]},
+            golden=tuple(
+                Golden.of(name, {model: predict(image) for model, predict in predictors.items()})
+                for name, (_, image) in zip(names, golden, strict=True)
+            ),
             latency_budget_ms=latency_budget_ms,
         )
     except ValueError as error:
         raise InputError("not a bundle", got=error, where=out) from error
     (out / MANIFEST_FILE).write_bytes(manifest.to_bytes())
-    return _report(Bundle.load(out))
+    return _report(out)
 
 
-def _report(bundle: Bundle) -> BundleReport:
+def _report(out: Path) -> BundleReport:
+    """Of what runs here. The model for every processor is tested in any case."""
+    bundle = Bundle.load_whole(out)
     test = run_selftest(bundle)
-    if not test.passed:
-        raise InputError("the bundle fails its own self-test", got="; ".join(test.reasons), where=bundle.root)
+    tests = (test, run_selftest(Bundle.load(out, processor=Processor("", frozenset()))))
+    if not all(each.passed for each in tests):
+        reasons = "; ".join(reason for each in tests for reason in each.reasons)
+        raise InputError("the bundle fails its own self-test", got=reasons, where=out)
     return BundleReport(
         digest=bundle.manifest.digest,
         bytes=bundle.manifest.total_bytes,

@@ -62,7 +62,7 @@ def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: 
         InputError: another channel, a number that is not new, or keys that are not the repository's.
         StoreUnavailable: the repository cannot be written.
     """
-    bundle = Bundle.load(bundle_dir)
+    bundle = Bundle.load_whole(bundle_dir)
     if bundle.manifest.channel != channel:
         raise InputError("a bundle for another channel", expected=channel, got=bundle.manifest.channel)
     with _writing(repository):

@@ -57,6 +57,22 @@ class ModelFigures:
 
 
 @dataclass(frozen=True)
+class FormFigures:
+    """An INT8 file in one form in which some processor computes it. None: not measured.
+
+    Attributes:
+        decides: whether the gate asks it to hold there.
+    """
+
+    file: str
+    form: str
+    bytes: int
+    map50: float | None
+    map50_95: float | None
+    decides: bool
+
+
+@dataclass(frozen=True)
 class StageFigures:
     name: str
     pool: str
@@ -107,6 +123,7 @@ class ReportData:
     curves: Sequence[Curve] = ()
     models: Sequence[ModelFigures] = ()
     start: str = ""
+    files: Sequence[FormFigures] = ()
     stages: Sequence[StageFigures] = ()
     device: Sequence[tuple[str, str]] = ()
     device_pictures: Sequence[Picture] = ()

@@ -28,7 +28,7 @@ from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.metrics import HISTORY_FILE, history_of
 from edgewright.release.gateway import FEED, REPORT_FILE
 from edgewright.report.advice import Outcomes, next_steps, weakness
-from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
+from edgewright.report.data import Curve, FormFigures, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.figures import picture_of
 from edgewright.report.mistakes import show_mistakes
 from edgewright.report.pictures import beside
@@ -77,6 +77,7 @@ class Gathered:
             curves=list(self._curves()),
             models=list(self._models()),
             start=self._start(),
+            files=list(self._files()),
             stages=[_stage_figures(row) for row in self._state["stages"]],
             device=list(self._device()),
             device_pictures=self._device_pictures(),
@@ -268,6 +269,13 @@ class Gathered:
                 map50_by_class=measured[evaluation]["ap50"],
                 evaluation=Evaluation.from_json(measured[evaluation]),
             )
+
+    def _files(self) -> Iterator[FormFigures]:
+        for name, file in self._measured().get("files", {}).items():
+            for form, found in file["forms"].items():
+                yield FormFigures(
+                    name, form, file["bytes"], found["map50"], found["map50_95"], decides=found["decides"]
+                )
 
     def _device(self) -> Iterator[tuple[str, str]]:
         artifact = self._open("flash")

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgewright.gates.thresholds import THRESHOLDS
 from edgewright.gates.verdict import Check, Outcome
-from edgewright.report.data import ModelFigures
+from edgewright.report.data import FormFigures, ModelFigures
 from edgewright.report.interval import place_interval
 
 MISSING = "–"
@@ -126,6 +126,19 @@ def model_rows(models: Sequence[ModelFigures], *, classes: Sequence[str]) -> lis
     ]
     by_class = [model_row(name, models, _class_map50(name), "{:.3f}", unit="mAP50") for name in classes]
     return [row for row in (*rows, *by_class) if row]
+
+
+def form_rows(forms: Sequence[FormFigures]) -> list[tuple[str, ...]]:
+    """An INT8 file in one form a row: what a processor finds with it."""
+    return [
+        (
+            f"{form.file}, {form.form}",
+            f"{form.bytes:,}",
+            *("–" if value is None else f"{value:.3f}" for value in (form.map50, form.map50_95)),
+            "yes" if form.decides else "no",
+        )
+        for form in forms
+    ]
 
 
 def _class_map50(name: str) -> Callable[[ModelFigures], float | None]:

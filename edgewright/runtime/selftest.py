@@ -75,7 +75,10 @@ def run_selftest(bundle: Bundle, *, threads: int = 1, clock: Callable[[], float]
         f"{golden.file}: {reason}"
         for golden, boxes in zip(manifest.golden, found, strict=True)
         for reason in differences(
-            golden.boxes, boxes, tolerance=manifest.tolerance, threshold=manifest.spec.score_threshold
+            golden.boxes(bundle.choice.file),
+            boxes,
+            tolerance=manifest.tolerance,
+            threshold=manifest.spec.score_threshold,
         )
     ]
     median_ms = _median_ms(predict, images, clock=clock)
@@ -85,7 +88,7 @@ def run_selftest(bundle: Bundle, *, threads: int = 1, clock: Callable[[], float]
         passed=not reasons,
         reasons=tuple(reasons[:_MAX_REASONS]),
         images=len(images),
-        expected=sum(len(golden.expected) for golden in manifest.golden),
+        expected=sum(len(golden.boxes(bundle.choice.file)) for golden in manifest.golden),
         found=sum(map(len, found)),
         median_ms=round(median_ms, 3),
         budget_ms=manifest.latency_budget_ms,

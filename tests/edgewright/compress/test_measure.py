@@ -47,7 +47,25 @@ def test_all_three_forms_are_measured_on_the_test_split(
     assert {e.n_images for e in (result.float_torch, result.float_onnx, result.int8)} == {4}
     assert result.float_onnx.map50 == pytest.approx(result.float_torch.map50, abs=0.02)
     assert result.export_difference < 0.01
-    assert seen == [(done, 12) for done in range(1, 13)]
+    assert seen[:12] == [(done, 12) for done in range(1, 13)]
+    assert seen[12:]
+    assert all(1 <= done <= total == 4 for done, total in seen[12:])
+
+
+def test_each_file_is_measured_in_each_form(measured: Measured, int8: tuple[Artifact, QuantizeReport]) -> None:
+    files = measured[0].files
+    assert {name: file.bytes for name, file in files.items()} == {
+        "model.onnx": int8[1].bytes,
+        "model-safe.onnx": int8[1].safe_bytes,
+    }
+    assert {form for form, found in files["model-safe.onnx"].forms.items() if found.decides} == {
+        "as run here",
+        "as written",
+        "with saturation",
+    }
+    assert files["model-safe.onnx"].saturating == 0 < files["model.onnx"].saturating
+    assert all(found.n_images == 4 for file in files.values() for found in file.forms.values())
+    assert all(0 < (file.layer_error or 0) < 1 and file.worst_layer for file in files.values())
 
 
 def test_latency_is_of_the_asked_number_of_runs(measured: Measured) -> None:

@@ -19,6 +19,7 @@ from torch import nn
 
 from edgewright.artifacts import Artifact
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
+from edgewright.compress.emulate import with_saturation
 from edgewright.compress.export import export_onnx, minify
 from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
@@ -50,13 +51,28 @@ def run(model: onnx.ModelProto, tensor: FloatArray) -> FloatArray:
 
 def test_what_is_published(int8: Int8, squares: Dataset) -> None:
     artifact, report = int8
-    assert artifact.files == ["float.onnx", "model.onnx", "quantize.json", "spec.json"]
+    assert artifact.files == ["float.onnx", "model-safe.onnx", "model.onnx", "quantize.json", "spec.json"]
     spec = ModelSpec.from_json(artifact.json("spec.json"))
     assert (spec.classes, spec.input_px, spec.score_threshold, spec.iou_threshold) == (squares.classes, 64, 0.25, 0.6)
     assert report.bytes == artifact.path("model.onnx").stat().st_size
     assert report.bytes < 0.45 * report.float_bytes
     assert artifact.json("quantize.json")["calibration_ids"] == list(report.calibration_ids)
     assert report.quantized_convolutions == report.convolutions - 1  # all but the box decoder's
+
+
+def test_the_safe_file_and_what_is_known_of_both(int8: Int8) -> None:
+    artifact, report = int8
+    assert report.safe_bytes == artifact.path("model-safe.onnx").stat().st_size
+    assert len(report.narrowed) + len(report.in_float) <= report.quantized_convolutions
+    assert with_saturation(onnx.load(artifact.path("model-safe.onnx"))).layers == ()
+    unsafe = {layer.name for layer in report.saturation}
+    assert unsafe == {*report.narrowed, *report.in_float} == {name for name in unsafe if name.startswith("/model.")}
+    facts = artifact.json("quantize.json")
+    assert [layer["name"] for layer in facts["saturation"]] == [layer.name for layer in report.saturation]
+    for layers in facts["layers"].values():
+        errors = [layer["error"] for layer in layers]
+        assert errors == sorted(errors, reverse=True)
+        assert len(errors) == report.convolutions
 
 
 def test_calibration_sees_real_train_images_and_every_class(int8: Int8, squares: Dataset) -> None:
@@ -93,6 +109,8 @@ def test_the_same_inputs_give_the_same_artifact(int8: Int8, make_int8: Callable[
         ({"calibration_images": 8, "calibration": "percentile"}, "model.onnx"),
         # one scale a tensor
         ({"calibration_images": 8, "per_channel": False}, "model.onnx"),
+        # kernels that lose little, and yet too much
+        ({"calibration_images": 8, "safe_max_loss": 0.001}, "model-safe.onnx"),
         # what the device reports
         ({"calibration_images": 8, "score_threshold": 0.4}, "spec.json"),
         ({"calibration_images": 8, "iou_threshold": 0.5}, "spec.json"),
@@ -183,5 +201,6 @@ def test_the_default_graph_is_under_two_megabytes(squares: Dataset) -> None:
     module = build_module(slim_graph(width=0.1875, n_classes=3), n_classes=3).eval().fuse(verbose=False)
     rows = squares.select(split="train")[:1]
     reader = CalibrationImages(squares, rows, input_name="images", input_px=256)
-    model = quantize_model(export_onnx(module, input_px=256), reader, method="minmax", per_channel=True)
-    assert model.ByteSize() < 2_000_000
+    models = quantize_model(export_onnx(module, input_px=256), reader, QuantizeConfig())
+    assert minify(models.whole).ByteSize() < 2_000_000
+    assert minify(models.safe.model).ByteSize() < 2_000_000

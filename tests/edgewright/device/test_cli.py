@@ -56,8 +56,10 @@ def test_update_run_status_and_what_the_server_hears(
     assert "release 2 in slot b: 6 detections on 3 frames" in done.stdout
     status = json.loads(agent("status", "--home", str(home), "--json").stdout)
     assert (status["slot"], status["release"], status["on_trial"], status["min_release"]) == ("b", 2, False, 2)
+    assert status["model"] == "model.onnx: the release has one file"
     update, run = (DeviceReport.from_json(value) for value in server.received["device-0"])
     assert (update.command, update.on_trial, run.command, run.on_trial) == ("update", True, "run", False)
+    assert run.model == status["model"]
     assert run.feed
     assert run.selftest
     assert (run.feed.detections, run.selftest.passed, run.selftest.found) == (6, True, 4)

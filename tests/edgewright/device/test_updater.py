@@ -13,6 +13,7 @@ from edgewright.device.files import Files
 from edgewright.device.slots import State
 from edgewright.errors import ArtifactCorrupt, DeviceUnreachable, InputError, StoreUnavailable, UpdateRefused
 from edgewright.release.repository import ReleaseReport, publish_release, renew
+from edgewright.runtime.instruction_sets import MODEL_FILE, SAFE_MODEL_FILE, choose_model, this_processor
 from tests.edgewright.device.conftest import Device
 
 Make = Callable[..., Path]
@@ -49,6 +50,20 @@ def test_an_update_that_changes_nothing_writes_nothing(device: Device) -> None:
     before = {path: path.stat().st_mtime_ns for path in device.home.root.rglob("*")}
     assert device.update().changed is False
     assert {path: path.stat().st_mtime_ns for path in device.home.root.rglob("*")} == before
+
+
+def test_of_two_models_the_one_for_its_processor_is_fetched(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice
+) -> None:
+    published = publish(make_bundle(release=1, safe_gain=0.95))
+    device = make_device()
+    done = device.update()
+    chosen = choose_model(this_processor(), (MODEL_FILE, SAFE_MODEL_FILE)).file
+    assert [path.name for path in device.slots.folder("a").glob("*.onnx")] == [chosen]
+    assert done.selftest is not None
+    assert (done.selftest.passed, done.downloaded_bytes < published.bytes) == (True, True)
+    assert device.start_and_commit().bundle.model.name == chosen
+    assert device.update().changed is False
 
 
 def test_the_slots_alternate(device: Device, make_bundle: Make, publish: Publish) -> None:

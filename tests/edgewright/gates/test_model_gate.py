@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 
 from edgewright.errors import InputError
+from edgewright.gates.file_checks import FileEvidence, FormEvidence
 from edgewright.gates.model_gate import ModelEvidence, decide_model
 from edgewright.gates.verdict import Outcome
 from edgewright.recipe.gates import GateModelConfig
 
+FORMS = {
+    "as run here": FormEvidence(0.70, 0.415, 90, decides=True),
+    "with saturation": FormEvidence(0.70, 0.415, 90, decides=True),
+}
+SAFE = FileEvidence(1_830_000, worst_layer="/model.9/conv/Conv", layer_error=0.1, forms=FORMS)
 GOOD = ModelEvidence(
     bytes=1_820_000,
     float_map50=0.71,
@@ -27,6 +33,8 @@ GOOD = ModelEvidence(
     latency_runs=100,
     int8_ap50={"bolt": 0.8, "nut": 0.6, "washer": 0.1},
     n_objects={"bolt": 90, "nut": 20, "washer": 19},
+    files={"model-safe.onnx": SAFE},
+    export_difference=0.002,
 )
 REFUSE, UNKNOWN = Outcome.REFUSE, Outcome.NOT_EVALUABLE
 
@@ -34,7 +42,7 @@ REFUSE, UNKNOWN = Outcome.REFUSE, Outcome.NOT_EVALUABLE
 def test_a_good_model_is_released() -> None:
     verdict = decide_model(GOOD, GateModelConfig())
     assert (verdict.gate, verdict.outcome, verdict.decision) == ("gate_model", Outcome.PASS, "release")
-    assert len(verdict.checks) == 6
+    assert len(verdict.checks) == 7 + 2 + 4
     assert "'nut'" in verdict.checks[2].name  # of washers there are too few to tell
 
 
@@ -59,6 +67,9 @@ def test_a_good_model_is_released() -> None:
         ({"n_images": 0}, UNKNOWN, "min_map50"),
         ({"parity": 0.5}, REFUSE, "min_parity"),
         ({"parity_n": 0}, UNKNOWN, "min_parity"),  # nothing detected, nothing compared
+        ({"export_difference": 0.11}, REFUSE, "max_export_difference"),
+        ({"export_difference": math.nan}, UNKNOWN, "max_export_difference"),
+        ({"export_difference": None}, UNKNOWN, "max_export_difference"),
         ({"p99_ms": 900.0}, REFUSE, "max_p99_ms"),
         ({"p99_ms": math.inf}, UNKNOWN, "max_p99_ms"),
         ({"latency_runs": 99}, UNKNOWN, "max_p99_ms"),  # fewer runs than the recipe asks for
@@ -79,6 +90,7 @@ def test_anything_else_ends_the_run(change: dict[str, Any], outcome: Outcome, fi
         {"max_map_drop": 0.001},
         {"min_parity": 0.99},
         {"max_p99_ms": 1.0},
+        {"max_export_difference": 0.001},
         {"min_map50": 0.9},
         {"min_class_map50": 0.7},
         {"min_class_objects": 19},

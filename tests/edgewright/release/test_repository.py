@@ -184,13 +184,14 @@ def test_a_damaged_repository_is_not_signed_over(
         publish(make_bundle(release=2, gain=0.9))
 
 
+@pytest.mark.parametrize("model", ["model.onnx", "model-safe.onnx"])
 def test_a_bundle_for_another_channel_or_a_damaged_one(
-    make_bundle: Make, paths: dict[str, Path], now: datetime
+    make_bundle: Make, paths: dict[str, Path], now: datetime, model: str
 ) -> None:
-    bundle = make_bundle(channel="beta")
+    bundle = make_bundle(channel="beta", safe_gain=0.95)
     with pytest.raises(InputError, match="another channel"):
         publish_release(bundle, **paths, channel="stable", now=now)
-    with (bundle / "model.onnx").open("ab") as stream:
+    with (bundle / model).open("ab") as stream:
         stream.write(b"x")
     with pytest.raises(ArtifactCorrupt, match="wrong size"):
         publish_release(bundle, **paths, channel="beta", now=now)

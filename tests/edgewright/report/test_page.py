@@ -18,7 +18,7 @@ from jinja2 import UndefinedError
 
 from edgewright.data.findings import Finding
 from edgewright.gates.verdict import Outcome, Verdict, combine, compare
-from edgewright.report.data import Curve, ModelFigures, Picture, ReportData, Series, StageFigures
+from edgewright.report.data import Curve, FormFigures, ModelFigures, Picture, ReportData, Series, StageFigures
 from edgewright.report.page import MAX_BYTES, MAX_QUARANTINE_ROWS, render
 from edgewright.report.pictures import beside
 from edgewright.report.shell import render_page
@@ -112,6 +112,24 @@ def test_one_document_that_asks_for_nothing(data: ReportData) -> None:
     assert document.all("script") == document.all("link") == document.all("iframe") == []
     assert all(image["src"].startswith("data:image/jpeg;base64,") for image in document.all("img"))
     assert not re.search(r"url\(|@import", html)
+
+
+def test_each_int8_file_stands_there_in_each_form() -> None:
+    forms = [
+        FormFigures("model.onnx", "with saturation", 1_800_000, 0.412, 0.278, decides=False),
+        FormFigures("model-safe.onnx", "with saturation", 1_900_000, 0.59, None, decides=True),
+    ]
+    html = render(replace(FULL, files=forms))
+    assert "Each file, on each kind of processor" not in render(FULL)
+    for cell in (
+        "model.onnx, with saturation",
+        "1,800,000",
+        "0.412",
+        "0.278",
+        "model-safe.onnx, with saturation",
+        "0.590",
+    ):
+        assert cell in html
 
 
 def test_headings_never_skip_a_level() -> None:

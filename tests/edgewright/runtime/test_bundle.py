@@ -17,6 +17,7 @@ from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.release.bundle import build_bundle
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle, BundleManifest, FileEntry, Golden, Tolerance
+from edgewright.runtime.instruction_sets import Processor
 from edgewright.runtime.onnx_file import refuse_external_data
 from edgewright.runtime.selftest import SelfTest, differences, run_selftest
 from edgewright.runtime.session import ModelSpec, load_network
@@ -26,14 +27,20 @@ NAMES = st.from_regex(r"\Agolden/[a-z0-9]{1,8}\.png\Z")
 ROWS = st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(50, 99)] * 2, st.sampled_from([0.25, 0.5]), st.integers(0, 1))
 
 
-@given(st.dictionaries(NAMES, st.lists(ROWS, max_size=3), min_size=1, max_size=4), st.integers(1, 10**6))
-def test_a_manifest_round_trips(golden: dict[str, list[tuple[Any, ...]]], release: int) -> None:
+@given(
+    st.dictionaries(NAMES, st.lists(ROWS, max_size=3), min_size=1, max_size=4),
+    st.integers(1, 10**6),
+    st.sampled_from([None, 0, 1]),
+)
+def test_a_manifest_round_trips(golden: dict[str, list[tuple[Any, ...]]], release: int, safe: int | None) -> None:
+    models = ["model.onnx"] if safe is None else ["model.onnx", "model-safe.onnx"]
+    rows_of = {name: tuple(tuple(map(float, row)) for row in rows) for name, rows in golden.items()}
     manifest = BundleManifest(
         release=release,
         channel="stable",
         spec=ModelSpec(("red", "green"), 64, "dense", 0.5, 0.6),
-        files={name: FileEntry("ab" * 32, 10) for name in ["model.onnx", *golden]},
-        golden=tuple(Golden(name, tuple(tuple(map(float, row)) for row in rows)) for name, rows in golden.items()),
+        files={name: FileEntry("ab" * 32, 10) for name in [*models, *golden]},
+        golden=tuple(Golden(name, rows, None if safe is None else rows[safe:]) for name, rows in rows_of.items()),
         latency_budget_ms=20.0,
     )
     assert BundleManifest.from_bytes(manifest.to_bytes()) == manifest
@@ -83,6 +90,72 @@ def test_a_manifest_that_is_refused(make_bundle: Make, spoil: Callable[[dict[str
 def test_bytes_that_are_no_manifest(payload: bytes) -> None:
     with pytest.raises(ArtifactCorrupt):
         BundleManifest.from_bytes(payload)
+
+
+WITH_VNNI = Processor("x86_64", frozenset({"avx2", "avx_vnni"}))
+WITHOUT = Processor("x86_64", frozenset({"avx2"}))
+
+
+def test_each_processor_runs_its_model_and_is_asked_for_what_that_finds(make_bundle: Make) -> None:
+    folder = make_bundle(safe_gain=0.85)  # its scores are lower than the other's by more than the tolerance
+    bundles = [Bundle.load(folder, processor=processor) for processor in (WITH_VNNI, WITHOUT)]
+    assert [bundle.model.name for bundle in bundles] == ["model.onnx", "model-safe.onnx"]
+    assert [str(bundle.choice) for bundle in bundles] == [
+        "model.onnx: x86_64 with avx_vnni",
+        "model-safe.onnx: x86_64 without VNNI",
+    ]
+    assert [run_selftest(bundle).passed for bundle in bundles] == [True, True]
+    scores = [bundle.manifest.golden[0].boxes(bundle.choice.file).score.max() for bundle in bundles]
+    assert scores[0] - scores[1] > 0.1
+
+
+def test_the_other_processors_model_need_not_be_there(make_bundle: Make) -> None:
+    folder = make_bundle(safe_gain=0.95)
+    (folder / "model.onnx").unlink()
+    assert run_selftest(Bundle.load(folder, processor=WITHOUT)).passed
+    for load in (lambda: Bundle.load(folder, processor=WITH_VNNI), lambda: Bundle.load_whole(folder)):
+        with pytest.raises(ArtifactCorrupt, match="missing"):
+            load()
+
+
+def test_the_other_models_detections_do_not_pass(make_bundle: Make) -> None:
+    folder = make_bundle(safe_gain=0.85)
+    document = json.loads((folder / "manifest.json").read_bytes())
+    for golden in document["golden"]:
+        golden["expected_safe"] = golden["expected"]
+    (folder / "manifest.json").write_text(json.dumps(document))
+    assert run_selftest(Bundle.load(folder, processor=WITH_VNNI)).passed
+    assert not run_selftest(Bundle.load(folder, processor=WITHOUT)).passed
+
+
+def test_a_bundle_with_one_model_is_as_it_ever_was(make_bundle: Make) -> None:
+    folder = make_bundle()
+    document = json.loads((folder / "manifest.json").read_bytes())
+    assert document["format_version"] == 1
+    assert {name for golden in document["golden"] for name in golden} == {"file", "expected"}
+    assert Bundle.load(folder, processor=WITHOUT).model.name == "model.onnx"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        change(("format_version",), 1),
+        change(("format_version",), 3),
+        lambda document: document["golden"][0].pop("expected_safe"),
+        lambda document: document["files"].pop("model-safe.onnx"),
+        lambda document: document["files"].pop("model.onnx"),
+        change(("golden", 0, "expected_safe"), [[1, 2, 3]]),
+        change(("golden", 0, "expected_safe"), [[5, 5, 1, 1, 0.5, 0]]),
+        change(("files", "model-safe.onnx", "bytes"), 10**12),
+    ],
+)
+def test_two_models_that_do_not_belong_together(make_bundle: Make, spoil: Callable[[dict[str, Any]], None]) -> None:
+    folder = make_bundle(safe_gain=0.95)
+    document = json.loads((folder / "manifest.json").read_bytes())
+    spoil(document)
+    (folder / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(ArtifactCorrupt):
+        Bundle.load(folder)
 
 
 def test_a_link_in_a_bundle_is_refused(make_bundle: Make) -> None:
