@@ -1,7 +1,7 @@
 """Whom a new model has to beat: read from the registry before the model gate, and again before an alias moves.
 
 Decides that a model is never compared with itself: the champion is meant that is not this very INT8 file, else the
-`previous` one, which it took the place of. So an unchanged run has an unchanged key (ADR 0012): after a model's first
+`previous` one, which it took the place of. So an unchanged run has an unchanged key (ADR 0013): after a model's first
 run it is the champion itself, and what it was compared with then is `previous` now. Refuses to guess: MLflow that does
 not answer is an error, never "no champion"; a champion whose files cannot be read is handed on as such.
 

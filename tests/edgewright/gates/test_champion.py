@@ -9,13 +9,13 @@ import pytest
 from edgewright.artifacts import ArtifactRef
 from edgewright.detect.bootstrap import Paired
 from edgewright.gates.champion import Champion, Comparison, champion_check
-from edgewright.gates.model_gate import ModelEvidence, decide_model
+from edgewright.gates.model_gate import decide_model
 from edgewright.gates.verdict import Outcome
 from edgewright.recipe.gates import GateModelConfig
+from tests.measured_models import GOOD
 
 PASS, REFUSE, UNKNOWN = Outcome.PASS, Outcome.REFUSE, Outcome.NOT_EVALUABLE
 CONFIG = GateModelConfig()
-GOOD = ModelEvidence(1_820_000, 0.71, 0.42, 0.70, 0.415, 90, 0.97, 640, 2.1, 3.4, 100, {"bolt": 0.8}, {"bolt": 90})
 REF = ArtifactRef(f"file:///store/artifacts/{'ab' * 32}", "ab" * 32, "application/vnd.edgewright.int8_model")
 CHAMPION = Champion(REF)
 
