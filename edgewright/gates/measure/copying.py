@@ -198,11 +198,11 @@ def nearest_views(prints: Prints, others: Prints, *, scales: tuple[float, float]
                 for view, reference, scale in zip(turned, references, scales, strict=True)
             ]
             least[rows] = np.minimum(least[rows], np.maximum(*views).min(axis=1))
-    return np.sqrt(np.maximum(least, 0.0))
+    return np.asarray(np.sqrt(np.maximum(least, 0.0)))
 
 
 def _distance(correlation: _Floats) -> _Floats:
-    return np.sqrt(np.maximum(2 - 2 * correlation, 0.0))
+    return np.asarray(np.sqrt(np.maximum(2 - 2 * correlation, 0.0)))
 
 
 def _usual(held_out: Tiles, train: Tiles) -> _Floats:
