@@ -14,7 +14,7 @@ from tasks.engine.stage import Work, stage
 
 @stage(pools=("gpu",))
 def measure_utility(work: Work, config: MeasureUtilityConfig, real: ArtifactRef, synthetic: ArtifactRef) -> ArtifactRef:
-    """Train the pairs that the recipe asks for and measure them on held-out photographs; with none, say so."""
+    """Train the pairs that the recipe asks for and measure them on photographs held out in turn; with none, say so."""
     from edgewright.experiment.utility import measure_utility as measure
 
     store = work.session.store
@@ -38,6 +38,7 @@ def _numbers(evidence: UtilityEvidence) -> dict[str, float]:
     if evidence.gain is None:
         return {"utility/n": 0.0}
     found = metrics_of(evidence.gain, prefix="utility/")
+    found |= {"utility/folds": float(evidence.folds), "utility/photographs": float(evidence.n_held_out)}
     for name, gain in evidence.gain_by_class.items():
         found |= metrics_of(gain, prefix=f"utility/{name}/")
     return found

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Origin, Split
+from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate
 from edgewright.detect.network import load_float_network
 from edgewright.errors import InputError
@@ -33,6 +33,20 @@ def score_detector(
     rows = dataset.select(split=split, origin=Origin.REAL, labeled=True)
     if not rows:
         raise InputError(f"no labeled photograph in {split}", expected="at least 1", where=dataset.ref.uri)
+    return score_on(get_path, dataset, rows, score_threshold=score_threshold, threads=threads, on_progress=on_progress)
+
+
+def score_on(
+    get_path: Callable[[str], Path],
+    dataset: Dataset,
+    rows: Sequence[Row],
+    *,
+    score_threshold: float,
+    threads: int,
+    on_progress: OnProgress = silent,
+    collect: bool = False,
+) -> Evaluation:
+    """The same on given rows, at least one; with the detections where they are to be collected."""
     network, spec = load_float_network(get_path, threads=threads)
     dataset.check_classes(spec.classes)
     return evaluate(
@@ -42,6 +56,7 @@ def score_detector(
         reports_from=spec.score_threshold,
         n_samples=len(rows),
         on_progress=on_progress,
+        collect=collect,
     )
 
 

@@ -36,6 +36,7 @@ class _Rule:
 
 _RULES = (
     _Rule("picture_copy_share", "<=", "max_copy_share"),
+    _Rule("scene_copy_share", "<=", "max_scene_copy_share"),
     _Rule("object_copy_share", "<=", "max_object_copy_share"),
     _Rule("object_distance_ratio", ">=", "min_copy_distance_ratio"),
     _Rule("fd_ratio", "<=", "max_fd_ratio"),
@@ -51,6 +52,7 @@ _RULES = (
     _Rule("left_out_share", "<=", "max_left_out_share"),
     _Rule("recall_ratio", ">=", ""),
     _Rule("picture_distance_ratio", ">=", ""),
+    _Rule("scene_distance_ratio", ">=", ""),
     _Rule("clipped_coverage", ">=", ""),
     _Rule("clipped_density", ">=", ""),
     _Rule("realism", ">=", ""),
@@ -164,7 +166,10 @@ def utility_check(utility: UtilityEvidence, config: GateDataConfig) -> Check:
         name, gain.low, n=gain.n, set_at=set_at, low=gain.low, high=gain.high, at_least=config.min_utility_gain
     )
     word = "useful" if gain.low > 0 else "neutral" if check.outcome is Outcome.PASS else "harmful or unproven"
-    sentence = f"{name}: {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] in {gain.n} pairs of runs: {word}"
+    over = f"{utility.n_held_out} photographs held out in {utility.folds} folds"
+    told = f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] in {gain.n} pairs of runs, {over}"
+    note = f"; {utility.learned_from}" if utility.learned_from else ""
+    sentence = f"{name}: {told}: {word}{note}"
     return replace(check, value=gain.mean, sentence=sentence)
 
 

@@ -38,7 +38,8 @@ def _of_recipe(*fields: str) -> Iterator[Threshold]:
 THRESHOLDS = (
     *_of_recipe("max_fd_ratio", "max_kid_excess", "min_coverage_ratio", "min_picture_coverage_ratio"),
     *_of_recipe("min_precision_ratio", "min_density_ratio", "max_spectrum_excess_db"),
-    *_of_recipe("copy_radius", "max_copy_share", "max_object_copy_share", "min_copy_distance_ratio"),
+    *_of_recipe("copy_radius", "max_copy_share", "max_scene_copy_share"),
+    *_of_recipe("max_object_copy_share", "min_copy_distance_ratio"),
     *_of_recipe("max_layout_ratio"),
     Threshold("absent classes: chance", MAX_MISS_CHANCE, "the usual level: one perfect generator of 20 is undecided"),
     *_of_recipe("min_label_agreement", "max_label_error_share", "max_left_out_share"),

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from edgewright.artifacts import canonical_json
 from edgewright.data.dataset import Dataset
+from edgewright.data.folds import assign_folds
 from edgewright.data.rows import LabelState, Origin, Row, Split, count_by_class
 from edgewright.errors import InputError
 from edgewright.label.network.batches import load_examples
@@ -38,7 +39,6 @@ from edgewright.label.outline.sam import open_sam
 from edgewright.label.preview import draw_preview
 from edgewright.label.trust.audit import find_suspects
 from edgewright.label.trust.evidence import EVIDENCE_FILE, Evidence
-from edgewright.label.trust.folds import assign_folds
 from edgewright.label.trust.score import (
     ClassScore,
     HeldOut,

@@ -34,7 +34,7 @@ PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = 
     "train_labeler.batch":          (8,    16,     16,          16),
     "train_labeler.image_px":       (128,  160,    256,         256),
     "train_labeler.folds":          (2,    2,      5,           5),
-    "measure_utility.pairs":        (0,    0,      3,           5),
+    "measure_utility.pairs":        (0,    0,      1,           2),
     "measure_utility.steps":        (400,  400,    2000,        4000),
     "train_detector.image_px":      (192,  256,    416,         416),
     "train_detector.epochs":        (18,   50,     150,         200),

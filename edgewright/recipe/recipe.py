@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from edgewright.recipe.compress import QuantizeConfig
 from edgewright.recipe.data import IngestConfig
 from edgewright.recipe.detect import TrainDetectorConfig
-from edgewright.recipe.gates import MIN_PAIRS, GateDataConfig, GateModelConfig, MeasureUtilityConfig
+from edgewright.recipe.gates import GateDataConfig, GateModelConfig, MeasureUtilityConfig
 from edgewright.recipe.label import LabelConfig, TrainLabelerConfig
 from edgewright.recipe.release import FlashConfig, ReleaseConfig
 from edgewright.recipe.section import Section
@@ -49,11 +49,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _measure_what_shall_decide(self) -> Self:
-        if self.decided_by_use and self.measure_utility.pairs < MIN_PAIRS:
-            raise ValueError(
-                f"gate_data decides by usefulness: measure_utility.pairs must be at least {MIN_PAIRS}, "
-                f"got {self.measure_utility.pairs}"
-            )
+        if self.decided_by_use and not self.measure_utility.pairs:
+            raise ValueError("gate_data decides by usefulness: measure_utility.pairs must be at least 1, got 0")
         return self
 
     @property

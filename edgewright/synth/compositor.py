@@ -87,12 +87,16 @@ class PictureFactory:
         position = self._background_steering.draw_picture(len(self._rows), rng)
         plate = self._plate(position)
         window = random_window(plate.wh, longer_px=self._config.image_px, rng=rng)
-        stays = keep_some(plate, keep_share=self._keep_share[plate.class_id], rng=rng)
+        keep_share = self._keep_share[plate.class_id]
+        for share in (keep_share, np.where(keep_share < 1, 0.0, 1.0)):
+            stays = keep_some(plate, keep_share=share, rng=rng)
+            placed, gone = split_objects(plate, window, stays=stays)
+            kept = [item for item in placed if item.shape.size]
+            planned = _refill(self._plan(kept, n_gone=len(gone), wh=window.to_wh, rng=rng), gone)
+            plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)
+            if plans:  # else what stayed leaves no room: the picture would be the photograph over again
+                break
         canvas = window.pixels(plate.without(stays)).astype(np.float32)
-        placed, gone = split_objects(plate, window, stays=stays)
-        kept = [item for item in placed if item.shape.size]
-        planned = _refill(self._plan(kept, n_gone=len(gone), wh=window.to_wh, rng=rng), gone)
-        plans = self._find_places(planned, kept, wh=window.to_wh, rng=rng)
         sprites = self._sprites(plans, rng)
         pasted = [
             paste(canvas, sprite, plan, rng=rng, fit=self._fit) for sprite, plan in zip(sprites, plans, strict=True)

@@ -125,7 +125,7 @@ def test_a_gate_that_decides_by_use_measures_on_the_arms_own_photographs(
     command: Command, home: Path, tmp_path: Path
 ) -> None:
     results = tmp_path / "results.jsonl"
-    pairs = [f"measure_utility.{field}" for field in ("pairs=3", "steps=16", "epochs=2")]
+    pairs = [f"measure_utility.{field}" for field in ("pairs=1", "folds=3", "steps=16", "epochs=2")]
     chosen = [word for name in ("gate_data.rule=utility", *pairs) for word in ("--set", name)]
     command(*words(results, *chosen, arms="real,compositor"), home=home)
     (made,) = (line for line in lines(results) if line["arm"] == "compositor")
@@ -161,16 +161,22 @@ def check_that_nothing_saw_more_than_it_may(store: Store) -> None:
             assert given == own, content.stage
     assert all(seen.values()), seen
 
+    trained: list[set[str]] = []
     for digest, content in manifests.items():
         rows = rows_of(digest)
         if content.stage == "generate":
             assert {parent for row in rows for parent in row.parents} <= learnt_from
-        if content.stage == "measure_utility" and rows:  # what its pairs train on; they are measured on the rest
-            assert {row.id for row in rows if row.origin == "real"} == learnt_from
+        if content.stage == "measure_utility" and rows:  # what the pairs of a fold train on
+            known = {row.id for row in rows if row.origin == "real"}
+            assert known < own
+            trained.append(known)
+            held_out = own - known
+            assert all(held_out.isdisjoint(row.parents) for row in rows)
         if content.stage == "assemble":
             shown = {row.id.partition("~")[0]: row.state for row in rows}  # repeated ones are numbered
             assert {row for row, state in shown.items() if state == "human"} in (own, set())
             assert {state for row, state in shown.items() if row not in own} <= {"constructed", "model"}
+    assert not trained or set.intersection(*trained) == set()  # each photograph is held out once
 
 
 def test_a_run_that_fails_stops_no_other(command: Command, home: Path, tmp_path: Path) -> None:

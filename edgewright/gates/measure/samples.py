@@ -18,7 +18,17 @@ import numpy as np
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, LabelSource, Origin, Row, Split
 from edgewright.gates.measure.copying import OBJECT_PRINT_PX, PICTURE_PRINT_PX, Prints
-from edgewright.gates.measure.tiles import Scale, Tiles, centered_corners, cut_tiles, random_corners, squared, thumbnail
+from edgewright.gates.measure.tiles import (
+    Scale,
+    Tiles,
+    blank_middle,
+    centered_corners,
+    cut_tiles,
+    random_corners,
+    shrunk,
+    squared,
+    thumbnail,
+)
 from edgewright.progress import OnProgress
 from edgewright.recipe.gates import GateDataConfig
 from edgewright.runtime.boxes import Boxes, Image
@@ -101,13 +111,16 @@ class SampledPictures:
     prints: Prints
 
     @classmethod
-    def of(cls, ids: Sequence[str], pictures: Sequence[_Picture]) -> SampledPictures:
+    def of(cls, rows: Sequence[Row], pictures: Sequence[_Picture]) -> SampledPictures:
         owners = [np.full(len(picture.object_prints), index) for index, picture in enumerate(pictures)]
         prints = Prints(
-            ids=tuple(ids),
+            ids=tuple(row.id for row in rows),
             pictures=np.stack([picture.print for picture in pictures]),
             objects=np.concatenate([picture.object_prints for picture in pictures]),
+            scenes=np.concatenate([picture.scene_prints for picture in pictures]),
             picture_of_object=np.concatenate(owners).astype(np.int64),
+            groups=tuple(row.group or row.id for row in rows),
+            parents=tuple(row.parents for row in rows),
         )
         tiles = np.concatenate([picture.tiles for picture in pictures])
         return cls(tiles, np.stack([picture.square for picture in pictures]), prints)
@@ -148,7 +161,7 @@ def draw_all(
             done += 1
             if done % _REPORT_EVERY == 0:
                 on_progress(done, total, "pictures looked at")
-        return SampledPictures.of([row.id for row in rows], pictures)
+        return SampledPictures.of(rows, pictures)
 
     return Everything(
         synthetic=sample(synthetic, sets.synthetic, max_objects=_MAX_OBJECTS),
@@ -164,6 +177,7 @@ class _Picture:
     square: Image
     print: Image
     object_prints: Tiles
+    scene_prints: Tiles
 
 
 def _sample_picture(
@@ -179,15 +193,27 @@ def _sample_picture(
     small = scale.reduce(image)
     anywhere = random_corners(small, tile_px=tile_px, count=config.tiles_per_image, rng=rng)
     boxes = _counted(labels)[:max_objects]
-    corners = centered_corners(boxes, scale=small.shape[1] / image.shape[1], tile_px=tile_px)
-    around = cut_tiles(small, corners, tile_px=tile_px)
+    reduced = small.shape[1] / image.shape[1]
+    around = cut_tiles(small, centered_corners(boxes, scale=reduced, tile_px=tile_px), tile_px=tile_px)
     prints = [thumbnail(tile, side_px=OBJECT_PRINT_PX) for tile in around]
     return _Picture(
         tiles=cut_tiles(small, anywhere, tile_px=tile_px),
         square=squared(small, side_px=round(PICTURE_TILES * tile_px)),
         print=thumbnail(small, side_px=PICTURE_PRINT_PX),
         object_prints=np.array(prints, dtype=np.uint8).reshape(-1, OBJECT_PRINT_PX, OBJECT_PRINT_PX, 3),
+        scene_prints=_scene_prints(small, boxes, scale=reduced),
     )
+
+
+def _scene_prints(image: Image, boxes: Boxes, *, scale: float) -> Tiles:
+    """Around each object the whole picture, without the object: `scale` is px of the picture per box px."""
+    tiny = shrunk(image, longer_px=OBJECT_PRINT_PX)
+    scale *= tiny.shape[1] / image.shape[1]
+    views = cut_tiles(tiny, centered_corners(boxes, scale=scale, tile_px=OBJECT_PRINT_PX), tile_px=OBJECT_PRINT_PX)
+    sides = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]) * scale
+    for view, (width, height) in zip(views, sides, strict=True):
+        blank_middle(view, width=float(width), height=float(height))
+    return views
 
 
 def _counted(labels: Sequence[Label]) -> Boxes:

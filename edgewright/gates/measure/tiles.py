@@ -58,6 +58,24 @@ def thumbnail(image: Image, *, side_px: int) -> Image:
     return np.asarray(PillowImage.fromarray(image).resize((side_px, side_px), PillowImage.Resampling.BOX))
 
 
+def shrunk(image: Image, *, longer_px: int) -> Image:
+    """Longer side `longer_px`, aspect kept, each pixel the mean of its box."""
+    return _resize(image, longer_px=longer_px, kernel=PillowImage.Resampling.BOX)
+
+
+def blank_middle(tile: Image, *, width: float, height: float) -> None:
+    """Fill a box around the middle, in px, with the mean color of the rest, so that it weighs nothing in a comparison.
+
+    A tile that the box covers becomes flat.
+    """
+    rows, columns = (
+        np.abs(np.arange(side) + 0.5 - side / 2) <= half / 2
+        for side, half in zip(tile.shape[:2], (height, width), strict=True)
+    )
+    inside = rows[:, None] & columns[None]
+    tile[inside] = np.rint(tile[~inside].mean(axis=0)).astype(np.uint8) if not inside.all() else 0
+
+
 def squared(image: Image, *, side_px: int) -> Image:
     """(side, side, 3) uint8: the whole picture, aspect given up, bilinear and antialiased."""
     return np.asarray(PillowImage.fromarray(image).resize((side_px, side_px), PillowImage.Resampling.BILINEAR))

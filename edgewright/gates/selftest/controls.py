@@ -34,11 +34,12 @@ _MARGIN = 0.12
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, its labels in px of it, and which photograph it comes from."""
+    """A picture, its labels in px of it, which photograph it comes from, and which ones it names as its parents."""
 
     image: Image
     labels: tuple[Label, ...]
     source: str = ""
+    parents: tuple[str, ...] = ()
 
 
 def copied(train: Sequence[Scene], *, count: int, rng: np.random.Generator) -> list[Scene]:
@@ -69,7 +70,21 @@ def cut(scene: Scene, *, share: float, rng: np.random.Generator) -> Scene:
     ]
     inside = [one for one in moved if 0 < _middle(one)[0] < width and 0 < _middle(one)[1] < height]
     image = np.asarray(window.resize((width, height), PillowImage.Resampling.BILINEAR))
-    return Scene(image, tuple(inside), scene.source)
+    return replace(scene, image=image, labels=tuple(inside))
+
+
+def pasted(scene: Scene, *, rng: np.random.Generator) -> Scene:
+    """Its own objects, cut out and put back where they were on its painted-over background: the copier in the clothes
+    of a compositor. Caught by the copy test of pictures, or of scenes where it is cut too."""
+    height, width = scene.image.shape[:2]
+    y, x = np.mgrid[:height, :width] + 0.5
+    inside = np.zeros((height, width), dtype=bool)
+    for label in scene.labels:
+        x1, y1, x2, y2 = label.xyxy
+        center, half = ((x1 + x2) / 2, (y1 + y2) / 2), (max(x2 - x1, 1) / 2, max(y2 - y1, 1) / 2)
+        inside |= ((x - center[0]) / half[0]) ** 2 + ((y - center[1]) / half[1]) ** 2 <= 1
+    ground = background_only(scene, rng=rng).image
+    return replace(scene, image=np.where(inside[..., None], scene.image, ground))
 
 
 def blurred(image: Image) -> Image:
@@ -142,7 +157,7 @@ def _mirrored(scene: Scene) -> Scene:
         replace(label, xyxy=(width - label.xyxy[2], label.xyxy[1], width - label.xyxy[0], label.xyxy[3]), mask="")
         for label in scene.labels
     ]
-    return Scene(np.ascontiguousarray(scene.image[:, ::-1]), tuple(labels), scene.source)
+    return replace(scene, image=np.ascontiguousarray(scene.image[:, ::-1]), labels=tuple(labels))
 
 
 def _moved(giver: Scene, taker: Scene) -> tuple[Label, ...]:

@@ -31,6 +31,7 @@ from edgewright.gates.selftest.controls import (
     cut,
     noisy,
     one_mode,
+    pasted,
     shuffled_labels,
 )
 from edgewright.gates.verdict import Outcome, Verdict
@@ -56,6 +57,7 @@ CONTROLS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shuffled labels", _LABELS),
     ("background only", _LABELS),
     ("cut copies", ("object copy share", "object distance ratio")),
+    ("pasted copies", ("picture copy share", "scene copy share")),
 )
 """Each control with the checks of which one must refuse it; held-out real pictures must be admitted."""
 
@@ -204,6 +206,10 @@ def _make(
         return [background_only(scene, rng=rng) for scene in fresh]
     if name == "cut copies":
         return [cut(scene, share=CUT_SHARE, rng=rng) for scene in copied(train, count=len(fresh), rng=rng)]
+    if name == "pasted copies":
+        id_of = {scene.source: _row_id("real", Split.TRAIN, index) for index, scene in enumerate(train)}
+        honest = [replace(scene, parents=(id_of[scene.source],)) for scene in copied(train, count=len(fresh), rng=rng)]
+        return [cut(pasted(scene, rng=rng), share=CUT_SHARE, rng=rng) for scene in honest]
     return list(fresh)
 
 
@@ -217,12 +223,13 @@ def _write(
             for index, scene in enumerate(scenes):
                 height, width = scene.image.shape[:2]
                 row = Row(
-                    id=f"{name}/{split}/{index:05d}.png",
+                    id=_row_id(name, split, index),
                     sha256="",
                     width=width,
                     height=height,
                     split=split,
                     group=scene.source,
+                    parents=scene.parents,
                     origin=origin,
                     labels=tuple(map(_counted, scene.labels)) if synthetic else scene.labels,
                     state=LabelState.CONSTRUCTED if synthetic else LabelState.HUMAN,
@@ -231,6 +238,10 @@ def _write(
         writer.finish()
         ref = store.publish(work, Content(kind=f"dataset_{origin}", stage="self_test"), Record())
     return Dataset.open(store, ref)
+
+
+def _row_id(name: str, split: Split, index: int) -> str:
+    return f"{name}/{split}/{index:05d}.png"
 
 
 def _counted(label: Label) -> Label:

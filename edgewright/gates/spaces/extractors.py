@@ -1,4 +1,5 @@
-"""Which feature extractors a run declared, opened: `random`, `ssl`, `inception` or `dinov2`.
+"""Which feature extractors a run declared, opened: `random`, `ssl`, `efficientnet_lite`,
+`inception` or `dinov2`.
 
 Decides nothing but that one kind is used, from the recipe, before anything was measured. Refuses a kind whose weights
 are not there: nothing is ever downloaded.
@@ -24,7 +25,7 @@ def open_extractors(
 
     Raises:
         InputError: no weights where the kind needs them, or weights of another network.
-        MissingExtra: `inception` without torch-fidelity.
+        MissingExtra: `inception` without torch-fidelity, `efficientnet_lite` without the package of its weights.
     """
     if config.features == "random":
         return [random_extractor(seed=number) for number in range(config.feature_seeds)]
@@ -36,6 +37,10 @@ def open_extractors(
             found.append(train_extractor(train, steps=config.ssl_steps, seed=[seed, 7, number]))
             on_progress(number + 1, config.feature_seeds, "ssl networks trained")
         return found
+    if config.features == "efficientnet_lite":
+        from edgewright.gates.spaces.efficientnet import open_efficientnet
+
+        return [open_efficientnet()]
     if config.features == "inception":
         from edgewright.gates.spaces.inception import open_inception
 

@@ -193,7 +193,7 @@ def test_an_unknown_arm_is_named() -> None:
 
 
 def test_the_gate_measures_usefulness_itself_where_it_decides_by_that_alone() -> None:
-    deciding = ["gate_data.rule=utility", "measure_utility.pairs=3"]
+    deciding = ["gate_data.rule=utility", "measure_utility.pairs=1"]
     by_use, longer = (
         resolve("laptop", overrides=deciding),
         resolve("laptop", overrides=[*deciding, "measure_utility.steps=800"]),

@@ -11,12 +11,13 @@ from edgewright.gates.data_gate import decide_data
 from edgewright.gates.evidence import ClassCount, DataEvidence, Measurement
 from edgewright.gates.measure.labels import LAYOUT_STATISTICS
 from edgewright.gates.thresholds import THRESHOLDS, threshold_table
-from edgewright.gates.utility import Pair, Scores, UtilityEvidence
+from edgewright.gates.utility import Pair, Scores, UtilityEvidence, mean_interval
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
 
 GOOD = {
     "picture_copy_share": (0.0, 0.0, 0.02),
+    "scene_copy_share": (0.05, 0.02, 0.09),
     "object_copy_share": (0.05, 0.02, 0.09),
     "object_distance_ratio": (1.0, 0.95, 1.05),
     "fd_ratio": (1.4, 0.9, 2.2),
@@ -88,6 +89,7 @@ def test_decisions(changes: dict[str, Any], outcome: Outcome, on_refuse: str, de
         {"require_utility": True},
         {"rule": "fid_recall"},
         {"max_copy_share": 0.0, "interval_slack": 0.0},
+        {"max_scene_copy_share": 0.01},
         {"max_object_copy_share": 0.01},
         {"min_copy_distance_ratio": 1.01},
         {"max_spectrum_excess_db": 0.1},
@@ -99,21 +101,25 @@ def test_every_threshold_changes_the_verdict(change: dict[str, Any]) -> None:
     assert decide_data(evidence_of(), GateDataConfig().model_copy(update=change)).outcome is not Outcome.PASS
 
 
-def _utility(*gains: float) -> UtilityEvidence:
+def _utility(*gains: float, folds: int = 5) -> UtilityEvidence:
+    """A fold a gain; the interval is Student's of them."""
     real = Scores(0.5, 0.3, {"disc": 0.3})
-    pairs = [Pair(i, real, Scores(0.5, 0.3 + gain, {"disc": 0.3 + gain})) for i, gain in enumerate(gains)]
-    return UtilityEvidence(pairs=tuple(pairs), steps=10, n_real=10, n_synthetic=10, n_held_out=10)
+    pairs = [Pair(0, real, Scores(0.5, 0.3 + gain, {"disc": 0.3 + gain}), fold) for fold, gain in enumerate(gains)]
+    found = mean_interval(gains)
+    counts = {"steps": 10, "n_real": 10, "n_synthetic": 10, "n_held_out": 10}
+    return UtilityEvidence(tuple(pairs), folds=folds, **counts, pooled=found, pooled_by_class={"disc": found})
 
 
 _NOTHING = Scores(0.0, 0.0, {"disc": 0.0})
 
 
-DEAD = UtilityEvidence(tuple(Pair(seed, _NOTHING, _NOTHING) for seed in range(3)), steps=1)
+DEAD = replace(_utility(0.0, 0.0, 0.0), pairs=tuple(Pair(0, _NOTHING, _NOTHING, fold) for fold in range(3)))
 """Detectors that find nothing: a difference of exactly nothing, with an interval of no width."""
 
 
-UNMEASURED = UtilityEvidence(
-    tuple(replace(pair, both=Scores(None, None, {})) for pair in _utility(0.1, 0.1, 0.1).pairs)
+UNMEASURED = replace(
+    _utility(0.1, 0.1, 0.1),
+    pairs=tuple(replace(pair, both=Scores(None, None, {})) for pair in _utility(0.1, 0.1, 0.1).pairs),
 )
 
 
@@ -137,6 +143,7 @@ UNLIKE = {
         ({}, (), Outcome.NOT_EVALUABLE),  # though it is as real ones are
         # what usefulness does not excuse
         ({"picture_copy_share": (0.2, 0.1, 0.3)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
+        ({"scene_copy_share": (0.9, 0.8, 1.0)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
         ({"object_copy_share": (0.9, 0.8, 1.0)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
         ({"object_distance_ratio": (0.3, 0.2, 0.4)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
         ({"label_agreement": (0.2, 0.1, 0.3)}, (0.02, 0.025, 0.03), Outcome.REFUSE),
@@ -171,7 +178,9 @@ def test_usefulness_is_told_class_by_class() -> None:
         (_utility(-0.02, -0.025, -0.03), False, Outcome.REFUSE, "harmful or unproven"),
         (UtilityEvidence(problem="not measured"), False, Outcome.PASS, "not measured"),  # reported
         (UtilityEvidence(problem="not measured"), True, Outcome.NOT_EVALUABLE, "not measured"),
-        (_utility(0.02, 0.03), True, Outcome.NOT_EVALUABLE, "2 pairs of runs are too few"),
+        (_utility(0.02, 0.03, folds=2), True, Outcome.NOT_EVALUABLE, "2 folds of photographs are too few"),
+        (replace(_utility(0.02, 0.025, 0.03), learned_from="not refitted"), True, Outcome.PASS, "not refitted"),
+        (_utility(0.02, 0.025, 0.03), True, Outcome.PASS, "3 pairs of runs, 10 photographs held out in 5 folds"),
         (DEAD, False, Outcome.NOT_EVALUABLE, "finds nothing when trained on photographs alone"),
         (DEAD, True, Outcome.NOT_EVALUABLE, "finds nothing when trained on photographs alone"),
         (UNMEASURED, False, Outcome.NOT_EVALUABLE, "no finite mAP"),

@@ -195,6 +195,22 @@ def test_keeping_nothing_keeps_nothing_and_keeping_all_keeps_all(store: Store, d
     assert everything.kept == 18
 
 
+def test_a_picture_into_which_nothing_fits_is_not_the_photograph_over_again(store: Store) -> None:
+    """One object that fills its photograph: where it stayed, there is no room for another, so it goes."""
+    pairs = []
+    for index in range(10):
+        image = np.full((60, 80, 3), 90 + 5 * index, np.uint8)
+        image[10:50, 15:65] = (200, 15 * index, 40)
+        label = (Label(0, 0, (15.0, 10.0, 65.0, 50.0)),)
+        pairs.append((Row(f"{index}.png", "", width=80, height=60, labels=label, state="human"), encode_png(image)))
+    large = publish_dataset(store, pairs, classes=CLASSES)
+    generator, _ = make_generator(store, large, TRAIN.model_copy(update={"method": "compositor"}))
+    made, report = make_images(store, generator, large, replace_config(images=40, keep_share=0.5, max_overlap=0.0))
+    assert report.kept == 0
+    assert report.pasted_real > 30  # at times a window shows too little of what was planned
+    assert {label.source for row in made.rows for label in row.labels} == {"constructed"}
+
+
 @pytest.mark.parametrize(
     "change",
     [{"max_overlap": 0.0}, {"min_visible": 1.0}, {"image_px": 80}, {"class_balance": 1.0}, {"hard_share": 1.0}],

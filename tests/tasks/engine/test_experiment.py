@@ -14,7 +14,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.errors import EdgewrightError, InputError, RecipeError, StageFailed
 from edgewright.experiment.plan import EfficiencyConfig, Run
 from edgewright.experiment.results import Result, append_result
-from edgewright.gates.utility import Pair, Scores, UtilityEvidence
+from edgewright.gates.utility import Pair, Scores, UtilityEvidence, mean_interval
 from edgewright.recipe import Recipe, resolve
 from tasks.engine.experiment import conclude, open_runs, report_failures, utility_facts
 from tasks.engine.session import Session, session_open
@@ -140,8 +140,9 @@ def test_the_gain_that_the_gate_measured_is_written_down(session: Session) -> No
             return session.store.publish(work, Content(kind="dataset_training", stage="gate_data"), Record())
 
     pairs = tuple(
-        Pair(seed, Scores(0.5, 0.2, {}), Scores(0.6, both, {})) for seed, both in enumerate((0.22, 0.23, 0.24))
+        Pair(0, Scores(0.5, 0.2, {}), Scores(0.6, both, {}), fold) for fold, both in enumerate((0.22, 0.23, 0.24))
     )
-    gain = utility_facts(session, gated(UtilityEvidence(pairs=pairs)))["utility"]
+    evidence = UtilityEvidence(pairs=pairs, folds=3, pooled=mean_interval([0.02, 0.03, 0.04]))
+    gain = utility_facts(session, gated(evidence))["utility"]
     assert (round(gain["mean"], 6), gain["n"], gain["low"] > 0) == (0.03, 3, True)
     assert utility_facts(session, gated(UtilityEvidence(problem="not measured"))) == utility_facts(session, None) == {}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from edgewright.gates.evidence import Measurement
 from edgewright.gates.measure.copying import Prints, measure_copying, nearest_prints
@@ -26,9 +27,20 @@ def scenes(n: int, *, seed: int, side: int = 24) -> Tiles:
     return np.clip(background + noise, 0, 255).astype(np.uint8)
 
 
-def prints(pictures: Tiles, objects: Tiles = NO_OBJECTS, *, name: str = "s") -> Prints:
+def prints(
+    pictures: Tiles,
+    objects: Tiles = NO_OBJECTS,
+    far: Tiles | None = None,
+    *,
+    name: str = "s",
+    parents: tuple[tuple[str, ...], ...] = (),
+    groups: tuple[str, ...] = (),
+) -> Prints:
+    """Objects go to the pictures in turn; `far` are their far views, the near ones where none are given."""
     owner = np.arange(len(objects)) % max(len(pictures), 1)
-    return Prints(tuple(f"{name}{i}" for i in range(len(pictures))), pictures, objects, owner)
+    ids = tuple(f"{name}{i}" for i in range(len(pictures)))
+    named = parents or ((),) * len(ids)
+    return Prints(ids, pictures, objects, objects if far is None else far, owner, groups or ids, named)
 
 
 def measure(synthetic: Prints, train: Prints, held_out: Prints) -> dict[str, Measurement]:
@@ -87,6 +99,78 @@ def test_objects_with_their_surroundings() -> None:
     assert composites["object_distance_ratio"].value > 0.8
 
 
+def views(n: int, *, seed: int) -> Tiles:
+    """As pictures are: some alike, most not."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (n, 2, 3, 3)).astype(np.uint8)
+    return np.stack([np.asarray(PillowImage.fromarray(each).resize((16, 16))) for each in coarse])
+
+
+NEAR, FAR = views(60, seed=3), views(60, seed=6)
+"""Both views of the objects of T, three a picture."""
+T = prints(scenes(20, seed=7), NEAR, FAR, name="t")
+H = prints(scenes(20, seed=8), views(60, seed=4), views(60, seed=9))
+OTHERS = np.roll(FAR, 1, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "copied"),
+    [
+        (NEAR, FAR, True),  # a copy
+        (NEAR[:, ::-1], FAR[:, ::-1], True),  # mirrored
+        (NEAR, OTHERS, False),  # an object where another one was
+        (NEAR, views(60, seed=10), False),  # a crop in a new picture
+        (views(60, seed=11), FAR, False),  # a new object in an old picture
+    ],
+)
+def test_a_scene_is_copied_where_one_object_is_met_in_both_views(near: Tiles, far: Tiles, copied: bool) -> None:
+    share = measure(prints(scenes(20, seed=12), near, far), T, H)["scene_copy_share"].value
+    assert share is not None
+    assert share == 1 if copied else share < 0.25
+
+
+def test_crops_of_photographs_that_a_picture_names_are_no_copies() -> None:
+    """Every object is one of T among new neighbors; what is re-used is declared, by half of the pictures, or not."""
+    elsewhere, new = views(60, seed=10), scenes(20, seed=12)
+    named = tuple((f"t{i}", "elsewhere") for i in range(20))
+    shares = {}
+    for told, parents in (
+        ("all", named),
+        ("half", tuple(each if i % 2 else () for i, each in enumerate(named))),
+        ("others", named[1:] + named[:1]),
+        ("none", ()),
+    ):
+        found = measure(prints(new, NEAR, elsewhere, parents=parents), T, H)
+        shares[told] = found["object_copy_share"].value
+    assert shares == {"all": pytest.approx(0, abs=0.1), "half": pytest.approx(0.5, abs=0.1), "others": 1, "none": 1}
+    twins = prints(T.pictures, NEAR, FAR, name="t", groups=("one",) * 20)  # of one series of photographs
+    one = measure(prints(new, NEAR, elsewhere, parents=(("t3",),) * 20), twins, H)
+    assert (one["object_copy_share"].value, one["object_copy_share"].why) == (
+        None,
+        "every picture names all training photographs as its parents",
+    )
+
+
+def test_a_copier_is_one_whatever_it_names() -> None:
+    copies = prints(T.pictures, NEAR, FAR, parents=tuple((f"t{i}",) for i in range(20)))
+    found = measure(copies, T, H)
+    assert (found["picture_copy_share"].value, found["scene_copy_share"].value) == (1, 1)
+
+
+def test_photographs_that_look_the_same_from_afar_have_no_scene_level() -> None:
+    """A still camera over one object: what stands around it is always the same."""
+    still = np.repeat(FAR[:1], 60, axis=0)
+    found = measure(
+        prints(scenes(20, seed=12), views(60, seed=11), still),
+        prints(scenes(20, seed=7), NEAR, still, name="t"),
+        prints(scenes(20, seed=8), views(40, seed=4), still[:40]),
+    )
+    assert (found["scene_copy_share"].value, found["scene_copy_share"].why) == (
+        None,
+        "every photograph looks the same from afar",
+    )
+    assert found["object_copy_share"].value is not None
+
+
 def test_nearest_pairs_come_first_and_are_named() -> None:
     train = scenes(10, seed=0)
     synthetic = np.concatenate([scenes(5, seed=1), train[7:8]])
@@ -133,7 +217,7 @@ def test_held_out_pictures_that_are_training_pictures_say_nothing() -> None:
             rounds=20,
             rng=np.random.default_rng(0),
         )
-        assert [(one.value, one.low, one.baseline) for one in found] == [(None, None, None)] * 4
+        assert [(one.value, one.low, one.baseline) for one in found] == [(None, None, None)] * 6
         assert all("training photographs over again" in one.why for one in found)
         assert pairs == ()
 

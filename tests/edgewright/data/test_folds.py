@@ -6,8 +6,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewright.data.folds import assign_folds
 from edgewright.data.rows import Label, Row
-from edgewright.label.trust.folds import assign_folds
 
 
 def row(index: int, group: str, class_ids: Sequence[int] = ()) -> Row:
