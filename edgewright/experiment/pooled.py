@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgewright.data.rows import Row
-from edgewright.detect.evaluate import IOU_THRESHOLDS, RECALL_POINTS, pairwise_overlap, take_greedily
+from edgewright.detect.matching import IOU_THRESHOLDS, pairwise_overlap, take_greedily
+from edgewright.detect.ranking import RECALL_POINTS
 from edgewright.files import replaced
 from edgewright.gates.utility import Gain, student_half
 from edgewright.runtime.boxes import Boxes
