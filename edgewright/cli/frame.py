@@ -7,6 +7,7 @@ missing extra is named only by those who need it.
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import traceback
@@ -25,10 +26,14 @@ except ModuleNotFoundError:  # the light base has no typer; `main` says what to 
 
 _TYPER_INTERRUPTED = 130
 """What newer typers make of Ctrl-C; ours is 1, with a sentence."""
+_COLLECT_AFTER = (50_000, 20, 50)
+"""Python's own (700, 10, 10) looks through all that was imported many times over: a sixth of an unchanged run
+(docs/LOG.md, 2026-11-29)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `edgewright` script."""
+    gc.set_threshold(*_COLLECT_AFTER)
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["device"]:
         sys.exit(_forward(words[1:]))
