@@ -165,8 +165,12 @@ def with_settings(settings: tuple[str, ...]) -> list[str]:
 
 @dataclass(frozen=True)
 class ToyRun:
-    """A finished toy run: its home, its store and its record as the run left them (later runs and `gc` use the home), the
-    object it printed, what it wrote on stderr."""
+    """A finished toy run.
+
+    Attributes:
+        store, record: its store and its entry under `runs`, as the run left them: later runs and `gc` use the home.
+        printed: the object it printed.
+    """
 
     home: Path
     store: Path
