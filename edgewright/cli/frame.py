@@ -33,13 +33,13 @@ _COLLECT_AFTER = (50_000, 20, 50)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `edgewright` script."""
-    gc.set_threshold(*_COLLECT_AFTER)
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["device"]:
         sys.exit(_forward(words[1:]))
     if typer is None:
         print("edgewright: this command needs the pipeline extra: pip install 'edgewright[pipeline]'", file=sys.stderr)
         sys.exit(2)
+    gc.set_threshold(*_COLLECT_AFTER)
     sys.exit(_run_command(words))
 
 

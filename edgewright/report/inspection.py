@@ -70,9 +70,9 @@ def headline(found: Inspection) -> str:
 
 def proposed_command(found: Inspection, *, source: str) -> str:
     """What to type next: the run, or where nothing is labeled yet, this again once something is."""
-    if not found.would_end and not _is_labeled(found):
-        return f"edgewright inspect {shlex.quote(source) if Path(source).is_dir() else 'FOLDER'}"
     settings = "".join(f" --set {shlex.quote(setting)}" for setting in found.proposals)
+    if not found.would_end and not _is_labeled(found):
+        return f"edgewright inspect {shlex.quote(source) if Path(source).is_dir() else 'FOLDER'}{settings}"
     return f"edgewright run laptop --source {shlex.quote(source)}{settings}"
 
 
