@@ -165,10 +165,16 @@ def with_settings(settings: tuple[str, ...]) -> list[str]:
 
 @dataclass(frozen=True)
 class ToyRun:
-    """A finished toy run: its home, its store as the run left it, the object it printed, what it wrote on stderr."""
+    """A finished toy run.
+
+    Attributes:
+        store, record: its store and its entry under `runs`, as the run left them: later runs and `gc` use the home.
+        printed: the object it printed.
+    """
 
     home: Path
     store: Path
+    record: Path
     printed: dict[str, Any]
     stderr: str
     seconds: float
@@ -188,7 +194,9 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
     result = edgewright("run", "demo", *with_settings(TOY), "--json", home=home)
     seconds = time.monotonic() - began
     with_store(home / "store", kept)
-    return ToyRun(home, kept / "store", json.loads(result.stdout), result.stderr, seconds)
+    printed = json.loads(result.stdout)
+    record = shutil.copytree(home / "runs" / printed["run_id"], kept / "runs" / printed["run_id"])
+    return ToyRun(home, kept / "store", record, printed, result.stderr, seconds)
 
 
 @pytest.fixture

@@ -51,9 +51,8 @@ def folder(toy_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enviro
     """Where the reader stands after the run: photographs with labels, and the home of a run on them."""
     home = tmp_path / ".edgewright"
     shutil.copytree(toy_run.store, home / "store", copy_function=os.link)
-    own = f"runs/{toy_run.printed['run_id']}"  # later runs of this home know artifacts that the kept store does not
-    for name in (own, "mlflow"):
-        shutil.copytree(toy_run.home / name, home / name)
+    shutil.copytree(toy_run.record, home / "runs" / toy_run.record.name)
+    shutil.copytree(toy_run.home / "mlflow", home / "mlflow")
     shutil.copytree(toy_run.home / "releases" / "demo", home / "releases" / "photos")
     shutil.copytree(toy_run.home / "devices" / "demo-demo-0", home / "devices" / "photos-demo-0")
     monkeypatch.chdir(tmp_path)

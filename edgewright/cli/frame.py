@@ -7,6 +7,7 @@ missing extra is named only by those who need it.
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import traceback
@@ -25,6 +26,9 @@ except ModuleNotFoundError:  # the light base has no typer; `main` says what to 
 
 _TYPER_INTERRUPTED = 130
 """What newer typers make of Ctrl-C; ours is 1, with a sentence."""
+_COLLECT_AFTER = (50_000, 20, 50)
+"""Python's own (700, 10, 10) looks through all that was imported many times over: a sixth of an unchanged run
+(docs/LOG.md, 2026-11-29)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if typer is None:
         print("edgewright: this command needs the pipeline extra: pip install 'edgewright[pipeline]'", file=sys.stderr)
         sys.exit(2)
+    gc.set_threshold(*_COLLECT_AFTER)
     sys.exit(_run_command(words))
 
 

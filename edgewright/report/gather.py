@@ -93,7 +93,8 @@ class Gathered:
         if self._refused():
             parts.append("Trained on real photographs only: the data gate left the synthetic pictures out.")
         if self._state["error"]:
-            parts.append(f"The run ended early: {self._state['error']['message']}")
+            message = self._state["error"]["message"]
+            parts.append(f"The run ended early: {message}{'' if message.endswith(('.', '?')) else '.'}")
         models = self.models_json()
         if models:
             int8 = models["int8"]

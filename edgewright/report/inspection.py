@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def headline(found: Inspection) -> str:
     report = found.report
     if found.would_end:
         return f"A run would end at ingest: {found.would_end.partition(' (')[0]}."
-    if not any(row.labels for row in found.rows):
+    if not _is_labeled(found):
         return (
             f"{report.images} pictures and no labels: a detector needs some. Draw boxes in any tool that writes YOLO, "
             "COCO, Pascal VOC, LabelMe or CreateML, and inspect again."
@@ -68,9 +69,15 @@ def headline(found: Inspection) -> str:
 
 
 def proposed_command(found: Inspection, *, source: str) -> str:
-    """What to type next."""
+    """What to type next: the run, or where nothing is labeled yet, this again once something is."""
     settings = "".join(f" --set {shlex.quote(setting)}" for setting in found.proposals)
+    if not found.would_end and not _is_labeled(found):
+        return f"edgewright inspect {shlex.quote(source) if Path(source).is_dir() else 'FOLDER'}{settings}"
     return f"edgewright run laptop --source {shlex.quote(source)}{settings}"
+
+
+def _is_labeled(found: Inspection) -> bool:
+    return any(row.labels for row in found.rows)
 
 
 def _picture(shown: Shown) -> Picture:

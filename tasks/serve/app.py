@@ -8,6 +8,7 @@ Refuses to hold a request itself: who asks decides how often.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +21,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 ASK_AGAIN_S = 0.25
 """Prefect's client reads fractions (RFC 9110 knows whole seconds only) and asks six times."""
+
+_COLLECT_AFTER = (50_000, 20, 50)
+"""Of the garbage collector: its defaults look through everything that Prefect imports, many times while it starts."""
 
 
 class AskAgainSoon:
@@ -41,6 +45,7 @@ class AskAgainSoon:
 
 def create_app() -> Any:
     """Prefect's FastAPI application, for `uvicorn --factory`. Settings come from the environment."""
+    gc.set_threshold(*_COLLECT_AFTER)
     from prefect.server.api.server import create_app as create_prefect
 
     app = create_prefect()

@@ -118,4 +118,5 @@ def test_a_video_needs_labels(typed: Callable[..., Told], tmp_path: Path) -> Non
     code, out, _ = typed("inspect", str(tmp_path / "clip.avi"))
     assert code == 0
     assert "12 pictures and no labels: a detector needs some." in out
+    assert "next: edgewright inspect " in out, "a run would find nothing to learn from"
     assert "no labels: a detector needs some" in Path("inspect.html").read_text()

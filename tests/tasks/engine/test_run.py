@@ -87,7 +87,7 @@ def test_a_run_that_fails_says_so_and_is_continued(settings: Settings) -> None:
     assert Path(state["report"]).is_file()
     parent = session.tracker.client.get_run(session.link.mlflow_parent)
     assert (parent.info.status, parent.info.run_name) == ("FAILED", f"demo demo {session.journal.run_id}")
-    assert parent.data.tags["mlflow.note.content"] == "The run ended early: gone"
+    assert parent.data.tags["mlflow.note.content"] == "The run ended early: gone."
     assert parent.data.tags["mlflow.source.name"] == "flows/lifecycle.py"
     address = f"/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}?workflowType=machine_learning"
     assert address in Path(state["report"]).read_text()
