@@ -23,10 +23,27 @@ from edgewright.settings import read_settings
 from tasks.engine.tracking import Tracker
 from tasks.serve.prefect_server import prefect_server
 
+_OF_SERVICES = ("EDGEWRIGHT", "PREFECT", "MLFLOW")
+
 pytest_plugins = ("tests.budget", "tests.goldens", "tests.workers")
 
 settings.register_profile("house", derandomize=True, deadline=None)  # the same examples on every machine, however slow
 settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def no_service_is_left_named() -> Iterator[None]:
+    """A variable that names a service outlives its test, and every command started after it goes there."""
+    before = {name: value for name, value in os.environ.items() if name.startswith(_OF_SERVICES)}
+    yield
+    after = {name: value for name, value in os.environ.items() if name.startswith(_OF_SERVICES)}
+    if after == before:
+        return
+    for name in {*before, *after}:
+        os.environ.pop(name, None)
+    os.environ.update(before)
+    pytest.fail(f"this test left the environment changed: {dict(after.items() ^ before.items())}")
+
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 _SWIFT = Path(__file__).parent / "servers" / "swift.py"

@@ -94,10 +94,10 @@ def test_the_registry_joins_both_precisions_and_the_aliases_name_int8(toy_run: A
         assert client.get_model_version_by_alias("edgewright-demo", alias).version == versions["int8"].version
 
 
-def test_the_champion_is_loaded_as_a_function(toy_run: Any) -> None:
+def test_the_champion_is_loaded_as_a_function(toy_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{toy_run.home}/mlflow/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy_run.home}/mlflow/mlflow.db")
     found = mlflow.pyfunc.load_model("models:/edgewright-demo@champion").predict(np.zeros((90, 120, 3), np.uint8))
     assert list(found.columns) == ["x1", "y1", "x2", "y2", "score", "class_name"]
 

@@ -35,7 +35,7 @@ def test_a_champion_is_loaded_and_finds_what_the_device_finds(
 
     versions = register_models(session, publish_cell_model(store, gain=1.0), PASSED)
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    mlflow.set_tracking_uri(session.tracker.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", session.tracker.uri)
     loaded = mlflow.pyfunc.load_model("models:/edgewright-parts@champion")
     found = loaded.predict(cell_picture(red=0, green=3))
     assert list(found.columns) == ["x1", "y1", "x2", "y2", "score", "class_name"]
