@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from edgewright.artifacts import Artifact, ArtifactRef
-from edgewright.compress.files import INT8_FILE, SAFE_FILE, SPEC_FILE
+from edgewright.compress.files import FACTS_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split, spread
 from edgewright.gates.verdict import VERDICT_FILE, Verdict
@@ -36,6 +36,7 @@ def release(
     spec = ModelSpec.from_json(int8.json(SPEC_FILE))
     repository = work.session.settings.releases / work.project
     golden = _golden(config, int8, spec, Dataset.open(work.session.store, training), seed=work.seed)
+    began = int8.json(FACTS_FILE).get("start", {})
     budget_ms = next(c.threshold for c in measured.checks if c.set_at == "gate_model.max_p99_ms" and c.threshold)
     with work.session.store.workspace() as out:
         bundle = out / "bundle"
@@ -48,6 +49,7 @@ def release(
             channel=config.channel,
             out=bundle,
             latency_budget_ms=budget_ms,
+            start=began,
         )
         published = publish_release(
             bundle,
@@ -56,7 +58,7 @@ def release(
             channel=config.channel,
             now=datetime.now(UTC),
         )
-        facts = {"version": published.version, "digest": published.digest, "channel": config.channel}
+        facts = {"version": published.version, "digest": published.digest, "channel": config.channel, "start": began}
         (out / RELEASE_FILE).write_text(json.dumps(facts, sort_keys=True))
         work.session.journal.update(release={"version": published.version, "digest": published.digest})
         work.session.tracker.tag(work.session.link.mlflow_parent, {"release": f"{config.channel}-{published.version}"})

@@ -9,7 +9,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
 from edgewright.recipe.detect import TrainDetectorConfig
 from tasks.engine.stage import Work, stage
-from tasks.engine.told import Told
+from tasks.engine.told import Told, told_of_start
 
 if TYPE_CHECKING:
     from edgewright.detect.lesson import EpochReport
@@ -19,9 +19,7 @@ def told_of(artifact: Artifact) -> Told:
     """What training began with, and under which licence."""
     from edgewright.detect.train import FACTS_FILE, provenance_of
 
-    began = provenance_of(artifact.json(FACTS_FILE))
-    tags = {f"start.{name}": str(value) for name, value in began.to_json().items() if value}
-    return Told({"start": began.to_json()}, [f"began with {began.sentence}"], f"Began with {began.sentence}", tags)
+    return told_of_start(provenance_of(artifact.json(FACTS_FILE)), stage="train_detector")
 
 
 @stage(pools=("gpu",), tells=told_of)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from edgewright.artifacts import ArtifactRef
+from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
+from edgewright.learning.provenance import Provenance
 from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
 from edgewright.recipe.label import TrainLabelerConfig
 from edgewright.runtime.preprocess import read_image
 from tasks.engine.stage import Work, stage
+from tasks.engine.told import Told, told_of_start
 
 
-@stage(pools=("gpu",))
+def told_of(artifact: Artifact) -> Told:
+    """What training began with, and under which licence."""
+    from edgewright.label.network.net import SPEC_FILE
+
+    return told_of_start(Provenance(**artifact.json(SPEC_FILE).get("start", {})), stage="train_labeler")
+
+
+@stage(pools=("gpu",), tells=told_of)
 def train_labeler(work: Work, config: TrainLabelerConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Train on the real training images, calibrate and audit on what each fold leaves out; examine the teacher."""
     from edgewright.label.train import PREVIEW_FILE

@@ -36,6 +36,8 @@ from edgewright.compress.safe import SafeFile, make_safe
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.network import load_module
+from edgewright.detect.train import FACTS_FILE as DETECTOR_FILE
+from edgewright.detect.train import provenance_of
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.compress import QuantizeConfig
 from edgewright.runtime.boxes import FloatArray
@@ -126,7 +128,8 @@ def quantize(
     (out / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
     report = _report(out, int8, rows)
     versions = {name: version(name) for name in ("onnx", "onnxruntime", "torch")}
-    facts = {**report.to_json(), "versions": versions}
+    began = provenance_of(detector.json(DETECTOR_FILE)).facts()
+    facts = {**report.to_json(), "versions": versions, "start": began}
     (out / FACTS_FILE).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     return report
 

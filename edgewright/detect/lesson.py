@@ -7,12 +7,13 @@ and keeps whatever it needs for that in the scratch folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
+from edgewright.learning.provenance import Provenance
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec
 
@@ -59,35 +60,6 @@ class Lesson:
     seed: int
     threads: int
     on_epoch: Callable[[EpochReport], None]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where the weights began, as manifest, report and release say it; nothing but a name where they were drawn.
-
-    Attributes:
-        note: on the data behind them.
-        taken: how many of the graph's weights came from there, of `weights`.
-    """
-
-    name: str = "none"
-    source: str = ""
-    license: str = ""
-    note: str = ""
-    sha256: str = ""
-    taken: int = 0
-    weights: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @property
-    def sentence(self) -> str:
-        """What a person reads. Law: `Provenance(**p.to_json()) == p`."""
-        if not self.taken:
-            return "random numbers" if not self.sha256 else f"{self.name}, sha256 {self.sha256[:12]}…"
-        share = self.taken / self.weights
-        return f"{self.name} ({self.license}), {share:.0%} of its weights, sha256 {self.sha256[:12]}…; {self.note}"
 
 
 @dataclass(frozen=True)

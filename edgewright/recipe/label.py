@@ -10,12 +10,20 @@ from edgewright.recipe.section import Section
 
 
 class TrainLabelerConfig(Section):
-    external_paths: ClassVar[tuple[str, ...]] = ("sam_weights", "teacher")
+    external_paths: ClassVar[tuple[str, ...]] = ("sam_weights", "teacher", "init")
 
     image_px: int = Field(128, ge=32, le=512, multiple_of=16)
     steps: int = Field(300, ge=1)
     batch: int = Field(16, ge=2)
     width: int = Field(16, ge=8, multiple_of=8)
+    network: Literal["unet", "efficientnet"] = Field(
+        "unet", description="unet: small, of our own; efficientnet: EfficientNet-lite0 as the encoder"
+    )
+    init: str = Field(
+        "auto",
+        description="What training begins with: auto (package where the network has one, else none), package (the "
+        "extra `pretrained`), a file of weights, or none (random numbers)",
+    )
     learning_rate: float = Field(4e-3, gt=0)
     mask_from_box: Literal["ellipse", "box", "grabcut", "sam"] = Field(
         "ellipse", description="Where labels have no masks"

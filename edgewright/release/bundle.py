@@ -8,7 +8,7 @@ a bundle that does not pass its own self-test here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,14 @@ def build_bundle(
     channel: str,
     out: Path,
     latency_budget_ms: float,
+    start: Mapping[str, str] | None = None,
 ) -> BundleReport:
     """Write the bundle into the new folder `out`.
 
     Args:
         safe_model: for processors that `model` is not for; none: it is for all.
         golden: (name, picture).
+        start: what training began with, as the manifest says it; none: with random numbers.
 
     Raises:
         InputError: a name that cannot be a file's, no golden picture, or a model that fails its own self-test.
@@ -83,6 +85,7 @@ def build_bundle(
                 for name, (_, image) in zip(names, golden, strict=True)
             ),
             latency_budget_ms=latency_budget_ms,
+            start=start or {},
         )
     except ValueError as error:
         raise InputError("not a bundle", got=error, where=out) from error

@@ -20,7 +20,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -108,6 +108,8 @@ class BundleManifest:
         release: the channel's release number, rising.
         files: every file but the manifest itself, by name.
         latency_budget_ms: what one picture may take on the device, letterbox to boxes, median.
+        start: name, source, license, note and sha256 of the weights that training began with; empty where it began
+            with random numbers, and in format 1.
     """
 
     release: int
@@ -118,6 +120,7 @@ class BundleManifest:
     latency_budget_ms: float
     tolerance: Tolerance = Tolerance()
     min_agent_version: str = MIN_AGENT_VERSION
+    start: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.release < 1 or not CHANNEL_NAME.fullmatch(self.channel):
@@ -133,6 +136,10 @@ class BundleManifest:
             raise ValueError(f"not golden/<name>.png: {names}")
         if {golden.expected_safe is not None for golden in self.golden} != {SAFE_MODEL_FILE in self.files}:
             raise ValueError("a model without expected detections, or the other way round")
+        if not all(isinstance(value, str) for value in self.start.values()):
+            raise ValueError(f"not words on the weights' start: {self.start}")
+        if self.start and self.format_version == FORMAT_VERSION:
+            raise ValueError(f"format {FORMAT_VERSION} has no place for the weights' start")
         caps = {name: MAX_GOLDEN_BYTES if name in names else MAX_MODEL_BYTES for name in self.files}
         if any(self.files[name].bytes > cap for name, cap in caps.items()):
             raise ValueError("a file over its cap")
@@ -172,7 +179,10 @@ class BundleManifest:
     def _document(self) -> dict[str, Any]:
         golden = [{name: value for name, value in asdict(each).items() if value is not None} for each in self.golden]
         facts = {"spec": self.spec.to_json(), "golden": golden, "format_version": self.format_version}
-        return {**asdict(self), **facts}
+        document = {**asdict(self), **facts}
+        if not self.start:
+            del document["start"]
+        return document
 
     @classmethod
     def from_bytes(cls, payload: bytes, *, where: object = None) -> BundleManifest:

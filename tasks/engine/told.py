@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.context import TaskRunContext
 
 if TYPE_CHECKING:
+    from edgewright.learning.provenance import Provenance
     from tasks.engine.session import Session
 
 
@@ -28,6 +29,12 @@ class Told:
     lines: Sequence[str]
     markdown: str
     tags: Mapping[str, str]
+
+
+def told_of_start(start: Provenance, *, stage: str) -> Told:
+    """What a training began with, and under which licence."""
+    tags = {f"{stage}.start.{name}": str(value) for name, value in start.to_json().items() if value}
+    return Told({"start": start.to_json()}, [f"began with {start.sentence}"], f"Began with {start.sentence}", tags)
 
 
 def tell(told: Told, *, stage: str, session: Session) -> None:

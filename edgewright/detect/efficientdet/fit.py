@@ -13,9 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from edgewright.detect.efficientdet.backbone import from_published
 from edgewright.detect.efficientdet.batches import Augmentation, Batches
 from edgewright.detect.efficientdet.graph import FAMILY, LiteGraph, graph_named
 from edgewright.detect.efficientdet.method import Judge, Judged, LiteMethod, Schedule
@@ -23,14 +22,16 @@ from edgewright.detect.efficientdet.network import EfficientDet
 from edgewright.detect.efficientdet.pictures import RowPictures
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.forward import as_network
-from edgewright.detect.lesson import EpochReport, Fitted, Lesson, Provenance
+from edgewright.detect.lesson import EpochReport, Fitted, Lesson
 from edgewright.errors import InputError
 from edgewright.learning.checkpoint import Checkpoint
 from edgewright.learning.device import best_device, seeded, torch_threads
+from edgewright.learning.efficientnet import from_published
 from edgewright.learning.layout import lay_out_by_pixel
 from edgewright.learning.loop import train
 from edgewright.learning.precision import Precision
-from edgewright.learning.starts import Start, file_start, package_start
+from edgewright.learning.provenance import Provenance
+from edgewright.learning.starts import file_start, package_start, take
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import predictor
 
@@ -91,7 +92,7 @@ def begin(graph: LiteGraph, config: TrainDetectorConfig, *, seed: int) -> tuple[
     else:
         start = file_start(Path(config.init))
         tensors = dict(start.tensors)
-    return module, _take(module, tensors, start, where=config.init)
+    return module, take(module, tensors, start, where=config.init)
 
 
 def _not_packaged(config: TrainDetectorConfig) -> InputError:
@@ -101,24 +102,6 @@ def _not_packaged(config: TrainDetectorConfig) -> InputError:
         got=f"train_detector.init={config.init}",
         next_step="give a file of weights (train_detector.init=FILE), or begin from random numbers (init=none)",
     )
-
-
-def _take(module: nn.Module, tensors: Mapping[str, Tensor], start: Start, *, where: str) -> Provenance:
-    """Copy what has the name and the shape of one of the module's tensors. Raises InputError where nothing has."""
-    own = module.state_dict()
-    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-    learned = {name for name, _ in module.named_parameters()}
-    taken = sum(value.numel() for name, value in fitting.items() if name in learned)
-    if not taken:
-        raise InputError(
-            "weights of another network: not one of them fits",
-            expected=", ".join(list(own)[:3]) + ", …",
-            got=", ".join(list(tensors)[:3]) + ", …",
-            where=where,
-            next_step="give weights of this graph, or init=none",
-        )
-    module.load_state_dict(fitting, strict=False)
-    return Provenance(**start.facts(), taken=taken, weights=sum(parameter.numel() for parameter in module.parameters()))
 
 
 def _train(module: EfficientDet, lesson: Lesson, *, batch: int, begins: bool) -> LiteMethod:

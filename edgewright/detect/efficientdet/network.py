@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgewright.detect.efficientdet.backbone import EPSILON, MOMENTUM, ConvNorm, EfficientNetLite
 from edgewright.detect.efficientdet.graph import LiteGraph
+from edgewright.learning.efficientnet import EPSILON, MOMENTUM, ConvNorm, EfficientNetLite
 
 SCALES, SHAPES = (0.0, 1 / 3, 2 / 3), (1.0, 2.0, 0.5)
 """Of nine priors: octaves, and width over height."""

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from edgewright.artifacts import canonical_json, sha256_bytes, sha256_file
 from edgewright.data.rows import Split
 from edgewright.detect.graph_file import write_graph
-from edgewright.detect.lesson import EpochReport, Fitted, Lesson, Provenance
+from edgewright.detect.lesson import EpochReport, Fitted, Lesson
 from edgewright.detect.schedule import augmentation_settings
 from edgewright.detect.yolo.checkpoint import load_checkpoint
 from edgewright.detect.yolo.graphs import find_graph, published
 from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.detect.yolo.training_files import REAL_LIST, TRAIN_LIST, read_list, write_lists, write_training_files
 from edgewright.errors import InputError
+from edgewright.learning.provenance import Provenance
 from edgewright.recipe.detect import TrainDetectorConfig
 
 if TYPE_CHECKING:

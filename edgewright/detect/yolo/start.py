@@ -17,10 +17,10 @@ from typing import Any
 from torch import Tensor
 
 from edgewright.artifacts import sha256_file
-from edgewright.detect.lesson import Provenance
 from edgewright.detect.yolo.checkpoint import load_checkpoint
 from edgewright.detect.yolo.slices import sliced
 from edgewright.errors import InputError
+from edgewright.learning.provenance import Provenance
 from edgewright.recipe.detect import TrainDetectorConfig
 
 ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0/"

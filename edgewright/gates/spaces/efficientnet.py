@@ -20,7 +20,7 @@ from edgewright.gates.measure.tiles import Tiles
 from edgewright.gates.spaces.features import require_tiles
 
 if TYPE_CHECKING:
-    from edgewright.detect.efficientdet.backbone import EfficientNetLite
+    from edgewright.learning.efficientnet import EfficientNetLite
 
 _BLOCKS = 12
 _BATCH = 32
@@ -54,7 +54,7 @@ class EfficientNet:
 
 def open_efficientnet() -> EfficientNet:
     """Raises MissingExtra where the package of the weights is not installed, InputError where its file is another."""
-    from edgewright.detect.efficientdet.backbone import EfficientNetLite, from_published
+    from edgewright.learning.efficientnet import EfficientNetLite, from_published
     from edgewright.learning.starts import package_start
 
     start = package_start()

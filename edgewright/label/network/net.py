@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from edgewright.artifacts import Artifact
 from edgewright.errors import ArtifactCorrupt
 from edgewright.label.instances import find_instances
-from edgewright.label.network.graph import SegmentationNet
+from edgewright.label.network.graph import network_named
 from edgewright.label.outline.masks import picture_area
 from edgewright.learning.device import best_device
 from edgewright.runtime.boxes import Boxes, FloatArray, Image
@@ -37,6 +38,7 @@ class LabelerSpec:
         learned: per class, whether it had a label to learn from.
         image_px: side of the square letterbox.
         width: channels at half resolution.
+        network: `unet` or `efficientnet` (see graph.py); a description that does not say it is of a `unet`.
         temperature: divides the logits, so that confidence means frequency (Guo et al. 2017).
     """
 
@@ -45,6 +47,7 @@ class LabelerSpec:
     image_px: int
     width: int
     temperature: float
+    network: str = "unet"
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "classes": list(self.classes), "learnt": list(self.learned)}
@@ -59,6 +62,7 @@ class LabelerSpec:
                 image_px=int(value["image_px"]),
                 width=int(value["width"]),
                 temperature=float(value["temperature"]),
+                network=str(value.get("network", "unet")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactCorrupt("not a labeler's description", got=error, where=SPEC_FILE) from error
@@ -83,7 +87,7 @@ class Labeler:
     """A segmenter that is ready to look at pictures."""
 
     spec: LabelerSpec
-    net: SegmentationNet
+    net: nn.Module
 
     @classmethod
     def open(cls, artifact: Artifact) -> Labeler:
@@ -93,7 +97,7 @@ class Labeler:
     def read(cls, spec_file: Path, weights_file: Path) -> Labeler:
         """Raises ArtifactCorrupt where weights and description do not fit."""
         spec = LabelerSpec.from_json(json.loads(spec_file.read_bytes()))
-        net = SegmentationNet(n_classes=len(spec.classes), width=spec.width)
+        net = network_named(spec.network, n_classes=len(spec.classes), width=spec.width)
         try:
             net.load_state_dict(load_file(weights_file))
         except RuntimeError as error:

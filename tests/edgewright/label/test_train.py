@@ -108,6 +108,7 @@ def test_every_field_changes_the_labeler(photographs: Dataset, tmp_path: Path) -
 
     base = weights("base", steps=2)
     changes = {"image_px": 48, "steps": 3, "batch": 5, "width": 16, "learning_rate": 1e-2, "mask_from_box": "grabcut"}
+    changes |= {"network": "efficientnet", "init": str(tmp_path / "base" / "labeler.safetensors")}
     for field, value in changes.items():
         assert weights(field, **{"steps": 2, field: value}) != base, field
 

