@@ -26,6 +26,7 @@ from edgewright.detect.graph_file import write_graph
 from edgewright.detect.lesson import IOU_THRESHOLD, SCORE_THRESHOLD, EpochReport, Fitted, Lesson
 from edgewright.detect.rows import factors_of, labeled_by_machine, training_rows
 from edgewright.detect.schedule import shown
+from edgewright.errors import InputError
 from edgewright.learning.provenance import Provenance
 from edgewright.metrics import HISTORY_FILE
 from edgewright.recipe.detect import TrainDetectorConfig
@@ -70,6 +71,7 @@ def train_detector(
         InputError: nothing to train on, an unknown model, weights that are not there or are not what they should be.
         StageFailed: a loss or a weight is not finite.
     """
+    _check_start(config, dataset.classes)
     rows = training_rows(dataset, with_val=config.keep == "best")
     plan = canonical_json({"dataset": dataset.ref.sha256, "config": config.model_dump(mode="json"), "seed": seed})
     _empty_unless_of(plan, scratch)
@@ -90,6 +92,25 @@ def train_detector(
         on_epoch=on_epoch,
     )
     return _publish(_fit(lesson), lesson, out=out)
+
+
+def _check_start(config: TrainDetectorConfig, classes: tuple[str, ...]) -> None:
+    """A detector of ours says beside its weights which classes they know. As many by other names would be taken whole,
+    and their scores mean something else; where the numbers differ only what does not know classes is taken."""
+    from edgewright.detect.network import SPEC_FILE
+
+    beside = Path(config.init).with_name(SPEC_FILE)
+    if not Path(config.init).is_file() or not beside.is_file():
+        return
+    known = ModelSpec.from_json(json.loads(beside.read_bytes())).classes
+    if len(known) == len(classes) and known != classes:
+        raise InputError(
+            "the weights to begin with know other classes",
+            expected=", ".join(classes),
+            got=", ".join(known),
+            where=config.init,
+            next_step="give weights of a detector of the same classes in the same order, or init=none",
+        )
 
 
 def provenance_of(facts: Mapping[str, Any]) -> Provenance:

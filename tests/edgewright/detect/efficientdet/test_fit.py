@@ -153,6 +153,17 @@ def test_what_is_no_start_is_refused(squares: Dataset, tmp_path: Path, content: 
     assert not Path("/tmp/edgewright-evil").exists()
 
 
+def test_a_detector_of_other_classes_is_no_start(squares: Dataset, tmp_path: Path) -> None:
+    """As many classes by other names would be taken whole, and their scores mean something else."""
+    train(squares, tmp_path / "mine", epochs=1, init="none")
+    weights = tmp_path / "mine" / "out" / "weights.safetensors"
+    train(squares, tmp_path / "same", epochs=1, init=str(weights))
+    spec = json.loads(weights.with_name("spec.json").read_bytes())
+    weights.with_name("spec.json").write_text(json.dumps({**spec, "classes": spec["classes"][::-1]}))
+    with pytest.raises(InputError, match="the weights to begin with know other classes"):
+        train(squares, tmp_path / "other", epochs=1, init=str(weights))
+
+
 def test_a_start_that_is_not_installed_is_an_error(
     squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
