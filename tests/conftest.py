@@ -138,6 +138,7 @@ TOY = (
     "train_detector.batch=4",
     "train_detector.image_px=96",
     "quantize.calibration_images=16",
+    "quantize.score_threshold=0.1",
     "gate_model.latency_runs=20",
     "gate_model.max_map_drop=0.2",
     "gate_model.min_parity=0.5",

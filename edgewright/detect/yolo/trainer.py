@@ -1,15 +1,17 @@
 """Ultralytics' training loop, held to our rules. A torch module: imported only when training starts.
 
-Decides four things against the library's defaults: the data set is ours (no font download, no path resolution),
+Decides five things against the library's defaults: the data set is ours (no font download, no path resolution),
 validation is the one evaluator on the averaged weights, a checkpoint is replaced in one step, so that a kill at any
-moment leaves a whole one, and a step does the same work in less time (fused updates, decoded pictures kept). Nothing is
-stripped or validated again at the end: the caller takes the best checkpoint.
+moment leaves a whole one, a step does the same work in less time (fused updates, decoded pictures kept), and
+augmentation draws from a generator that nobody else has. Nothing is stripped or validated again at the end: the caller
+takes the best checkpoint.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +59,8 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
         self._data, self._spec, self._validation, self._weights = data, spec, validation, weights or {}
         self.best_fitness: float | None
         super().__init__(overrides=settings, _callbacks=_default_callbacks())
+        # The interpreter's own generator is anyone's: Prefect's threads draw from it whenever they wait.
+        open_ultralytics("data.augment").random = random.Random(self.args.seed)
 
     def get_dataset(self) -> dict[str, Any]:
         return self._data

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -185,6 +187,26 @@ def test_a_crash_between_training_and_publishing_trains_nothing_again(
     again, seen = train(squares, tmp_path)
     assert seen == []
     assert again == report
+
+
+def test_what_other_threads_draw_changes_nothing(squares: Dataset, tmp_path: Path) -> None:
+    """Of the interpreter's random numbers, as Prefect's do between two polls."""
+    ended = threading.Event()
+
+    def draw() -> None:
+        while not ended.wait(0.001):
+            random.random()
+
+    train(squares, tmp_path / "alone")
+    other = threading.Thread(target=draw)
+    other.start()
+    try:
+        train(squares, tmp_path / "beside")
+    finally:
+        ended.set()
+        other.join()
+    alone, beside = (tmp_path / name / "out" / "weights.safetensors" for name in ("alone", "beside"))
+    assert alone.read_bytes() == beside.read_bytes()
 
 
 def test_another_plan_starts_anew(squares: Dataset, tmp_path: Path) -> None:
