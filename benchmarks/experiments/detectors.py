@@ -39,6 +39,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "slim, none": {"model": "edgewright-slim", "init": "none"},
     "efficientdet, none": {"model": "efficientdet-slim", "init": "none"},
     "efficientdet, package": {"model": "efficientdet-slim", "init": "package"},
+    "efficientdet, package, one rate": {"model": "efficientdet-slim", "init": "package", "backbone_rate": 1.0},
 }
 BASELINE = "slim, none"
 RESULTS = "results.jsonl"
