@@ -12,6 +12,7 @@ from edgewright.compress.quantize import quantize
 from edgewright.data.dataset import Dataset
 from edgewright.detect.graph_file import write_graph
 from edgewright.detect.network import GRAPH_FILE, SPEC_FILE, WEIGHTS_FILE
+from edgewright.detect.train import FACTS_FILE
 from edgewright.gates.champion import CHAMPION_FILE, Champion, Comparison
 from edgewright.gates.model_gate import MEASURED_FILE
 from edgewright.gates.verdict import VERDICT_FILE, Check, Outcome, Verdict
@@ -50,6 +51,7 @@ def detector(store: LocalStore) -> ArtifactRef:
         save_file(EfficientDet(graph).state_dict(), out / WEIGHTS_FILE)
         write_graph(graph.to_json(), out / GRAPH_FILE)
         (out / SPEC_FILE).write_text(json.dumps(SPEC.to_json()))
+        (out / FACTS_FILE).write_text("{}")
         return store.publish(out, Content(kind="detector", stage="train_detector"), Record())
 
 

@@ -42,6 +42,7 @@ def test_a_manifest_round_trips(golden: dict[str, list[tuple[Any, ...]]], releas
         files={name: FileEntry("ab" * 32, 10) for name in [*models, *golden]},
         golden=tuple(Golden(name, rows, None if safe is None else rows[safe:]) for name, rows in rows_of.items()),
         latency_budget_ms=20.0,
+        start={} if safe is None else {"name": "EfficientNet-lite0", "license": "Apache-2.0"},
     )
     assert BundleManifest.from_bytes(manifest.to_bytes()) == manifest
     assert manifest.numbered(release + 1).digest == manifest.digest
@@ -74,6 +75,7 @@ def change(path: tuple[Any, ...], value: Any) -> Callable[[dict[str, Any]], None
         change(("tolerance", "min_iou"), -1),
         change(("spec", "input_px"), 33),
         change(("min_agent_version",), "newest"),
+        change(("start",), {"name": "EfficientNet-lite0"}),  # a field that agents of this format do not know
         change(("surprise",), 1),
     ],
 )
@@ -147,6 +149,8 @@ def test_a_bundle_with_one_model_is_as_it_ever_was(make_bundle: Make) -> None:
         change(("golden", 0, "expected_safe"), [[1, 2, 3]]),
         change(("golden", 0, "expected_safe"), [[5, 5, 1, 1, 0.5, 0]]),
         change(("files", "model-safe.onnx", "bytes"), 10**12),
+        change(("start",), {"name": 3}),
+        change(("start",), ["EfficientNet-lite0"]),
     ],
 )
 def test_two_models_that_do_not_belong_together(make_bundle: Make, spoil: Callable[[dict[str, Any]], None]) -> None:
