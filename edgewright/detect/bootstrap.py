@@ -75,11 +75,11 @@ def compare_paired(first: Matched, second: Matched, *, seed: int, rounds: int = 
         )
     n_images = first.n_images
     whole = np.ones((1, n_images), dtype=np.int64)
-    a, b = (float(_finite_mean(precisions(one, whole))[0]) for one in (first, second))
+    a, b = (float(finite_mean(precisions(one, whole))[0]) for one in (first, second))
     if np.isnan(a):
         return Paired(None, None, None, None, None, n_images, rounds)
     drawn = np.random.default_rng(seed).multinomial(n_images, np.full(n_images, 1 / n_images), size=rounds)
-    apart = _finite_mean(precisions(first, drawn)) - _finite_mean(precisions(second, drawn))
+    apart = finite_mean(precisions(first, drawn)) - finite_mean(precisions(second, drawn))
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(apart[np.isfinite(apart)], [tail, 1 - tail])
     return Paired(a, b, a - b, float(low), float(high), n_images, rounds)
@@ -142,7 +142,7 @@ def _passed(counted: IntArray, neutral: IntArray, hits: IntArray) -> IntArray:
     return padded[:, np.searchsorted(neutral, hits)]
 
 
-def _finite_mean(values: DoubleArray) -> DoubleArray:
+def finite_mean(values: DoubleArray) -> DoubleArray:
     """(R, C) => (R,): the mean of what is no NaN; NaN where all are."""
     some = np.isfinite(values)
     n = some.sum(axis=1)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from edgewright.data.rows import Label, Row
+from edgewright.detect.bootstrap import precisions
 from edgewright.detect.evaluate import Sample, evaluate
-from edgewright.experiment.pooled import ALL_CLASSES, Cell, Found, paired_gains, precisions
+from edgewright.experiment.pooled import ALL_CLASSES, Cell, Found, paired_gains, pooled
 from edgewright.runtime.boxes import Boxes
 
 CLASSES = ("a", "b", "absent")
@@ -60,10 +61,9 @@ def test_the_numbers_are_the_evaluators(tmp_path: Path) -> None:
     for name, some in (("one", slice(12)), ("two", slice(12, None))):
         Found.of(seen[some], rows[some], n_classes=len(CLASSES)).save(tmp_path / name)
         parts.append(Found.load(tmp_path / name))
-    found = precisions(parts)
-    assert found[:2].mean(axis=1) == pytest.approx([expected.ap50_95["a"], expected.ap50_95["b"]], abs=1e-12)
-    assert found[:2, 0] == pytest.approx([expected.ap50["a"], expected.ap50["b"]], abs=1e-12)
-    assert np.isnan(found[2]).all()
+    found = precisions(pooled(parts, classes=CLASSES), np.ones((1, 2), dtype=np.int64))[0]
+    assert found[:2] == pytest.approx([expected.ap50_95["a"], expected.ap50_95["b"]], abs=1e-12)
+    assert np.isnan(found[2])
     assert 0.1 < expected.ap50_95["a"] < 0.9
 
 
@@ -104,8 +104,10 @@ def test_the_same_detections_gain_exactly_nothing() -> None:
 def test_the_gain_is_of_all_photographs_together() -> None:
     """Not the mean of the folds' gains."""
     some = cells(blurs_px=(4, 1), folds=3)
-    pooled = [precisions([getattr(cell, arm) for cell in some])[:2].mean() for arm in ("real", "both")]
-    assert gains(some)[ALL_CLASSES][1] == pytest.approx(pooled[1] - pooled[0])
+    once = np.ones((1, len(some)), dtype=np.int64)
+    arms = [pooled([getattr(cell, arm) for cell in some], classes=CLASSES) for arm in ("real", "both")]
+    real, both = (precisions(arm, once)[0, :2].mean() for arm in arms)
+    assert gains(some)[ALL_CLASSES][1] == pytest.approx(both - real)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
