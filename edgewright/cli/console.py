@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tasks.serve.garbage import Garbage
 
 _QUIET_S = 15.0
+_TOLD_CHARS = 8
+"""The narrowest column of names."""
 """Without a terminal a running stage is heard of this often."""
 
 
@@ -83,8 +85,9 @@ class Display:
 
     def stage_told(self, name: str, lines: Sequence[str]) -> None:
         """What a stage understood, below its line or above the bars."""
+        width = max(_TOLD_CHARS, len(name) + 2)
         for number, line in enumerate(lines):
-            text = f"    {name if number == 0 else '':<8}{line}"
+            text = f"    {name if number == 0 else '':<{width}}{line}"
             if self._bars:
                 self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
             else:

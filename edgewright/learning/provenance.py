@@ -37,8 +37,14 @@ class Provenance:
         return self.taken / self.weights if self.weights else 0.0
 
     @property
+    def summary(self) -> str:
+        """Name, license, share and the start of the digest."""
+        if not self.sha256:
+            return "random numbers"
+        license_ = f" ({self.license}), {self.share:.0%} of its weights" if self.taken else ""
+        return f"{self.name}{license_}, sha256 {self.sha256[:12]}…"
+
+    @property
     def sentence(self) -> str:
         """What a person reads. Law: `Provenance(**p.to_json()) == p`."""
-        if not self.taken:
-            return "random numbers" if not self.sha256 else f"{self.name}, sha256 {self.sha256[:12]}…"
-        return f"{self.name} ({self.license}), {self.share:.0%} of its weights, sha256 {self.sha256[:12]}…; {self.note}"
+        return f"{self.summary}; {self.note}" if self.note else self.summary

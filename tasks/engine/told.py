@@ -34,7 +34,8 @@ class Told:
 def told_of_start(start: Provenance, *, stage: str) -> Told:
     """What a training began with, and under which licence."""
     tags = {f"{stage}.start.{name}": str(value) for name, value in start.to_json().items() if value}
-    return Told({"start": start.to_json()}, [f"began with {start.sentence}"], f"Began with {start.sentence}", tags)
+    lines = [f"start  {start.summary}", *([f"note   {start.note}"] if start.note else [])]
+    return Told({"start": start.to_json()}, lines, f"Began with {start.sentence}", tags)
 
 
 def tell(told: Told, *, stage: str, session: Session) -> None:
