@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from tasks.serve.garbage import Garbage
 
 _QUIET_S = 15.0
+"""Without a terminal a running stage is heard of this often."""
 _TOLD_CHARS = 8
 """The narrowest column of names."""
-"""Without a terminal a running stage is heard of this often."""
 
 
 class Display:
