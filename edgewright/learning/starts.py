@@ -92,12 +92,18 @@ def file_start(path: Path) -> Start:
 
 
 def take(module: nn.Module, tensors: Mapping[str, Tensor], start: Start, *, where: str) -> Provenance:
-    """Copy what has the name and the shape of one of the module's tensors. Raises InputError where nothing has."""
+    """Copy what fits into the module. Raises InputError where nothing does."""
+    found = fitting(tensors, module, where=where)
+    module.load_state_dict(found, strict=False)
+    taken, weights = counted(found, module)
+    return Provenance(**start.facts(), taken=taken, weights=weights)
+
+
+def fitting(tensors: Mapping[str, Tensor], module: nn.Module, *, where: object) -> dict[str, Tensor]:
+    """What has the name and the shape of one of the module's tensors. Raises InputError where no weight has."""
     own = module.state_dict()
-    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-    learned = {name for name, _ in module.named_parameters()}
-    taken = sum(value.numel() for name, value in fitting.items() if name in learned)
-    if not taken:
+    found = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    if not counted(found, module)[0]:
         raise InputError(
             "weights of another network: not one of them fits",
             expected=", ".join(list(own)[:3]) + ", …",
@@ -105,5 +111,11 @@ def take(module: nn.Module, tensors: Mapping[str, Tensor], start: Start, *, wher
             where=where,
             next_step="give weights of this graph, or init=none",
         )
-    module.load_state_dict(fitting, strict=False)
-    return Provenance(**start.facts(), taken=taken, weights=sum(parameter.numel() for parameter in module.parameters()))
+    return found
+
+
+def counted(found: Mapping[str, Tensor], module: nn.Module) -> tuple[int, int]:
+    """How many weights are taken, of how many that the module learns; a batch norm's running figures are none."""
+    learned = dict(module.named_parameters())
+    taken = sum(value.numel() for name, value in found.items() if name in learned)
+    return taken, sum(parameter.numel() for parameter in learned.values())

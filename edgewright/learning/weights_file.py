@@ -61,12 +61,17 @@ def read_weights_file(path: Path, *, next_step: str, sha256: str = "") -> Weight
             "not the weights that are meant", expected=f"sha256 {sha256}", got=found, where=path, next_step=next_step
         )
     tensors = _read_tensors(payload, path=path, next_step=next_step)
+    require_finite(tensors, where=path, next_step=next_step)
+    return WeightsFile(tensors, found)
+
+
+def require_finite(tensors: Mapping[str, Tensor], *, where: Path, next_step: str) -> None:
+    """Raises InputError for weights that are not finite numbers."""
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise InputError(
-            "weights that are not finite numbers", got=", ".join(broken[:3]), where=path, next_step=next_step
+            "weights that are not finite numbers", got=", ".join(broken[:3]), where=where, next_step=next_step
         )
-    return WeightsFile(tensors, found)
 
 
 def _read_tensors(payload: bytes, *, path: Path, next_step: str) -> Mapping[str, Tensor]:

@@ -21,6 +21,8 @@ from edgewright.detect.yolo.checkpoint import load_checkpoint
 from edgewright.detect.yolo.slices import sliced
 from edgewright.errors import InputError
 from edgewright.learning.provenance import Provenance
+from edgewright.learning.starts import counted, file_start, fitting
+from edgewright.learning.weights_file import require_finite
 from edgewright.recipe.detect import TrainDetectorConfig
 
 ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0/"
@@ -48,44 +50,26 @@ def weights_for(slim: Any, config: TrainDetectorConfig, *, folder: Path) -> tupl
             next_step="train_detector.model=efficientdet-slim has packaged weights; or name a file (init=FILE)",
         )
     path = _file(config, folder=folder)
-    found = _fitting(_read_tensors(path, slim), slim, where=path)
-    learned = dict(slim.named_parameters())
+    found = fitting(_read_tensors(path, slim), slim, where=path)
+    taken, weights = counted(found, slim)
     return found, Provenance(
         name=Path(config.init).name,
         source=ASSETS + path.name if path.parent == folder else "a file of the user's",
         license="AGPL-3.0 where it is ultralytics', else not known",
         note=_NOTE,
         sha256=sha256_file(path),
-        taken=sum(value.numel() for name, value in found.items() if name in learned),
-        weights=sum(parameter.numel() for parameter in learned.values()),
+        taken=taken,
+        weights=weights,
     )
 
 
 def _read_tensors(path: Path, slim: Any) -> Mapping[str, Tensor]:
     if path.suffix == ".safetensors":
-        from edgewright.learning.starts import file_start
-
         return file_start(path).tensors
     checkpoint = load_checkpoint(path)
     wide = (checkpoint.get("ema") or checkpoint["model"]).float()
+    require_finite(wide.state_dict(), where=path, next_step="give other weights, or init=none")
     return sliced(wide, slim)
-
-
-def _fitting(tensors: Mapping[str, Tensor], slim: Any, *, where: Path) -> dict[str, Tensor]:
-    own = slim.state_dict()
-    found = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-    broken = [name for name, value in found.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise InputError("weights that are not finite numbers", got=", ".join(broken[:3]), where=where)
-    if not found:
-        raise InputError(
-            "weights of another network: not one of them fits",
-            expected=", ".join(list(own)[:3]) + ", …",
-            got=", ".join(list(tensors)[:3]) + ", …",
-            where=where,
-            next_step="give weights of this graph, or init=none",
-        )
-    return found
 
 
 def _file(config: TrainDetectorConfig, *, folder: Path) -> Path:
