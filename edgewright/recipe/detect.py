@@ -24,7 +24,7 @@ class TrainDetectorConfig(Section):
     )
     allow_download: bool = Field(False, description="Whether weights that `init` names may be downloaded")
     backbone_rate: float = Field(
-        0.25, ge=0, le=1, description="Learning rate of a backbone that begins with weights, as a share of the heads'"
+        1.0, ge=0, le=1, description="Learning rate of a backbone that begins with weights, as a share of the heads'"
     )
     frozen_share: float = Field(
         0.05, ge=0, lt=1, description="Share of the steps, the first, in which such a backbone does not move"

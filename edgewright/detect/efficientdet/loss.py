@@ -5,7 +5,9 @@ object, the `TOP` with the largest s^alpha u^beta answer for it (s the score of 
 their score should be their overlap, scaled so that the best aligned reaches the best overlap (§3.3). An object in which
 no center lies is answered for by the priors nearest to its center. Scores by the
 varifocal loss (Zhang et al. 2021, arXiv 2008.13367, eq. 2), boxes by generalized IoU (Rezatofighi et al. 2019,
-arXiv 1902.09630), weighted by the wanted score.
+arXiv 1902.09630): the mean over the objects of the mean over what answers for each, weighted by the wanted score. With
+one mean over all answers, as TOOD has it, small objects of a rare class learned no box: few answer for them, and those
+want little, since their overlap is small.
 
     loss = detection_loss(module.raw(images), boxes, class_ids)
 """
@@ -42,11 +44,16 @@ class Truth:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What each prediction should say. Attributes: scores: (N, A, C) in [0, 1]; boxes: (N, A, 4) px, meaningless where
-    no score is wanted."""
+    """What each prediction should say.
+
+    Attributes:
+        scores: (N, A, C) in [0, 1].
+        boxes: (N, A, 4) px, and owner: (N, A) index of the object; both meaningless where no score is wanted.
+    """
 
     scores: Tensor
     boxes: Tensor
+    owner: Tensor
 
 
 def detection_loss(raw: Raw, truth: Truth) -> Tensor:
@@ -56,8 +63,15 @@ def detection_loss(raw: Raw, truth: Truth) -> Tensor:
     weight = wanted.scores.sum(-1)
     total = weight.sum().clamp(min=1)
     chosen = weight > 0
-    overlap = generalized_iou(boxes[chosen], wanted.boxes[chosen])
-    return varifocal(logits, wanted.scores) / total + BOX_WEIGHT * ((1 - overlap) * weight[chosen]).sum() / total
+    missed = 1 - generalized_iou(boxes[chosen], wanted.boxes[chosen])
+    by_box = (missed * _share(weight, wanted.owner, truth)[chosen]).sum() / truth.there.sum().clamp(min=1)
+    return varifocal(logits, wanted.scores) / total + BOX_WEIGHT * by_box
+
+
+def _share(weight: Tensor, owner: Tensor, truth: Truth) -> Tensor:
+    """(N, A) weights => as shares of all that answers for the same object: they sum to 1 an object."""
+    total = weight.new_zeros(truth.class_ids.shape).scatter_add(1, owner, weight)
+    return weight / total.gather(1, owner).clamp(min=_EPSILON)
 
 
 @torch.no_grad()
@@ -77,7 +91,7 @@ def assign(scores: Tensor, boxes: Tensor, priors: Tensor, truth: Truth) -> Wante
     score = (alignment * best).amax(dim=1)  # (N, A): at most one object is left
     class_id = truth.class_ids.clamp(min=0).gather(1, keeper)
     wanted = torch.zeros_like(scores).scatter_(-1, class_id[..., None], score[..., None])
-    return Wanted(wanted, truth.boxes.gather(1, keeper[..., None].expand(-1, -1, 4)))
+    return Wanted(wanted, truth.boxes.gather(1, keeper[..., None].expand(-1, -1, 4)), keeper)
 
 
 def _reachable(truth: Truth, priors: Tensor) -> Tensor:

@@ -95,6 +95,17 @@ def test_a_box_is_pulled_to_its_object() -> None:
     assert deltas.grad[0].abs().sum() == deltas.grad[0, 5].abs().sum(), "of nobody else's"
 
 
+def test_every_objects_box_counts_alike() -> None:
+    """A large one that many answer for and overlap well, and a small one that a single prediction answers for badly."""
+    deltas = torch.zeros(1, 64, 4, requires_grad=True)
+    raw = Raw(torch.zeros(1, 64, 2), deltas, grid(side=8))
+    detection_loss(raw, truth((0, 0, 0, 40, 40), (1, 49, 49, 55, 55))).backward()  # type: ignore[no-untyped-call]
+    assert deltas.grad is not None
+    pull = deltas.grad[0].abs().sum(-1).reshape(8, 8)
+    assert (pull[:5, :5] > 0).sum() > 5 and pull[6, 6] > 0
+    assert 0.3 < pull[6, 6] / pull[:5, :5].sum() < 3
+
+
 @pytest.mark.parametrize(
     ("a", "b", "overlap", "generalized"),
     [
