@@ -253,6 +253,7 @@ def _run(
 ) -> None:
     from edgewright.detect.trainer import (  # torch: only where it starts
         Trainer,
+        drawing_apart,
         require_finite,
         set_threads,
         show_photographs_alone,
@@ -276,7 +277,8 @@ def _run(
     trainer.add_callback("on_train_epoch_start", lambda trainer: show_photographs_alone(trainer, real, since=since))
     trainer.add_callback("on_train_epoch_end", require_finite)
     trainer.add_callback("on_fit_epoch_end", lambda trainer: on_epoch(_epoch_report(trainer)))
-    trainer.train()
+    with drawing_apart(settings["seed"]):
+        trainer.train()
 
 
 def _epoch_report(trainer: Any) -> EpochReport:

@@ -21,6 +21,7 @@ import torch
 
 from edgewright.data.dataset import Dataset
 from edgewright.detect.graphs import find_graph, slim_graph, write_graph
+from edgewright.detect.library import open_ultralytics
 from edgewright.detect.network import build_module, load_float_network
 from edgewright.detect.train import DetectorReport, EpochReport, read_history, train_detector
 from edgewright.errors import ArtifactCorrupt, InputError, StageFailed
@@ -202,6 +203,7 @@ def test_what_other_threads_draw_changes_nothing(squares: Dataset, tmp_path: Pat
         other.join()
     alone, beside = (tmp_path / name / "out" / "weights.safetensors" for name in ("alone", "beside"))
     assert alone.read_bytes() == beside.read_bytes()
+    assert open_ultralytics("data.augment").random is random, "what is trained later is left as it was"
 
 
 def test_another_plan_starts_anew(squares: Dataset, tmp_path: Path) -> None:
