@@ -160,6 +160,7 @@ def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, see
 def _run(settings: dict[str, Any], lesson: Lesson, *, folders: _Folders, weights: Mapping[str, Tensor]) -> None:
     from edgewright.detect.yolo.trainer import (  # torch: only where it starts
         Trainer,
+        drawing_apart,
         require_finite,
         set_threads,
         show_photographs_alone,
@@ -184,7 +185,8 @@ def _run(settings: dict[str, Any], lesson: Lesson, *, folders: _Folders, weights
     trainer.add_callback("on_train_epoch_start", lambda trainer: show_photographs_alone(trainer, real, since=since))
     trainer.add_callback("on_train_epoch_end", require_finite)
     trainer.add_callback("on_fit_epoch_end", lambda trainer: lesson.on_epoch(_epoch_report(trainer)))
-    trainer.train()
+    with drawing_apart(settings["seed"]):
+        trainer.train()
 
 
 def _epoch_report(trainer: Any) -> EpochReport:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,6 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
         self._data, self._spec, self._validation, self._weights = data, spec, validation, weights or {}
         self.best_fitness: float | None
         super().__init__(overrides=settings, _callbacks=_default_callbacks())
-        # The interpreter's own generator is anyone's: Prefect's threads draw from it whenever they wait.
-        open_ultralytics("data.augment").random = random.Random(self.args.seed)
 
     def get_dataset(self) -> dict[str, Any]:
         return self._data
@@ -114,6 +113,18 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
             image = read_image(path)
             scale = max(image.shape[:2]) / max(row.width or 1, row.height or 1)
             yield Sample(image, row.boxes.transform(scale=scale), row.ignored.transform(scale=scale))
+
+
+@contextmanager
+def drawing_apart(seed: int) -> Iterator[None]:
+    """Augmentation draws from a generator of its own. The interpreter's is anyone's: Prefect's threads draw from it
+    whenever they wait, at times of their own, and equal trainings would differ."""
+    augment = open_ultralytics("data.augment")
+    shared, augment.random = augment.random, random.Random(seed)
+    try:
+        yield
+    finally:
+        augment.random = shared
 
 
 def require_finite(trainer: Any) -> None:

@@ -121,17 +121,30 @@ def test_where_no_worker_begins_no_picture_is_blamed(several: Source, monkeypatc
 def test_workers_that_were_killed_are_replaced_and_reaped(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written to one that is gone, and stays unread, does not keep the others from being ended."""
     begun: list[Popen[bytes]] = []
+    there: list[Popen[bytes]] = []
+    is_there = looking._Crew._is_there
 
     def noted(*args: Any, **kwargs: Any) -> Popen[bytes]:
         begun.append(Popen(*args, **kwargs))
         return begun[-1]
 
+    def noted_there(crew: Any, worker: Popen[bytes]) -> bool:
+        found = is_there(crew, worker)
+        there.append(worker)
+        return found
+
     monkeypatch.setattr(looking.subprocess, "Popen", noted)
+    monkeypatch.setattr(looking._Crew, "_is_there", noted_there)
     monkeypatch.setattr(looking, "_CHUNK", 1)
     monkeypatch.setattr(looking, "_AHEAD", 1)
     names = list(several.files)
     found = looks(several, names, max_pixels=PIXELS, workers=2)
-    first = [next(found), next(found)]  # one of each: both are there
+    first = [next(found), next(found)]
+    deadline, since = time.monotonic() + 60, time.monotonic()
+    while time.monotonic() < since + 0.3:  # one that is killed before it is there is an error, by right
+        since = since if all(worker in there for worker in begun) else time.monotonic()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     for worker in begun:
         worker.kill()
         worker.wait()

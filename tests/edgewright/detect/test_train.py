@@ -27,6 +27,7 @@ from edgewright.detect.network import load_float_network
 from edgewright.detect.train import DetectorReport, train_detector
 from edgewright.detect.yolo.fit import read_history
 from edgewright.detect.yolo.graphs import find_graph, slim_graph
+from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.detect.yolo.network import build_module
 from edgewright.errors import ArtifactCorrupt, InputError, StageFailed
 from edgewright.recipe.detect import TrainDetectorConfig
@@ -207,6 +208,7 @@ def test_what_other_threads_draw_changes_nothing(squares: Dataset, tmp_path: Pat
         other.join()
     alone, beside = (tmp_path / name / "out" / "weights.safetensors" for name in ("alone", "beside"))
     assert alone.read_bytes() == beside.read_bytes()
+    assert open_ultralytics("data.augment").random is random, "what is trained later is left as it was"
 
 
 def test_another_plan_starts_anew(squares: Dataset, tmp_path: Path) -> None:
