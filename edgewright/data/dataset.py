@@ -20,6 +20,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -140,13 +141,21 @@ class Dataset:
                 next_step="join classes, or train a part of them",
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process of this machine: where each shard lies here, and no store."""
+        paths = {digest: self._path(digest) for digest in self.shards}
+        return {**self.__dict__, "_paths": paths, "_locate": None}
+
     def _shard(self, row: Row) -> Path:
         if row.shard_digest not in self.shards:
             raise ArtifactCorrupt("the row has no stored image", where=f"{self.ref.uri} {row.id}")
-        if row.shard_digest not in self._paths:
-            place = self.shards[row.shard_digest]
-            self._paths[row.shard_digest] = self._locate(place.artifact, place.name)
-        return self._paths[row.shard_digest]
+        return self._path(row.shard_digest)
+
+    def _path(self, digest: str) -> Path:
+        if digest not in self._paths:
+            place = self.shards[digest]
+            self._paths[digest] = self._locate(place.artifact, place.name)
+        return self._paths[digest]
 
 
 class DatasetWriter:

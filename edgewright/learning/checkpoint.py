@@ -42,13 +42,17 @@ class Checkpoint:
     Attributes:
         work_id: names the inputs (data, config, seed): what other inputs left there is not continued.
         every: so many steps.
+        writes: whether this process keeps it, or reads what another one kept.
     """
 
     path: Path
     work_id: str
     every: int
+    writes: bool = True
 
     def save(self, state: Mapping[str, Any]) -> None:
+        if not self.writes:
+            return
         tensors: dict[str, Tensor] = {}
         tree = json.dumps({"work_id": self.work_id, "state": _pack(state, "", tensors)})
         tensors[_TREE] = torch.frombuffer(bytearray(tree.encode()), dtype=torch.uint8)

@@ -25,6 +25,7 @@ from edgewright.learning.checkpoint import Stateful
 from edgewright.learning.layout import fuse_updates
 from edgewright.learning.loop import BatchT, Method
 from edgewright.learning.precision import Precision
+from edgewright.learning.ranks import ALONE, Ranks
 from edgewright.learning.rates import Rate, steady
 
 Forward = Callable[..., Any]
@@ -68,8 +69,10 @@ def all_of(network: nn.Module) -> list[Group]:
 class Optimizer:
     """AdamW on one network's parameters. Its state is the moments alone: the setting is the recipe's."""
 
-    def __init__(self, groups: Sequence[Group], setting: Descent, scaler: torch.amp.GradScaler) -> None:
-        self._setting = setting
+    def __init__(
+        self, groups: Sequence[Group], setting: Descent, scaler: torch.amp.GradScaler, *, ranks: Ranks = ALONE
+    ) -> None:
+        self._setting, self._ranks = setting, ranks
         self._scaler = scaler
         self._rates = [group.rate or setting.rate for group in groups]
         self._parameters = [parameter for group in groups for parameter in group.parameters]
@@ -89,6 +92,7 @@ class Optimizer:
             group["lr"] = self._setting.learning_rate * rate(step)
         self._adam.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._ranks.average_gradients(self._parameters)
         if self._setting.clip_norm is not None:
             self._scaler.unscale_(self._adam)
             nn.utils.clip_grad_norm_(self._parameters, self._setting.clip_norm)
@@ -110,6 +114,7 @@ class OneNetwork(Method[BatchT]):
         ema_decay: of the average that comes out; None: the network itself does.
         streams: by name, what `draw` draws from, where that is not seed and step alone.
         groups: its parameters, where they do not all move alike.
+        ranks: which of the processes this is that learn the same network together.
     """
 
     def __init__(
@@ -121,12 +126,14 @@ class OneNetwork(Method[BatchT]):
         ema_decay: float | None = None,
         streams: Mapping[str, Stateful] | None = None,
         groups: Sequence[Group] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         device = next(network.parameters()).device
         self._precision = precision or Precision.as_set(device)
         self._scaler = self._precision.scaler()
         self._learner = network
-        self._optimizer = Optimizer(groups or all_of(network), setting, self._scaler)
+        self._ranks = ranks
+        self._optimizer = Optimizer(groups or all_of(network), setting, self._scaler, ranks=ranks)
         self._average = None if ema_decay is None else Average(network, decay=ema_decay)
         self._streams = streams or {}
         self.network = self._average.network if self._average else network
@@ -143,7 +150,7 @@ class OneNetwork(Method[BatchT]):
         self._scaler.update()
         if self._average:
             self._average.follow(self._learner, step=step)
-        return {"loss": loss.detach()}
+        return {"loss": self._ranks.mean(loss.detach())}
 
     def judge(self, step: int) -> float:
         """In float32, on the batch that the next step would have seen."""

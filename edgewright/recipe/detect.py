@@ -39,6 +39,12 @@ class TrainDetectorConfig(Section):
     image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
     epochs: int = Field(30, ge=1)
     batch: int = Field(16, ge=2)
+    devices: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Accelerators of one machine that share each batch (without any: processes); efficientdet- alone",
+    )
     optimizer: Literal["AdamW", "SGD", "MuSGD"] = "AdamW"
     learning_rate: float = Field(2e-3, gt=0)
     mosaic: float = Field(1.0, ge=0, le=1, description="Share of training pictures put together from four")

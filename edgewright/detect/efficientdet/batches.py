@@ -22,6 +22,7 @@ from torch import Tensor
 
 from edgewright.detect.efficientdet.loss import Truth
 from edgewright.detect.shown_pictures import hide_ignored
+from edgewright.learning.ranks import ALONE, Ranks
 from edgewright.runtime.boxes import Boxes, Image
 from edgewright.runtime.preprocess import PAD_VALUE
 
@@ -75,18 +76,22 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    """Attributes: shown: indices of pictures, an epoch's worth; one that stands twice is shown twice as often."""
+    """Attributes:
+    shown: indices of pictures, an epoch's worth; one that stands twice is shown twice as often.
+    size: of the whole batch, of which each rank has an equal part.
+    """
 
     pictures: Pictures
     shown: Sequence[int]
     size: int
     image_px: int
     seed: int
+    ranks: Ranks = ALONE
 
     def draw(self, step: int, setting: Augmentation) -> Batch:
-        """The batch of a step: its place in an order of `shown` that is drawn anew every epoch."""
-        rng = np.random.default_rng([self.seed, step])
-        made = [self._make(index, setting, rng) for index in self._indices(step)]
+        """This rank's part of the batch of a step: its place in an order of `shown` that is drawn anew every epoch."""
+        rng = np.random.default_rng([self.seed, step, self.ranks.rank])
+        made = [self._make(index, setting, rng) for index in self._indices(step)[self.ranks.rank :: self.ranks.count]]
         images = np.stack([image for image, _ in made]).transpose(0, 3, 1, 2)
         tensor = torch.from_numpy(np.ascontiguousarray(images)).float() / 255
         return Batch(tensor.contiguous(memory_format=torch.channels_last), pad([boxes for _, boxes in made]))

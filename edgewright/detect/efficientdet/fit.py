@@ -25,12 +25,13 @@ from edgewright.detect.forward import as_network
 from edgewright.detect.lesson import EpochReport, Fitted, Lesson
 from edgewright.errors import InputError
 from edgewright.learning.checkpoint import Checkpoint
-from edgewright.learning.device import best_device, seeded, torch_threads
+from edgewright.learning.device import seeded, torch_threads
 from edgewright.learning.efficientnet import from_published
 from edgewright.learning.layout import lay_out_by_pixel
 from edgewright.learning.loop import train
 from edgewright.learning.precision import Precision
 from edgewright.learning.provenance import Provenance
+from edgewright.learning.ranks import Ranks, beside
 from edgewright.learning.starts import file_start, package_start, take
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import predictor
@@ -38,6 +39,7 @@ from edgewright.runtime.session import predictor
 VALIDATION_SCORE_THRESHOLD = 0.01
 """As for YOLO: lower scores cost time and move the fourth digit of the mAP."""
 _SMALLEST_BATCH = 2
+_DEVICES = "train_detector.devices"
 _CHECKPOINT_EPOCHS = 1
 
 
@@ -50,17 +52,20 @@ def fit(lesson: Lesson) -> Fitted:
     """
     config = lesson.config
     graph = graph_named(config.model, n_classes=len(lesson.spec.classes))
-    with torch_threads(lesson.threads):
+    _require_equal_parts(config)
+    with torch_threads(_threads(lesson)):
         batch = config.batch
         while True:
             module, provenance = begin(graph, config, seed=lesson.seed)
+            followed = replace(lesson, on_epoch=_say_nothing)
             try:
-                method = _train(module, lesson, batch=batch, begins=provenance.taken > 0)
+                with beside(config.devices, _follow, (followed, batch), folder=lesson.scratch, field=_DEVICES) as ranks:
+                    method = _train(module, lesson, batch=batch, begins=provenance.taken > 0, ranks=ranks)
                 break
             except torch.OutOfMemoryError:
-                if batch // 2 < _SMALLEST_BATCH:
+                if batch // 2 < _SMALLEST_BATCH * config.devices:
                     raise
-                batch //= 2
+                batch = batch // 2 // config.devices * config.devices
     kept = method.kept
     return Fitted(
         graph=graph.to_json(),
@@ -72,6 +77,35 @@ def fit(lesson: Lesson) -> Fitted:
         batch=batch,
         provenance=provenance,
     )
+
+
+def _follow(ranks: Ranks, work: tuple[Lesson, int]) -> None:
+    """The same training in another rank's process."""
+    lesson, batch = work
+    with torch_threads(_threads(lesson)):
+        graph = graph_named(lesson.config.model, n_classes=len(lesson.spec.classes))
+        module, provenance = begin(graph, lesson.config, seed=lesson.seed)
+        _train(module, lesson, batch=batch, begins=provenance.taken > 0, ranks=ranks)
+
+
+def _threads(lesson: Lesson) -> int:
+    return max(1, lesson.threads // lesson.config.devices)
+
+
+def _require_equal_parts(config: TrainDetectorConfig) -> None:
+    """Halved as often as memory may ask, a batch still has to give each rank as much as the others."""
+    if config.batch % config.devices:
+        raise InputError(
+            "a batch is shared out equally",
+            expected=f"a multiple of train_detector.devices={config.devices}",
+            got=config.batch,
+            where="train_detector.batch",
+            next_step=f"set train_detector.batch={config.batch + -config.batch % config.devices}",
+        )
+
+
+def _say_nothing(_: EpochReport) -> None:
+    """Rank 0 reports."""
 
 
 def begin(graph: LiteGraph, config: TrainDetectorConfig, *, seed: int) -> tuple[EfficientDet, Provenance]:
@@ -104,8 +138,8 @@ def _not_packaged(config: TrainDetectorConfig) -> InputError:
     )
 
 
-def _train(module: EfficientDet, lesson: Lesson, *, batch: int, begins: bool) -> LiteMethod:
-    config, device = lesson.config, best_device()
+def _train(module: EfficientDet, lesson: Lesson, *, batch: int, begins: bool, ranks: Ranks) -> LiteMethod:
+    config, device, leads = lesson.config, ranks.device, ranks.rank == 0
     real = [index for index in lesson.shown if not lesson.made[index]]
     alone_from = round(config.epochs * config.synthetic_until)
     schedule = Schedule(
@@ -121,7 +155,7 @@ def _train(module: EfficientDet, lesson: Lesson, *, batch: int, begins: bool) ->
 
     def batches(epoch: int) -> Batches:
         chosen = real if real and epoch >= alone_from else lesson.shown
-        return Batches(pictures, chosen, size=batch, image_px=config.image_px, seed=lesson.seed)
+        return Batches(pictures, chosen, size=batch, image_px=config.image_px, seed=lesson.seed, ranks=ranks)
 
     method = LiteMethod(
         lay_out_by_pixel(module.to(device)),
@@ -129,12 +163,14 @@ def _train(module: EfficientDet, lesson: Lesson, *, batch: int, begins: bool) ->
         schedule,
         augmentation=augmentation_of(config),
         precision=Precision.on(config.precision, device, field="train_detector.precision"),
-        judge=_judge_of(lesson, device) if lesson.val else None,
+        judge=_judge_of(lesson, device) if lesson.val and leads else None,
         on_epoch=_reporter(lesson),
+        ranks=ranks,
     )
     work_id = f"{lesson.work_id} {batch}"
     every = schedule.epoch_steps * _CHECKPOINT_EPOCHS
-    train(method, steps=schedule.steps, keep=Checkpoint(lesson.scratch / "detector.checkpoint", work_id, every))
+    keep = Checkpoint(lesson.scratch / "detector.checkpoint", work_id, every, writes=leads)
+    train(method, steps=schedule.steps, keep=keep)
     return method
 
 

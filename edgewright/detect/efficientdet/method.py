@@ -22,6 +22,7 @@ from edgewright.detect.efficientdet.network import EfficientDet
 from edgewright.learning.checkpoint import Stateful
 from edgewright.learning.descent import Descent, Forward, Group, OneNetwork
 from edgewright.learning.precision import Precision
+from edgewright.learning.ranks import ALONE, Ranks
 from edgewright.learning.rates import Rate, warm_cosine
 
 WARM_UP_SHARE = 0.05
@@ -110,6 +111,7 @@ class LiteMethod(OneNetwork[Batch]):
         precision: Precision,
         judge: Judge | None,
         on_epoch: OnEpoch,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._batches, self._schedule, self._augmentation = batches, schedule, augmentation
         self._judge, self._on_epoch = judge, on_epoch
@@ -121,6 +123,7 @@ class LiteMethod(OneNetwork[Batch]):
             precision=precision,
             ema_decay=ema_decay(schedule.steps),
             groups=groups_of(module, schedule),
+            ranks=ranks,
         )
 
     def draw(self, step: int) -> Batch:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ from edgewright.runtime.session import predictor
 TINY = {"model": "efficientdet-slim", "init": "none", "image_px": 64, "batch": 4, "epochs": 2, "learning_rate": 3e-3}
 
 
-def train(dataset: Dataset, folder: Path, **fields: Any) -> tuple[DetectorReport, list[EpochReport]]:
+def train(
+    dataset: Dataset, folder: Path, on_epoch: Callable[[EpochReport], None] | None = None, **fields: Any
+) -> tuple[DetectorReport, list[EpochReport]]:
     (folder / "out").mkdir(parents=True, exist_ok=True)
     seen: list[EpochReport] = []
     report = train_detector(
@@ -37,7 +41,7 @@ def train(dataset: Dataset, folder: Path, **fields: Any) -> tuple[DetectorReport
         scratch=folder / "scratch",
         seed=0,
         threads=1,
-        on_epoch=seen.append,
+        on_epoch=on_epoch or seen.append,
     )
     return report, seen
 
@@ -81,12 +85,8 @@ def test_a_training_that_was_killed_goes_on(squares: Dataset, tmp_path: Path) ->
             raise Killed
 
     folder = tmp_path / "cut"
-    (folder / "out").mkdir(parents=True)
-    config = TrainDetectorConfig(**{**TINY, "epochs": 3})
     with pytest.raises(Killed):
-        train_detector(
-            squares, config, out=folder / "out", scratch=folder / "scratch", seed=0, threads=1, on_epoch=kill
-        )
+        train(squares, folder, epochs=3, on_epoch=kill)
     report, seen = train(squares, folder, epochs=3)
     assert [epoch.epoch for epoch in seen] == [2, 3]
     assert report == whole
@@ -112,6 +112,29 @@ def test_a_smaller_batch_where_memory_is_short(
     monkeypatch.setattr(batches.Batches, "draw", short)
     train(squares, tmp_path)
     assert facts(tmp_path)["batch"] == 2
+
+
+def test_two_devices_share_each_batch_and_a_killed_training_goes_on(squares: Dataset, tmp_path: Path) -> None:
+    whole, seen = train(squares, tmp_path / "whole", devices=2)
+    assert [epoch.map50 is not None for epoch in seen] == [True, True]
+
+    def kill(_: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        train(squares, folder, devices=2, on_epoch=kill)
+    assert multiprocessing.active_children() == []
+    report, seen = train(squares, folder, devices=2)
+    assert [epoch.epoch for epoch in seen] == [1, 2]
+    assert report == whole
+    paths = [one / "out" / "weights.safetensors" for one in (folder, tmp_path / "whole")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_batch_that_two_devices_cannot_share_is_refused(squares: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train_detector.batch\). Next: set train_detector.batch=6"):
+        train(squares, tmp_path, devices=2, batch=5)
 
 
 def test_it_begins_with_a_file_and_says_so(squares: Dataset, tmp_path: Path) -> None:
