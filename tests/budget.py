@@ -8,6 +8,7 @@ finds the limit, and raises it in the same change or shares a training that is t
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -101,3 +102,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if here := config.stash.get(_COUNTING, None):
         for line in here.lines():
             terminalreporter.write_line(line)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if here := config.stash.get(_COUNTING, None):
+        shutil.rmtree(here.file.parent)
