@@ -13,8 +13,8 @@ class TrainDetectorConfig(Section):
     external_paths: ClassVar[tuple[str, ...]] = ("model", "init")
 
     model: str = Field(
-        "edgewright-slim",
-        description="A graph of our tables (edgewright-slim, efficientdet-slim, efficientdet-lite0 to lite4), or any "
+        "efficientdet-slim",
+        description="A graph of our tables (efficientdet-slim, efficientdet-lite0 to lite4, edgewright-slim), or any "
         "ultralytics model by name or path",
     )
     init: str = Field(
