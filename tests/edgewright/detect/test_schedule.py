@@ -84,9 +84,7 @@ both_families = pytest.mark.parametrize("model", ["edgewright-slim", "efficientd
 def train(
     dataset: Dataset, tmp_path: Path, **changes: Any
 ) -> tuple[DetectorReport, list[EpochReport], list[dict[str, Any]]]:
-    config = TrainDetectorConfig(
-        **{"width": 0.0625, "image_px": 64, "epochs": 2, "batch": 4, "steps": 4, "keep": "last", **changes}
-    )
+    config = TrainDetectorConfig(**{"image_px": 64, "epochs": 2, "batch": 4, "steps": 4, "keep": "last", **changes})
     out = tmp_path / "out"
     out.mkdir(parents=True)
     epochs = []
