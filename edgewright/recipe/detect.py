@@ -1,12 +1,14 @@
-"""What the detector's training may be told."""
+"""What the detector's training may be told. Refuses what the named network would pass over."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgewright.recipe.section import Section
+
+_LITE, _SLIM = "efficientdet-", "edgewright-slim"
 
 
 class TrainDetectorConfig(Section):
@@ -35,7 +37,7 @@ class TrainDetectorConfig(Section):
         le=20,
         description="Pictures with rare classes are shown up to so many times as often; 1: all equally often",
     )
-    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of edgewright-slim; efficientdet- refuses it")
+    width: float = Field(0.1875, gt=0, le=2, description="Width multiple, of edgewright-slim alone")
     image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
     epochs: int = Field(30, ge=1)
     batch: int = Field(16, ge=2)
@@ -65,3 +67,22 @@ class TrainDetectorConfig(Section):
         "fp32", description="bf16: autocast; on AVX-512 CPUs 1.7 times as fast for a YOLO, slower for efficientdet-"
     )
     keep: Literal["best", "last"] = Field("best", description="best: the epoch best on val; last: the last, val unseen")
+
+    @model_validator(mode="after")
+    def _tell_a_network_what_it_takes(self) -> Self:
+        lite = self.model.startswith(_LITE)
+        taken = {"width": self.model == _SLIM, "optimizer": not lite, "devices": lite}
+        for field, takes in taken.items():
+            default, told = type(self).model_fields[field].default, getattr(self, field)
+            if told != default and not takes:
+                raise ValueError(f"{self.model} does not take {field}: leave it at {default}, got {told}")
+        return self
+
+    @model_validator(mode="after")
+    def _give_each_device_as_much(self) -> Self:
+        if self.batch % self.devices:
+            fits = self.batch + -self.batch % self.devices
+            raise ValueError(
+                f"a batch is shared out equally: {self.devices} devices need batch={fits}, got {self.batch}"
+            )
+        return self

@@ -105,6 +105,8 @@ def to_yaml(recipe: Recipe) -> str:
 def _refusal(first: Mapping[str, Any], *, where: str) -> RecipeError:
     """What pydantic says of one field, as a sentence, with the word that was probably meant."""
     path = [str(part) for part in first["loc"]]
+    if first["type"] == "value_error":  # our own: what it says is whole
+        return RecipeError(f"recipe, {'.'.join(path) or 'all of it'}: {first['ctx']['error']}", where=where)
     field, got = ".".join(path), first.get("input")
     what, known, near = f"recipe field {field!r}: {first['msg']}", "", ""
     if first["type"] == "extra_forbidden":

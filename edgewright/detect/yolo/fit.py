@@ -65,7 +65,6 @@ def fit(lesson: Lesson) -> Fitted:
         StageFailed: a loss or a weight is not finite.
     """
     open_ultralytics()
-    _require_one_device(lesson.config)
     config, folders = lesson.config, _Folders(lesson.scratch)
     rows = {Split.TRAIN: list(lesson.train), Split.VAL: list(lesson.val)}
     write_training_files(lesson.dataset, rows, folder=folders.files, image_px=config.image_px)
@@ -77,18 +76,6 @@ def fit(lesson: Lesson) -> Fitted:
         _run(settings, lesson, folders=folders, weights=weights)
         folders.finished.touch()
     return _fitted(folders, config, provenance)
-
-
-def _require_one_device(config: TrainDetectorConfig) -> None:
-    """The library would begin processes of its own, which know neither our data set nor our evaluator."""
-    if config.devices > 1:
-        raise InputError(
-            "a YOLO is trained on one device",
-            expected="1",
-            got=config.devices,
-            where="train_detector.devices",
-            next_step="set train_detector.devices=1, or train_detector.model=efficientdet-slim",
-        )
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -276,11 +276,6 @@ def test_models_that_are_refused(
     assert not (tmp_path / "evil").exists()
 
 
-def test_a_yolo_on_two_devices_is_refused(squares: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a YOLO is trained on one device"):
-        train(squares, tmp_path, devices=2)
-
-
 def test_a_data_set_without_val_is_refused(make_squares: Callable[..., Dataset], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no labeled object in val"):
         train(make_squares(train_real=4), tmp_path)
