@@ -6,7 +6,7 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_HOME      the one folder of this machine: store, MLflow, Prefect, keys, devices   (.edgewright)
     EDGEWRIGHT_STORE     where artifacts lie: a folder or s3://bucket/prefix                     (<home>/store)
     EDGEWRIGHT_SOURCES   folders that a form or an event may name a source under, ":"-separated  (none)
-    EDGEWRIGHT_ROUTER    inline: stages run in the process that calls them                       (inline)
+    EDGEWRIGHT_ROUTER    inline: stages run in the process that calls them; pools: on workers    (inline)
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
     PREFECT_API_URL      use this Prefect server instead of the home's own
     MLFLOW_TRACKING_URI  use this MLflow instead of the home's own
@@ -27,7 +27,7 @@ from edgewright.errors import InputError
 
 NAMES = ("EDGEWRIGHT_HOME", "EDGEWRIGHT_STORE", "EDGEWRIGHT_SOURCES", "EDGEWRIGHT_ROUTER", "EDGEWRIGHT_THREADS")
 SERVICES = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
-ROUTERS = ("inline",)
+ROUTERS = ("inline", "pools")
 _SPINS = "50000"
 """Looks a waiting OpenMP thread takes before it sleeps: one to three milliseconds, by processor."""
 

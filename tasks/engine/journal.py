@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from edgewright.files import try_locked, write_atomically
 
 RECORD_FILE = "run.json"
 LATEST = "latest"
+_WRITING = threading.RLock()
+"""Stages that run side by side are noted one after another."""
 UNFINISHED = ("running", "interrupted", "failed")
 PUBLIC = ("run_id", "mlflow_run_id", "stages", "gates", "models", "release", "device", "report", "error")
 
@@ -88,18 +91,21 @@ class Journal:
         return cls.begin(runs, project=project, source=source, recipe=recipe, plan=plan)
 
     def update(self, **changes: Any) -> None:
-        self._write({**self.state, **changes})
+        with _WRITING:
+            self._write({**self.state, **changes})
 
     def note_stage(self, stage: dict[str, Any], ref: dict[str, str]) -> None:
         """Add a stage's row and its artifact; a later row of the same stage replaces the earlier one."""
-        state = self.state
-        rows = [row for row in state["stages"] if row["name"] != stage["name"]]
-        self._write({**state, "stages": [*rows, stage], "refs": {**state["refs"], stage["name"]: ref}})
+        with _WRITING:
+            state = self.state
+            rows = [row for row in state["stages"] if row["name"] != stage["name"]]
+            self._write({**state, "stages": [*rows, stage], "refs": {**state["refs"], stage["name"]: ref}})
 
     def note_gate(self, gate: dict[str, Any]) -> None:
-        state = self.state
-        rows = [row for row in state["gates"] if row["name"] != gate["name"]]
-        self._write({**state, "gates": [*rows, gate]})
+        with _WRITING:
+            state = self.state
+            rows = [row for row in state["gates"] if row["name"] != gate["name"]]
+            self._write({**state, "gates": [*rows, gate]})
 
     def _write(self, state: dict[str, Any]) -> None:
         write_atomically(self.path, json.dumps(state, indent=1, sort_keys=True).encode())

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -27,10 +27,12 @@ from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe,
 from edgewright.packages import require_own_packages
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings, read_settings
+from tasks.engine.callers import caller_for, current_caller
 from tasks.engine.code_origin import source_tags
 from tasks.engine.journal import Journal, home_lock
 from tasks.engine.page import write_report
 from tasks.engine.prefect_log import name_flow_run
+from tasks.engine.routers import router_of
 from tasks.engine.services import MLFLOW, require_services
 from tasks.engine.session import Observer, Session, Silent, StageLink, current_session, session_open
 from tasks.engine.source import is_local, project_of, require_source
@@ -144,14 +146,12 @@ def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
         def body(*args: P.args, **kwargs: P.kwargs) -> None:
             session, given = current_session(), inspect.signature(function).bind(*args, **kwargs).arguments
             if session is not None:
-                _note_flow_run(session, given["recipe"])
-                return function(*args, **kwargs)
+                return _carried_out(session, given["recipe"], partial(function, *args, **kwargs))
             require_own_packages()
             asked, settings = _asked(name, given), read_settings()
             require_ready(asked, settings)
             with open_run(asked, settings) as session, session_open(session):
-                _note_flow_run(session, given["recipe"])
-                return function(*args, **kwargs)
+                return _carried_out(session, given["recipe"], partial(function, *args, **kwargs))
 
         # Prefect reads the form's types where `body` stands: they must be types, not names of the function's module.
         body.__annotations__ = typing.get_type_hints(function)
@@ -201,6 +201,8 @@ def session_of(request: Request, settings: Settings, journal: Journal, *, mlflow
         required=request.required,
         excluded=request.excluded,
         trusted_source=request.trusted,
+        caller=caller_for(settings.router) if request.flow == LIFECYCLE else None,
+        route=request.recipe.route,
     )
 
 
@@ -241,6 +243,17 @@ def _parent(request: Request, settings: Settings, journal: Journal) -> str:
     )
     journal.update(mlflow_run_id=parent)
     return parent
+
+
+def _carried_out(session: Session, recipe: Recipe, function: Callable[[], None]) -> None:
+    """The flow's own function, and the end of everything that it called."""
+    _note_flow_run(session, recipe)
+    try:
+        function()
+        current_caller().settle()
+    except KeyboardInterrupt:
+        router_of(session.settings.router).stop()
+        raise
 
 
 def _note_flow_run(session: Session, recipe: Recipe) -> None:

@@ -31,12 +31,12 @@ from typing import Any, Concatenate, Generic, ParamSpec, cast
 
 from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.states import Completed
 
-from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, canonical_json, sha256_bytes
+from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, Store, canonical_json, sha256_bytes
 from edgewright.artifacts.store import store_errors
-from edgewright.errors import EdgewrightError, InputError, describe
+from edgewright.errors import EdgewrightError, InputError, StageFailed, describe
 from edgewright.progress import OnProgress
 from edgewright.recipe.section import Section
 from tasks.engine.callers import current_caller
@@ -45,7 +45,7 @@ from tasks.engine.entries import entry_of, made_at
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import Fingerprint, fingerprint
 from tasks.engine.prefect_log import first_numbers, name_flow_run, run_log
-from tasks.engine.routers import ROUTERS, ran_on
+from tasks.engine.routers import attempt_key, device_here, here, router_of
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
 from tasks.engine.told import Told, tell
 from tasks.engine.tracking import Child, run_title
@@ -127,6 +127,7 @@ class Work:
             host=socket.gethostname(),
             versions=dict(found.libraries),
             code=found.code,
+            device=device_here(),
         )
         ref = self.session.store.publish(directory, content, record)
         if metrics:
@@ -248,17 +249,18 @@ class Stage(Generic[P]):
         began = time.monotonic()
         with _errors_logged(self.name):
             key, ref = self._look_up(config, inputs, session=session)
-            found = ref is not None
+            found, where = ref is not None, {**here(ran=False), "router": session.settings.router}
             if ref is None:
                 session.require_not_needed(self.name)
-                ref = ROUTERS[session.settings.router].run(self, config, inputs, session=session, key=key)
+                ran = router_of(session.settings.router).run(self, config, inputs, session=session, key=key)
+                ref, where = ran.ref, dict(ran.where)
         seconds = round(time.monotonic() - began, 3)
         told = self.tells(session.store.open(ref)) if self.tells else None
         session.journal.note_stage(
             {
                 "name": self.name,
                 "pool": self.pool,
-                "ran_on": ran_on(session.settings.router, ran=not found),
+                "ran_on": where,
                 "seconds": seconds,
                 "cached": found,
                 **({"told": told.value} if told else {}),
@@ -302,7 +304,9 @@ class Stage(Generic[P]):
             name_flow_run(run_title(project, self.name, session.link.run_id), tags=[f"project:{project}"])
             with session_open(session), _errors_logged(self.name):
                 key, known = self._look_up(config, inputs, session=session)
+                _require_meant(key, session.link.key, stage=self.name)
                 ref = known or self.execute(config, inputs, session=session, key=key)
+                _remember_attempt(ref, session.store)
             session.journal.update(status="finished")
             succeeded = True
         except BaseException as raised:
@@ -358,6 +362,25 @@ def _signed(
     face.__signature__ = signature  # type: ignore[attr-defined]
     face.__annotations__ = {p.name: p.annotation for p in parameters.values()}
     return face
+
+
+def _require_meant(key: str, meant: str, *, stage: str) -> None:
+    """Raises StageFailed on a worker to which the same work is other work."""
+    if meant and key != meant:
+        raise StageFailed(
+            f"this worker would make another {stage} than the run asks for",
+            expected=f"key {meant[:12]}",
+            got=f"key {key[:12]}",
+            where=socket.gethostname(),
+            next_step="install the same edgewright and the same libraries on every worker",
+        )
+
+
+def _remember_attempt(ref: ArtifactRef, store: Store) -> None:
+    """So that whoever dispatched this flow run finds what it made."""
+    context = FlowRunContext.get()
+    if context is not None and context.flow_run is not None:
+        store.remember(attempt_key(context.flow_run.id), ref)
 
 
 def _prefect_tags() -> dict[str, str]:
