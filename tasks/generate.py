@@ -11,7 +11,7 @@ from edgewright.report.figures import picture_of
 from tasks.engine.stage import Work, stage
 
 
-@stage(pools=("gpu",))
+@stage(pools=("gpu", "cpu"))
 def generate(work: Work, config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """Compose synthetic images on real training backgrounds."""
     from edgewright.report.figures import grid

@@ -10,7 +10,7 @@ from tasks.engine.source import find_dataset
 from tasks.engine.stage import Work, stage
 
 
-@stage(pools=("gpu", "fpga"))
+@stage(pools=("gpu", "cpu", "fpga"))
 def label(
     work: Work, config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, photographs: ArtifactRef
 ) -> ArtifactRef:

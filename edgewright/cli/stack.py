@@ -1,0 +1,104 @@
+"""`edgewright up`, `down`, `status`: the servers and workers of a home, from one command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgewright.cli.home import home_settings, recording_settings
+from edgewright.cli.printed import print_json
+from edgewright.errors import StageFailed
+from edgewright.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.serve.stack import Stack, Up
+
+_DETACHED_WITHIN_S = 300.0
+
+
+def add_stack(application: typer.Typer) -> None:
+    for command in (up, down, status):
+        application.command()(command)
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all of it is up; `down` ends it")] = False,
+    mlflow_port: Annotated[int, typer.Option()] = 5000,
+    prefect_port: Annotated[int, typer.Option()] = 4200,
+    pool: Annotated[list[str], typer.Option(help="A worker for this pool; may be repeated. Default: all five")] = [],  # noqa: B006
+) -> None:
+    """Start Prefect, MLflow, the releases and a worker for each pool; deploy everything. Until Ctrl-C or SIGTERM."""
+    settings = recording_settings()
+    from edgewright.cli.launch import terminate_as_interrupt
+    from tasks.serve.stack import Stack, bring_up
+
+    stack = Stack(prefect_port, mlflow_port, *((tuple(pool),) if pool else ()))
+    if detach:
+        _detached(settings, stack)
+        return
+    with terminate_as_interrupt():
+        bring_up(settings, stack, say=_say)
+
+
+def down() -> None:
+    """End what `up` has started in this home, and what its workers run."""
+    settings = home_settings()
+    from tasks.serve.stack import take_down
+
+    print("ended" if take_down(settings) else "nothing is up in this home")
+
+
+def status(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Say what of `up` is well; exit status 1 where something is not."""
+    settings = home_settings()
+    from tasks.serve.stack import state_of
+
+    parts = state_of(settings)
+    if json_:
+        print_json([{"name": part.name, "well": part.well, "said": part.said} for part in parts])
+    else:
+        for part in parts:
+            print(f"{part.name:<14} {'well' if part.well else 'NOT WELL':<9} {part.said}")
+        if not parts:
+            print("nothing is up in this home")
+    if not parts or not all(part.well for part in parts):
+        raise typer.Exit(1)
+
+
+def _detached(settings: Settings, stack: Stack) -> None:
+    """Another process of the same command, in a session of its own; what it says goes to a file."""
+    from tasks.serve.stack import ready_lines, record_of
+
+    log = settings.home / "up.log"
+    ports = ["--mlflow-port", str(stack.mlflow_port), "--prefect-port", str(stack.prefect_port)]
+    pools = [word for pool in stack.pools for word in ("--pool", pool)]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edgewright.cli", "up", *ports, *pools],
+            env={**os.environ, "EDGEWRIGHT_HOME": str(settings.home)},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _DETACHED_WITHIN_S
+    while (found := _of(process, record_of(settings))) is None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise StageFailed("it did not come up", got=log.read_text()[-300:], where=log)
+        time.sleep(0.2)
+    for line in ready_lines(found.prefect_url, found.mlflow_url, settings)[:-1]:
+        _say(line)
+    _say("`edgewright down` ends all of it")
+
+
+def _of(process: subprocess.Popen[bytes], found: Up | None) -> Up | None:
+    return found if found is not None and found.pid == process.pid else None
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,67 @@
+"""The home's own MLflow server, on this machine, over the home's database or one that is named.
+
+Decides its command. Refuses nothing: ports are looked at by who starts it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewright.processes import end_children
+from edgewright.settings import Settings
+from tasks.serve.prefect_server import answers, die_with_parent
+
+_STOP_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class MLflowServer:
+    """The home's own, started here; or the one that the environment names, which has answered already."""
+
+    url: str
+    process: subprocess.Popen[bytes] | None
+
+    @property
+    def lives(self) -> bool:
+        return self.process is None or self.process.poll() is None
+
+    @property
+    def answers(self) -> bool:
+        return self.process is None or answers(self.url)
+
+
+def is_elsewhere(settings: Settings) -> bool:
+    return settings.mlflow_tracking_uri.startswith(("http://", "https://"))
+
+
+def log_of(settings: Settings) -> Path:
+    return settings.home / "mlflow" / "server.log"
+
+
+@contextmanager
+def mlflow_server(settings: Settings, *, port: int) -> Iterator[MLflowServer]:
+    """In this block; nothing is started where the environment names another."""
+    if is_elsewhere(settings):
+        yield MLflowServer(settings.mlflow_tracking_uri, None)
+        return
+    log_of(settings).parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    store = ["--backend-store-uri", settings.mlflow_tracking_uri, "--workers", "1"]
+    artifacts = ["--artifacts-destination", str(settings.home / "mlflow" / "artifacts")]
+    with log_of(settings).open("wb") as stream:
+        process = subprocess.Popen(
+            [*command, *store, *artifacts],
+            stdout=stream,
+            stderr=stream,
+            preexec_fn=die_with_parent,
+            process_group=0,
+        )
+    try:
+        yield MLflowServer(f"http://127.0.0.1:{port}", process)
+    finally:
+        end_children([process], within_s=_STOP_TIMEOUT_S)

@@ -1,0 +1,249 @@
+"""`edgewright up`: Prefect, MLflow, the releases and a worker for each pool, on this machine, until it is ended.
+
+Decides the order: servers, until they answer; work pools with their limits; deployments; workers, until they are
+online; and only then is the home said to be up. What the environment names elsewhere is used and not started. Refuses
+to bring a home up twice, a port that is taken, and to go on where a server ended.
+
+    bring_up(settings, Stack(), say=print)                  # returns at Ctrl-C
+    state_of(settings)                                      # what of it is well, from another process
+    take_down(settings)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from edgewright.addresses import shown
+from edgewright.errors import HomeBusy, InputError, StageFailed, StoreUnavailable
+from edgewright.files import try_locked, write_atomically
+from edgewright.processes import ProcessIdentity, end_process, identity_of, is_alive
+from edgewright.settings import Settings
+from tasks.engine.links import mlflow_experiments
+from tasks.engine.services import require_services
+from tasks.engine.stage import POOLS
+from tasks.serve.mlflow_server import log_of, mlflow_server
+from tasks.serve.prefect_server import answers, prefect_server, through
+from tasks.serve.releases import served_beside
+from tasks.serve.ui import require_ports
+from tasks.serve.workers import workers_of
+
+_RECORD_FILE, _LOCK_FILE = "up.json", "up.lock"
+_LOOK_EVERY_S = 0.5
+_READY_WITHIN_S = 120.0
+_DOWN_WITHIN_S = 60.0
+_DEPLOY_WITHIN_S = 300.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What is asked for."""
+
+    prefect_port: int = 4200
+    mlflow_port: int = 5000
+    pools: tuple[str, ...] = POOLS
+
+    def __post_init__(self) -> None:
+        for pool in self.pools:
+            if pool not in POOLS:
+                raise InputError("no such pool", expected=", ".join(POOLS), got=pool, where="--pool")
+
+
+@dataclass(frozen=True)
+class Up:
+    """What `up.json` says of a home that is up."""
+
+    pid: int
+    began_s: float | None
+    prefect_url: str
+    mlflow_url: str
+    pools: tuple[str, ...]
+
+    @property
+    def process(self) -> ProcessIdentity:
+        return ProcessIdentity(self.pid, self.began_s)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line of `status`."""
+
+    name: str
+    well: bool
+    said: str
+
+
+def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
+    """Start everything, and stay until Ctrl-C or SIGTERM.
+
+    Raises:
+        HomeBusy: the home is up. InputError: a port is taken.
+        StoreUnavailable: a server does not answer in time. StageFailed: one ended, or deploying failed.
+    """
+    require_services(settings)
+    with try_locked(settings.home / _LOCK_FILE) as free:
+        if not free:
+            raise HomeBusy("this home is up already", where=settings.home, next_step="edgewright status, or down")
+        require_ports(settings, mlflow_port=stack.mlflow_port, prefect_port=stack.prefect_port)
+        with (
+            prefect_server(settings, port=stack.prefect_port, services=True) as prefect,
+            mlflow_server(settings, port=stack.mlflow_port) as mlflow,
+            served_beside(settings, say=say),
+        ):
+            say("starting the servers")
+            prefect.wait()
+            _await(lambda: mlflow.answers, what="MLflow", log=log_of(settings))
+            with through(prefect):
+                make_pools(stack.pools)
+                say("deploying")
+                deploy(prefect.api_url)
+                with workers_of(settings, stack.pools, api_url=prefect.api_url, say=say) as workers:
+                    _await(lambda: online(stack.pools) == set(stack.pools), what="a worker", log=workers.log("…"))
+                    prefect_url = shown(prefect.api_url).removesuffix("/api")
+                    mlflow_url = mlflow_experiments(shown(mlflow.url))
+                    with _recorded(settings, prefect_url, mlflow_url, stack.pools):
+                        for line in ready_lines(prefect_url, mlflow_url, settings):
+                            say(line)
+                        try:
+                            while mlflow.lives:
+                                workers.look_after()
+                                time.sleep(_LOOK_EVERY_S)
+                        except KeyboardInterrupt:
+                            say("ending")
+                            return
+                    raise StageFailed("MLflow ended by itself", next_step=f"see {log_of(settings)}")
+
+
+def make_pools(pools: Sequence[str]) -> None:
+    """Work pools of processes, each with as many places as this machine has devices of its kind."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectAlreadyExists
+
+    with get_client(sync_client=True) as client:
+        for pool in pools:
+            limit = places_in(pool)
+            try:
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process", concurrency_limit=limit))
+            except ObjectAlreadyExists:
+                client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit))
+
+
+def places_in(pool: str) -> int:
+    """How many flow runs a pool of this machine takes at once."""
+    if pool == "gpu":
+        return max(1, len(_accelerators()))
+    return {"control": 8, "cpu": max(1, (os.cpu_count() or 1) // 2)}.get(pool, 1)
+
+
+def deploy(api_url: str) -> None:
+    """Everything in `deployments/prefect.yaml`, by Prefect's own command. Raises StageFailed."""
+    named = str(files("deployments").joinpath("prefect.yaml"))
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", named],
+        env={**os.environ, "PREFECT_API_URL": api_url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_DEPLOY_WITHIN_S,
+        check=False,
+    )
+    if done.returncode:
+        raise StageFailed("the deployments were not taken", got=(done.stderr or done.stdout)[-500:], where=named)
+
+
+def online(pools: Sequence[str]) -> set[str]:
+    """The pools in which a worker has been heard of lately."""
+    from prefect.client.orchestration import get_client
+
+    from tasks.engine.pools import has_worker
+
+    with get_client(sync_client=True) as client:
+        return {pool for pool in pools if has_worker(client, pool)}
+
+
+def ready_lines(prefect_url: str, mlflow_url: str, settings: Settings) -> list[str]:
+    """Where everything is, and how a command line uses it."""
+    return [
+        f"Prefect  {prefect_url}",
+        f"MLflow   {mlflow_url}",
+        f"runs of this home go to the workers with: export EDGEWRIGHT_HOME={settings.home} EDGEWRIGHT_ROUTER=pools",
+        "Ctrl-C ends all of it",
+    ]
+
+
+def record_of(settings: Settings) -> Up | None:
+    """What is up in this home; None where nothing lives."""
+    try:
+        known = json.loads((settings.home / _RECORD_FILE).read_bytes())
+        found = Up(**{**known, "pools": tuple(known["pools"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if is_alive(found.process) else None
+
+
+def state_of(settings: Settings) -> list[Part]:
+    """Every part of what is up; empty where the home is down."""
+    found = record_of(settings)
+    if found is None:
+        return []
+    api = f"{found.prefect_url}/api"
+    well = answers(api)
+    parts = [Part("Prefect", well, found.prefect_url)]
+    parts.append(Part("MLflow", answers(found.mlflow_url.partition("/#")[0]), found.mlflow_url))
+    heard = _asked(api, found.pools) if well else set()
+    return parts + [
+        Part(f"pool {pool}", pool in heard, "online" if pool in heard else "no worker") for pool in found.pools
+    ]
+
+
+def take_down(settings: Settings) -> bool:
+    """End what is up in this home; False where nothing was. Raises StageFailed where it does not end."""
+    found = record_of(settings)
+    if found is None:
+        return False
+    end_process(found.process, within_s=_DOWN_WITHIN_S)
+    if is_alive(found.process):
+        raise StageFailed("it did not end", where=f"process {found.pid}")
+    return True
+
+
+def _asked(api: str, pools: Sequence[str]) -> set[str]:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: api}):
+        return online(pools)
+
+
+@contextmanager
+def _recorded(settings: Settings, prefect_url: str, mlflow_url: str, pools: tuple[str, ...]) -> Iterator[None]:
+    me = identity_of(os.getpid())
+    path = settings.home / _RECORD_FILE
+    up = Up(os.getpid(), me.began_s if me else None, prefect_url, mlflow_url, pools)
+    write_atomically(path, json.dumps(asdict(up)).encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _await(ready: Callable[[], bool], *, what: str, log: Path) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while not ready():
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(f"{what} is not there in time", next_step=f"see {log}")
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _accelerators() -> list[str]:
+    """As the driver lists them; torch is not imported for it."""
+    return [path.name for path in Path("/proc/driver/nvidia/gpus").glob("*")]
