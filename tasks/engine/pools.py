@@ -22,6 +22,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
+from prefect.context import TaskRunContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
@@ -80,7 +81,8 @@ class PoolsRouter:
     def run(self, stage: Runnable, config: Section, inputs: dict[str, Any], *, session: Session, key: str) -> Ran:
         """Raises what the child raised; NoWorker, StageFailed, InputError, StoreUnavailable."""
         self._stopping.clear()
-        link = session.link.model_copy(update={"key": key, "refresh": stage.name in session.refresh})
+        told = {"key": key, "refresh": stage.name in session.refresh, "task_run": _task_run()}
+        link = session.link.model_copy(update=told)
         parameters = {"config": config, **inputs, "link": link}
         identity = sha256_bytes(canonical_json([session.link.run_id, stage.name, key]))[:24]
         pools = pools_for(stage, session.route)
@@ -218,6 +220,11 @@ def failure(state: State[Any], stage: str, pool: str, *, name: str) -> Exception
         where=f"pool {pool}, flow run {name}",
         next_step="the same command dispatches it again; its log is on the flow run's page in Prefect",
     )
+
+
+def _task_run() -> str:
+    context = TaskRunContext.get()
+    return str(context.task_run.id) if context else ""
 
 
 def _cancel(client: SyncPrefectClient, child: UUID) -> None:

@@ -45,6 +45,8 @@ class StageLink(BaseModel):
     key: str = ""
     """The work that is meant, where a run dispatched it: a worker with other code has another."""
     refresh: bool = False
+    task_run: str = ""
+    """The Prefect task that dispatched it."""
 
 
 class Observer(Protocol):

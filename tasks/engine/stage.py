@@ -231,7 +231,7 @@ class Stage(Generic[P]):
         scratch = session.settings.scratch / "work" / key[:24]
         with store_errors(str(scratch)):
             scratch.mkdir(parents=True, exist_ok=True)
-        entry = entry_of(self, config, inputs, session=session, key=key, tags=_prefect_tags())
+        entry = entry_of(self, config, inputs, session=session, key=key, tags=_prefect_tags(session.link))
         with session.tracker.child(session.link.mlflow_parent, entry) as child:
             work = Work(session, self, config, self.digests(inputs, session=session), scratch, child)
             with store_errors(str(scratch)):
@@ -287,7 +287,7 @@ class Stage(Generic[P]):
     ) -> None:
         manifest = session.store.manifest(ref.sha256)
         run_log().info("%s: taken from the store, %s, %s", self.name, made_at(manifest), ref.uri)
-        tags = {"artifact.uri": ref.uri, "artifact.digest": ref.sha256, **_prefect_tags()}
+        tags = {"artifact.uri": ref.uri, "artifact.digest": ref.sha256, **_prefect_tags(session.link)}
         entry = entry_of(self, config, inputs, session=session, key=key, tags=tags)
         metrics = manifest.record.metrics
         session.tracker.note_cached(session.link.mlflow_parent, entry, metrics=metrics, made=made_at(manifest))
@@ -383,11 +383,14 @@ def _remember_attempt(ref: ArtifactRef, store: Store) -> None:
         store.remember(attempt_key(context.flow_run.id), ref)
 
 
-def _prefect_tags() -> dict[str, str]:
-    context = TaskRunContext.get()
-    if context is None or context.task_run.flow_run_id is None:
-        return {}
-    return {"prefect.flow_run_id": str(context.task_run.flow_run_id), "prefect.task_run_id": str(context.task_run.id)}
+def _prefect_tags(link: StageLink) -> dict[str, str]:
+    """The flow run on whose page the stage's log stands, and the task of the run that it is a part of."""
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    if task is not None and task.task_run.flow_run_id is not None:
+        return {"prefect.flow_run_id": str(task.task_run.flow_run_id), "prefect.task_run_id": str(task.task_run.id)}
+    if flow is not None and flow.flow_run is not None and link.task_run:
+        return {"prefect.flow_run_id": str(flow.flow_run.id), "prefect.task_run_id": link.task_run}
+    return {}
 
 
 @contextmanager
