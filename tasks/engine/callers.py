@@ -68,9 +68,10 @@ class PrefectFutures:
     def settle(self) -> None:
         """Wait for all of them. What was called first among what failed by itself is raised; what could not begin
         because an input failed has nothing to say."""
-        for future in self._called:
+        called, self._called = self._called, []
+        for future in called:
             future.wait()
-        for future in self._called:
+        for future in called:
             if future.state.is_failed() or future.state.is_crashed() or future.state.is_cancelled():
                 future.result()
 

@@ -102,7 +102,7 @@ def _ask(session: Session, verdict: Verdict) -> Verdict:
         question = f"{verdict.sentence}\nTrain on real data only, or end the run?"
         answer = _answer(session, question)
         if answer is None:
-            session.journal.update(status="waiting", waiting_since=time.time())
+            session.journal.update(status="waiting", waiting_since=time.time(), question=question)
             raise WaitingForPerson(
                 "the data gate asks a person",
                 where=session.journal.run_id,

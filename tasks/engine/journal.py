@@ -81,11 +81,18 @@ class Journal:
         return journal
 
     @classmethod
-    def resume_or_begin(cls, runs: Path, *, project: str, source: str, recipe: dict[str, Any], plan: str) -> Journal:
-        """The newest run where it is unfinished and of the same plan, else a new one. Call it under the home's lock."""
+    def resume_or_begin(
+        cls, runs: Path, *, project: str, source: str, recipe: dict[str, Any], plan: str, flow_run: str = ""
+    ) -> Journal:
+        """The newest run where it is unfinished and of the same plan, else a new one. Call it under the home's lock.
+
+        Args:
+            flow_run: of Prefect, as which it runs: one that waited and is begun again by an answer is the same run.
+        """
         for journal in journals(runs):
             state = journal.state
-            if state["plan"] == plan and state["status"] in UNFINISHED:
+            answered = state["status"] == "waiting" and flow_run != "" and state["prefect_flow_run_id"] == flow_run
+            if state["plan"] == plan and (state["status"] in UNFINISHED or answered):
                 journal.update(status="running", error=None, stages=[], gates=[])
                 return journal
         return cls.begin(runs, project=project, source=source, recipe=recipe, plan=plan)

@@ -30,7 +30,7 @@ from prefect.states import Cancelling
 from edgewright.artifacts import ArtifactRef, canonical_json, sha256_bytes
 from edgewright.errors import InputError, StageFailed, StoreUnavailable, as_it_was
 from tasks.engine.prefect_log import run_log
-from tasks.engine.routers import Ran, attempt_key
+from tasks.engine.ran import Ran, attempt_key
 
 if TYPE_CHECKING:
     from edgewright.recipe.route import RouteConfig

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from prefect import Flow, flow
+from prefect.exceptions import Pause
 from pydantic import BaseModel
 
 from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
@@ -27,6 +28,7 @@ from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe,
 from edgewright.packages import require_own_packages
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings, read_settings
+from tasks.engine.approval import await_decision, can_suspend, own_flow_run
 from tasks.engine.callers import caller_for, current_caller
 from tasks.engine.code_origin import source_tags
 from tasks.engine.journal import Journal, home_lock
@@ -124,6 +126,7 @@ def open_run(request: Request, settings: Settings, *, observer: Observer | None 
             source=request.source,
             recipe=request.recipe.model_dump(mode="json"),
             plan=request.plan,
+            flow_run=own_flow_run(),
         )
         session = session_of(request, settings, journal).watched_by(observer or Silent())
         try:
@@ -249,11 +252,20 @@ def _carried_out(session: Session, recipe: Recipe, function: Callable[[], None])
     """The flow's own function, and the end of everything that it called."""
     _note_flow_run(session, recipe)
     try:
-        function()
-        current_caller().settle()
+        _done(function)
     except KeyboardInterrupt:
         router_of(session.settings.router).stop()
         raise
+    except WaitingForPerson:
+        if not can_suspend():
+            raise
+        await_decision(session.journal, timeout_s=recipe.gate_data.ask_timeout_s)
+        _done(function)
+
+
+def _done(function: Callable[[], None]) -> None:
+    function()
+    current_caller().settle()
 
 
 def _note_flow_run(session: Session, recipe: Recipe) -> None:
@@ -280,5 +292,10 @@ def _write_down(session: Session, request: Request, raised: BaseException | None
 def _status(raised: BaseException | None) -> str:
     if raised is None:
         return "finished"
-    kinds = ((GateEnded, "ended"), (WaitingForPerson, "waiting"), (KeyboardInterrupt, "interrupted"))
+    kinds = (
+        (GateEnded, "ended"),
+        (WaitingForPerson, "waiting"),
+        (Pause, "waiting"),
+        (KeyboardInterrupt, "interrupted"),
+    )
     return next((status for kind, status in kinds if isinstance(raised, kind)), "failed")

@@ -45,7 +45,8 @@ from tasks.engine.entries import entry_of, made_at
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import Fingerprint, fingerprint
 from tasks.engine.prefect_log import first_numbers, name_flow_run, run_log
-from tasks.engine.routers import attempt_key, device_here, here, router_of
+from tasks.engine.ran import attempt_key, device_here, here
+from tasks.engine.routers import router_of
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
 from tasks.engine.told import Told, tell
 from tasks.engine.tracking import Child, run_title
