@@ -13,15 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.recipe import PRESET_NAMES, resolve
 from edgewright.recipe.presets import SIMULATED
 from flows.lifecycle import STAGES
+from tasks.engine.events import DATASET_READY, DATASET_RESOURCE
 from tasks.engine.stage import Stage
 
 LIFECYCLE = "flows.lifecycle:lifecycle"
 CONTROL = "control"
 """Parents wait here for their stages, which run elsewhere: in one pool they could wait for each other for ever."""
 FILE = Path(__file__).parent / "prefect.yaml"
+ONE_AT_A_TIME = {"limit": 1, "collision_strategy": "ENQUEUE"}
+"""A second run of the same deployment waits for its turn; nothing that somebody asked for is dropped."""
+NIGHTLY = {"cron": "0 2 * * *", "timezone": "UTC", "active": False, "slug": "nightly"}
+"""Off until somebody names a source and switches it on: it costs hours of a GPU."""
 
 _ABOUT = {
     "demo": "The whole life cycle in minutes, on photographs that a simulated camera takes.",
@@ -33,7 +39,8 @@ _ABOUT = {
 
 def entries() -> list[dict[str, Any]]:
     """One mapping a deployment, in the file's order."""
-    return [*_lifecycles(), *(entry for stage in STAGES for entry in _of_stage(stage))]
+    stages = (entry for stage in STAGES for entry in _of_stage(stage))
+    return [*_lifecycles(), _retrain(), _label_efficiency(), *_upkeep(), *stages]
 
 
 def _lifecycles() -> Iterator[dict[str, Any]]:
@@ -47,9 +54,71 @@ def _lifecycles() -> Iterator[dict[str, Any]]:
                 "recipe": resolve(preset).model_dump(mode="json"),
                 **({"source": SIMULATED} if preset == "demo" else {}),
             },
-            "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+            "schedules": [NIGHTLY],
+            "concurrency_limit": ONE_AT_A_TIME,
             "work_pool": {"name": CONTROL},
         }
+
+
+def _retrain() -> dict[str, Any]:
+    """Begun by the event that reviewed labels give: the same life cycle on the data set that they made."""
+    return {
+        "name": "retrain",
+        "entrypoint": LIFECYCLE,
+        "description": "The life cycle on labels that a person has reviewed: `edgewright.dataset.ready` starts it.",
+        "tags": [f"pool:{CONTROL}", "recipe:laptop"],
+        "parameters": {"recipe": resolve("laptop").model_dump(mode="json")},
+        "triggers": [
+            {
+                "type": "event",
+                "enabled": True,
+                "expect": [DATASET_READY],
+                "match": {"prefect.resource.id": f"{DATASET_RESOURCE}*"},
+                "parameters": {
+                    "source": "dataset:{{ event.payload.digest }}",
+                    "project": "{{ event.payload.project }}",
+                },
+            }
+        ],
+        "concurrency_limit": ONE_AT_A_TIME,
+        "work_pool": {"name": CONTROL},
+    }
+
+
+def _label_efficiency() -> dict[str, Any]:
+    return {
+        "name": "weekly",
+        "entrypoint": "flows.label_efficiency:label_efficiency",
+        "description": "Does synthetic data save labels on these images? Hours; switched off until somebody wants it.",
+        "tags": [f"pool:{CONTROL}"],
+        "parameters": {
+            "recipe": resolve("laptop").model_dump(mode="json"),
+            "config": EfficiencyConfig().model_dump(mode="json"),
+        },
+        "schedules": [{"cron": "0 1 * * 6", "timezone": "UTC", "active": False, "slug": "saturdays"}],
+        "concurrency_limit": ONE_AT_A_TIME,
+        "work_pool": {"name": CONTROL},
+    }
+
+
+def _upkeep() -> Iterator[dict[str, Any]]:
+    yield {
+        "name": "daily",
+        "entrypoint": "flows.upkeep:renew_metadata",
+        "tags": [f"pool:{CONTROL}"],
+        "schedules": [{"cron": "30 3 * * *", "timezone": "UTC", "active": True, "slug": "mornings"}],
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "work_pool": {"name": CONTROL},
+    }
+    yield {
+        "name": "weekly",
+        "entrypoint": "flows.upkeep:collect_garbage",
+        "tags": [f"pool:{CONTROL}"],
+        "parameters": {"keep": 5, "remove": False},
+        "schedules": [{"cron": "0 4 * * 0", "timezone": "UTC", "active": False, "slug": "sundays"}],
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "work_pool": {"name": CONTROL},
+    }
 
 
 def _of_stage(stage: Stage[...]) -> Iterator[dict[str, Any]]:

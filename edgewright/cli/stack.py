@@ -6,23 +6,27 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgewright.cli import completion
 from edgewright.cli.home import home_settings, recording_settings
 from edgewright.cli.printed import print_json
-from edgewright.errors import StageFailed
+from edgewright.cli.words import SetOption
+from edgewright.errors import InputError, StageFailed
 from edgewright.settings import Settings
 
 if TYPE_CHECKING:
+    from tasks.serve.deployed import Wanted
     from tasks.serve.stack import Stack, Up
 
 _DETACHED_WITHIN_S = 300.0
 
 
 def add_stack(application: typer.Typer) -> None:
-    for command in (up, down, status):
+    for command in (up, down, status, deploy):
         application.command()(command)
 
 
@@ -68,6 +72,56 @@ def status(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
             print("nothing is up in this home")
     if not parts or not all(part.well for part in parts):
         raise typer.Exit(1)
+
+
+def deploy(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A preset or a YAML file; empty with --list or --delete", autocompletion=completion.recipes
+        ),
+    ] = "",
+    source: Annotated[str, typer.Option(help="As for `run`; a folder must lie under EDGEWRIGHT_SOURCES")] = "",
+    project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
+    set_: SetOption = [],  # noqa: B006 - typer's way to say "none"
+    name: Annotated[str, typer.Option(help="Default: the recipe's name and the project")] = "",
+    cron: Annotated[str, typer.Option(help="When, as '0 2 * * *'; none: by hand and by events")] = "",
+    timezone: Annotated[str, typer.Option(help="Of the schedule, as Europe/Berlin")] = "UTC",
+    list_: Annotated[bool, typer.Option("--list", help="Show what was deployed so")] = False,
+    delete: Annotated[str, typer.Option(help="Delete the deployment of this name")] = "",
+) -> None:
+    """Put a recipe and its source on the Prefect server, to be started there by hand, by a schedule or by an event."""
+    settings = recording_settings()
+    from tasks.serve.prefect_server import standing_server
+
+    with standing_server(settings) as server:
+        from tasks.serve.deployed import delete_own, deploy_own, own_deployments
+
+        if delete:
+            delete_own(delete)
+            _say(f"deleted {delete}")
+        elif list_:
+            for one in own_deployments():
+                _say(f"{one.name:<32} {one.schedule:<28} {one.source}")
+        else:
+            wanted = _wanted(recipe, source, project, name=name, cron=cron, timezone=timezone, overrides=set_)
+            _say(f"{deploy_own(wanted, settings)}  {server.api_url.removesuffix('/api')}/deployments")
+
+
+def _wanted(
+    recipe: str, source: str, project: str, *, name: str, cron: str, timezone: str, overrides: list[str]
+) -> Wanted:
+    """What is asked for, with the source and the names that a run of the same words would have."""
+    from edgewright.recipe import resolve, source_for
+    from tasks.engine.run import make_request
+    from tasks.serve.deployed import Wanted
+
+    if not recipe:
+        raise InputError("a recipe is needed", expected="a preset or a YAML file", next_step="edgewright deploy RECIPE")
+    resolved = resolve(recipe, overrides=overrides)
+    request = make_request(resolved, source=source_for(resolved, source), project=project or None)
+    named = name or f"{Path(recipe).stem}-{request.project}".lower()
+    return Wanted(named, resolved, request.source, request.project, cron=cron, timezone=timezone)
 
 
 def _detached(settings: Settings, stack: Stack) -> None:

@@ -141,25 +141,28 @@ def open_run(request: Request, settings: Settings, *, observer: Observer | None 
 
 
 def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
-    """Make a function of `recipe`, `source` and more a flow. Started without a run around it, by a worker or in the UI,
-    it opens one on its machine's home, and the source must lie under EDGEWRIGHT_SOURCES."""
+    """Make a function of `recipe`, `source` and more a flow, which takes a `project` too. Started without a run around
+    it, by a worker or in the UI, it opens one on its machine's home, and the source must lie under EDGEWRIGHT_SOURCES.
+    """
 
     def make(function: Callable[P, None]) -> Flow[P, None]:
         @wraps(function)
         def body(*args: P.args, **kwargs: P.kwargs) -> None:
+            project = str(kwargs.pop("project", ""))
             session, given = current_session(), inspect.signature(function).bind(*args, **kwargs).arguments
             if session is not None:
                 return _carried_out(session, given["recipe"], partial(function, *args, **kwargs))
             require_own_packages()
-            asked, settings = _asked(name, given), read_settings()
+            asked, settings = _asked(name, given, project), read_settings()
             require_ready(asked, settings)
             with open_run(asked, settings) as session, session_open(session):
                 return _carried_out(session, given["recipe"], partial(function, *args, **kwargs))
 
         # Prefect reads the form's types where `body` stands: they must be types, not names of the function's module.
-        body.__annotations__ = typing.get_type_hints(function)
+        body.__annotations__ = typing.get_type_hints(function) | {"project": str}
         found = inspect.signature(function).parameters.values()
         typed = [one.replace(annotation=body.__annotations__[one.name]) for one in found]
+        typed.append(inspect.Parameter("project", inspect.Parameter.KEYWORD_ONLY, default="", annotation=str))
         body.__signature__ = inspect.Signature(typed)  # type: ignore[attr-defined]
         return flow(name=name, persist_result=False, log_prints=False)(body)
 
@@ -217,12 +220,12 @@ def tracker_of(settings: Settings) -> Tracker:
     return Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
 
 
-def _asked(name: str, given: Mapping[str, Any]) -> Request:
-    """What a form or an event asks for."""
+def _asked(name: str, given: Mapping[str, Any], project: str) -> Request:
+    """What a form or an event asks for; without a project, the source's name."""
     told = {key: value.model_dump(mode="json") for key, value in given.items() if isinstance(value, BaseModel)}
     recipe: Recipe = given["recipe"]
     told.pop("recipe")
-    return make_request(recipe, source=given["source"], flow=name, told=told, trusted=False)
+    return make_request(recipe, source=given["source"], project=project or None, flow=name, told=told, trusted=False)
 
 
 def _parent(request: Request, settings: Settings, journal: Journal) -> str:

@@ -23,7 +23,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from edgewright.addresses import shown, spare_loopback
-from edgewright.errors import StoreUnavailable
+from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import write_atomically
 from edgewright.processes import ProcessIdentity, end_children, end_process, identity_of, is_alive, runs
 from edgewright.settings import Settings
@@ -112,6 +112,26 @@ def prefect_server(settings: Settings, *, port: int = 0, services: bool = False)
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def standing_server(settings: Settings) -> Iterator[PrefectServer]:
+    """The server that the environment names, or the live one of this home; none is started, and flows talk to it here.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not settings.prefect_api_url and live_server(settings.home) is None:
+        raise InputError(
+            "this needs a Prefect server that stays",
+            got="none in this home",
+            where=settings.home,
+            next_step="edgewright up, or export PREFECT_API_URL=… of another",
+        )
+    server = PrefectServer(settings)
+    server.wait()
+    with through(server):
+        yield server
 
 
 @contextmanager
