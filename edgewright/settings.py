@@ -8,6 +8,7 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_SOURCES   folders that a form or an event may name a source under, ":"-separated  (none)
     EDGEWRIGHT_ROUTER    inline: stages run in the process that calls them; pools: on workers    (inline)
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
+    EDGEWRIGHT_WEBHOOK   what `edgewright up` has Prefect tell of runs that fail, wait or are refused   (none)
     PREFECT_API_URL      use this Prefect server instead of the home's own
     MLFLOW_TRACKING_URI  use this MLflow instead of the home's own
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY    the way to both; never to an address of this machine
@@ -18,15 +19,24 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from edgewright.addresses import Proxy, proxies, proxy_for, spare_loopback
 from edgewright.errors import InputError
 
-NAMES = ("EDGEWRIGHT_HOME", "EDGEWRIGHT_STORE", "EDGEWRIGHT_SOURCES", "EDGEWRIGHT_ROUTER", "EDGEWRIGHT_THREADS")
+NAMES = (
+    "EDGEWRIGHT_HOME",
+    "EDGEWRIGHT_STORE",
+    "EDGEWRIGHT_SOURCES",
+    "EDGEWRIGHT_ROUTER",
+    "EDGEWRIGHT_THREADS",
+    "EDGEWRIGHT_WEBHOOK",
+)
 SERVICES = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
+HEARTBEAT_S = 60
+"""How often a flow run tells Prefect that its process lives."""
 ROUTERS = ("inline", "pools")
 _SPINS = "50000"
 """Looks a waiting OpenMP thread takes before it sleeps: one to three milliseconds, by processor."""
@@ -56,6 +66,7 @@ class Settings:
 
     Attributes:
         services: what is recorded elsewhere than in the home.
+        webhook: an address that may hold a secret.
         passed_over: the profile that Prefect alone would follow; a run records in the home all the same.
     """
 
@@ -67,6 +78,7 @@ class Settings:
     prefect_api_url: str
     mlflow_tracking_uri: str
     services: tuple[Service, ...] = ()
+    webhook: str = field(default="", repr=False)
     passed_over: Profile | None = None
 
     @property
@@ -107,6 +119,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         prefect_api_url=env.get("PREFECT_API_URL") or "",
         mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow/mlflow.db",
         services=tuple(Service(name, url, proxy_for(url, env)) for name in SERVICES if (url := env.get(name))),
+        webhook=env.get("EDGEWRIGHT_WEBHOOK") or "",
         passed_over=None if env.get("PREFECT_API_URL") else _profile(env),
     )
 
@@ -134,6 +147,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,

@@ -31,7 +31,9 @@ from tasks.engine.links import mlflow_experiments
 from tasks.engine.services import require_services
 from tasks.engine.stage import POOLS
 from tasks.serve.mlflow_server import log_of, mlflow_server
+from tasks.serve.notify import tell
 from tasks.serve.prefect_server import answers, prefect_server, through
+from tasks.serve.reaper import reap
 from tasks.serve.releases import served_beside
 from tasks.serve.ui import require_ports
 from tasks.serve.workers import workers_of
@@ -106,6 +108,9 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                 make_pools(stack.pools)
                 say("deploying")
                 deploy(prefect.api_url)
+                reap()
+                if settings.webhook:
+                    tell(settings.webhook)
                 with workers_of(settings, stack.pools, api_url=prefect.api_url, say=say) as workers:
                     _await(lambda: online(stack.pools) == set(stack.pools), what="a worker", log=workers.log("…"))
                     prefect_url = shown(prefect.api_url).removesuffix("/api")
