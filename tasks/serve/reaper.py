@@ -29,7 +29,7 @@ def reap() -> None:
     put(
         AutomationCore(
             name=AUTOMATION,
-            description="A run that has not been heard of for three heartbeats is called crashed, and can be run again.",
+            description="Not heard of for three heartbeats: called crashed, and free to be run again.",
             trigger=EventTrigger(
                 match={"prefect.resource.id": "prefect.flow-run.*"},
                 after={_BEAT},

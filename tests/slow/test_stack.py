@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -18,6 +21,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
+from edgewright.recipe import resolve
 from tasks.engine.stage import POOLS
 from tests.conftest import edgewright, free_port
 
@@ -34,11 +38,32 @@ class Stack:
     home: Path
     api: str
     said: str
+    told: list[dict[str, Any]]
+    """What the webhook was told."""
 
     def flow_runs(self, *, named: str = "") -> list[dict[str, Any]]:
         body = json.dumps({"flows": {"name": {"any_": [named]}}} if named else {}).encode()
         request = Request(f"{self.api}/flow_runs/filter", body, {"Content-Type": "application/json"})
         with urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read())  # type: ignore[no-any-return]
+
+    def begin(self, deployment: str, **parameters: Any) -> str:
+        """Start a deployment as its form does; the flow run's id."""
+        flow, _, name = deployment.partition("/")
+        found = self._get(f"/deployments/name/{flow}/{name}")
+        body = {"parameters": {**found["parameters"], **parameters}, "state": {"type": "SCHEDULED"}}
+        return str(self._post(f"/deployments/{found['id']}/create_flow_run", body)["id"])
+
+    def state_of(self, flow_run: str) -> str:
+        return str(self._get(f"/flow_runs/{flow_run}")["state_name"])
+
+    def _get(self, path: str) -> dict[str, Any]:
+        with urlopen(f"{self.api}{path}", timeout=20) as answer:
+            return json.loads(answer.read())  # type: ignore[no-any-return]
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        with urlopen(Request(f"{self.api}{path}", json.dumps(body).encode(), headers), timeout=20) as answer:
             return json.loads(answer.read())  # type: ignore[no-any-return]
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -48,13 +73,35 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home, ports = tmp_path_factory.mktemp("up"), (free_port(), free_port())
+    words = ["up", "--detach", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    with listening() as (webhook, told):
+        try:
+            said = edgewright(*words, home=home, EDGEWRIGHT_WEBHOOK=webhook).stdout
+            yield Stack(home, f"http://127.0.0.1:{ports[0]}/api", said, told)
+        finally:
+            edgewright("down", home=home, check=False)
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server that takes what it is sent: its address, and what it was sent."""
+    told: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        said = edgewright(
-            "up", "--detach", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1]), home=home
-        ).stdout
-        yield Stack(home, f"http://127.0.0.1:{ports[0]}/api", said)
+        yield f"http://127.0.0.1:{server.server_port}/hook", told
     finally:
-        edgewright("down", home=home, check=False)
+        server.shutdown()
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float = 300) -> Any:
@@ -155,6 +202,75 @@ def process_of(flow_run: dict[str, Any]) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def test_a_gate_that_asks_suspends_its_run_and_an_answer_resumes_it(stack: Stack, toy_settings: list[str]) -> None:
+    """Nobody waits on a worker; the answer at a command line has the very run go on, and stands in it."""
+    recipe = resolve("demo", overrides=[*toy_settings[1::2], "gate_data.on_refuse=ask"])
+    flow_run = stack.begin("lifecycle/demo", recipe=recipe.model_dump(mode="json"))
+    wait_for(lambda: stack.state_of(flow_run) in ("Suspended", "Failed", "Crashed", "Completed"))
+    assert stack.state_of(flow_run) == "Suspended"
+    waiting = record_of(stack, flow_run)
+    assert (waiting["status"], process_of({"id": flow_run})) == ("waiting", [])
+    wait_for(lambda: [one for one in stack.told if one["event"] == "prefect.flow-run.Suspended"], seconds=60)
+
+    answer = ("decide", waiting["run_id"], "real_only", "--why", "they look odd", "--person", "the test")
+    assert "goes on where it waited" in edgewright(*answer, home=stack.home).stdout
+    wait_for(lambda: stack.state_of(flow_run) in ("Failed", "Crashed", "Completed"))
+    ended = record_of(stack, flow_run)
+    assert (ended["run_id"], ended["status"]) == (waiting["run_id"], "finished"), ended["error"]
+    gate = next(gate for gate in ended["gates"] if gate["name"] == "gate_data")
+    assert (gate["decision"], gate["decided_by"], gate["why"]) == ("real_only", "the test", "they look odd")
+
+
+def record_of(stack: Stack, flow_run: str) -> dict[str, Any]:
+    states = (json.loads(path.read_bytes()) for path in (stack.home / "runs").glob("*/run.json"))
+    return next(state for state in states if state["prefect_flow_run_id"] == flow_run)
+
+
+def test_reviewed_labels_start_a_run_and_its_failure_is_told(stack: Stack) -> None:
+    """The data set of this event is in no store: the run that it starts says so, and the webhook hears of it."""
+    command = (
+        "from tasks.engine.events import dataset_ready; dataset_ready(project='toy', digest='abcdef123456');"
+        "from prefect.events.worker import EventsWorker; EventsWorker.drain_all(timeout=10)"
+    )
+    subprocess.run([sys.executable, "-c", command], env={**os.environ, "PREFECT_API_URL": stack.api}, check=True)
+    failed = wait_for(lambda: [one for one in stack.told if "no such data set in the store" in one["details"]])
+    assert failed[0]["event"] == "prefect.flow-run.Failed"
+    assert "dataset:abcdef123456" in failed[0]["details"]
+
+
+def test_a_recipe_of_ones_own_is_started_by_its_schedule(stack: Stack, toy_settings: list[str]) -> None:
+    words = ["deploy", "demo", *toy_settings, "--name", "mine", "--cron", "* * * * *", "--timezone", "Europe/Berlin"]
+    assert "lifecycle/mine" in edgewright(*words, home=stack.home).stdout
+    assert "* * * * * Europe/Berlin" in edgewright("deploy", "--list", home=stack.home).stdout
+
+    def started() -> list[dict[str, Any]]:
+        runs = stack.flow_runs(named="lifecycle")
+        return [run for run in runs if run["created_by"] and run["auto_scheduled"] and run["state_type"] == "COMPLETED"]
+
+    try:
+        wait_for(started)
+    finally:
+        edgewright("deploy", "--delete", "mine", home=stack.home)
+    assert "mine" not in edgewright("deploy", "--list", home=stack.home).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["laptop", "--source", "/etc"], "workers may not read this source"),
+        (["demo", "--cron", "nonsense"], "not a schedule"),
+        (["demo", "--cron", "0 2 * * *", "--timezone", "Mars/Olympus"], "no such time zone"),
+        (["demo", "--name", "Not a name"], "not a name for a deployment"),
+        (["--delete", "nightly"], "nothing of that name was deployed"),
+        ([], "a recipe is needed"),
+    ],
+    ids=["source", "cron", "time zone", "name", "delete", "nothing"],
+)
+def test_what_is_not_deployed(stack: Stack, words: list[str], said: str) -> None:
+    refused = edgewright("deploy", *words, home=stack.home, check=False)
+    assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
 
 
 def test_down_leaves_nothing(stack: Stack) -> None:
