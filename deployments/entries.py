@@ -18,7 +18,7 @@ from edgewright.recipe import PRESET_NAMES, resolve
 from edgewright.recipe.presets import SIMULATED
 from flows.lifecycle import STAGES
 from tasks.engine.events import DATASET_READY, DATASET_RESOURCE
-from tasks.engine.stage import Stage
+from tasks.engine.stage import POOLS, Stage
 
 LIFECYCLE = "flows.lifecycle:lifecycle"
 CONTROL = "control"
@@ -40,7 +40,7 @@ _ABOUT = {
 def entries() -> list[dict[str, Any]]:
     """One mapping a deployment, in the file's order."""
     stages = (entry for stage in STAGES for entry in _of_stage(stage))
-    return [*_lifecycles(), _retrain(), _label_efficiency(), *_upkeep(), *stages]
+    return [*_lifecycles(), _retrain(), _label_efficiency(), *_upkeep(), *_probes(), *stages]
 
 
 def _lifecycles() -> Iterator[dict[str, Any]]:
@@ -119,6 +119,16 @@ def _upkeep() -> Iterator[dict[str, Any]]:
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
         "work_pool": {"name": CONTROL},
     }
+
+
+def _probes() -> Iterator[dict[str, Any]]:
+    for pool in POOLS:
+        yield {
+            "name": pool,
+            "entrypoint": "flows.probe:probe",
+            "tags": [f"pool:{pool}"],
+            "work_pool": {"name": pool},
+        }
 
 
 def _of_stage(stage: Stage[...]) -> Iterator[dict[str, Any]]:

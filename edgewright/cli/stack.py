@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ _DETACHED_WITHIN_S = 300.0
 
 
 def add_stack(application: typer.Typer) -> None:
-    for command in (up, down, status, deploy):
+    for command in (up, down, status, deploy, doctor):
         application.command()(command)
 
 
@@ -106,6 +107,28 @@ def deploy(
         else:
             wanted = _wanted(recipe, source, project, name=name, cron=cron, timezone=timezone, overrides=set_)
             _say(f"{deploy_own(wanted, settings)}  {server.api_url.removesuffix('/api')}/deployments")
+
+
+def doctor(
+    pool: Annotated[list[str], typer.Option(help="Look at this pool; may be repeated. Default: all five")] = [],  # noqa: B006
+    json_: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Look at everything that a run needs, and say how to cure what is wrong; exit status 1 where something is."""
+    settings = home_settings()
+    from tasks.engine.stage import POOLS
+    from tasks.serve.doctor import examine
+
+    findings = []
+    for finding in examine(settings, pools=pool or POOLS):
+        findings.append(finding)
+        if not json_:
+            _say(f"{finding.name:<28} {'well' if finding.well else 'WRONG':<6} {finding.said}")
+            if finding.cure:
+                _say(f"{'':<35} Next: {finding.cure}")
+    if json_:
+        print_json([asdict(finding) for finding in findings])
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(1)
 
 
 def _wanted(

@@ -256,23 +256,6 @@ def test_a_recipe_of_ones_own_is_started_by_its_schedule(stack: Stack, toy_setti
     assert "mine" not in edgewright("deploy", "--list", home=stack.home).stdout
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["laptop", "--source", "/etc"], "workers may not read this source"),
-        (["demo", "--cron", "nonsense"], "not a schedule"),
-        (["demo", "--cron", "0 2 * * *", "--timezone", "Mars/Olympus"], "no such time zone"),
-        (["demo", "--name", "Not a name"], "not a name for a deployment"),
-        (["--delete", "nightly"], "nothing of that name was deployed"),
-        ([], "a recipe is needed"),
-    ],
-    ids=["source", "cron", "time zone", "name", "delete", "nothing"],
-)
-def test_what_is_not_deployed(stack: Stack, words: list[str], said: str) -> None:
-    refused = edgewright("deploy", *words, home=stack.home, check=False)
-    assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
-
-
 def test_down_leaves_nothing(stack: Stack) -> None:
     """Last: it ends the home of this module's tests."""
     mine = [process for process in psutil.process_iter() if home_of(process) == str(stack.home)]
