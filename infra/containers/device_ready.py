@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Whether the device in DEVICE_HOME does its work: exit code 0, else 1 and why not.
 
-device-ready        # a release is installed and no longer on trial; MODEL_VERSION: it is that one, or a newer one
+device-ready        # a release is installed and no longer on trial; with MODEL_VERSION: that one, or a newer one
 
-On trial means: no frame yet since the switch. A probe on it keeps a rollout from passing over devices that do not detect.
+On trial means: no frame yet since the switch. A probe on it stops a rollout at devices that do not detect.
 """
 
 from __future__ import annotations
