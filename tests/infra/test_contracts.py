@@ -134,7 +134,7 @@ def test_every_variable_is_read_by_somebody(named: Any) -> None:
 
 
 def test_a_variable_that_nobody_reads_would_be_found() -> None:
-    mistaken = {"PREFECT_API_URI", "MLFLOW_TRACKING_URL", "EDGEWRIGHT_POOL"}
+    mistaken = {"PREFECT_API_URI", "MLFLOW_TRACKING_URL", "AWS_ENDPOINT"}
     assert unread(mistaken | {"PREFECT_API_URL"}) == mistaken
 
 
@@ -166,7 +166,7 @@ def test_no_file_has(what: str) -> None:
     ("what", "line"),
     [
         ("a password in an address", "postgresql://edgewright:hunter2@postgres/mlflow"),
-        ("a person's folder", "volumes: [/home/somebody/photos:/srv]"),
+        ("a person's folder", "volumes: [/hom" + "e/somebody/photos:/srv]"),
         ("a token that is no example", 'password: "0123456789abcdef0123"'),
     ],
 )
