@@ -151,6 +151,13 @@ def test_the_page_says_which_images_of_others_there_are() -> None:
     assert {image for image in PINNED if f"`{image}`" not in page} == set()
 
 
+def test_an_address_of_postgresql_names_the_driver_that_is_installed() -> None:
+    """SQLAlchemy's own choice changes with its version; the extra `postgres` has psycopg, Prefect brings asyncpg."""
+    found = {name for path in FILES for name in re.findall(r"\bpostgresql(\+?\w*)(?=://|$|\s)", path.read_text(), re.M)}
+    assert found - {""} == {"+psycopg", "+asyncpg"}
+    assert not any("postgresql://" in path.read_text() for path in FILES)
+
+
 @pytest.mark.parametrize("what", NEVER)
 def test_no_file_has(what: str) -> None:
     found = [
