@@ -12,17 +12,18 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edgewright.errors import ArtifactMissing, HomeBusy
-from edgewright.files import try_locked, write_atomically
+from edgewright.files import locked, locked_for_reading, try_locked, try_locked_for_reading, write_atomically
 
 RECORD_FILE = "run.json"
 LATEST = "latest"
+_LOCK_FILE = "run.lock"
 _WRITING = threading.RLock()
 """Stages that run side by side are noted one after another."""
 UNFINISHED = ("running", "interrupted", "failed")
@@ -167,6 +168,37 @@ def _latest(runs: Path, known: Sequence[Journal], *, stage: str, status: str) ->
 
 
 @contextmanager
+def project_lock(home: Path, project: str, *, waits: bool) -> Iterator[None]:
+    """Held while a run of a project goes on whose stages run elsewhere. Other projects' may be live beside it; what needs
+    the home to itself, as a run in this process or `gc` does, may not.
+
+    Args:
+        waits: for its turn, as what a form, a schedule or an event has begun does.
+
+    Raises:
+        HomeBusy: not its turn, and it does not wait.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    lock = home / _LOCK_FILE
+    lock.touch()
+    with ExitStack() as held:
+        if waits:
+            held.enter_context(locked_for_reading(lock))
+            held.enter_context(locked(home / f"run-{project}.lock"))
+        elif not (
+            held.enter_context(try_locked_for_reading(lock))
+            and held.enter_context(try_locked(home / f"run-{project}.lock"))
+        ):
+            raise HomeBusy(
+                "another run of this project is live, or the home is in use",
+                got=project,
+                where=home,
+                next_step="wait for it, or stop it",
+            )
+        yield
+
+
+@contextmanager
 def home_lock(home: Path) -> Iterator[None]:
     """Held while a pipeline runs; the operating system lets go of it when the process dies, however it dies.
 
@@ -174,7 +206,7 @@ def home_lock(home: Path) -> Iterator[None]:
         HomeBusy: another live run holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    lock = home / "run.lock"
+    lock = home / _LOCK_FILE
     with try_locked(lock) as free:
         if not free:
             raise HomeBusy(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from pathlib import Path
@@ -31,7 +31,7 @@ from edgewright.settings import Settings, read_settings
 from tasks.engine.approval import await_decision, can_suspend, own_flow_run
 from tasks.engine.callers import caller_for, current_caller
 from tasks.engine.code_origin import source_tags
-from tasks.engine.journal import Journal, home_lock
+from tasks.engine.journal import Journal, home_lock, project_lock
 from tasks.engine.page import write_report
 from tasks.engine.prefect_log import name_flow_run
 from tasks.engine.routers import router_of
@@ -119,7 +119,7 @@ def open_run(request: Request, settings: Settings, *, observer: Observer | None 
         HomeBusy: another run is live in this home.
         StoreUnavailable: MLflow does not take the run; the journal says so.
     """
-    with home_lock(settings.home):
+    with _alone(request, settings):
         journal = Journal.resume_or_begin(
             settings.runs if request.flow == LIFECYCLE else settings.home / "experiments",
             project=request.project,
@@ -138,6 +138,13 @@ def open_run(request: Request, settings: Settings, *, observer: Observer | None 
             finally:
                 raise raised  # on a full disk writing fails too: the first error is the one to tell
         _write_down(session, request, None)
+
+
+def _alone(request: Request, settings: Settings) -> AbstractContextManager[None]:
+    """The home, where stages run in this process; the project, where they run elsewhere."""
+    if settings.router == "inline":
+        return home_lock(settings.home)
+    return project_lock(settings.home, request.project, waits=not request.trusted)
 
 
 def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
