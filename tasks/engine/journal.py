@@ -169,8 +169,8 @@ def _latest(runs: Path, known: Sequence[Journal], *, stage: str, status: str) ->
 
 @contextmanager
 def project_lock(home: Path, project: str, *, waits: bool) -> Iterator[None]:
-    """Held while a run of a project goes on whose stages run elsewhere. Other projects' may be live beside it; what needs
-    the home to itself, as a run in this process or `gc` does, may not.
+    """Held while a run of a project goes on whose stages run elsewhere. Other projects' may be live beside it; what
+    needs the home to itself, as a run in this process or `gc` does, may not.
 
     Args:
         waits: for its turn, as what a form, a schedule or an event has begun does.
