@@ -134,7 +134,7 @@ TOY = (
     "generate.images=24",
     "generate.image_px=160",
     "gate_data.bootstraps=20",
-    "train_detector.epochs=16",
+    "train_detector.epochs=12",
     "train_detector.batch=4",
     "train_detector.image_px=96",
     "quantize.calibration_images=16",
@@ -149,7 +149,7 @@ TOY = (
 )
 """The whole life cycle at toy size: every stage is real, none is good. Bounds are loose; quality is not tested here.
 
-The detector has to find something (the model gate cannot judge one that does not): it takes 220 steps of small batches.
+The detector has to find something (the model gate cannot judge one that does not): it takes 160 steps of small batches.
 """
 
 BRIEF = (

@@ -35,16 +35,21 @@ from edgewright.compress.layers import LayerError, compare_layers
 from edgewright.compress.safe import SafeFile, make_safe
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
+from edgewright.detect.evaluate import Sample, evaluate
+from edgewright.detect.lesson import SCORE_THRESHOLD
 from edgewright.detect.network import load_module
+from edgewright.detect.operating import best_score
 from edgewright.detect.train import FACTS_FILE as DETECTOR_FILE
 from edgewright.detect.train import provenance_of
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.compress import QuantizeConfig
 from edgewright.runtime.boxes import FloatArray
-from edgewright.runtime.session import load_network
+from edgewright.runtime.session import ModelSpec, load_network, predictor
 
 _WATCHED_IMAGES = 4
 """Of the calibration's, on which saturation is watched; the emulation takes 0.3 s a picture of 256 px."""
+_LOWEST_SCORE = 0.05
+"""Below it no device should report."""
 _METHODS = {
     "minmax": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,
@@ -115,7 +120,7 @@ def quantize(
     set_threads(threads)
     module, float_spec = load_module(detector.path)
     dataset.check_classes(float_spec.classes)
-    spec = replace(float_spec, score_threshold=config.score_threshold, iou_threshold=config.iou_threshold)
+    spec = replace(float_spec, iou_threshold=config.iou_threshold)
     real = dataset.select(split=Split.TRAIN, origin=Origin.REAL)
     rows = choose_calibration_rows(real, count=config.calibration_images, seed=seed, n_classes=len(spec.classes))
     reader = CalibrationImages(dataset, rows, input_name=INPUT, input_px=spec.input_px, on_progress=on_progress)
@@ -125,6 +130,7 @@ def quantize(
     for name, model in ((INT8_FILE, int8.whole), (SAFE_FILE, int8.safe.model)):
         (out / name).write_bytes(minify(model).SerializeToString(deterministic=True))
         load_network(out / name)  # what the device's own runtime refuses is not published
+    spec = replace(spec, score_threshold=_reports_from(out / INT8_FILE, spec, dataset, config))
     (out / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
     report = _report(out, int8, rows)
     versions = {name: version(name) for name in ("onnx", "onnxruntime", "torch")}
@@ -132,6 +138,20 @@ def quantize(
     facts = {**report.to_json(), "versions": versions, "start": began}
     (out / FACTS_FILE).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     return report
+
+
+def _reports_from(model: Path, spec: ModelSpec, dataset: Dataset, config: QuantizeConfig) -> float:
+    """The score that the recipe names, or the best one on val: photographs that chose the epoch and taught nothing."""
+    if config.score_threshold is not None:
+        return config.score_threshold
+    rows = dataset.select(split=Split.VAL, origin=Origin.REAL, labeled=True)
+    found = evaluate(
+        predictor(load_network(model), spec, score_threshold=_LOWEST_SCORE),
+        (Sample(dataset.image(row), row.boxes, row.ignored) for row in rows),
+        classes=spec.classes,
+        collect=True,
+    )
+    return best_score(found.matched.by_class if found.matched else (), otherwise=SCORE_THRESHOLD)
 
 
 def quantize_model(model: onnx.ModelProto, reader: CalibrationDataReader, config: QuantizeConfig) -> Int8Models:

@@ -68,6 +68,26 @@ def operating_point(
     return OperatingPoint(score_threshold, whole.recall, whole.precision, worst, points)
 
 
+def best_score(by_class: Sequence[Sequence[Matches]], *, otherwise: float) -> float:
+    """The score from which a device should report: that of the best F1 over all objects and detections, to a hundredth
+    below; `otherwise` where there is nothing to find, or nothing is found.
+
+    F1 = 2 hits / (detections + objects), van Rijsbergen 1979, with both errors weighing alike.
+
+    >>> part = Matches(np.array([0.9, 0.6, 0.3]), np.array([[1, 1, 0]] * 10, bool), np.zeros((10, 3), bool), 2)
+    >>> best_score([[part]], otherwise=0.25)
+    0.6
+    """
+    found = [counting(parts, 0) for parts in by_class]
+    score, hit = (np.concatenate([np.zeros(0), *(pair[side] for pair in found)]) for side in (0, 1))
+    n_truth = sum(part.n_truth for parts in by_class for part in parts)
+    if not n_truth or not hit.any():
+        return otherwise
+    order = np.argsort(-score, kind="stable")
+    f1 = 2 * np.cumsum(hit[order]) / (np.arange(1, len(score) + 1) + n_truth)
+    return float(np.floor(score[order[int(np.argmax(f1))]] * 100 + 1e-4) / 100)
+
+
 def _counts(parts: Sequence[Matches], score_threshold: float) -> tuple[int, int, int]:
     """Objects, detections, hits."""
     score, hit = counting(parts, 0)

@@ -1,7 +1,7 @@
 """What a run may be told: a section a stage (a file a room), presets, the YAML a person writes.
 
 >>> resolve("demo").quantize.iou_threshold
-0.6
+0.5
 """
 
 from edgewright.recipe.presets import MAX_RECIPE_BYTES as MAX_RECIPE_BYTES

@@ -20,5 +20,13 @@ class QuantizeConfig(Section):
         description="In the file for x86 without VNNI: a convolution whose output rounding changes by more than this "
         "share of its norm stays in float, where the file's 2 MB have room",
     )
-    score_threshold: float = Field(0.25, ge=0, le=1, description="What the device reports")
-    iou_threshold: float = Field(0.6, ge=0, le=1)
+    score_threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The score from which the device reports; none: that of the best F1 on the photographs of val, and "
+        "0.25 where those hold no object",
+    )
+    iou_threshold: float = Field(
+        0.5, ge=0, le=1, description="Of two boxes of a class that overlap by more than this, one is reported"
+    )

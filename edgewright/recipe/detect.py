@@ -13,8 +13,8 @@ class TrainDetectorConfig(Section):
     external_paths: ClassVar[tuple[str, ...]] = ("model", "init")
 
     model: str = Field(
-        "edgewright-slim",
-        description="A graph of our tables (edgewright-slim, efficientdet-slim, efficientdet-lite0 to lite4), or any "
+        "efficientdet-slim",
+        description="A graph of our tables (efficientdet-slim, efficientdet-lite0 to lite4, edgewright-slim), or any "
         "ultralytics model by name or path",
     )
     init: str = Field(
@@ -35,7 +35,7 @@ class TrainDetectorConfig(Section):
         le=20,
         description="Pictures with rare classes are shown up to so many times as often; 1: all equally often",
     )
-    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of the slim graph")
+    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of edgewright-slim; refused elsewhere")
     image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
     epochs: int = Field(30, ge=1)
     batch: int = Field(16, ge=2)
@@ -45,7 +45,7 @@ class TrainDetectorConfig(Section):
         le=64,
         description="Accelerators of one machine that share each batch (without any: processes); efficientdet- alone",
     )
-    optimizer: Literal["AdamW", "SGD", "MuSGD"] = "AdamW"
+    optimizer: Literal["AdamW", "SGD", "MuSGD"] = Field("AdamW", description="AdamW alone for efficientdet-")
     learning_rate: float = Field(2e-3, gt=0)
     mosaic: float = Field(1.0, ge=0, le=1, description="Share of training pictures put together from four")
     close_mosaic_share: float = Field(0.2, ge=0, le=1, description="Share of the epochs, the last ones, without it")
@@ -62,6 +62,6 @@ class TrainDetectorConfig(Section):
         1.0, ge=0, le=1, description="Share of the epochs after which photographs alone are shown"
     )
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="bf16: autocast, about 1.7 times as fast on AVX-512 CPUs"
+        "fp32", description="bf16: autocast; on AVX-512 CPUs 1.7 times as fast for a YOLO, slower for efficientdet-"
     )
     keep: Literal["best", "last"] = Field("best", description="best: the epoch best on val; last: the last, val unseen")

@@ -77,7 +77,7 @@ def test_mlflow_has_one_parent_and_a_child_a_stage(toy_run: Any) -> None:
         ("demo/training", "training"),
     ]
     detector = next(run for run in runs if run.data.tags.get("edgewright.stage") == "train_detector")
-    assert detector.data.params["train_detector.epochs"] == "16"
+    assert detector.data.params["train_detector.epochs"] == "12"
     assert not [name for name in detector.data.metrics if name.rpartition("/")[2] in ("epoch", "epochs")]
     assert [one.dataset.name for one in detector.inputs.dataset_inputs] == ["demo/training"]
     assert f"runs/{parents[0].info.run_id}?workflowType=machine_learning" in Path(toy_run.printed["report"]).read_text()

@@ -33,6 +33,9 @@ _PROXY = """
 pipeline = {pipeline}
 [app:proxy-server]
 use = egg:swift#proxy
+conn_timeout = 20
+node_timeout = 60
+recoverable_node_timeout = 60
 account_autocreate = true
 allow_account_management = true
 [filter:tempauth]
@@ -68,6 +71,7 @@ def write_configuration(root: Path, port: int) -> dict[str, Path]:
         _build_ring(root, name, server_port)
         text = _COMMON.format(port=server_port, root=root, user=user)
         text += f"[pipeline:main]\npipeline = {name}-server\n[app:{name}-server]\nuse = egg:swift#{name}\n"
+        text += "conn_timeout = 20\nnode_timeout = 60\n"  # of 0.5 s and less, on a busy machine a bucket is refused
         files[name] = root / f"{name}-server.conf"
         files[name].write_text(text)
     plain = dict.fromkeys(name for name in _PIPELINE.split() if name not in _CONFIGURED)

@@ -52,6 +52,7 @@ def fit(lesson: Lesson) -> Fitted:
     """
     config = lesson.config
     graph = graph_named(config.model, n_classes=len(lesson.spec.classes))
+    _require_meant(config)
     _require_equal_parts(config)
     with torch_threads(_threads(lesson)):
         batch = config.batch
@@ -90,6 +91,20 @@ def _follow(ranks: Ranks, work: tuple[Lesson, int]) -> None:
 
 def _threads(lesson: Lesson) -> int:
     return max(1, lesson.threads // lesson.config.devices)
+
+
+def _require_meant(config: TrainDetectorConfig) -> None:
+    """What is told to a YOLO would change nothing here: it is refused, never passed over."""
+    for field in ("width", "optimizer"):
+        default, told = TrainDetectorConfig.model_fields[field].default, getattr(config, field)
+        if told != default:
+            raise InputError(
+                f"train_detector.{field} is a YOLO's",
+                expected=default,
+                got=told,
+                where=config.model,
+                next_step=f"leave train_detector.{field} out, or set train_detector.model=edgewright-slim",
+            )
 
 
 def _require_equal_parts(config: TrainDetectorConfig) -> None:

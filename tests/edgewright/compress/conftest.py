@@ -43,7 +43,7 @@ def squares(store: Store) -> Dataset:
 
 @pytest.fixture(scope="session")
 def detector(store: Store, squares: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    config = TrainDetectorConfig(image_px=64, width=0.1, batch=5, epochs=6, mosaic=0.0)
+    config = TrainDetectorConfig(model="edgewright-slim", image_px=64, width=0.1, batch=5, epochs=6, mosaic=0.0)
     with store.workspace() as work:
         train_detector(
             squares,

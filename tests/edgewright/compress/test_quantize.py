@@ -24,6 +24,7 @@ from edgewright.compress.export import export_onnx, minify
 from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
+from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.forward import as_network
 from edgewright.detect.network import load_module
 from edgewright.detect.yolo.graphs import slim_graph
@@ -31,7 +32,7 @@ from edgewright.detect.yolo.network import build_module
 from edgewright.errors import InputError
 from edgewright.recipe.compress import QuantizeConfig
 from edgewright.runtime.boxes import FloatArray
-from edgewright.runtime.session import ModelSpec, load_network
+from edgewright.runtime.session import ModelSpec, load_network, predictor
 
 Int8 = tuple[Artifact, QuantizeReport]
 
@@ -53,7 +54,7 @@ def test_what_is_published(int8: Int8, squares: Dataset) -> None:
     artifact, report = int8
     assert artifact.files == ["float.onnx", "model-safe.onnx", "model.onnx", "quantize.json", "spec.json"]
     spec = ModelSpec.from_json(artifact.json("spec.json"))
-    assert (spec.classes, spec.input_px, spec.score_threshold, spec.iou_threshold) == (squares.classes, 64, 0.25, 0.6)
+    assert (spec.classes, spec.input_px, spec.iou_threshold) == (squares.classes, 64, 0.5)
     assert report.bytes == artifact.path("model.onnx").stat().st_size
     assert report.bytes < 0.45 * report.float_bytes
     assert artifact.json("quantize.json")["calibration_ids"] == list(report.calibration_ids)
@@ -113,7 +114,7 @@ def test_the_same_inputs_give_the_same_artifact(int8: Int8, make_int8: Callable[
         ({"calibration_images": 8, "safe_max_loss": 0.001}, "model-safe.onnx"),
         # what the device reports
         ({"calibration_images": 8, "score_threshold": 0.4}, "spec.json"),
-        ({"calibration_images": 8, "iou_threshold": 0.5}, "spec.json"),
+        ({"calibration_images": 8, "iou_threshold": 0.45}, "spec.json"),
     ],
 )
 def test_every_field_changes_the_artifact(
@@ -121,6 +122,28 @@ def test_every_field_changes_the_artifact(
 ) -> None:
     other, _ = make_int8(**fields)
     assert other.path(file).read_bytes() != int8[0].path(file).read_bytes()
+
+
+def test_it_reports_from_the_score_that_is_best_on_val(int8: Int8, squares: Dataset) -> None:
+    """No hundredth of a score has a better F1 there."""
+    artifact, _ = int8
+    spec = ModelSpec.from_json(artifact.json("spec.json"))
+    network = load_network(artifact.path("model.onnx"))
+    rows = squares.select(split="val", labeled=True)
+
+    def f1(threshold: float) -> float:
+        found = evaluate(
+            predictor(network, spec, score_threshold=0.05),
+            (Sample(squares.image(row), row.boxes) for row in rows),
+            classes=squares.classes,
+            reports_from=threshold,
+        )
+        assert found.operating is not None
+        recall, precision = found.operating.recall or 0.0, found.operating.precision or 0.0
+        return 2 * recall * precision / max(recall + precision, 1e-9)
+
+    best = max(f1(hundredth / 100) for hundredth in range(5, 100))
+    assert f1(spec.score_threshold) == pytest.approx(best)
 
 
 @pytest.mark.trains

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-from edgewright.detect.operating import ClassPoint, OperatingPoint
+from edgewright.detect.matching import Matches
+from edgewright.detect.operating import ClassPoint, OperatingPoint, best_score
 from edgewright.runtime.boxes import Boxes
 from tests.coco import evaluate_scenes
 
@@ -22,6 +23,13 @@ def point(found: Rows, truth: Rows, *, ignored: Rows | None = None, at: float = 
     result = evaluate_scenes([(boxes(truth), boxes(ignored or []), boxes(found))], reports_from=at)
     assert result.operating is not None
     return result.operating
+
+
+def parts(found: Rows, truth: Rows) -> tuple[tuple[Matches, ...], ...]:
+    """Class by class, one image."""
+    matched = evaluate_scenes([(boxes(truth), boxes([]), boxes(found))]).matched
+    assert matched is not None
+    return matched.by_class
 
 
 @pytest.mark.parametrize(
@@ -60,6 +68,26 @@ def test_without_any_object_nothing_is_claimed() -> None:
 def test_a_region_to_ignore_counts_nowhere() -> None:
     got = point([(A, 0, 0.9), (B, 0, 0.9)], [(A, 0, 1)], ignored=[(B, 0, 1)])
     assert (got.recall, got.precision, got.classes["a"].n_reported) == (1.0, 1.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([(A, 0, 0.9), (B, 1, 0.4)], 0.4),
+        ([(A, 0, 0.9), (C, 0, 0.8), (C, 1, 0.7), (B, 1, 0.4)], 0.9),
+        ([(A, 0, 0.9), (C, 0, 0.8), (B, 1, 0.4)], 0.4),
+        ([(A, 0, 0.456), (B, 1, 0.789)], 0.45),
+        ([(C, 0, 0.9)], 0.25),
+        ([], 0.25),
+    ],
+    ids=["all", "false alarms weigh", "one does not", "a hundredth below", "nothing found", "nothing reported"],
+)
+def test_the_score_of_the_best_f1(found: Rows, expected: float) -> None:
+    assert best_score(parts(found, [(A, 0, 1), (B, 1, 1)]), otherwise=0.25) == expected
+
+
+def test_without_objects_no_score_is_best() -> None:
+    assert best_score(parts([(A, 0, 0.9)], []), otherwise=0.25) == 0.25
 
 
 def test_round_trip() -> None:

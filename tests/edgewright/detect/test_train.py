@@ -36,7 +36,7 @@ from edgewright.runtime.session import ModelSpec, predictor
 Trained = tuple[Path, DetectorReport, list[EpochReport]]
 
 FILES = ["detector.json", "graph.yaml", "history.json", "spec.json", "weights.safetensors"]
-TINY = {"image_px": 64, "width": 0.05, "batch": 4, "epochs": 2}
+TINY = {"model": "edgewright-slim", "image_px": 64, "width": 0.05, "batch": 4, "epochs": 2}
 
 
 def train(dataset: Dataset, folder: Path, *, seed: int = 0, **fields: Any) -> tuple[DetectorReport, list[EpochReport]]:

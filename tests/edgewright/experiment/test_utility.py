@@ -25,7 +25,7 @@ from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.recipe.gates import MIN_FOLDS, MeasureUtilityConfig
 from tests.scenes import gray, paint_square, publish_dataset
 
-SMALL = TrainDetectorConfig(batch=4, image_px=64, width=0.0625)
+SMALL = TrainDetectorConfig(model="edgewright-slim", batch=4, image_px=64, width=0.0625)
 TINY = MeasureUtilityConfig(pairs=1, folds=3, steps=4, epochs=2, detector=SMALL)
 
 

@@ -132,6 +132,12 @@ def test_two_devices_share_each_batch_and_a_killed_training_goes_on(squares: Dat
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+@pytest.mark.parametrize(("field", "value"), [("width", 0.25), ("optimizer", "SGD")])
+def test_what_is_a_yolos_is_refused(squares: Dataset, tmp_path: Path, field: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"train_detector.{field} is a YOLO's"):
+        train(squares, tmp_path, **{field: value})
+
+
 def test_a_batch_that_two_devices_cannot_share_is_refused(squares: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train_detector.batch\). Next: set train_detector.batch=6"):
         train(squares, tmp_path, devices=2, batch=5)

@@ -41,7 +41,7 @@ def slim() -> Any:
 
 
 def begun(slim: Any, folder: Path, init: str | Path, **fields: Any) -> Any:
-    return weights_for(slim, TrainDetectorConfig(init=str(init), **fields), folder=folder)
+    return weights_for(slim, TrainDetectorConfig(model="edgewright-slim", init=str(init), **fields), folder=folder)
 
 
 def test_a_wider_checkpoint_is_cut_and_said(slim: Any, checkpoint: Path, tmp_path: Path) -> None:
