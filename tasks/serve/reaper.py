@@ -1,7 +1,9 @@
 """Flow runs whose process died without a word: Prefect calls them crashed when their heartbeat has been away for long.
 
 Decides how long: a process tells every HEARTBEAT_S that it lives, and a server that is started again, or a network that
-is away for a minute, may cost some of that. Nobody else would: a worker that is killed takes its knowledge with it.
+is away for a minute, may cost some of that. Nobody else would: a worker that is killed takes its knowledge with it. One
+that is killed between taking a flow run and starting its process leaves it pending, with its place in the pool; that is
+called crashed too, and later, since a process takes its time to begin.
 """
 
 from __future__ import annotations
@@ -15,35 +17,53 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from edgewright.settings import HEARTBEAT_S
 from tasks.serve.automations import put
 
-AUTOMATION = "edgewright: runs whose process died"
 SILENCE = timedelta(seconds=3 * HEARTBEAT_S)
-_BEAT = "prefect.flow-run.heartbeat"
-_ENDS = tuple(
-    f"prefect.flow-run.{state}"
-    for state in ("Completed", "Cached", "Failed", "Crashed", "Cancelled", "Suspended", "Paused", "Scheduled")
-)
+BEGINS_WITHIN = timedelta(seconds=4 * HEARTBEAT_S)
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_TAKEN = ("Pending", "Submitting")
+_ENDS = ("Completed", "Cached", "Failed", "Crashed", "Cancelled", "TimedOut", "Suspended", "Paused", "Scheduled")
 
 
 def reap() -> None:
     """Have the server that this process talks to look after its flow runs."""
     put(
-        AutomationCore(
-            name=AUTOMATION,
-            description="Not heard of for three heartbeats: called crashed, and free to be run again.",
-            trigger=EventTrigger(
-                match={"prefect.resource.id": "prefect.flow-run.*"},
-                after={_BEAT},
-                expect={_BEAT, *_ENDS},
-                for_each={"prefect.resource.id"},
-                posture=Posture.Proactive,
-                threshold=1,
-                within=SILENCE,
-            ),
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED,
-                    message=f"its process has not been heard of for {SILENCE.total_seconds():.0f} s",
-                )
-            ],
+        _crashes(
+            "edgewright: runs whose process died",
+            f"its process has not been heard of for {SILENCE.total_seconds():.0f} s",
+            after={_HEARTBEAT},
+            expect={_HEARTBEAT, *_states(*_ENDS)},
+            within=SILENCE,
         )
     )
+    put(
+        _crashes(
+            "edgewright: runs that were taken and did not begin",
+            f"its process has not begun within {BEGINS_WITHIN.total_seconds():.0f} s",
+            after=_states(*_TAKEN),
+            expect=_states("Submitting", "Running", "AwaitingConcurrencySlot", *_ENDS),
+            within=BEGINS_WITHIN,
+        )
+    )
+
+
+def _crashes(name: str, message: str, *, after: set[str], expect: set[str], within: timedelta) -> AutomationCore:
+    """What calls a flow run crashed that did one thing and then none of the others in time."""
+    return AutomationCore(
+        name=name,
+        description="Not heard of in time: called crashed, and free to be run again.",
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            after=after,
+            expect=expect,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=within,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=message)],
+    )
+
+
+def _states(*names: str) -> set[str]:
+    """The events by which Prefect says that a flow run has come into a state."""
+    return {f"prefect.flow-run.{name}" for name in names}
