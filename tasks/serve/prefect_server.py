@@ -1,4 +1,4 @@
-"""The home's own Prefect server: one a home, on 127.0.0.1, over the home's sqlite file.
+"""The home's own Prefect server: one a home, on 127.0.0.1 and over the home's sqlite file unless told otherwise.
 
 Decides which server a run talks to: the one PREFECT_API_URL names, else the live one of this home, else one started
 here. A server that outlived its owner is ended by its recorded pid, after its command line and home were verified.
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -28,6 +28,7 @@ from edgewright.files import write_atomically
 from edgewright.processes import ProcessIdentity, end_children, end_process, identity_of, is_alive, runs
 from edgewright.settings import Settings
 from tasks.engine.services import PREFECT, ask, require_services
+from tasks.serve.guarded import LOOPBACK, local_name, told_name
 from tasks.serve.ports import free_port
 
 _RECORD_FILE = "server.json"
@@ -52,6 +53,7 @@ class ServerRecord:
     owner_pid: int
     began_s: float | None = None
     owner_began_s: float | None = None
+    host: str = LOOPBACK
 
     @property
     def process(self) -> ProcessIdentity:
@@ -63,13 +65,25 @@ class ServerRecord:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{local_name(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A server with schedules and triggers, which others may reach.
+
+    Attributes:
+        database: SQLAlchemy's address, or "" for the home's sqlite file.
+    """
+
+    host: str = LOOPBACK
+    database: str = field(default="", repr=False)
 
 
 class PrefectServer:
     """A started or found server. `wait` until it answers; `stop` ends it if it was started here."""
 
-    def __init__(self, settings: Settings, *, port: int = 0, services: bool = False) -> None:
+    def __init__(self, settings: Settings, *, port: int = 0, standing: Standing | None = None) -> None:
         self._settings = settings
         self._record_path = settings.home / "prefect" / _RECORD_FILE
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,7 +92,7 @@ class PrefectServer:
             return
         found = live_server(settings.home)
         if found is None:
-            self._process, found = _start(settings.home, port=port or free_port(), services=services)
+            self._process, found = _start(settings.home, port=port or free_port(), standing=standing)
             write_atomically(self._record_path, json.dumps(vars(found)).encode())
         self.api_url = f"{found.url}/api"
 
@@ -105,9 +119,13 @@ class PrefectServer:
 
 
 @contextmanager
-def prefect_server(settings: Settings, *, port: int = 0, services: bool = False) -> Iterator[PrefectServer]:
-    """Begin to start the home's server (or find it), and end it afterwards if it was started here."""
-    server = PrefectServer(settings, port=port, services=services)
+def prefect_server(settings: Settings, *, port: int = 0, standing: Standing | None = None) -> Iterator[PrefectServer]:
+    """Begin to start the home's server (or find it), and end it afterwards if it was started here.
+
+    Args:
+        standing: of one that stays; None for one that lives as long as a run.
+    """
+    server = PrefectServer(settings, port=port, standing=standing)
     try:
         yield server
     finally:
@@ -168,19 +186,22 @@ def live_server(home: Path) -> ServerRecord | None:
     return None
 
 
-def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[bytes], ServerRecord]:
+def _start(home: Path, *, port: int, standing: Standing | None) -> tuple[subprocess.Popen[bytes], ServerRecord]:
+    host = standing.host if standing else LOOPBACK
     log = home / "prefect" / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "uvicorn", "--factory", _FACTORY, "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", "--factory", _FACTORY, "--host", host, "--port", str(port)]
     environment = {
         **os.environ,
         "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",  # its own, whatever a profile or a file here names
+        "PREFECT_API_URL": f"http://{local_name(host)}:{port}/api",  # its own, whatever a profile or a file here names
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_UI_API_URL": f"http://{told_name(host)}:{port}/api",
     }
-    if not services:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
+    if standing is None:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
         environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    elif standing.database:
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = standing.database
     spare_loopback(environment)
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -199,6 +220,7 @@ def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[b
         owner_pid=os.getpid(),
         began_s=server.began_s if server else None,
         owner_began_s=owner.began_s if owner else None,
+        host=host,
     )
 
 

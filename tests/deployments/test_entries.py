@@ -1,4 +1,4 @@
-"""What is deployed: the file says what flows and stages say; pools are the same everywhere; forms hold what they show."""
+"""What is deployed: the file says what flows and stages say, pools are equal everywhere, forms hold what they show."""
 
 from __future__ import annotations
 
