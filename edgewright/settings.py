@@ -9,6 +9,7 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_ROUTER    inline: stages run in the process that calls them; pools: on workers    (inline)
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
     EDGEWRIGHT_WEBHOOK   what `edgewright up` has Prefect tell of runs that fail, wait or are refused   (none)
+    EDGEWRIGHT_DATABASE  PostgreSQL for the servers that `edgewright up` starts                  (sqlite in the home)
     PREFECT_API_URL      use this Prefect server instead of the home's own
     MLFLOW_TRACKING_URI  use this MLflow instead of the home's own
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY    the way to both; never to an address of this machine
@@ -16,6 +17,7 @@ S3 credentials stay in boto3's own chain.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping, MutableMapping
@@ -25,6 +27,7 @@ from pathlib import Path
 
 from edgewright.addresses import Proxy, proxies, proxy_for, spare_loopback
 from edgewright.errors import InputError
+from edgewright.processes import ProcessIdentity, is_alive
 
 NAMES = (
     "EDGEWRIGHT_HOME",
@@ -33,7 +36,12 @@ NAMES = (
     "EDGEWRIGHT_ROUTER",
     "EDGEWRIGHT_THREADS",
     "EDGEWRIGHT_WEBHOOK",
+    "EDGEWRIGHT_DATABASE",
 )
+PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
+"""What makes a server of `edgewright up` ask for it; its clients on this machine are told."""
+UP_FILE = "up.json"
+"""In the home: what is up there, as `edgewright up` writes it."""
 SERVICES = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
 HEARTBEAT_S = 60
 """How often a flow run tells Prefect that its process lives."""
@@ -64,12 +72,21 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Passwords:
+    """What the servers of `edgewright up` ask for: Prefect's `user:password`, MLflow's administrator's; "": nothing."""
+
+    prefect: str = field(default="", repr=False)
+    mlflow: str = field(default="", repr=False)
+    mlflow_user: str = "admin"
+
+
+@dataclass(frozen=True)
 class Settings:
     """Where this machine keeps things, and how many threads a stage may use.
 
     Attributes:
         services: what is recorded elsewhere than in the home.
-        webhook: an address that may hold a secret.
+        webhook, database: addresses that may hold a secret.
         passed_over: the profile that Prefect alone would follow; a run records in the home all the same.
     """
 
@@ -82,6 +99,8 @@ class Settings:
     mlflow_tracking_uri: str
     services: tuple[Service, ...] = ()
     webhook: str = field(default="", repr=False)
+    database: str = field(default="", repr=False)
+    passwords: Passwords = Passwords()
     passed_over: Profile | None = None
 
     @property
@@ -120,9 +139,15 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         router=router,
         threads=_threads(env.get("EDGEWRIGHT_THREADS") or ""),
         prefect_api_url=env.get("PREFECT_API_URL") or "",
-        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow/mlflow.db",
+        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or _standing(home) or f"sqlite:///{home}/mlflow/mlflow.db",
         services=tuple(Service(name, url, proxy_for(url, env)) for name in SERVICES if (url := env.get(name))),
         webhook=env.get("EDGEWRIGHT_WEBHOOK") or "",
+        database=env.get("EDGEWRIGHT_DATABASE") or "",
+        passwords=Passwords(
+            prefect=env.get(PREFECT_PASSWORD) or "",
+            mlflow=env.get(MLFLOW_PASSWORD) or "",
+            mlflow_user=env.get("MLFLOW_AUTH_ADMIN_USERNAME") or "admin",
+        ),
         passed_over=None if env.get("PREFECT_API_URL") else _profile(env),
     )
 
@@ -165,6 +190,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "OMP_NUM_THREADS": str(settings.threads),
         **({} if "OMP_WAIT_POLICY" in env else {"GOMP_SPINCOUNT": _SPINS}),  # which would outdo the policy
         "OPENBLAS_NUM_THREADS": "1",
+        **_credentials(settings.passwords),
     }.items():
         env.setdefault(name, value)
     spare_loopback(env, *(service.url for service in settings.services))
@@ -176,6 +202,23 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
 def can_use(proxy: Proxy) -> bool:
     """Whether Prefect's client, which is the pickier one, can speak to it."""
     return proxy.scheme in ("http", "https") or (proxy.scheme in ("socks5", "socks5h") and bool(find_spec("socksio")))
+
+
+def _credentials(passwords: Passwords) -> dict[str, str]:
+    """What clients are to say to servers that ask, as Prefect and MLflow name it."""
+    prefect = {"PREFECT_API_AUTH_STRING": passwords.prefect} if passwords.prefect else {}
+    mlflow = {"MLFLOW_TRACKING_USERNAME": passwords.mlflow_user, "MLFLOW_TRACKING_PASSWORD": passwords.mlflow}
+    return prefect | (mlflow if passwords.mlflow else {})
+
+
+def _standing(home: Path) -> str:
+    """The MLflow server of a home that is up, where what it keeps is not a file of the home; "" elsewhere."""
+    try:
+        known = json.loads((home / UP_FILE).read_bytes())
+        standing = is_alive(ProcessIdentity(known["pid"], known["began_s"]))
+        return str(known["tracking_uri"]) if standing else ""
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _profile(env: Mapping[str, str]) -> Profile | None:

@@ -121,13 +121,9 @@ class Stack:
         assert [one["state_type"] for one in began] == ["COMPLETED"]
         assert sum(one["state_type"] == "COMPLETED" for one in children) == 1
         assert len(children) <= dispatched
-        told = runs_below(self.tracked, printed["mlflow_run_id"])
+        told = runs_below(self.home, printed["mlflow_run_id"])
         assert sorted(set(told.values())) == ["FINISHED"], told
         assert [name for name in told if name.partition(" ")[0] == stage] == [stage]
-
-    @property
-    def tracked(self) -> str:
-        return self.environment.get("MLFLOW_TRACKING_URI", f"sqlite:///{self.home}/mlflow/mlflow.db")
 
     # ------------------------------------------------------------ processes
 
@@ -139,9 +135,11 @@ class Stack:
             if home_of(process) == str(self.home) and _is_worker(process, pool)
         )
 
-    def own_processes(self) -> list[psutil.Process]:
-        """What `up` itself has started: servers and workers."""
-        return psutil.Process(json.loads((self.home / "up.json").read_bytes())["pid"]).children()
+    def mlflow(self) -> list[psutil.Process]:
+        """MLflow's server, that `up` has started: what was started, and what that has started."""
+        own = psutil.Process(json.loads((self.home / "up.json").read_bytes())["pid"]).children()
+        leader = next(process for process in own if "mlflow" in process.cmdline())
+        return [leader, *leader.children(recursive=True)]
 
     def server(self) -> psutil.Process:
         """Prefect's, that `up` has started."""
@@ -266,22 +264,23 @@ def tree_of(home: Path, parent: str) -> dict[str, set[str]]:
     """The runs below a parent in MLflow, each with the names of its tags."""
     return {
         str(run.info.run_name).removesuffix(" (cached)"): set(run.data.tags) - {"edgewright.made_by"}
-        for run in _below(f"sqlite:///{home}/mlflow/mlflow.db", parent)
+        for run in _below(home, parent)
     }
 
 
-def runs_below(tracked: str, parent: str) -> dict[str, str]:
+def runs_below(home: Path, parent: str) -> dict[str, str]:
     """Name → status of the runs below a parent in MLflow. No name stands there twice."""
-    found = _below(tracked, parent)
+    found = _below(home, parent)
     told = {str(run.info.run_name): str(run.info.status) for run in found}
     assert len(told) == len(found), [run.info.run_name for run in found]
     return told
 
 
-def _below(tracked: str, parent: str) -> list[Any]:
+def _below(home: Path, parent: str) -> list[Any]:
+    """By the file that the home's MLflow keeps, whoever told it."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracked)
+    client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
     experiment = client.get_run(parent).info.experiment_id
     return list(client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'"))
 

@@ -35,14 +35,18 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when all of it is up; `down` ends it")] = False,
     mlflow_port: Annotated[int, typer.Option()] = 5000,
     prefect_port: Annotated[int, typer.Option()] = 4200,
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; others than this machine need passwords")
+    ] = "127.0.0.1",
     pool: Annotated[list[str], typer.Option(help="A worker for this pool; may be repeated. Default: all five")] = [],  # noqa: B006
 ) -> None:
     """Start Prefect, MLflow, the releases and a worker for each pool; deploy everything. Until Ctrl-C or SIGTERM."""
     settings = recording_settings()
     from edgewright.cli.launch import terminate_as_interrupt
+    from tasks.engine.stage import POOLS
     from tasks.serve.stack import Stack, bring_up
 
-    stack = Stack(prefect_port, mlflow_port, *((tuple(pool),) if pool else ()))
+    stack = Stack(prefect_port, mlflow_port, tuple(pool) or POOLS, host)
     if detach:
         _detached(settings, stack)
         return
@@ -153,10 +157,11 @@ def _detached(settings: Settings, stack: Stack) -> None:
 
     log = settings.home / "up.log"
     ports = ["--mlflow-port", str(stack.mlflow_port), "--prefect-port", str(stack.prefect_port)]
+    host = ["--host", stack.host]
     pools = [word for pool in stack.pools for word in ("--pool", pool)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "edgewright.cli", "up", *ports, *pools],
+            [sys.executable, "-m", "edgewright.cli", "up", *ports, *host, *pools],
             env={**os.environ, "EDGEWRIGHT_HOME": str(settings.home)},
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -168,7 +173,7 @@ def _detached(settings: Settings, stack: Stack) -> None:
         if process.poll() is not None or time.monotonic() > deadline:
             raise StageFailed("it did not come up", got=log.read_text()[-300:], where=log)
         time.sleep(0.2)
-    for line in ready_lines(found.prefect_url, found.mlflow_url, settings)[:-1]:
+    for line in ready_lines(found, settings)[:-1]:
         _say(line)
     _say("`edgewright down` ends all of it")
 

@@ -1,4 +1,4 @@
-"""The home's own Prefect server: one a home, on 127.0.0.1, over the home's sqlite file.
+"""The home's own Prefect server: one a home, on 127.0.0.1 and over the home's sqlite file unless told otherwise.
 
 Decides which server a run talks to: the one PREFECT_API_URL names, else the live one of this home, else one started
 here. A server that outlived its owner is ended by its recorded pid, after its command line and home were verified.
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -28,6 +28,7 @@ from edgewright.files import write_atomically
 from edgewright.processes import ProcessIdentity, end_process, identity_of, is_alive, runs
 from edgewright.settings import Settings
 from tasks.engine.services import PREFECT, ask, require_services
+from tasks.serve.guarded import LOOPBACK, local_name, told_name
 from tasks.serve.kept import Kept
 from tasks.serve.ports import free_port
 
@@ -53,6 +54,7 @@ class ServerRecord:
     owner_pid: int
     began_s: float | None = None
     owner_began_s: float | None = None
+    host: str = LOOPBACK
 
     @property
     def process(self) -> ProcessIdentity:
@@ -64,14 +66,26 @@ class ServerRecord:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{local_name(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A server with schedules and triggers, which others may reach.
+
+    Attributes:
+        database: SQLAlchemy's address, or "" for the home's sqlite file.
+    """
+
+    host: str = LOOPBACK
+    database: str = field(default="", repr=False)
 
 
 class PrefectServer:
     """A started or found server. `wait` until it answers; `look_after` begins it again if it was started here, `stop`
     ends it."""
 
-    def __init__(self, settings: Settings, *, port: int = 0, services: bool = False) -> None:
+    def __init__(self, settings: Settings, *, port: int = 0, standing: Standing | None = None) -> None:
         self._settings = settings
         self._record_path = settings.home / "prefect" / _RECORD_FILE
         self._kept: Kept | None = None
@@ -79,13 +93,14 @@ class PrefectServer:
             self.api_url = settings.prefect_api_url
             return
         found = live_server(settings.home)
-        if found is None:
-            port = port or free_port()
-            log = _log_of(settings.home)
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.unlink(missing_ok=True)
-            self._kept = Kept("the Prefect server", lambda: self._begin(port, services=services), log=log)
-        self.api_url = f"{found.url if found else f'http://127.0.0.1:{port}'}/api"
+        if found is not None:
+            self.api_url = f"{found.url}/api"
+            return
+        log, port = _log_of(settings.home), port or free_port()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
+        self._kept = Kept("the Prefect server", lambda: self._begin(port, standing), log=log)
+        self.api_url = f"http://{local_name(standing.host if standing else LOOPBACK)}:{port}/api"
 
     def wait(self) -> None:
         """Raises StoreUnavailable where the server does not answer in time."""
@@ -115,9 +130,9 @@ class PrefectServer:
             if found is not None and found.pid == self._kept.process.pid:
                 self._record_path.unlink(missing_ok=True)
 
-    def _begin(self, port: int, *, services: bool) -> subprocess.Popen[bytes]:
+    def _begin(self, port: int, standing: Standing | None) -> subprocess.Popen[bytes]:
         """Start it, and write down which process it is: who looks for the home's server finds it by that."""
-        process = _start(self._settings.home, port=port, services=services)
+        process = _start(self._settings.home, port=port, standing=standing)
         server, owner = identity_of(process.pid), identity_of(os.getpid())
         record = ServerRecord(
             process.pid,
@@ -125,15 +140,20 @@ class PrefectServer:
             owner_pid=os.getpid(),
             began_s=server.began_s if server else None,
             owner_began_s=owner.began_s if owner else None,
+            host=standing.host if standing else LOOPBACK,
         )
         write_atomically(self._record_path, json.dumps(vars(record)).encode())
         return process
 
 
 @contextmanager
-def prefect_server(settings: Settings, *, port: int = 0, services: bool = False) -> Iterator[PrefectServer]:
-    """Begin to start the home's server (or find it), and end it afterwards if it was started here."""
-    server = PrefectServer(settings, port=port, services=services)
+def prefect_server(settings: Settings, *, port: int = 0, standing: Standing | None = None) -> Iterator[PrefectServer]:
+    """Begin to start the home's server (or find it), and end it afterwards if it was started here.
+
+    Args:
+        standing: of one that stays; None for one that lives as long as a run.
+    """
+    server = PrefectServer(settings, port=port, standing=standing)
     try:
         yield server
     finally:
@@ -202,17 +222,20 @@ def _log_of(home: Path) -> Path:
     return home / "prefect" / "server.log"
 
 
-def _start(home: Path, *, port: int, services: bool) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "uvicorn", "--factory", _FACTORY, "--host", "127.0.0.1", "--port", str(port)]
+def _start(home: Path, *, port: int, standing: Standing | None) -> subprocess.Popen[bytes]:
+    host = standing.host if standing else LOOPBACK
+    command = [sys.executable, "-m", "uvicorn", "--factory", _FACTORY, "--host", host, "--port", str(port)]
     environment = {
         **os.environ,
         "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",  # its own, whatever a profile or a file here names
+        "PREFECT_API_URL": f"http://{local_name(host)}:{port}/api",  # its own, whatever a profile or a file here names
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_UI_API_URL": f"http://{told_name(host)}:{port}/api",
     }
-    if not services:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
+    if standing is None:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
         environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    elif standing.database:
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = standing.database
     spare_loopback(environment)
     with _log_of(home).open("ab") as stream:
         return subprocess.Popen(

@@ -2,8 +2,9 @@
 
 Decides the order: servers, until they answer; work pools with their limits; deployments; workers, until they are
 online; and only then is the home said to be up. What ends by itself is begun again. What the environment names
-elsewhere is used and not started. Refuses to bring a home up twice, a port that is taken, and to go on where a server
-ends again and again.
+elsewhere is used and not started. Where tables or files do not lie in the home, workers and commands speak to MLflow's
+server, so that it alone holds the keys to them. Refuses to bring a home up twice, a port that is taken, and to go on
+where a server ends again and again.
 
     bring_up(settings, Stack(), say=print)                  # returns at Ctrl-C
     state_of(settings)                                      # what of it is well, from another process
@@ -24,22 +25,25 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgewright.addresses import shown
+from edgewright.artifacts import sha256_bytes
 from edgewright.errors import HomeBusy, InputError, StageFailed, StoreUnavailable
 from edgewright.files import try_locked, write_atomically
 from edgewright.processes import ProcessIdentity, end_process, identity_of, is_alive
-from edgewright.settings import Settings
+from edgewright.settings import UP_FILE, Settings
 from tasks.engine.links import mlflow_experiments
 from tasks.engine.services import require_services
 from tasks.engine.stage import POOLS
-from tasks.serve.mlflow_server import log_of, mlflow_server
+from tasks.serve.backends import Databases, artifacts_root, prepared
+from tasks.serve.guarded import LOOPBACK, require_guarded
+from tasks.serve.mlflow_server import Keeping, is_elsewhere, log_of, mlflow_server, upgrade
 from tasks.serve.notify import tell
-from tasks.serve.prefect_server import answers, prefect_server, through
+from tasks.serve.prefect_server import Standing, answers, prefect_server, through
 from tasks.serve.reaper import reap
 from tasks.serve.releases import served_beside
 from tasks.serve.ui import require_ports
-from tasks.serve.workers import adopt_orphans, workers_of
+from tasks.serve.workers import Reached, adopt_orphans, workers_of
 
-_RECORD_FILE, _LOCK_FILE = "up.json", "up.lock"
+_LOCK_FILE = "up.lock"
 _LOOK_EVERY_S = 0.5
 _READY_WITHIN_S = 120.0
 _DOWN_WITHIN_S = 60.0
@@ -54,6 +58,7 @@ class Stack:
     prefect_port: int = 4200
     mlflow_port: int = 5000
     pools: tuple[str, ...] = POOLS
+    host: str = LOOPBACK
 
     def __post_init__(self) -> None:
         for pool in self.pools:
@@ -70,6 +75,7 @@ class Up:
     prefect_url: str
     mlflow_url: str
     pools: tuple[str, ...]
+    tracking_uri: str
 
     @property
     def process(self) -> ProcessIdentity:
@@ -97,10 +103,15 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
     with try_locked(settings.home / _LOCK_FILE) as free:
         if not free:
             raise HomeBusy("this home is up already", where=settings.home, next_step="edgewright status, or down")
+        if warning := require_guarded(stack.host, settings.passwords):
+            say(warning)
         require_ports(settings, mlflow_port=stack.mlflow_port, prefect_port=stack.prefect_port)
+        databases = prepared(settings)
+        standing = Standing(stack.host, databases.prefect if databases else "")
+        keeping = _keeping(settings, databases)
         with (
-            prefect_server(settings, port=stack.prefect_port, services=True) as prefect,
-            mlflow_server(settings, port=stack.mlflow_port) as mlflow,
+            prefect_server(settings, port=stack.prefect_port, standing=standing) as prefect,
+            mlflow_server(settings, port=stack.mlflow_port, host=stack.host, keeping=keeping) as mlflow,
             served_beside(settings, say=say),
         ):
             say("starting the servers")
@@ -114,12 +125,14 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                 adopt_orphans()
                 if settings.webhook:
                     tell(settings.webhook)
-                with workers_of(settings, stack.pools, api_url=prefect.api_url, say=say) as workers:
+                tracking = mlflow.url if _is_proxied(settings, databases) else settings.mlflow_tracking_uri
+                reached = Reached(prefect.api_url, tracking)
+                with workers_of(settings, stack.pools, reached=reached, say=say) as workers:
                     _await(lambda: online(stack.pools) == set(stack.pools), what="a worker", log=workers.log("…"))
                     prefect_url = shown(prefect.api_url).removesuffix("/api")
                     mlflow_url = mlflow_experiments(shown(mlflow.url))
-                    with _recorded(settings, prefect_url, mlflow_url, stack.pools):
-                        for line in ready_lines(prefect_url, mlflow_url, settings):
+                    with _recorded(settings, prefect_url, mlflow_url, stack.pools, tracking=tracking) as up:
+                        for line in ready_lines(up, settings):
                             say(line)
                         try:
                             while True:
@@ -179,11 +192,11 @@ def online(pools: Sequence[str]) -> set[str]:
         return {pool for pool in pools if has_worker(client, pool)}
 
 
-def ready_lines(prefect_url: str, mlflow_url: str, settings: Settings) -> list[str]:
+def ready_lines(up: Up, settings: Settings) -> list[str]:
     """Where everything is, and how a command line uses it."""
     return [
-        f"Prefect  {prefect_url}",
-        f"MLflow   {mlflow_url}",
+        f"Prefect  {up.prefect_url}",
+        f"MLflow   {up.mlflow_url}",
         f"runs of this home go to the workers with: export EDGEWRIGHT_HOME={settings.home} EDGEWRIGHT_ROUTER=pools",
         "Ctrl-C ends all of it",
     ]
@@ -192,7 +205,7 @@ def ready_lines(prefect_url: str, mlflow_url: str, settings: Settings) -> list[s
 def record_of(settings: Settings) -> Up | None:
     """What is up in this home; None where nothing lives."""
     try:
-        known = json.loads((settings.home / _RECORD_FILE).read_bytes())
+        known = json.loads((settings.home / UP_FILE).read_bytes())
         found = Up(**{**known, "pools": tuple(known["pools"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -232,14 +245,30 @@ def _asked(api: str, pools: Sequence[str]) -> set[str]:
         return online(pools)
 
 
+def _keeping(settings: Settings, databases: Databases | None) -> Keeping | None:
+    """Where MLflow keeps things, its tables upgraded; None where MLflow is elsewhere."""
+    if is_elsewhere(settings):
+        return None
+    tables = databases.mlflow if databases else settings.mlflow_tracking_uri
+    upgrade(tables, noted=log_of(settings).parent / f"upgraded-{sha256_bytes(tables.encode())[:8]}")
+    return Keeping(tables, artifacts_root(settings))
+
+
+def _is_proxied(settings: Settings, databases: Databases | None) -> bool:
+    """Whether MLflow's tables or files lie elsewhere than in the home."""
+    return databases is not None or settings.store.startswith("s3://")
+
+
 @contextmanager
-def _recorded(settings: Settings, prefect_url: str, mlflow_url: str, pools: tuple[str, ...]) -> Iterator[None]:
+def _recorded(
+    settings: Settings, prefect_url: str, mlflow_url: str, pools: tuple[str, ...], *, tracking: str
+) -> Iterator[Up]:
     me = identity_of(os.getpid())
-    path = settings.home / _RECORD_FILE
-    up = Up(os.getpid(), me.began_s if me else None, prefect_url, mlflow_url, pools)
+    path = settings.home / UP_FILE
+    up = Up(os.getpid(), me.began_s if me else None, prefect_url, mlflow_url, pools, tracking)
     write_atomically(path, json.dumps(asdict(up)).encode())
     try:
-        yield
+        yield up
     finally:
         path.unlink(missing_ok=True)
 

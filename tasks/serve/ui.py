@@ -16,7 +16,7 @@ from tasks.engine.links import mlflow_experiments
 from tasks.engine.services import require_services, told_of_profile
 from tasks.serve.mlflow_server import is_elsewhere, log_of, mlflow_server
 from tasks.serve.ports import require_free_port
-from tasks.serve.prefect_server import live_server, prefect_server
+from tasks.serve.prefect_server import Standing, live_server, prefect_server
 
 _LOOK_EVERY_S = 0.5
 
@@ -33,7 +33,7 @@ def serve_interfaces(settings: Settings, *, mlflow_port: int, prefect_port: int,
     if said := told_of_profile(settings):
         say(said)
     with (
-        prefect_server(settings, port=prefect_port, services=True) as prefect,
+        prefect_server(settings, port=prefect_port, standing=Standing()) as prefect,
         mlflow_server(settings, port=mlflow_port) as mlflow,
     ):
         try:

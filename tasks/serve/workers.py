@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -31,11 +32,21 @@ _STOP_TIMEOUT_S = 20.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
+@dataclass(frozen=True)
+class Reached:
+    """How a worker reaches the servers."""
+
+    prefect: str
+    mlflow: str
+
+
 class Workers:
     """One worker a pool, while the block of `workers_of` lasts."""
 
-    def __init__(self, settings: Settings, pools: Iterable[str], *, api_url: str, say: Callable[[str], None]) -> None:
-        self._settings, self._api_url, self._say = settings, api_url, say
+    def __init__(
+        self, settings: Settings, pools: Iterable[str], *, reached: Reached, say: Callable[[str], None]
+    ) -> None:
+        self._settings, self._reached, self._say = settings, reached, say
         self._began: dict[str, float] = {}
         self._orphans: list[psutil.Process] = []
         self.processes = {pool: self._start(pool) for pool in pools}
@@ -76,7 +87,8 @@ class Workers:
             "EDGEWRIGHT_HOME": str(self._settings.home),
             "EDGEWRIGHT_STORE": self._settings.store,
             "EDGEWRIGHT_ROUTER": "pools" if pool == CONTROL else "inline",
-            "PREFECT_API_URL": self._api_url,
+            "PREFECT_API_URL": self._reached.prefect,
+            "MLFLOW_TRACKING_URI": self._reached.mlflow,
             "PREFECT_WORKER_QUERY_SECONDS": str(ASK_EVERY_S),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
         }
@@ -95,10 +107,10 @@ class Workers:
 
 @contextmanager
 def workers_of(
-    settings: Settings, pools: Iterable[str], *, api_url: str, say: Callable[[str], None]
+    settings: Settings, pools: Iterable[str], *, reached: Reached, say: Callable[[str], None]
 ) -> Iterator[Workers]:
     """Begun here, ended with the block."""
-    workers = Workers(settings, pools, api_url=api_url, say=say)
+    workers = Workers(settings, pools, reached=reached, say=say)
     try:
         yield workers
     finally:

@@ -21,7 +21,7 @@ import pytest
 
 from edgewright.processes import listening_on
 from edgewright.settings import read_settings
-from tasks.serve.workers import workers_of
+from tasks.serve.workers import Reached, workers_of
 from tests.conftest import ToyRun, edgewright, free_port
 from tests.stack import Program, Stack, home_of, kill, process_of, up, wait_for
 
@@ -78,8 +78,8 @@ def test_mlflow_ends(stack: Stack, half: str) -> None:
     """It is two processes: the one that was started, and the one that serves, which keeps the port when that one is
     killed alone. Nobody but people's browsers talk to it."""
     known = stack.log.count("MLflow ended")
-    leader = next(process for process in stack.own_processes() if "mlflow" in process.cmdline())
-    kill(leader, *(leader.children(recursive=True) if half == "all of it" else ()))
+    whole = stack.mlflow()
+    kill(*(whole if half == "all of it" else whole[:1]))
     wait_for(lambda: stack.log.count("MLflow ended (exit status -9) and is begun again") == known + 1)
     wait_for(stack.is_well, seconds=120)
 
@@ -102,7 +102,10 @@ def test_the_network_between_a_worker_and_the_server_is_cut_for_a_minute(
 ) -> None:
     """Its stage ends while nobody can be told."""
     settings = read_settings({"EDGEWRIGHT_HOME": str(stack.home)})
-    with cut_at_will(stack, tmp_path) as (api, cut), workers_of(settings, ["gpu"], api_url=api, say=print):
+    with (
+        cut_at_will(stack, tmp_path) as (api, cut),
+        workers_of(settings, ["gpu"], reached=Reached(api, settings.mlflow_tracking_uri), say=print),
+    ):
         run = stack.disturbed(*toy_settings, *LABELER, stage="train_labeler", disturb=lambda child: cut())
     assert run.returncode == 0, run.stderr[-3000:]
     stack.require_whole(json.loads(run.stdout), toy_run, stage="train_labeler")
