@@ -108,11 +108,11 @@ class PoolsRouter:
             run_log().info("%s: flow run %s in pool %s", order.stage, child.name, order.pool)
             session.observer.stage_progress(order.stage, 0, 0, f"pool {order.pool}, flow run {child.name}")
             child = self._ended(child.id, order, start_within_s=session.route.start_timeout_s)
-            if not (_never_began(child) and beginning + 1 < _MOST_BEGINNINGS):
+            if not (never_began(child) and beginning + 1 < _MOST_BEGINNINGS):
                 break
             run_log().warning("%s: flow run %s died before it began; once more", order.stage, child.name)
         state = cast("State[Any]", child.state)
-        ref = session.store.recall(attempt_key(child.id)) if _may_have_made(state) else None
+        ref = session.store.recall(attempt_key(child.id)) if may_have_made(state) else None
         if ref is None:
             raise failure(state, order.stage, order.pool, name=child.name)
         made = session.store.manifest(ref.sha256).record
@@ -126,7 +126,7 @@ class PoolsRouter:
             state = child.state
             if state is None or not state.is_final():
                 return child
-            if _may_have_made(state) and session.store.recall(attempt_key(child.id)) is not None:
+            if may_have_made(state) and session.store.recall(attempt_key(child.id)) is not None:
                 return child
         raise StageFailed("this work has failed too often in this run", got=_MOST_ATTEMPTS, where=order.deployment)
 
@@ -235,12 +235,12 @@ def failure(state: State[Any], stage: str, pool: str, *, name: str) -> Exception
     )
 
 
-def _never_began(child: FlowRun) -> bool:
+def never_began(child: FlowRun) -> bool:
     """Whether it died before it was running, when Prefect takes its end for its beginning: nothing has run."""
     return child.state is not None and child.state.is_crashed() and child.start_time in (None, child.end_time)
 
 
-def _may_have_made(state: State[Any]) -> bool:
+def may_have_made(state: State[Any]) -> bool:
     """One that crashed may have made everything, and could not say so: the store knows."""
     return state.is_completed() or state.is_crashed()
 

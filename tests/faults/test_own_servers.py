@@ -1,4 +1,4 @@
-"""Faults in a home whose servers `edgewright up` has started: docs/faults.md says what comes of each.
+"""Faults in a home that keeps everything itself: docs/faults.md says what comes of each.
 
 The home has a worker for `control` and for `cpu`; whoever needs one for `gpu` starts it. Its store knows the toy run: a
 run makes one stage anew, and what an undisturbed one makes is known.

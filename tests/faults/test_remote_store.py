@@ -1,5 +1,4 @@
-"""Faults in a home whose store is an S3, so that stages speak to the MLflow server of `edgewright up`: docs/faults.md says
-what comes of each.
+"""Faults in a home whose store is an S3, so that stages speak to the MLflow server of `edgewright up`: docs/faults.md.
 
 The S3 is a real server that stores on disk. It knows the toy run.
 """
