@@ -56,9 +56,16 @@ class Kept:
                 next_step=f"see {self._log}",
             )
         say(f"{self._name} ended (exit status {status}) and is begun again: {self._log}")
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        _end_group(self.process.pid)
         self.process = self._begin()
 
     def end(self, *, within_s: float) -> None:
         end_children([self.process], within_s=within_s)
+
+
+def _end_group(leader: int) -> None:
+    """What is left of a process group. Children of ours among it are waited for: they hold the port till then."""
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.killpg(leader, signal.SIGKILL)
+        while True:
+            os.waitpid(-leader, 0)
