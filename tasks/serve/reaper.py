@@ -1,9 +1,9 @@
 """Flow runs whose process died without a word: Prefect calls them crashed when their heartbeat has been away for long.
 
-Decides how long: a process tells every HEARTBEAT_S that it lives, and a server that is started again, or a network that
-is away for a minute, may cost some of that. Nobody else would: a worker that is killed takes its knowledge with it. One
-that is killed between taking a flow run and starting its process leaves it pending, with its place in the pool; that is
-called crashed too, and later, since a process takes its time to begin.
+Decides how long: a process of ours tells every HEARTBEAT_S that it lives, a stranger's by Prefect's default every three
+minutes, and a server that is started again, or a network that is away for a minute, may cost some of that. Nobody else
+would say so: a worker that is killed takes its knowledge with it. One that is killed between taking a flow run and
+starting its process leaves it pending, with its place in the pool; that is called crashed too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from edgewright.settings import HEARTBEAT_S
 from tasks.serve.automations import put
 
-SILENCE = timedelta(seconds=3 * HEARTBEAT_S)
-BEGINS_WITHIN = timedelta(seconds=4 * HEARTBEAT_S)
+SILENCE = timedelta(seconds=4 * HEARTBEAT_S)
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _TAKEN = ("Pending", "Submitting")
+_BEGINS = ("Running", "InfrastructurePending", "AwaitingConcurrencySlot")
 _ENDS = ("Completed", "Cached", "Failed", "Crashed", "Cancelled", "TimedOut", "Suspended", "Paused", "Scheduled")
 
 
@@ -32,21 +32,19 @@ def reap() -> None:
             f"its process has not been heard of for {SILENCE.total_seconds():.0f} s",
             after={_HEARTBEAT},
             expect={_HEARTBEAT, *_states(*_ENDS)},
-            within=SILENCE,
         )
     )
     put(
         _crashes(
             "edgewright: runs that were taken and did not begin",
-            f"its process has not begun within {BEGINS_WITHIN.total_seconds():.0f} s",
+            f"its process has not begun within {SILENCE.total_seconds():.0f} s",
             after=_states(*_TAKEN),
-            expect=_states("Submitting", "Running", "AwaitingConcurrencySlot", *_ENDS),
-            within=BEGINS_WITHIN,
+            expect=_states("Submitting", *_BEGINS, *_ENDS),
         )
     )
 
 
-def _crashes(name: str, message: str, *, after: set[str], expect: set[str], within: timedelta) -> AutomationCore:
+def _crashes(name: str, message: str, *, after: set[str], expect: set[str]) -> AutomationCore:
     """What calls a flow run crashed that did one thing and then none of the others in time."""
     return AutomationCore(
         name=name,
@@ -58,7 +56,7 @@ def _crashes(name: str, message: str, *, after: set[str], expect: set[str], with
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=within,
+            within=SILENCE,
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message=message)],
     )
