@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from edgewright.processes import listening_on
-from edgewright.settings import read_settings
+from edgewright.settings import configure_libraries, read_settings
 from tasks.serve.workers import Reached, workers_of
 from tests.conftest import ToyRun, edgewright, free_port
 from tests.stack import Program, Stack, home_of, kill, process_of, up, wait_for
@@ -98,10 +98,14 @@ def test_the_network_between_a_run_and_the_server_is_cut_for_a_minute(
 
 
 def test_the_network_between_a_worker_and_the_server_is_cut_for_a_minute(
-    stack: Stack, toy_run: ToyRun, toy_settings: list[str], tmp_path: Path
+    stack: Stack, toy_run: ToyRun, toy_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its stage ends while nobody can be told."""
     settings = read_settings({"EDGEWRIGHT_HOME": str(stack.home)})
+    told: dict[str, str] = {}
+    configure_libraries(settings, told)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
     with (
         cut_at_will(stack, tmp_path) as (api, cut),
         workers_of(settings, ["gpu"], reached=Reached(api, settings.mlflow_tracking_uri), say=print),
