@@ -72,6 +72,19 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """The servers of a home that is up.
+
+    Attributes:
+        prefect_url, mlflow_url: their pages. tracking_uri: what commands in this home record in.
+    """
+
+    prefect_url: str
+    mlflow_url: str
+    tracking_uri: str
+
+
+@dataclass(frozen=True)
 class Passwords:
     """What the servers of `edgewright up` ask for: Prefect's `user:password`, MLflow's administrator's; "": nothing."""
 
@@ -88,6 +101,7 @@ class Settings:
         services: what is recorded elsewhere than in the home.
         webhook, database: addresses that may hold a secret.
         passed_over: the profile that Prefect alone would follow; a run records in the home all the same.
+        up: the servers of `edgewright up` in this home, while it is up.
     """
 
     home: Path
@@ -102,6 +116,18 @@ class Settings:
     database: str = field(default="", repr=False)
     passwords: Passwords = Passwords()
     passed_over: Profile | None = None
+    up: Standing | None = None
+
+    @property
+    def shown_mlflow(self) -> str:
+        """Where MLflow's pages are; "" or a file's address where `edgewright ui` is to serve them."""
+        elsewhere = self.mlflow_tracking_uri.startswith(("http://", "https://"))
+        return self.mlflow_tracking_uri if elsewhere or self.up is None else self.up.mlflow_url
+
+    @property
+    def shown_prefect(self) -> str:
+        """Where Prefect's pages are; "" where `edgewright ui` is to serve them."""
+        return self.prefect_api_url or (self.up.prefect_url if self.up else "")
 
     @property
     def scratch(self) -> Path:
@@ -129,6 +155,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Raises InputError where a variable cannot be used."""
     env = os.environ if environ is None else environ
     home = Path(env.get("EDGEWRIGHT_HOME") or ".edgewright").expanduser().resolve()
+    up = _standing(home)
     router = env.get("EDGEWRIGHT_ROUTER") or "inline"
     if router not in ROUTERS:
         raise InputError("unknown router", expected=" or ".join(ROUTERS), got=router, where="EDGEWRIGHT_ROUTER")
@@ -139,7 +166,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         router=router,
         threads=_threads(env.get("EDGEWRIGHT_THREADS") or ""),
         prefect_api_url=env.get("PREFECT_API_URL") or "",
-        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or _standing(home) or f"sqlite:///{home}/mlflow/mlflow.db",
+        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI")
+        or (up.tracking_uri if up else f"sqlite:///{home}/mlflow/mlflow.db"),
         services=tuple(Service(name, url, proxy_for(url, env)) for name in SERVICES if (url := env.get(name))),
         webhook=env.get("EDGEWRIGHT_WEBHOOK") or "",
         database=env.get("EDGEWRIGHT_DATABASE") or "",
@@ -149,6 +177,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             mlflow_user=env.get("MLFLOW_AUTH_ADMIN_USERNAME") or "admin",
         ),
         passed_over=None if env.get("PREFECT_API_URL") else _profile(env),
+        up=up,
     )
 
 
@@ -211,14 +240,14 @@ def _credentials(passwords: Passwords) -> dict[str, str]:
     return prefect | (mlflow if passwords.mlflow else {})
 
 
-def _standing(home: Path) -> str:
-    """The MLflow server of a home that is up, where what it keeps is not a file of the home; "" elsewhere."""
+def _standing(home: Path) -> Standing | None:
     try:
         known = json.loads((home / UP_FILE).read_bytes())
-        standing = is_alive(ProcessIdentity(known["pid"], known["began_s"]))
-        return str(known["tracking_uri"]) if standing else ""
+        process = ProcessIdentity(known["pid"], known["began_s"])
+        found = Standing(known["prefect_url"], known["mlflow_url"], known["tracking_uri"])
     except (OSError, ValueError, LookupError, TypeError):
-        return ""
+        return None
+    return found if is_alive(process) else None
 
 
 def _profile(env: Mapping[str, str]) -> Profile | None:

@@ -105,7 +105,7 @@ def test_no_command_is_described_that_does_not_exist() -> None:
 @pytest.mark.parametrize("line", sorted({line for path in PAGES for line in commands_in(path)}))
 def test_every_command_that_a_page_shows_can_be_typed(line: str) -> None:
     """Its words and options exist, and what it needs is there; `test_tutorial.py` runs those of the tutorial."""
-    program, *words = shlex.split(line)
+    program, *words = shlex.split(line, comments=True)
     if program == "edgewright-device":
         device_cli._parser().parse_args(words)
         return

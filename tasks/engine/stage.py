@@ -49,6 +49,7 @@ from tasks.engine.prefect_log import first_numbers, name_flow_run, run_log
 from tasks.engine.ran import attempt_key, device_here, here
 from tasks.engine.routers import router_of
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
+from tasks.engine.shown import StageProgress, show
 from tasks.engine.told import Told, tell
 from tasks.engine.tracking import Child, run_title
 
@@ -95,7 +96,9 @@ class Work:
     def on_progress(self) -> OnProgress:
         def report(done: int, total: int, what: str) -> None:
             self.session.observer.stage_progress(self.stage.name, done, total, what)
+            shown.report(done, total, what)
 
+        shown = StageProgress(self.stage.name)
         return report
 
     def publish(
@@ -283,6 +286,7 @@ class Stage(Generic[P]):
         session.observer.stage_finished(self.name, seconds, cached=found)
         if told:
             tell(told, stage=self.name, session=session)
+        show(ref, session)
         return Completed(name="Cached", message=ref.uri, data=ref) if found else ref
 
     def _look_up(
@@ -320,6 +324,8 @@ class Stage(Generic[P]):
                 _require_meant(key, session.link.key, stage=self.name)
                 ref = known or self.execute(config, inputs, session=session, key=key)
                 _remember_attempt(ref, session.store)
+                if alone:
+                    show(ref, session)
             session.journal.update(status="finished")
             succeeded = True
         except BaseException as raised:

@@ -7,6 +7,7 @@ nothing but that. Refuses to guess: what could not be asked because something be
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shutil
 import time
@@ -22,7 +23,9 @@ from packaging.requirements import Requirement
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import WorkPool
 from prefect.deployments import run_deployment
+from prefect.events.clients import PrefectEventsClient
 from prefect.exceptions import ObjectNotFound
+from websockets.exceptions import WebSocketException
 
 from edgewright.addresses import shown, why
 from edgewright.artifacts import Store, require_store
@@ -126,13 +129,25 @@ def _mlflow(settings: Settings) -> str:
     if not url.startswith(("http://", "https://")):
         return shown(url)
     answer = _ask(f"{url.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default")
+    if answer.status == HTTPStatus.FORBIDDEN and b"host" in answer.body.lower():
+        cure = "start it with --allowed-hosts NAME,NAME:PORT"
+        raise StageFailed("MLflow does not know itself by this name", where=shown(url), next_step=cure)
     if answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
-        body = answer.body[:80].decode(errors="replace")
-        cure = (
-            "start it with --allowed-hosts NAME,NAME:PORT" if "host" in body.lower() else "set MLFLOW_TRACKING_USERNAME"
-        )
-        raise StageFailed("MLflow refuses", got=f"{answer} {body}", where=shown(url), next_step=cure)
+        _log_in(url)
     return shown(url)
+
+
+def _log_in(url: str) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        MlflowClient(url).search_experiments(max_results=1)
+    except MlflowException as error:
+        cure = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        raise StageFailed(
+            "MLflow does not let us in", got=error.message[:120], where=shown(url), next_step=cure
+        ) from error
 
 
 def _clock(name: str, url: str) -> Finding:
@@ -157,13 +172,8 @@ def _ask(url: str) -> Answer:
 
 def _websocket(api_url: str) -> str:
     """Task runs travel as events over it: where a proxy does not let it pass they vanish from the pages."""
-    from websockets.exceptions import WebSocketException
-    from websockets.sync.client import connect
-
-    url = f"ws{api_url.removeprefix('http')}/events/in"
     try:
-        with connect(url, open_timeout=_ANSWER_WITHIN_S):
-            return "events pass"
+        asyncio.run(_say_nothing())
     except (OSError, WebSocketException, TimeoutError) as error:
         raise StageFailed(
             "events do not pass",
@@ -171,6 +181,13 @@ def _websocket(api_url: str) -> str:
             where=shown(api_url),
             next_step="let WebSockets pass the proxy: Connection and Upgrade headers on /api/events",
         ) from error
+    return "events pass"
+
+
+async def _say_nothing() -> None:
+    """Prefect's own connection for events, made and closed."""
+    async with asyncio.timeout(_ANSWER_WITHIN_S), PrefectEventsClient(reconnection_attempts=0):
+        pass
 
 
 def _pool(client: SyncPrefectClient, pool: str, store: Store) -> Iterator[Finding]:

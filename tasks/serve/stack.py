@@ -130,7 +130,7 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                 with workers_of(settings, stack.pools, reached=reached, say=say) as workers:
                     _await(lambda: online(stack.pools) == set(stack.pools), what="a worker", log=workers.log("…"))
                     prefect_url = shown(prefect.api_url).removesuffix("/api")
-                    mlflow_url = mlflow_experiments(shown(mlflow.url))
+                    mlflow_url = shown(mlflow.url)
                     with _recorded(settings, prefect_url, mlflow_url, stack.pools, tracking=tracking) as up:
                         for line in ready_lines(up, settings):
                             say(line)
@@ -196,7 +196,7 @@ def ready_lines(up: Up, settings: Settings) -> list[str]:
     """Where everything is, and how a command line uses it."""
     return [
         f"Prefect  {up.prefect_url}",
-        f"MLflow   {up.mlflow_url}",
+        f"MLflow   {mlflow_experiments(up.mlflow_url)}",
         f"runs of this home go to the workers with: export EDGEWRIGHT_HOME={settings.home} EDGEWRIGHT_ROUTER=pools",
         "Ctrl-C ends all of it",
     ]
@@ -220,7 +220,7 @@ def state_of(settings: Settings) -> list[Part]:
     api = f"{found.prefect_url}/api"
     well = answers(api)
     parts = [Part("Prefect", well, found.prefect_url)]
-    parts.append(Part("MLflow", answers(found.mlflow_url.partition("/#")[0]), found.mlflow_url))
+    parts.append(Part("MLflow", answers(found.mlflow_url), found.mlflow_url))
     heard = _asked(api, found.pools) if well else set()
     return parts + [
         Part(f"pool {pool}", pool in heard, "online" if pool in heard else "no worker") for pool in found.pools

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from edgewright.settings import configure_libraries, read_settings
+from edgewright.processes import identity_of
+from edgewright.settings import UP_FILE, configure_libraries, read_settings
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,34 @@ def test_nobody_is_told_what_is_run(tmp_path: Path) -> None:
     environ = configured(tmp_path)
     assert environ["ORT_DISABLE_TELEMETRY"] == "1"
     assert (environ["MLFLOW_DISABLE_TELEMETRY"], environ["PREFECT_SERVER_ANALYTICS_ENABLED"]) == ("true", "false")
+
+
+def test_clients_are_told_the_passwords_that_the_servers_ask_for(tmp_path: Path) -> None:
+    environ = configured(
+        tmp_path, PREFECT_SERVER_API_AUTH_STRING="team:secret", MLFLOW_AUTH_ADMIN_PASSWORD="a-long-secret"
+    )
+    assert environ["PREFECT_API_AUTH_STRING"] == "team:secret"
+    assert (environ["MLFLOW_TRACKING_USERNAME"], environ["MLFLOW_TRACKING_PASSWORD"]) == ("admin", "a-long-secret")
+    assert "secret" not in repr(read_settings(environ))
+    assert not {"PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_USERNAME"} & set(configured(tmp_path))
+
+
+def test_commands_in_a_home_that_is_up_record_where_it_does(tmp_path: Path) -> None:
+    me = identity_of(os.getpid())
+    assert me is not None
+    known = {"pid": me.pid, "began_s": me.began_s, "prefect_url": "http://p", "mlflow_url": "http://m"}
+    home = {"EDGEWRIGHT_HOME": str(tmp_path)}
+
+    def standing(**changed: object) -> tuple[str, str]:
+        (tmp_path / UP_FILE).write_text(json.dumps({**known, "tracking_uri": "http://m", **changed}))
+        found = read_settings(home)
+        return found.mlflow_tracking_uri, found.shown_prefect
+
+    own = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    assert standing() == ("http://m", "http://p")
+    assert standing(began_s=me.began_s + 1) == (own, ""), "another process has its number"
+    (tmp_path / UP_FILE).write_text("{")
+    assert read_settings(home).mlflow_tracking_uri == own
+    standing()
+    named = read_settings({**home, "MLFLOW_TRACKING_URI": "http://mine", "PREFECT_API_URL": "http://also/api"})
+    assert (named.mlflow_tracking_uri, named.shown_prefect) == ("http://mine", "http://also/api")
