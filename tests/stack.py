@@ -177,7 +177,8 @@ class Program:
         wait_for(lambda: self._ready(self._log.read_bytes()), seconds=120)
 
     def kill(self) -> None:
-        kill(*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid))
+        if self.process.poll() is None:
+            kill(*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid))
         self.process.wait()
 
 
@@ -214,6 +215,7 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield f"http://127.0.0.1:{server.server_port}/hook", told
     finally:
         server.shutdown()
+        server.server_close()
 
 
 def wait_for(condition: Callable[[], T | None], *, seconds: float = 300) -> T:
