@@ -1,9 +1,10 @@
 """Flow runs whose process died without a word: Prefect calls them crashed when their heartbeat has been away for long.
 
 Decides how long: a process of ours tells every HEARTBEAT_S that it lives, a stranger's by Prefect's default every three
-minutes, and a server that is started again, or a network that is away for a minute, may cost some of that. Nobody else
-would say so: a worker that is killed takes its knowledge with it. One that is killed between taking a flow run and
-starting its process leaves it pending, with its place in the pool; that is called crashed too.
+minutes, and a server that is started again, or a network that is away for a minute, may cost some of that. It counts
+from the moment a flow run is running, for one may die before its first word has arrived. Nobody else would say so: a
+worker that is killed takes its knowledge with it. One that is killed between taking a flow run and starting its process
+leaves it pending, with its place in the pool; that is called crashed too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def reap() -> None:
         _crashes(
             "edgewright: runs whose process died",
             f"its process has not been heard of for {SILENCE.total_seconds():.0f} s",
-            after={_HEARTBEAT},
+            after={_HEARTBEAT, *_states("Running")},
             expect={_HEARTBEAT, *_states(*_ENDS)},
         )
     )
