@@ -48,7 +48,7 @@ _LOCK_FILE = "up.lock"
 _LOOK_EVERY_S = 0.5
 _LOOKS_TO_REAP = 60
 _READY_WITHIN_S = 120.0
-_DOWN_WITHIN_S = 60.0
+_DOWN_WITHIN_S = 120.0
 _DEPLOY_WITHIN_S = 300.0
 Say = Callable[[str], None]
 
