@@ -37,7 +37,7 @@ from tasks.serve.guarded import LOOPBACK, require_guarded
 from tasks.serve.mlflow_server import Keeping, is_elsewhere, log_of, mlflow_server, upgrade
 from tasks.serve.notify import tell
 from tasks.serve.prefect_server import Standing, answers, prefect_server, through
-from tasks.serve.reaper import reap
+from tasks.serve.reaper import reaping
 from tasks.serve.releases import served_beside
 from tasks.serve.ui import require_ports
 from tasks.serve.workers import Reached, workers_of
@@ -115,11 +115,10 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
             say("starting the servers")
             prefect.wait()
             _await(lambda: mlflow.answers, what="MLflow", log=log_of(settings))
-            with through(prefect):
+            with through(prefect), reaping(prefect.api_url):
                 make_pools(stack.pools)
                 say("deploying")
                 deploy(prefect.api_url)
-                reap()
                 if settings.webhook:
                     tell(settings.webhook)
                 tracking = mlflow.url if _is_proxied(settings, databases) else settings.mlflow_tracking_uri
