@@ -45,6 +45,9 @@ UP_FILE = "up.json"
 SERVICES = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
 HEARTBEAT_S = 60
 """How often a flow run tells Prefect that its process lives."""
+_ASKS_AGAIN = 6
+"""Times that Prefect's client asks again, each after twice the time of the one before: two minutes of a server that is
+started again, or of a network that is away, and a worker is back within one."""
 ROUTERS = ("inline", "pools")
 _SPINS = "50000"
 """Looks a waiting OpenMP thread takes before it sleeps: one to three milliseconds, by processor."""
@@ -202,6 +205,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        "PREFECT_CLIENT_MAX_RETRIES": str(_ASKS_AGAIN),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,

@@ -22,6 +22,7 @@ _TOY_FILES = (
     "tests/flows/test_lifecycle.py",
     "tests/slow/test_refusals.py",
     "tests/slow/test_resume.py",
+    "tests/slow/test_stack.py",
     "tests/test_tutorial.py",
 )
 _TOGETHER = ("tests/tasks", "tests/edgewright/label", "tests/edgewright/compress")

@@ -2,9 +2,10 @@
 
 Decides that equal work of one run is dispatched once: a parent that was killed and asks again finds its child by the
 idempotency key and waits for it. What the child made is read from the store, never from Prefect, and its error is
-raised here with its own words. A pool in which no worker is online within `route.start_timeout_s` is an error, or the
-work goes to the pool that `route.fallback` names, where the stage may run there; which one it was stands in `ran_on`.
-Refuses to guess: a server that does not answer for `OUTAGE_S` ends the wait, and the child lives on.
+raised here with its own words. A child that died before it began has done nothing and is dispatched again; one that
+died when it had made everything has made it. A pool in which no worker is online within `route.start_timeout_s` is an
+error, or the work goes to the pool that `route.fallback` names, where the stage may run there; which one it was stands
+in `ran_on`. Refuses to guess: a server that does not answer for `OUTAGE_S` ends the wait, and the child lives on.
 
     router_of("pools").run(label, config, inputs, session=session, key=key)      # in the stage's Prefect task
 """
@@ -25,6 +26,7 @@ from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
 from prefect.context import TaskRunContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelling
 
 from edgewright.artifacts import ArtifactRef, canonical_json, sha256_bytes
@@ -41,6 +43,8 @@ POLL_S = 0.5
 OUTAGE_S = 300.0
 """So long a server may be silent while a child runs: a restart takes a minute."""
 _MOST_ATTEMPTS = 100
+_MOST_BEGINNINGS = 3
+"""So often a child may die before it begins, of a server that was just ended, or with its worker."""
 _PREFIX = "Flow run encountered an exception: "
 T = TypeVar("T")
 
@@ -89,7 +93,9 @@ class PoolsRouter:
         for number, pool in enumerate(pools):
             order = _Order(stage.name, pool, {name: plain(value) for name, value in parameters.items()}, identity)
             try:
-                return self._run_in(order, session)
+                # Prefect's client asks again for minutes, deaf to an interruption: here `_patiently` does.
+                with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                    return self._run_in(order, session)
             except NoWorker as error:
                 if number + 1 == len(pools):
                     raise
@@ -97,11 +103,16 @@ class PoolsRouter:
         raise AssertionError("a stage has a pool")
 
     def _run_in(self, order: _Order, session: Session) -> Ran:
-        child = self._dispatched(order, session)
-        run_log().info("%s: flow run %s in pool %s", order.stage, child.name, order.pool)
-        session.observer.stage_progress(order.stage, 0, 0, f"pool {order.pool}, flow run {child.name}")
-        state = self._ended(child.id, order, start_within_s=session.route.start_timeout_s)
-        ref = session.store.recall(attempt_key(child.id)) if state.is_completed() else None
+        for beginning in range(_MOST_BEGINNINGS):
+            child = self._dispatched(order, session)
+            run_log().info("%s: flow run %s in pool %s", order.stage, child.name, order.pool)
+            session.observer.stage_progress(order.stage, 0, 0, f"pool {order.pool}, flow run {child.name}")
+            child = self._ended(child.id, order, start_within_s=session.route.start_timeout_s)
+            if not (never_began(child) and beginning + 1 < _MOST_BEGINNINGS):
+                break
+            run_log().warning("%s: flow run %s died before it began; once more", order.stage, child.name)
+        state = cast("State[Any]", child.state)
+        ref = session.store.recall(attempt_key(child.id)) if may_have_made(state) else None
         if ref is None:
             raise failure(state, order.stage, order.pool, name=child.name)
         made = session.store.manifest(ref.sha256).record
@@ -115,7 +126,7 @@ class PoolsRouter:
             state = child.state
             if state is None or not state.is_final():
                 return child
-            if state.is_completed() and session.store.recall(attempt_key(child.id)) is not None:
+            if may_have_made(state) and session.store.recall(attempt_key(child.id)) is not None:
                 return child
         raise StageFailed("this work has failed too often in this run", got=_MOST_ATTEMPTS, where=order.deployment)
 
@@ -139,19 +150,21 @@ class PoolsRouter:
                 next_step="`edgewright up` deploys all of them, or set EDGEWRIGHT_ROUTER=inline",
             ) from error
 
-    def _ended(self, child: UUID, order: _Order, *, start_within_s: float) -> State[Any]:
-        """The child's last state. It waits for a worker that is online, however long; not for one that is not there."""
-        deadline = time.monotonic() + start_within_s
+    def _ended(self, child: UUID, order: _Order, *, start_within_s: float) -> FlowRun:
+        """The child in its last state. It waits for a worker that is online, however long; not for one that is not
+        there. While the server is silent no worker can be heard of: that time does not count."""
+        alone_s = 0.0
         with get_client(sync_client=True) as client, self._cancelling(client, child):
             while True:
-                state = self._patiently(lambda: client.read_flow_run(child).state)
+                found = self._patiently(lambda: client.read_flow_run(child))
+                state = found.state
                 if state is not None and state.is_final():
-                    return state
+                    return found
                 begun = state is not None and not (state.is_scheduled() or state.is_pending())
                 if begun or self._patiently(lambda: has_worker(client, order.pool)):
-                    deadline = time.monotonic() + start_within_s
-                elif time.monotonic() > deadline:
-                    _cancel(client, child)
+                    alone_s = 0.0
+                elif (alone_s := alone_s + POLL_S) > start_within_s:
+                    self._patiently(lambda: _cancel(client, child))
                     raise NoWorker(
                         f"no worker is online in pool {order.pool}",
                         expected=f"one within {start_within_s:.0f} s",
@@ -220,6 +233,16 @@ def failure(state: State[Any], stage: str, pool: str, *, name: str) -> Exception
         where=f"pool {pool}, flow run {name}",
         next_step="the same command dispatches it again; its log is on the flow run's page in Prefect",
     )
+
+
+def never_began(child: FlowRun) -> bool:
+    """Whether it died before it was running, when Prefect takes its end for its beginning: nothing has run."""
+    return child.state is not None and child.state.is_crashed() and child.start_time in (None, child.end_time)
+
+
+def may_have_made(state: State[Any]) -> bool:
+    """One that crashed may have made everything, and could not say so: the store knows."""
+    return state.is_completed() or state.is_crashed()
 
 
 def _task_run() -> str:

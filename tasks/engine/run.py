@@ -23,7 +23,7 @@ from prefect import Flow, flow
 from prefect.exceptions import Pause
 from pydantic import BaseModel
 
-from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
+from edgewright.artifacts import Store, canonical_json, open_store, require_store, sha256_bytes
 from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe, meant
 from edgewright.packages import require_own_packages
 from edgewright.recipe import Recipe, validate
@@ -102,13 +102,14 @@ def make_request(recipe: Recipe, *, source: str, project: str | None = None, **a
 
 
 def require_ready(request: Request, settings: Settings) -> None:
-    """What a run needs before a server, a journal or an experiment is made: its source, and the servers that are named.
+    """What a run needs before a server, a journal or an experiment is made: its source, and what is named for it.
 
     Raises:
         EdgewrightError: in a sentence and within seconds; nothing has been written.
     """
     require_source(request.source, settings, trusted=request.trusted)
     require_services(settings)
+    require_store(settings.store)
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from edgewright.artifacts.store import store_errors
 from edgewright.errors import EdgewrightError, InputError, StageFailed, describe
 from edgewright.progress import OnProgress
 from edgewright.recipe.section import Section
+from tasks.engine.alone import alone_in
 from tasks.engine.callers import current_caller
 from tasks.engine.code_origin import file_of
 from tasks.engine.entries import entry_of, made_at
@@ -229,12 +230,23 @@ class Stage(Generic[P]):
         return session.store.recall(key) if self.cached and self.name not in session.refresh else None
 
     def execute(self, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str) -> ArtifactRef:
-        """Run `.fn` in this process inside its MLflow child run, and remember the result."""
+        """Run `.fn` in this process inside its MLflow child run, and remember the result.
+
+        Equal work is done by one process of this home at a time: what another has made meanwhile is taken.
+        """
         session.check_space()
-        run_log().info("%s: begins (%s)", self.name, self.pool)
         scratch = session.settings.scratch / "work" / key[:24]
-        with store_errors(str(scratch)):
-            scratch.mkdir(parents=True, exist_ok=True)
+        with alone_in(scratch, stage=self.name) as waited:
+            known = self.recall(key, session=session) if waited else None
+            if known is not None:
+                self._note_cached(known, config, inputs, session=session, key=key)
+                return known
+            return self._carry_out(config, inputs, session=session, key=key, scratch=scratch)
+
+    def _carry_out(
+        self, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str, scratch: Path
+    ) -> ArtifactRef:
+        run_log().info("%s: begins (%s)", self.name, self.pool)
         entry = entry_of(self, config, inputs, session=session, key=key, tags=_prefect_tags(session.link))
         with session.tracker.child(session.link.mlflow_parent, entry) as child:
             work = Work(session, self, config, self.digests(inputs, session=session), scratch, child)

@@ -38,6 +38,8 @@ _NOTE, _CACHED, _MADE_BY = "mlflow.note.content", "edgewright.cached", "edgewrig
 _OF_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Training, not agents: what MLflow goes by where an address does not say."""
 _AXES = ("step", "epoch")
+_UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
+"""How MLflow says that it has no such run, or one that was deleted."""
 _NAME = re.compile(r"[^\w./ -]")
 
 
@@ -159,7 +161,9 @@ class Tracker:
 
         try:
             self.client.update_run(mlflow_run_id, status="RUNNING")
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in _UNKNOWN:  # it is silent: a second parent would be made as soon as it answers
+                raise
             return False
         return True
 

@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectNotFound
 from websockets.exceptions import WebSocketException
 
 from edgewright.addresses import shown, why
-from edgewright.artifacts import Store
+from edgewright.artifacts import Store, require_store
 from edgewright.errors import EdgewrightError, StageFailed
 from edgewright.settings import Settings
 from tasks.engine.pools import has_worker
@@ -112,6 +112,7 @@ def _free(name: str, free: int) -> Finding:
 def _round_trip(store: Store) -> str:
     """A key written, read, and left: it is of 30 bytes."""
     began, key = time.monotonic(), f"doctor-{secrets.token_hex(4)}"
+    require_store(store.uri)
     known = next(iter(store.digests()), None)
     if known is not None:
         ref = store.ref(known, store.manifest(known).content.kind)

@@ -1,8 +1,8 @@
 """The home's own MLflow server, on this machine, over the home's database or one that is named.
 
-Decides its command, that tables of an older MLflow are upgraded before it begins, and that it asks for a password where
-one is set. Its addresses and secrets travel in its environment: a command line is for everybody to read. Refuses
-nothing: ports are looked at by who starts it.
+Decides its command, by which it is begun again too, that tables of an older MLflow are upgraded before it begins, and
+that it asks for a password where one is set. Its addresses and secrets travel in its environment: a command line is for
+everybody to read. Refuses nothing: ports are looked at by who starts it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from edgewright.errors import StageFailed
 from edgewright.files import write_atomically
-from edgewright.processes import end_children
 from edgewright.settings import Settings
 from tasks.serve.guarded import LOOPBACK, allowed_hosts, local_name
+from tasks.serve.kept import Kept
 from tasks.serve.prefect_server import answers, die_with_parent
 
 _STOP_TIMEOUT_S = 10.0
@@ -39,15 +39,20 @@ class MLflowServer:
     """The home's own, started here; or the one that the environment names, which has answered already."""
 
     url: str
-    process: subprocess.Popen[bytes] | None
+    kept: Kept | None
 
     @property
     def lives(self) -> bool:
-        return self.process is None or self.process.poll() is None
+        return self.kept is None or self.kept.lives
 
     @property
     def answers(self) -> bool:
-        return self.process is None or answers(self.url)
+        return self.kept is None or answers(self.url)
+
+    def look_after(self, say: Callable[[str], None]) -> None:
+        """Raises StageFailed where it ends again and again."""
+        if self.kept is not None:
+            self.kept.look_after(say)
 
 
 @dataclass(frozen=True)
@@ -79,24 +84,30 @@ def mlflow_server(
     if is_elsewhere(settings):
         yield MLflowServer(settings.mlflow_tracking_uri, None)
         return
-    folder = log_of(settings).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = keeping or Keeping(settings.mlflow_tracking_uri, str(folder / "artifacts"))
+    log = log_of(settings)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    keeping = keeping or Keeping(settings.mlflow_tracking_uri, str(log.parent / "artifacts"))
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     guarded = ["--app-name", "basic-auth"] if settings.passwords.mlflow else []
-    with log_of(settings).open("wb") as stream:
-        process = subprocess.Popen(
-            [*command, *guarded],
-            env=_environment(settings, kept, host=host, port=port),
+    environment = _environment(settings, keeping, host=host, port=port)
+    kept = Kept("MLflow", lambda: _start([*command, *guarded], environment, log=log), log=log)
+    try:
+        yield MLflowServer(f"http://{local_name(host)}:{port}", kept)
+    finally:
+        kept.end(within_s=_STOP_TIMEOUT_S)
+
+
+def _start(command: list[str], environment: dict[str, str], *, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            command,
+            env=environment,
             stdout=stream,
             stderr=stream,
             preexec_fn=die_with_parent,
             process_group=0,
         )
-    try:
-        yield MLflowServer(f"http://{local_name(host)}:{port}", process)
-    finally:
-        end_children([process], within_s=_STOP_TIMEOUT_S)
 
 
 def upgrade(tables: str, *, noted: Path) -> None:

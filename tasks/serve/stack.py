@@ -1,9 +1,10 @@
 """`edgewright up`: Prefect, MLflow, the releases and a worker for each pool, on this machine, until it is ended.
 
 Decides the order: servers, until they answer; work pools with their limits; deployments; workers, until they are
-online; and only then is the home said to be up. What the environment names elsewhere is used and not started. Where
-tables or files do not lie in the home, workers and commands speak to MLflow's server, so that it alone holds the keys
-to them. Refuses to bring a home up twice, a port that is taken, and to go on where a server ended.
+online; and only then is the home said to be up. What ends by itself is begun again. What the environment names
+elsewhere is used and not started. Where tables or files do not lie in the home, workers and commands speak to MLflow's
+server, so that it alone holds the keys to them. Refuses to bring a home up twice, a port that is taken, and to go on
+where a server ends again and again.
 
     bring_up(settings, Stack(), say=print)                  # returns at Ctrl-C
     state_of(settings)                                      # what of it is well, from another process
@@ -40,7 +41,7 @@ from tasks.serve.prefect_server import Standing, answers, prefect_server, throug
 from tasks.serve.reaper import reaping
 from tasks.serve.releases import served_beside
 from tasks.serve.ui import require_ports
-from tasks.serve.workers import Reached, workers_of
+from tasks.serve.workers import Reached, adopt_orphans, workers_of
 
 _LOCK_FILE = "up.lock"
 _LOOK_EVERY_S = 0.5
@@ -95,7 +96,8 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
 
     Raises:
         HomeBusy: the home is up. InputError: a port is taken.
-        StoreUnavailable: a server does not answer in time. StageFailed: one ended, or deploying failed.
+        StoreUnavailable: a server does not answer in time.
+        StageFailed: one ends again and again, or deploying failed.
     """
     require_services(settings)
     with try_locked(settings.home / _LOCK_FILE) as free:
@@ -116,9 +118,10 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
             prefect.wait()
             _await(lambda: mlflow.answers, what="MLflow", log=log_of(settings))
             with through(prefect), reaping(prefect.api_url):
-                make_pools(stack.pools)
+                make_pools(POOLS)  # also those without a worker here: the deployments name all of them
                 say("deploying")
                 deploy(prefect.api_url)
+                adopt_orphans()
                 if settings.webhook:
                     tell(settings.webhook)
                 tracking = mlflow.url if _is_proxied(settings, databases) else settings.mlflow_tracking_uri
@@ -131,13 +134,13 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                         for line in ready_lines(up, settings):
                             say(line)
                         try:
-                            while mlflow.lives:
+                            while True:
+                                prefect.look_after(say)
+                                mlflow.look_after(say)
                                 workers.look_after()
                                 time.sleep(_LOOK_EVERY_S)
                         except KeyboardInterrupt:
                             say("ending")
-                            return
-                    raise StageFailed("MLflow ended by itself", next_step=f"see {log_of(settings)}")
 
 
 def make_pools(pools: Sequence[str]) -> None:

@@ -1,12 +1,14 @@
 """The workers of a machine: one process a pool, begun again where one ends, none left behind.
 
 Decides how a worker is started: in a process group of its own, so that Ctrl-C is its owner's to handle; with the home's
-settings; the one of `control` dispatches what its flows call, the others run it where they are. Ends with a worker what
-it runs: a flow run that nobody watches would go on alone.
+settings; the one of `control` dispatches what its flows call, the others run it where they are. A flow run whose worker
+was killed goes on, and tells Prefect itself how it ended. Ends with the workers what they run: a flow run that nobody
+watches would go on alone.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -27,6 +29,7 @@ ASK_EVERY_S = 1
 """How often a worker looks for work: what a stage waits for one, at most."""
 _AGAIN_AFTER_S = 5.0
 _STOP_TIMEOUT_S = 20.0
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Workers:
     ) -> None:
         self._settings, self._reached, self._say = settings, reached, say
         self._began: dict[str, float] = {}
+        self._orphans: list[psutil.Process] = []
         self.processes = {pool: self._start(pool) for pool in pools}
 
     def look_after(self) -> None:
@@ -55,13 +59,16 @@ class Workers:
                 continue
             self._say(f"the worker of pool {pool} ended (exit status {ended}) and is begun again: {self.log(pool)}")
             self.processes[pool] = self._start(pool)
+            self._orphans += [child for child in psutil.Process().children() if _is_orphan(child)]
+        self._orphans = [orphan for orphan in self._orphans if not _reaped(orphan)]
 
     def log(self, pool: str) -> Path:
         return self._settings.home / "workers" / f"{pool}.log"
 
     def end(self) -> None:
         """All of them, and what they run. Prefect's worker passes the first signal on and ends at the second."""
-        below = [child for process in self.processes.values() for child in _below(process.pid)]
+        above = [process.pid for process in [*self.processes.values(), *self._orphans]]
+        below = [*self._orphans, *(child for pid in above for child in _below(pid))]
         for process in self.processes.values():
             process.terminate()
         end_children(list(self.processes.values()), within_s=_STOP_TIMEOUT_S)
@@ -108,6 +115,33 @@ def workers_of(
         yield workers
     finally:
         workers.end()
+
+
+def adopt_orphans() -> None:
+    """From now on what is left of a killed process below is a child of this one: prctl(2), PR_SET_CHILD_SUBREAPER.
+
+    Else it would be nobody's, and nobody would end it.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _is_orphan(child: psutil.Process) -> bool:
+    """Whether a child of this process runs a flow run: its worker did begin it, and is gone."""
+    try:
+        return "PREFECT__FLOW_RUN_ID" in child.environ()
+    except psutil.Error:
+        return False
+
+
+def _reaped(orphan: psutil.Process) -> bool:
+    """Whether it has ended; then it is a zombie no more."""
+    try:
+        if orphan.status() == psutil.STATUS_ZOMBIE:
+            os.waitpid(orphan.pid, os.WNOHANG)
+            return True
+        return False
+    except (psutil.NoSuchProcess, ChildProcessError):
+        return True
 
 
 def _below(pid: int) -> list[psutil.Process]:

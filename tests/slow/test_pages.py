@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-_QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run")
+_QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--no-first-run"),
+)
 _PATIENCE_MS = 60_000
 _ENDS = ("Completed", "Failed", "Crashed")
 
@@ -59,9 +62,7 @@ class Album:
         self._page.screenshot(path=self._folder / f"{self._taken}-{name}.png")
 
 
-def test_from_the_form_to_the_registry(
-    stack: Stack, page: Page, toy_settings: list[str], tmp_path: Path
-) -> None:
+def test_from_the_form_to_the_registry(stack: Stack, page: Page, toy_settings: list[str], tmp_path: Path) -> None:
     album = Album(page, Path(os.environ.get("EDGEWRIGHT_SCREENSHOTS") or tmp_path))
     asks = ("--set", "gate_data.on_refuse=ask", "--set", "gate_data.min_images=1000")
     edgewright("deploy", "demo", *toy_settings, *asks, "--name", "pages", home=stack.home)
@@ -87,7 +88,7 @@ def test_from_the_form_to_the_registry(
         see_artifact(stack, page, prefect, key=key, text=text)
         album.take(key)
 
-    see_in_mlflow(stack, page, album, record_of(stack, flow_run))
+    see_in_mlflow(stack, page, album, stack.record_of(flow_run))
 
 
 def begin_in_the_form(stack: Stack, page: Page, album: Album, prefect: str) -> str:
@@ -133,17 +134,13 @@ def see_in_mlflow(stack: Stack, page: Page, album: Album, record: dict[str, Any]
 
     client = MlflowClient(stack.tracking_uri)
     experiment = client.get_run(record["mlflow_run_id"]).info.experiment_id
-    runs = f"{stack.mlflow}/#/experiments/{experiment}/runs"
+    runs = f"{stack.mlflow_pages}/#/experiments/{experiment}/runs"
     page.goto(f"{runs}/{record['mlflow_run_id']}?workflowType=machine_learning")
     page.get_by_text("An INT8 detector of").wait_for()
     back = page.get_by_role("link", name="Prefect run")
     assert record["prefect_flow_run_id"] in str(back.get_attribute("href"))
     album.take("mlflow-run")
     model = f"edgewright-{record['project']}"
-    page.goto(f"{stack.mlflow}/#/models/{model}")
+    page.goto(f"{stack.mlflow_pages}/#/models/{model}")
     page.get_by_text("champion", exact=True).first.wait_for()
     album.take("mlflow-model")
-
-
-def record_of(stack: Stack, flow_run: str) -> dict[str, Any]:
-    return stack.record_of(flow_run)

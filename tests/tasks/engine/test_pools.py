@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from edgewright import errors
@@ -15,7 +17,7 @@ from edgewright.gates.champion import Champion
 from edgewright.recipe.data import IngestConfig
 from edgewright.recipe.route import RouteConfig
 from flows.lifecycle import STAGES
-from tasks.engine.pools import failure, plain, pools_for
+from tasks.engine.pools import failure, may_have_made, never_began, plain, pools_for
 from tasks.engine.session import StageLink
 
 REF = ArtifactRef(f"file:///store/artifacts/{'a' * 64}", "a" * 64, "application/vnd.edgewright.words")
@@ -72,3 +74,31 @@ def test_how_a_child_ended_is_raised(state: State[Any], kind: type[Exception], s
     error = failure(state, "label", "gpu", name="calm-otter")
     assert type(error) is kind
     assert str(error).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("state", "ran_s", "expected"),
+    [
+        (Crashed(), 0, True),  # its worker died before its process was there
+        (Crashed(), None, True),
+        (Crashed(), 3, False),
+        (Failed(), 0, False),  # Prefect could not even load it: it would not the next time
+        (Completed(), 3, False),
+    ],
+)
+def test_what_died_before_it_began_may_be_dispatched_again(
+    state: State[Any], ran_s: int | None, expected: bool
+) -> None:
+    """Prefect writes the end into a beginning that it has not been told of."""
+    end = datetime.now(UTC)
+    begin = None if ran_s is None else end - timedelta(seconds=ran_s)
+    child = FlowRun(flow_id=uuid4(), state=state, start_time=begin, end_time=end)
+    assert never_began(child) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [(Completed(), True), (Crashed(), True), (Failed(), False), (Cancelled(), False)]
+)
+def test_whose_work_is_looked_for_in_the_store(state: State[Any], expected: bool) -> None:
+    """One that crashed may have made everything, and nobody was there to be told."""
+    assert may_have_made(state) == expected

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from edgewright.errors import SourceError
+from edgewright.errors import SourceError, StoreUnavailable
 from tasks.engine.tracking import Entry, TrackedDataset, Tracker
+from tests.listeners import closed_port
 
 ENTRY = Entry(
     "train_toy",
@@ -118,3 +119,17 @@ def test_more_than_a_batch_is_logged_whole(tracker: Tracker) -> None:
     tracker.log(parent, {f"m{number}": float(number) for number in range(1100)})
     data = tracker.client.get_run(parent).data
     assert (len(data.params), len(data.metrics)) == (230, 1100)
+
+
+def test_a_parent_is_opened_again_where_mlflow_knows_it(tracker: Tracker) -> None:
+    parent = open_parent(tracker, "again")
+    tracker.finish_parent(parent, succeeded=False)
+    assert tracker.resume_parent(parent)
+    assert tracker.client.get_run(parent).info.status == "RUNNING"
+    assert not tracker.resume_parent("0" * 32)
+
+
+def test_a_silent_mlflow_has_forgotten_nothing(tmp_path: Path) -> None:
+    """Else a second parent would be made as soon as it answers."""
+    with pytest.raises(StoreUnavailable, match="MLflow does not take this run"):
+        Tracker(f"http://127.0.0.1:{closed_port()}", tmp_path).resume_parent("0" * 32)
