@@ -7,6 +7,8 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_STORE     where artifacts lie: a folder or s3://bucket/prefix                     (<home>/store)
     EDGEWRIGHT_SOURCES   folders that a form or an event may name a source under, ":"-separated  (none)
     EDGEWRIGHT_ROUTER    inline: stages run in the process that calls them; pools: on workers    (inline)
+    EDGEWRIGHT_FANOUT    processes: a stage's shards are made on this machine; ray: on a cluster too    (processes)
+    EDGEWRIGHT_RAY_ADDRESS  HOST:PORT of a Ray cluster that this machine is a node of, or local         (local)
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
     EDGEWRIGHT_WEBHOOK   what `edgewright up` has Prefect tell of runs that fail, wait or are refused   (none)
     PREFECT_API_URL      use this Prefect server instead of the home's own
@@ -17,6 +19,7 @@ S3 credentials stay in boto3's own chain.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -31,6 +34,8 @@ NAMES = (
     "EDGEWRIGHT_STORE",
     "EDGEWRIGHT_SOURCES",
     "EDGEWRIGHT_ROUTER",
+    "EDGEWRIGHT_FANOUT",
+    "EDGEWRIGHT_RAY_ADDRESS",
     "EDGEWRIGHT_THREADS",
     "EDGEWRIGHT_WEBHOOK",
 )
@@ -38,6 +43,8 @@ SERVICES = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
 HEARTBEAT_S = 60
 """How often a flow run tells Prefect that its process lives."""
 ROUTERS = ("inline", "pools")
+FANOUTS = ("processes", "ray")
+_RAY_ADDRESS = re.compile(r"local|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 _SPINS = "50000"
 """Looks a waiting OpenMP thread takes before it sleeps: one to three milliseconds, by processor."""
 
@@ -79,6 +86,8 @@ class Settings:
     mlflow_tracking_uri: str
     services: tuple[Service, ...] = ()
     webhook: str = field(default="", repr=False)
+    fanout: str = FANOUTS[0]
+    ray_address: str = "local"
     passed_over: Profile | None = None
 
     @property
@@ -107,19 +116,18 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Raises InputError where a variable cannot be used."""
     env = os.environ if environ is None else environ
     home = Path(env.get("EDGEWRIGHT_HOME") or ".edgewright").expanduser().resolve()
-    router = env.get("EDGEWRIGHT_ROUTER") or "inline"
-    if router not in ROUTERS:
-        raise InputError("unknown router", expected=" or ".join(ROUTERS), got=router, where="EDGEWRIGHT_ROUTER")
     return Settings(
         home=home,
         store=env.get("EDGEWRIGHT_STORE") or str(home / "store"),
         sources=tuple(Path(part).resolve() for part in (env.get("EDGEWRIGHT_SOURCES") or "").split(":") if part),
-        router=router,
+        router=_one_of(ROUTERS, env, "EDGEWRIGHT_ROUTER"),
         threads=_threads(env.get("EDGEWRIGHT_THREADS") or ""),
         prefect_api_url=env.get("PREFECT_API_URL") or "",
         mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow/mlflow.db",
         services=tuple(Service(name, url, proxy_for(url, env)) for name in SERVICES if (url := env.get(name))),
         webhook=env.get("EDGEWRIGHT_WEBHOOK") or "",
+        fanout=_one_of(FANOUTS, env, "EDGEWRIGHT_FANOUT"),
+        ray_address=_ray_address(env.get("EDGEWRIGHT_RAY_ADDRESS") or "local"),
         passed_over=None if env.get("PREFECT_API_URL") else _profile(env),
     )
 
@@ -154,6 +162,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "ORT_DISABLE_TELEMETRY": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "DO_NOT_TRACK": "true",
@@ -184,6 +193,28 @@ def _profile(env: Mapping[str, str]) -> Profile | None:
         return Profile(name, str(document["profiles"][name]["PREFECT_API_URL"]), path)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
         return None  # there is none, or Prefect itself would complain of it
+
+
+def _one_of(known: tuple[str, ...], env: Mapping[str, str], name: str) -> str:
+    """The first one where the variable is not set."""
+    word = env.get(name) or known[0]
+    if word not in known:
+        what = f"unknown {name.rpartition('_')[2].lower()}"
+        raise InputError(what, expected=" or ".join(known), got=word, where=name)
+    return word
+
+
+def _ray_address(text: str) -> str:
+    """Ray's client (`ray://`) needs gRPC, and is another way of calling that nobody tried here."""
+    if not _RAY_ADDRESS.fullmatch(text):
+        raise InputError(
+            "not an address of a Ray cluster",
+            expected="local, or HOST:PORT of the cluster's head",
+            got=text,
+            where="EDGEWRIGHT_RAY_ADDRESS",
+            next_step="`ray start --address=HOST:PORT --num-cpus=0` makes this machine a node of it",
+        )
+    return text
 
 
 def _threads(text: str) -> int:

@@ -11,10 +11,11 @@ from edgewright.artifacts import Artifact, Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.label.annotate import AnnotateReport, annotate, judgeable, relabel
+from edgewright.label.annotate import AnnotateReport, annotate
 from edgewright.label.network.net import LabelerSpec
 from edgewright.label.train import LabelerReport
 from edgewright.label.trust.agreement import Agreement, Decision, Judgment
+from edgewright.label.verdicts import judgeable, relabel
 from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes
 
