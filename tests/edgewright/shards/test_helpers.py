@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -23,7 +22,7 @@ from edgewright.progress import OnProgress, silent
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
 from edgewright.shards.folder import ShardFolder, ShardPlan
 from edgewright.shards.helpers import Help, Helped, Helpers, make_with_help
-from edgewright.synth.generate import WORKER, GenerateReport, generate
+from edgewright.synth.generate import GenerateReport, generate
 from edgewright.synth.job import Job, describe_job
 from tests.edgewright.synth.test_generate import make_generator, real_dataset
 from tests.programs import rows_after
@@ -241,47 +240,31 @@ def test_helpers_change_no_byte(gan: Artifact, dataset: Dataset, straight: dict[
     assert (report.workers, report.workers_failed) == (2, 0)
 
 
-def test_a_machine_that_computes_otherwise_refuses(gan: Artifact, dataset: Dataset) -> None:
-    job = replace(describe(gan, dataset), arithmetic="a processor of another maker")
-    hand = ProcessHands(2).hire(WORKER, job.to_bytes())
-    try:
-        with pytest.raises(InputError, match="networks compute otherwise on this machine"):
-            hand.begin()
-    finally:
-        hand.end()
-
-
-def test_inputs_that_are_not_the_jobs_are_refused(gan: Artifact, dataset: Dataset) -> None:
-    job = replace(describe(gan, dataset), rows_sha256="0" * 64)
-    hand = ProcessHands(2).hire(WORKER, job.to_bytes())
-    try:
-        with pytest.raises(InputError, match="not those of the job"):
-            hand.begin()
-    finally:
-        hand.end()
-
-
 _RUN = """
-import sys
+import json, sys
 from pathlib import Path
 from edgewright.artifacts import open_store
-from edgewright.data.dataset import Dataset
-from tests.edgewright.shards.test_helpers import run
-store = open_store(sys.argv[1])
-generator, dataset = (next(store.ref(digest, kind) for digest in store.digests()
-    if store.manifest(digest).content.kind == kind) for kind in ("generator", sys.argv[2]))
-out = Path(sys.argv[3])
-run(store.open(generator), Dataset.open(store, dataset), out / "lost", scratch=out / "scratch")
+from edgewright.data.dataset import Dataset, DatasetWriter
+from edgewright.progress import silent
+from edgewright.recipe.synth import GenerateConfig
+from edgewright.synth.generate import generate
+from edgewright.synth.job import Job
+job, out = Job.from_bytes(sys.argv[1].encode()), Path(sys.argv[2])
+generator, dataset = (open_store(ref.store_uri) for ref in job.refs)
+dataset = Dataset.open(dataset, job.refs[1])
+writer = DatasetWriter(out / "lost", classes=dataset.classes)
+config = GenerateConfig.model_validate(job.config)
+generator, scratch = generator.open(job.refs[0]), out / "scratch"
+generate(generator, dataset, config, writer=writer, seed=3, scratch=scratch, on_progress=silent)
 """
 
 
 def test_a_process_killed_in_its_work_costs_one_shard_and_no_byte(
-    store: Store, gan: Artifact, dataset: Dataset, straight: dict[str, bytes], tmp_path: Path
+    gan: Artifact, dataset: Dataset, straight: dict[str, bytes], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "scratch" / describe(gan, dataset).name
-    command = [sys.executable, "-c", _RUN, store.uri, dataset.ref.kind, str(tmp_path)]
-    root = str(Path(__file__).parents[3])
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root}, cwd=root)
+    job = describe(gan, dataset)
+    folder = tmp_path / "scratch" / job.name
+    process = subprocess.Popen([sys.executable, "-c", _RUN, job.to_bytes().decode(), str(tmp_path)])
     third = folder / "00002.claim"
     wait_until(lambda: ((folder / "00001.parquet").exists() and third.exists()) or process.poll() is not None)
     process.send_signal(signal.SIGKILL)  # and not waited for: what is left of it is a zombie, which makes no shards
