@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -141,7 +142,9 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
     would write into the progress display, as would MLflow's bars; MLflow's git probing and telemetry have no place
     offline; its job runners (they judge what language models answer) are eight processes that nobody here calls; OpenMP
     threads that spin as long as they like took six times the CPU time on a shared machine, and ones that sleep at once
-    half as long again on a quiet one, for a training step has a thousand waits.
+    half as long again on a quiet one, for a training step has a thousand waits; Ray prints a node's every misfortune
+    into what a command says, and one that is begun here would listen beyond this machine and write its password into
+    the user's home.
 
     Raises:
         InputError: the home cannot be made.
@@ -163,6 +166,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "ORT_DISABLE_TELEMETRY": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        **(_for_ray(settings.ray_address) if settings.fanout == "ray" else {}),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "DO_NOT_TRACK": "true",
@@ -176,6 +180,15 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
     for proxy in proxies(env):
         if not can_use(proxy):
             del env[proxy.variable]
+
+
+def _for_ray(address: str) -> dict[str, str]:
+    """One of this machine alone is on its loopback, with a password that lives as long as this process's children."""
+    quiet = {"RAY_DEDUP_LOGS_SKIP_REGEX": "."}
+    if address != "local":
+        return quiet
+    password = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {**quiet, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", **password}
 
 
 def can_use(proxy: Proxy) -> bool:

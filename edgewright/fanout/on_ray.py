@@ -100,7 +100,6 @@ class RayHands:
             "address": LOCAL,  # else Ray follows a RAY_ADDRESS
             "num_cpus": self._threads,
             "object_store_memory": _OBJECT_STORE_BYTES,
-            "_node_ip_address": "127.0.0.1",
             "_temp_dir": str(self._folder),
         }
 
@@ -143,7 +142,9 @@ class RayHand:
             said = str(error)
             if _MISSING in said:
                 raise _unlike("edgewright: is not installed there, or is an older one", "") from error
-            raise HandLost("a Ray node ended in its work", got=said.splitlines()[-1] if said else error) from error
+            raise HandLost(
+                "a Ray node's hand ended", got=said.strip().rpartition("\n")[2].partition(". ")[0]
+            ) from error
 
 
 class _Remote(Opened):

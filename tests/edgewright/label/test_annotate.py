@@ -276,7 +276,7 @@ def test_helpers_change_no_byte(
     """Judged, reviewed, labeled and left alone: by this process, and with a helper that looked at some of them."""
     monkeypatch.setattr("edgewright.label.annotate.SHARD_ROWS", 1)
     synthetic = [scene(seed, **SYNTHETIC) for seed in range(60, 76)]
-    dataset = publish([*synthetic, (replace(moved(synthetic[0][0]), id="bad"), synthetic[0][1]), scene(2)])
+    dataset = publish([*synthetic, (replace(moved(synthetic[5][0]), id="bad"), synthetic[5][1]), scene(2)])
     photographs = publish([scene(seed, state="unlabeled", labels=(), split="train") for seed in (91, 92)])
     reviewed = publish([(replace(row, state="reviewed"), payload) for row, payload in synthetic[:2]])
     folders: list[Path] = []
