@@ -43,7 +43,7 @@ from tests.scenes import publish_dataset
 pytestmark = pytest.mark.slow
 WITHIN_S = 60.0
 NODE = (
-    *("--num-cpus=1", "--object-store-memory=80000000", "--node-ip-address=127.0.0.1", "--block"),
+    *("--num-cpus=1", "--object-store-memory=80000000", "--block"),
     *("--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats"),
 )
 Files = dict[str, bytes]
@@ -106,18 +106,18 @@ def titled(process: psutil.Process) -> str:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Ray's sockets have long names: its folder lies straight under the system's temporary one."""
-    folder, port = Path(tempfile.mkdtemp(prefix="ray-")), free_port()
+    folder, address = Path(tempfile.mkdtemp(prefix="ray-")), f"127.0.0.2:{free_port()}"  # of .1 Ray makes another one
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", str(folder))
-        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # nodes of this cluster have the loopback's address
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-        started = Cluster(folder, f"127.0.0.1:{port}")
+        started = Cluster(folder, address)
         try:
-            started.start("--head", f"--port={port}", "--include-dashboard=false")
-            started.start(f"--address={started.address}")
+            head = ("--head", f"--port={address.rpartition(':')[2]}", "--include-dashboard=false")
+            started.start(*head, "--node-ip-address=127.0.0.2")
+            started.start(f"--address={address}", "--node-ip-address=127.0.0.3")
             yield started
         finally:
             started.stop()
@@ -321,27 +321,22 @@ configure_libraries(settings)
 with RayHands(settings.ray_address, threads=2) as hands:
     hand = hands.hire("edgewright.data.looking", b"1000")
     hand.begin()
-    print(hands.beside(1), hand.ask(b'[["a.png", "", 3]]\\nabc').decode())
+    print(hands.beside(1), hand.ask(b'[["a.png", "", 3]]\\nabc').decode().strip())
     print(*(node["NodeManagerAddress"] for node in hands._ray.nodes()))
 """
 
 
 def test_one_that_is_begun_here_is_nobodys_else_and_leaves_nothing(tmp_path: Path) -> None:
-    places = {
-        "TMPDIR": tempfile.mkdtemp(prefix="ray-"),
-        "HOME": str(tmp_path),
-        "EDGEWRIGHT_HOME": str(tmp_path / "home"),
-    }
-    words = {"EDGEWRIGHT_FANOUT": "ray", "EDGEWRIGHT_RAY_ADDRESS": "local"}
-    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    done = subprocess.run(
-        [sys.executable, "-c", _LOCAL], env={**own, **places, **words}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    answer, addresses = done.stdout.splitlines()
-    assert answer.startswith('1 {"sha256":') and "not a picture" in answer
-    assert addresses == "127.0.0.1"
-    assert os.listdir(places["TMPDIR"]) == []
-    assert not (tmp_path / ".ray").exists(), "nor a token in the home"
-    os.rmdir(places["TMPDIR"])
-    assert not [one for one in psutil.process_iter() if places["TMPDIR"] in titled(one)]
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:  # for what has long names in it
+        places = {"TMPDIR": folder, "HOME": str(tmp_path), "EDGEWRIGHT_HOME": str(tmp_path / "home")}
+        words = {"EDGEWRIGHT_FANOUT": "ray", "EDGEWRIGHT_RAY_ADDRESS": "local"}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        command = [sys.executable, "-c", _LOCAL]
+        done = subprocess.run(command, env={**own, **places, **words}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        answer, addresses = done.stdout.splitlines()
+        assert answer.startswith('1 {"sha256":') and "not a picture" in answer
+        assert addresses == "127.0.0.1"
+        assert os.listdir(folder) == []
+        assert not (tmp_path / ".ray").exists(), "nor a token in the home"
+        assert not [one for one in psutil.process_iter() if folder in titled(one)]
