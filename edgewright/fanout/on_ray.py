@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import signal
 import socket
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,7 +90,8 @@ class RayHands:
             if ray.is_initialized():  # whoever uses edgewright as a library has a cluster of their own
                 return ray
             try:
-                ray.init(**(self._local() if self._address == LOCAL else self._existing()), **_QUIET)
+                with _sigterm_kept():
+                    ray.init(**(self._local() if self._address == LOCAL else self._existing()), **_QUIET)
             except (RuntimeError, ConnectionError, ValueError) as error:
                 raise _no_cluster(self._address, str(error).partition("\n")[0]) from error
             self._begun = True
@@ -158,6 +161,17 @@ _QUIET = {"include_dashboard": False, "configure_logging": False, "log_to_driver
 _PLACE = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
 """Never again by Ray's own hand: a lost hand is replaced by who asked, which knows what it was asked for."""
 _MISSING = "No module named 'edgewright"
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes it for itself; it belongs to who runs the stage, who is told by it to cancel."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _no_cluster(address: str, got: object) -> InputError:

@@ -32,7 +32,7 @@ from edgewright.fanout.processes import ALONE
 from edgewright.label.job import LabelJob
 from edgewright.label.trust.agreement import Decision
 from edgewright.label.verdicts import Examination, Examiner, Verdict, is_constructed, is_unlabeled
-from edgewright.learning.device import torch_threads
+from edgewright.learning.device import best_device, torch_threads
 from edgewright.progress import OnProgress
 from edgewright.recipe.label import LabelConfig
 from edgewright.shards.folder import MakeShard, OnPicture, Shard, ShardFolder, ShardPlan
@@ -119,7 +119,8 @@ def annotate(
     looked = rows_to_look_at(dataset, photographs)
     examiner = open_examiner(labeler, dataset, config, looked=looked, reviewed=reviewed)
     job = LabelJob.of(labeler, (dataset, photographs, reviewed), config, [row for row, _ in looked])
-    helped_by = Help(hands, WORKER, job.to_bytes(), after_s=helpers_after_s)
+    few = hands if best_device().type == "cpu" else ALONE  # others would only wait for the same accelerator
+    helped_by = Help(few, WORKER, job.to_bytes(), after_s=helpers_after_s)
     with shard_root(scratch) as root, torch_threads(1):
         folder = ShardFolder(root / job.name, ShardPlan(len(looked), SHARD_ROWS))
         make_with_help(

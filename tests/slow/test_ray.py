@@ -312,17 +312,18 @@ def test_labeling_survives_a_lost_node(
 
 
 _LOCAL = """
-import sys
-from pathlib import Path
+import signal
 from edgewright.fanout.on_ray import RayHands
 from edgewright.settings import configure_libraries, read_settings
 settings = read_settings()
 configure_libraries(settings)
+signal.signal(signal.SIGTERM, print)
 with RayHands(settings.ray_address, threads=2) as hands:
     hand = hands.hire("edgewright.data.looking", b"1000")
     hand.begin()
     print(hands.beside(1), hand.ask(b'[["a.png", "", 3]]\\nabc').decode().strip())
     print(*(node["NodeManagerAddress"] for node in hands._ray.nodes()))
+    assert signal.getsignal(signal.SIGTERM) is print, "who cancels a run is heard"
 """
 
 
