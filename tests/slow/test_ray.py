@@ -18,13 +18,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+import edgewright
 from edgewright.artifacts import Artifact, Content, LocalStore, Record
 from edgewright.data import looking
 from edgewright.data.dataset import DatasetWriter
 from edgewright.data.ingest import ingest
 from edgewright.errors import InputError
-from edgewright.fanout import on_ray
-from edgewright.fanout.alike import likeness
 from edgewright.fanout.hands import Hand, HandLost, Hands
 from edgewright.fanout.on_ray import RayHands
 from edgewright.fanout.processes import ALONE, ProcessHands
@@ -251,12 +250,29 @@ def test_generation(
     assert killed.struck and killed.lost == 1
 
 
-def test_a_node_with_another_library_is_refused(ray: RayHands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_ray, "likeness", lambda: {**likeness(), "numpy": "1.0"})
-    hand = ray.hire("edgewright.data.looking", b"1000")
-    with pytest.raises(InputError, match=r"would make something else than this process \(got numpy: 1.0 here"):
+_OTHER = """
+import sys
+from edgewright.errors import InputError
+from edgewright.fanout.on_ray import RayHands
+with RayHands(sys.argv[1], threads=2) as hands:
+    hand = hands.hire("edgewright.data.looking", b"1000")
+    try:
         hand.begin()
-    hand.end()
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_nodes_with_other_code_than_this_process_are_refused(cluster: Cluster, tmp_path: Path) -> None:
+    """A process whose edgewright says one thing more; the nodes have that of this test."""
+    other = tmp_path / "other" / "edgewright"
+    shutil.copytree(Path(edgewright.__path__[0]), other, ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "data" / "phash.py").open("a") as stream:
+        stream.write("# a thing more\n")
+    command, env = [sys.executable, "-c", _OTHER, cluster.address], {**os.environ, "PYTHONPATH": str(other.parent)}
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "a Ray node would make something else than this process (got edgewright: " in done.stdout
+    assert "install the same edgewright" in done.stdout
 
 
 def test_a_node_without_this_code_is_refused(ray: RayHands) -> None:

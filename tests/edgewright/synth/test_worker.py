@@ -23,15 +23,17 @@ CONFIG = GenerateConfig(images=4, image_px=64)
 
 
 @pytest.fixture(scope="module")
-def gan(fit: Callable[..., Artifact], dataset: Dataset) -> Artifact:
-    return fit(dataset)
+def compositor(fit: Callable[..., Artifact], dataset: Dataset) -> Artifact:
+    return fit(dataset, method="compositor")
 
 
-def test_it_makes_what_the_process_that_hired_it_makes(gan: Artifact, dataset: Dataset) -> None:
-    job = describe_job(gan, dataset, CONFIG, seed=3)
+def test_it_makes_what_the_process_that_hired_it_makes(compositor: Artifact, dataset: Dataset) -> None:
+    job = describe_job(compositor, dataset, CONFIG, seed=3)
     with torch_threads(1):
         made = shard_from_bytes(open_job(job.to_bytes())(json.dumps([1, 3]).encode()))
-        own = shard_maker(make_factory(open_generator(gan), dataset, CONFIG, seed=3))(range(1, 3), lambda _: None)
+        own = shard_maker(make_factory(open_generator(compositor), dataset, CONFIG, seed=3))(
+            range(1, 3), lambda _: None
+        )
     assert made == own
 
 
@@ -43,8 +45,8 @@ def test_it_makes_what_the_process_that_hired_it_makes(gan: Artifact, dataset: D
     ],
 )
 def test_what_would_make_something_else_is_refused(
-    gan: Artifact, dataset: Dataset, change: dict[str, str], said: str
+    compositor: Artifact, dataset: Dataset, change: dict[str, str], said: str
 ) -> None:
-    job = replace(describe_job(gan, dataset, CONFIG, seed=3), **change)
+    job = replace(describe_job(compositor, dataset, CONFIG, seed=3), **change)
     with torch_threads(1), pytest.raises(InputError, match=said):
         open_job(job.to_bytes())
