@@ -12,6 +12,7 @@ process's own, because it would make something else, and an address at which nob
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import shutil
 import signal
@@ -167,6 +168,7 @@ _MISSING = "No module named 'edgewright"
 def _sigterm_kept() -> Iterator[None]:
     """Ray takes it for itself; it belongs to who runs the stage, who is told by it to cancel."""
     before = signal.getsignal(signal.SIGTERM)
+    logging.getLogger("ray._private.utils").setLevel(logging.ERROR)  # it warns where it cannot take it, in a thread
     try:
         yield
     finally:
