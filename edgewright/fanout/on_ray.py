@@ -87,13 +87,14 @@ class RayHands:
     def _ray(self) -> Any:
         import ray  # an extra, and half a second
 
+        logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of what a thread may not do, and of lost nodes
         with self._lock:  # several threads may ask for their first hand at once
             if ray.is_initialized():  # whoever uses edgewright as a library has a cluster of their own
                 return ray
             try:
                 with _sigterm_kept():
                     ray.init(**(self._local() if self._address == LOCAL else self._existing()), **_QUIET)
-            except (RuntimeError, ConnectionError, ValueError) as error:
+            except (ray.exceptions.RayError, RuntimeError, ConnectionError, ValueError) as error:
                 raise _no_cluster(self._address, str(error).partition("\n")[0]) from error
             self._begun = True
         return ray
@@ -168,7 +169,6 @@ _MISSING = "No module named 'edgewright"
 def _sigterm_kept() -> Iterator[None]:
     """Ray takes it for itself; it belongs to who runs the stage, who is told by it to cancel."""
     before = signal.getsignal(signal.SIGTERM)
-    logging.getLogger("ray._private.utils").setLevel(logging.ERROR)  # it warns where it cannot take it, in a thread
     try:
         yield
     finally:
