@@ -91,6 +91,7 @@ def test_nobody_is_told_what_is_run(tmp_path: Path) -> None:
     environ = configured(tmp_path)
     assert environ["ORT_DISABLE_TELEMETRY"] == "1"
     assert (environ["MLFLOW_DISABLE_TELEMETRY"], environ["PREFECT_SERVER_ANALYTICS_ENABLED"]) == ("true", "false")
+    assert environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 def test_clients_are_told_the_passwords_that_the_servers_ask_for(tmp_path: Path) -> None:
@@ -122,4 +123,3 @@ def test_commands_in_a_home_that_is_up_record_where_it_does(tmp_path: Path) -> N
     standing()
     named = read_settings({**home, "MLFLOW_TRACKING_URI": "http://mine", "PREFECT_API_URL": "http://also/api"})
     assert (named.mlflow_tracking_uri, named.shown_prefect) == ("http://mine", "http://also/api")
-    assert environ["RAY_USAGE_STATS_ENABLED"] == "0"
