@@ -246,6 +246,7 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield f"http://127.0.0.1:{server.server_port}/hook", told
     finally:
         server.shutdown()
+        server.server_close()
 
 
 def wait_for(condition: Callable[[], T | None], *, seconds: float = 300) -> T:
