@@ -1,7 +1,7 @@
 """Flow runs whose process died without a word: called crashed when their heartbeat has been away for long.
 
 Decides how long. A process of ours tells every HEARTBEAT_S that it lives, a stranger's by Prefect's default every three
-minutes, and one that has never told it is left alone. One that a killed worker had taken, and whose process never
+minutes, and a stranger's that has never told it is left alone. One that a killed worker had taken, and whose process never
 began, counts as dead too: it would keep its place in the pool. A server that was away could hear nobody: while it was,
 and for as long again as a silence lasts, nobody is called dead. Looks at the state once more before it says so, and
 leaves what waits for a person.
@@ -39,6 +39,7 @@ from edgewright.settings import HEARTBEAT_S
 SILENCE = timedelta(seconds=4 * HEARTBEAT_S)
 LOOK_EVERY_S = 15.0
 _HEARTBEAT = "prefect.flow-run.heartbeat"
+_OUR_TAGS = ("pool:", "project:")
 _ALIVE = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 _TAKEN = ("Pending", "Submitting")
 """Names of states of type PENDING in which nothing has begun; one that waits for its Job or its turn has others."""
@@ -78,7 +79,7 @@ class Reaper:
         if state.type is StateType.PENDING:
             return state.name in _TAKEN
         last = self._last_heartbeat(run)
-        return last is not None and self._is_long_ago(last)
+        return _is_ours(run) if last is None else self._is_long_ago(last)
 
     def _is_long_ago(self, sign_of_life: datetime) -> bool:
         return self.now() - max(sign_of_life, self.heard_since) > SILENCE
@@ -103,6 +104,11 @@ class Reaper:
             return False
         answer = self.client.set_flow_run_state(run.id, _end_of(found))
         return answer.status is SetStateStatus.ACCEPT
+
+
+def _is_ours(run: FlowRun) -> bool:
+    """Ours tells at once that it lives: one that never did died before."""
+    return any(tag.startswith(_OUR_TAGS) for tag in run.tags)
 
 
 def _end_of(state: State) -> State:

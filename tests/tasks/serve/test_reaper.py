@@ -98,6 +98,13 @@ def events_are_kept(client: SyncPrefectClient, run: UUID, heartbeat: timedelta |
         time.sleep(0.2)
 
 
+def test_one_of_ours_that_never_told_that_it_lives_died_before(client: SyncPrefectClient) -> None:
+    ours = client.create_flow_run(watched, state=RUNNING, tags=["pool:cpu"]).id
+    reaper = reaper_at(client, LATER)
+    assert ours in reaper.look()
+    client.delete_flow_run(ours)
+
+
 def test_nobody_is_dead_within_a_silence(client: SyncPrefectClient) -> None:
     run = run_in(client, RUNNING, heartbeat=AT_ONCE)
     events_are_kept(client, run, AT_ONCE)
