@@ -1,10 +1,10 @@
 """Flow runs whose process died without a word: called crashed when their heartbeat has been away for long.
 
-Decides how long. A process of ours tells every HEARTBEAT_S that it lives, a stranger's by Prefect's default every three
-minutes, and a stranger's that has never told it is left alone. One that a killed worker had taken, and whose process never
-began, counts as dead too: it would keep its place in the pool. A server that was away could hear nobody: while it was,
-and for as long again as a silence lasts, nobody is called dead. Looks at the state once more before it says so, and
-leaves what waits for a person.
+Decides how long. A process of ours tells at once and every HEARTBEAT_S that it lives, a stranger's by Prefect's default
+every three minutes; a stranger's that has never told it is left alone. One that a killed worker had taken, and whose
+process never began, counts as dead too: it would keep its place in the pool. A server that was away could hear nobody:
+while it was, and for as long again as a silence lasts, nobody is called dead. Looks at the state once more before it
+says so, and leaves what waits for a person.
 
 An automation of Prefect's could do the same, and was lost once: on a busy machine an event that ended a silence was not
 counted, and a run that waited for a person was called crashed (docs/LOG.md, 2026-11-29).
