@@ -3,8 +3,9 @@
 Decides how long a request is held that the database was too busy for, and the `Retry-After` of the 503 that it gets
 then. Over sqlite a transaction of Prefect that read before it wrote is refused at once where another wrote in between
 (SQLITE_BUSY_SNAPSHOT, sqlite.org/isolation.html). Nothing of it is kept, the server answers 503, and its clients ask
-again: after two seconds where they are told nothing, which was half of an unchanged run's time; a browser never, so that
-a form was submitted and nothing happened (docs/LOG.md, 2026-11-29). Refuses to hold a request for longer than HOLD_S.
+again: after two seconds where they are told nothing, which was half of an unchanged run's time; a browser never, so
+that a form was submitted and nothing happened (docs/LOG.md, 2026-11-29). Refuses to hold a request for longer than
+HOLD_S.
 """
 
 from __future__ import annotations
