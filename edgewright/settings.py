@@ -196,12 +196,12 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
     Makes the home where there is none. What the user has set stands, but for proxies: no address of this machine is
     asked through one, and one that Prefect's client cannot speak to is left out, since with it the client does not
     even begin. The reasons for the rest: Prefect's telemetry heartbeat locks its own sqlite file; its console handler
-    would write into the progress display, as would MLflow's bars; MLflow's git probing and telemetry have no place
-    offline; its job runners (they judge what language models answer) are eight processes that nobody here calls; OpenMP
-    threads that spin as long as they like took six times the CPU time on a shared machine, and ones that sleep at once
-    half as long again on a quiet one, for a training step has a thousand waits; Ray prints a node's every misfortune
-    into what a command says, and one that is begun here would listen beyond this machine and write its password into
-    the user's home.
+    would write into the progress display, as would MLflow's bars; the addresses that MLflow prints would stand before
+    what `--json` does; its git probing and telemetry have no place offline; its job runners (they judge what language
+    models answer) are eight processes that nobody here calls; OpenMP threads that spin as long as they like took six
+    times the CPU time on a shared machine, and ones that sleep at once half as long again on a quiet one, for a
+    training step has a thousand waits; Ray prints a node's every misfortune into what a command says, and one that is
+    begun here would listen beyond this machine and write its password into the user's home.
 
     Raises:
         InputError: the home cannot be made.
@@ -227,6 +227,7 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         **(_for_ray(settings.ray_address) if settings.fanout == "ray" else {}),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         "OMP_NUM_THREADS": str(settings.threads),

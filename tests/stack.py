@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -185,7 +184,7 @@ class Stack:
 
 
 class Program:
-    """A server of a test's own that can be killed and begun again: the leader of a process group.
+    """A server of a test's own that can be killed and begun again, with all that it starts.
 
     Args:
         words: its command. log: what it writes; ready: by what one knows that it serves.
@@ -204,12 +203,12 @@ class Program:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self._environment},
-                start_new_session=True,
             )
         wait_for(lambda: self._ready(self._log.read_bytes()), seconds=120)
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.poll() is None:
+            kill(*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid))
         self.process.wait()
 
 

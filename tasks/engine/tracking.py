@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -199,7 +199,7 @@ class Tracker:
             for one in datasets
         ]
         if inputs:
-            self.client.log_inputs(mlflow_run_id, inputs)
+            _by_turns(lambda: self.client.log_inputs(mlflow_run_id, inputs))
 
     @contextmanager
     def child(self, parent: str, entry: Entry) -> Iterator[Child]:
@@ -340,6 +340,21 @@ def _log(
         room = _MAX_BATCH - len(now) - len(marks)
         client.log_batch(run_id, metrics=rows[:room], params=now, tags=marks)
         rows, values, marks = rows[room:], then, []
+
+
+def _by_turns(name_datasets: Callable[[], None]) -> None:
+    """Stages that run side by side may both be the first to name a data set: MLflow takes one, and finds it for the
+    other when it is asked again."""
+    from mlflow.exceptions import MlflowException
+
+    for last in (False, False, True):
+        try:
+            name_datasets()
+        except MlflowException as error:
+            if last or "IntegrityError" not in str(error):
+                raise
+        else:
+            return
 
 
 def _is_number(value: object) -> bool:

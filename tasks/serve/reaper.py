@@ -77,7 +77,7 @@ class Reaper:
         if state is None or not self._is_long_ago(state.timestamp):
             return False
         if state.type is StateType.PENDING:
-            return state.name in _TAKEN
+            return state.name in _TAKEN and _is_ours(run)
         last = self._last_heartbeat(run)
         return _is_ours(run) if last is None else self._is_long_ago(last)
 

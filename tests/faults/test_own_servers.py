@@ -28,7 +28,7 @@ from tests.stack import Program, Stack, home_of, kill, process_of, up, wait_for
 pytestmark = pytest.mark.faults
 
 QUANTIZE = ("--from", "quantize", "--until", "quantize")
-LABELER = ("--from", "train_labeler", "--until", "train_labeler")
+GENERATE = ("--from", "generate", "--until", "generate")
 REAPED_WITHIN_S = 300.0
 CUT_S = 60.0
 
@@ -65,11 +65,11 @@ def cut_at_will(stack: Stack, log: Path) -> Iterator[tuple[str, Callable[[], Non
 def test_a_worker_that_never_comes(stack: Stack, toy_settings: list[str]) -> None:
     """Before any of the tests that start one for `gpu`: Prefect remembers it for a while."""
     began = time.monotonic()
-    refused = stack.run(*toy_settings, *LABELER, "--set", "route.start_timeout_s=5", check=False)
+    refused = stack.run(*toy_settings, *GENERATE, "--set", "route.start_timeout_s=5", check=False)
     assert refused.returncode == 1
     assert "no worker is online in pool gpu (expected one within 5 s" in refused.stderr
     assert time.monotonic() - began < 120
-    states = {run["state_name"] for run in stack.flow_runs(named="train_labeler")}
+    states = {run["state_name"] for run in stack.flow_runs(named="generate")}
     assert states <= {"Cancelled", "Cancelling"}
 
 
@@ -110,9 +110,9 @@ def test_the_network_between_a_worker_and_the_server_is_cut_for_a_minute(
         cut_at_will(stack, tmp_path) as (api, cut),
         workers_of(settings, ["gpu"], reached=Reached(api, settings.mlflow_tracking_uri), say=print),
     ):
-        run = stack.disturbed(*toy_settings, *LABELER, stage="train_labeler", disturb=lambda child: cut())
+        run = stack.disturbed(*toy_settings, *GENERATE, stage="generate", disturb=lambda child: cut())
     assert run.returncode == 0, run.stderr[-3000:]
-    stack.require_whole(json.loads(run.stdout), toy_run, stage="train_labeler")
+    stack.require_whole(json.loads(run.stdout), toy_run, stage="generate")
 
 
 def test_a_stage_dies_with_its_worker_and_a_parent_alone(

@@ -38,7 +38,8 @@ def watched() -> None:
 
 def run_in(client: SyncPrefectClient, state: State[Any], *, heartbeat: timedelta | None = None) -> UUID:
     """A flow run in a state; its heartbeat so long after now."""
-    made = client.create_flow_run(watched, state=state).id
+    tags = ["pool:cpu"] if state.type is StateType.PENDING else []
+    made = client.create_flow_run(watched, state=state, tags=tags).id
     if heartbeat is not None:
         event = {
             "id": str(uuid4()),
