@@ -4,7 +4,7 @@ Decides names, pools, defaults of the forms, and what happens where a second run
 to `prefect.yaml` by `deployments/write_prefect_yaml.py`; a test holds that both are equal.
 
 >>> [entry["name"] for entry in entries() if entry["entrypoint"] == LIFECYCLE]
-['demo', 'laptop', 'workstation', 'cluster']
+['demo', 'laptop', 'workstation', 'cluster', 'retrain']
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_STORE     where artifacts lie: a folder or s3://bucket/prefix                     (<home>/store)
     EDGEWRIGHT_SOURCES   folders that a form or an event may name a source under, ":"-separated  (none)
     EDGEWRIGHT_ROUTER    inline: stages run in the process that calls them; pools: on workers    (inline)
+    EDGEWRIGHT_FANOUT    processes: a stage's shards are made on this machine; ray: on a cluster too    (processes)
+    EDGEWRIGHT_RAY_ADDRESS  HOST:PORT of a Ray cluster that this machine is a node of, or local         (local)
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
     EDGEWRIGHT_WEBHOOK   what `edgewright up` has Prefect tell of runs that fail, wait or are refused   (none)
     EDGEWRIGHT_DATABASE  PostgreSQL for the servers that `edgewright up` starts                  (sqlite in the home)
@@ -19,6 +21,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -34,6 +38,8 @@ NAMES = (
     "EDGEWRIGHT_STORE",
     "EDGEWRIGHT_SOURCES",
     "EDGEWRIGHT_ROUTER",
+    "EDGEWRIGHT_FANOUT",
+    "EDGEWRIGHT_RAY_ADDRESS",
     "EDGEWRIGHT_THREADS",
     "EDGEWRIGHT_WEBHOOK",
     "EDGEWRIGHT_DATABASE",
@@ -49,6 +55,8 @@ _ASKS_AGAIN = 6
 """Times that Prefect's client asks again, each after twice the time of the one before: two minutes of a server that is
 started again, or of a network that is away, and a worker is back within one."""
 ROUTERS = ("inline", "pools")
+FANOUTS = ("processes", "ray")
+_RAY_ADDRESS = re.compile(r"local|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 _SPINS = "50000"
 """Looks a waiting OpenMP thread takes before it sleeps: one to three milliseconds, by processor."""
 
@@ -115,6 +123,8 @@ class Settings:
     webhook: str = field(default="", repr=False)
     database: str = field(default="", repr=False)
     passwords: Passwords = Passwords()
+    fanout: str = FANOUTS[0]
+    ray_address: str = "local"
     passed_over: Profile | None = None
     up: Standing | None = None
 
@@ -156,14 +166,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environ is None else environ
     home = Path(env.get("EDGEWRIGHT_HOME") or ".edgewright").expanduser().resolve()
     up = _standing(home)
-    router = env.get("EDGEWRIGHT_ROUTER") or "inline"
-    if router not in ROUTERS:
-        raise InputError("unknown router", expected=" or ".join(ROUTERS), got=router, where="EDGEWRIGHT_ROUTER")
     return Settings(
         home=home,
         store=env.get("EDGEWRIGHT_STORE") or str(home / "store"),
         sources=tuple(Path(part).resolve() for part in (env.get("EDGEWRIGHT_SOURCES") or "").split(":") if part),
-        router=router,
+        router=_one_of(ROUTERS, env, "EDGEWRIGHT_ROUTER"),
         threads=_threads(env.get("EDGEWRIGHT_THREADS") or ""),
         prefect_api_url=env.get("PREFECT_API_URL") or "",
         mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI")
@@ -176,6 +183,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             mlflow=env.get(MLFLOW_PASSWORD) or "",
             mlflow_user=env.get("MLFLOW_AUTH_ADMIN_USERNAME") or "admin",
         ),
+        fanout=_one_of(FANOUTS, env, "EDGEWRIGHT_FANOUT"),
+        ray_address=_ray_address(env.get("EDGEWRIGHT_RAY_ADDRESS") or "local"),
         passed_over=None if env.get("PREFECT_API_URL") else _profile(env),
         up=up,
     )
@@ -191,7 +200,8 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
     what `--json` does; its git probing and telemetry have no place offline; its job runners (they judge what language
     models answer) are eight processes that nobody here calls; OpenMP threads that spin as long as they like took six
     times the CPU time on a shared machine, and ones that sleep at once half as long again on a quiet one, for a
-    training step has a thousand waits.
+    training step has a thousand waits; Ray prints a node's every misfortune into what a command says, and one that is
+    begun here would listen beyond this machine and write its password into the user's home.
 
     Raises:
         InputError: the home cannot be made.
@@ -213,6 +223,8 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "ORT_DISABLE_TELEMETRY": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        **(_for_ray(settings.ray_address) if settings.fanout == "ray" else {}),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -228,6 +240,15 @@ def configure_libraries(settings: Settings, environ: MutableMapping[str, str] | 
     for proxy in proxies(env):
         if not can_use(proxy):
             del env[proxy.variable]
+
+
+def _for_ray(address: str) -> dict[str, str]:
+    """One of this machine alone is on its loopback, with a password that lives as long as this process's children."""
+    quiet = {"RAY_DEDUP_LOGS_SKIP_REGEX": "."}
+    if address != "local":
+        return quiet
+    password = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {**quiet, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", **password}
 
 
 def can_use(proxy: Proxy) -> bool:
@@ -262,6 +283,28 @@ def _profile(env: Mapping[str, str]) -> Profile | None:
         return Profile(name, str(document["profiles"][name]["PREFECT_API_URL"]), path)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
         return None  # there is none, or Prefect itself would complain of it
+
+
+def _one_of(known: tuple[str, ...], env: Mapping[str, str], name: str) -> str:
+    """The first one where the variable is not set."""
+    word = env.get(name) or known[0]
+    if word not in known:
+        what = f"unknown {name.rpartition('_')[2].lower()}"
+        raise InputError(what, expected=" or ".join(known), got=word, where=name)
+    return word
+
+
+def _ray_address(text: str) -> str:
+    """Ray's client (`ray://`) needs gRPC, and is another way of calling that nobody tried here."""
+    if not _RAY_ADDRESS.fullmatch(text):
+        raise InputError(
+            "not an address of a Ray cluster",
+            expected="local, or HOST:PORT of the cluster's head",
+            got=text,
+            where="EDGEWRIGHT_RAY_ADDRESS",
+            next_step="`ray start --address=HOST:PORT --num-cpus=0` makes this machine a node of it",
+        )
+    return text
 
 
 def _threads(text: str) -> int:

@@ -55,9 +55,18 @@ class Stack:
     def begin(self, deployment: str, **parameters: Any) -> str:
         """Start a deployment as its form does; the flow run's id."""
         flow, _, name = deployment.partition("/")
-        found = self._get(f"/deployments/name/{flow}/{name}")
+        found = self.deployment(flow, name)
         body = {"parameters": {**found["parameters"], **parameters}, "state": {"type": "SCHEDULED"}}
         return str(self._post(f"/deployments/{found['id']}/create_flow_run", body)["id"])
+
+    def deployment(self, flow: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._get(f"/deployments/name/{flow}/{name}")
+        return found
+
+    def artifact(self, key: str) -> dict[str, Any]:
+        """The newest of a key."""
+        found: dict[str, Any] = self._get(f"/artifacts/{key}/latest")
+        return found
 
     def state_of(self, flow_run: str) -> str:
         return str(self._get(f"/flow_runs/{flow_run}")["state_name"])
@@ -71,7 +80,28 @@ class Stack:
         with urlopen(Request(f"{self.api}{path}", json.dumps(body).encode(), headers), timeout=20) as answer:
             return json.loads(answer.read())
 
+    # ------------------------------------------------------------ MLflow
+
+    @property
+    def mlflow_pages(self) -> str:
+        """Where its pages are."""
+        return str(self._known["mlflow_url"])
+
+    @property
+    def tracking_uri(self) -> str:
+        return str(self._known["tracking_uri"])
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "up.json").read_bytes())
+        return found
+
     # ------------------------------------------------------------ runs
+
+    def record_of(self, flow_run: str) -> dict[str, Any]:
+        """What the home knows of the run of a flow run."""
+        states = (json.loads(path.read_bytes()) for path in (self.home / "runs").glob("*/run.json"))
+        return next(state for state in states if state["prefect_flow_run_id"] == flow_run)
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         settings = {**self.environment, "EDGEWRIGHT_ROUTER": "pools"}
@@ -120,7 +150,7 @@ class Stack:
         assert [one["state_type"] for one in began] == ["COMPLETED"]
         assert sum(one["state_type"] == "COMPLETED" for one in children) == 1
         assert len(children) <= dispatched
-        told = runs_below(self.home, printed["mlflow_run_id"])
+        told = runs_below(self.tracking_uri, printed["mlflow_run_id"])
         assert sorted(set(told.values())) == ["FINISHED"], told
         assert [name for name in told if name.partition(" ")[0] == stage] == [stage]
 
@@ -136,7 +166,7 @@ class Stack:
 
     def mlflow(self) -> list[psutil.Process]:
         """MLflow's server, that `up` has started: what was started, and what that has started."""
-        own = psutil.Process(json.loads((self.home / "up.json").read_bytes())["pid"]).children()
+        own = psutil.Process(self._known["pid"]).children()
         leader = next(process for process in own if "mlflow" in process.cmdline())
         return [leader, *leader.children(recursive=True)]
 
@@ -260,27 +290,26 @@ def refs_of(record: Path) -> dict[str, str]:
     return {name: ref["sha256"] for name, ref in state["refs"].items() if name not in MEASURED}
 
 
-def tree_of(home: Path, parent: str) -> dict[str, set[str]]:
+def tree_of(tracking_uri: str, parent: str) -> dict[str, set[str]]:
     """The runs below a parent in MLflow, each with the names of its tags."""
     return {
         str(run.info.run_name).removesuffix(" (cached)"): set(run.data.tags) - {"edgewright.made_by"}
-        for run in _below(home, parent)
+        for run in _below(tracking_uri, parent)
     }
 
 
-def runs_below(home: Path, parent: str) -> dict[str, str]:
+def runs_below(tracking_uri: str, parent: str) -> dict[str, str]:
     """Name → status of the runs below a parent in MLflow. No name stands there twice."""
-    found = _below(home, parent)
+    found = _below(tracking_uri, parent)
     told = {str(run.info.run_name): str(run.info.status) for run in found}
     assert len(told) == len(found), [run.info.run_name for run in found]
     return told
 
 
-def _below(home: Path, parent: str) -> list[Any]:
-    """By the file that the home's MLflow keeps, whoever told it."""
+def _below(tracking_uri: str, parent: str) -> list[Any]:
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
+    client = MlflowClient(tracking_uri)
     experiment = client.get_run(parent).info.experiment_id
     return list(client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'"))
 

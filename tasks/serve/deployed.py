@@ -82,6 +82,7 @@ def deploy_own(wanted: Wanted, settings: Settings) -> str:
         concurrency_limit=ConcurrencyLimitConfig(limit=1),
         description=f"The life cycle of {wanted.source}, deployed at a command line.",
     )
+    deployment._path = None  # what is installed is run; else each run begins by copying the folder of this command
     deployment.apply()
     return f"{_FLOW}/{wanted.name}"
 

@@ -26,6 +26,7 @@ from tasks.serve.prefect_server import answers, die_with_parent
 
 _STOP_TIMEOUT_S = 10.0
 _UPGRADE_WITHIN_S = 300.0
+_SQLITE = "sqlite:///"
 _GUARDED = """\
 [mlflow]
 default_permission = NO_PERMISSIONS
@@ -118,6 +119,9 @@ def upgrade(tables: str, *, noted: Path) -> None:
     """
     mine = version("mlflow")
     if noted.exists() and noted.read_text() == mine:
+        return
+    if tables.startswith(_SQLITE) and not Path(tables.removeprefix(_SQLITE)).exists():
+        write_atomically(noted, mine.encode())  # whoever comes first makes them as they are now
         return
     done = subprocess.run(
         [sys.executable, "-c", "import os; from mlflow.cli import cli; cli(['db', 'upgrade', os.environ['TABLES']])"],

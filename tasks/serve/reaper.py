@@ -1,90 +1,155 @@
-"""Flow runs whose process died without a word: called crashed when nobody has heard of them for long.
+"""Flow runs whose process died without a word: called crashed when their heartbeat has been away for long.
 
-Decides how long: a process of ours tells every HEARTBEAT_S that it lives, a stranger's by Prefect's default every three
-minutes, and a server that is started again, or a network that is away for a minute, may cost some of that. It counts
-from the moment a flow run is running, for one may die before its first word has arrived. Nobody else would say so: a
-worker that is killed takes its knowledge with it. One that is killed between taking a flow run and starting its process
-leaves it pending, with its place in the pool; that is called crashed too.
+Decides how long. A process of ours tells at once and every HEARTBEAT_S that it lives, a stranger's by Prefect's default
+every three minutes; a stranger's that has never told it is left alone. One that a killed worker had taken, and whose
+process never began, counts as dead too: it would keep its place in the pool. A server that was away could hear nobody:
+while it was, and for as long again as a silence lasts, nobody is called dead. Looks at the state once more before it
+says so, and leaves what waits for a person.
 
-What runs is looked after by an automation of the server. What is pending is not, since Prefect's triggers now and then
-miss that a flow run has begun, and would call a live one crashed: `reap_pending` looks itself.
+An automation of Prefect's could do the same, and was lost once: on a busy machine an event that ended a silence was not
+counted, and a run that waited for a person was called crashed (docs/LOG.md, 2026-11-29).
+
+    with reaping(api_url): …                    # beside `edgewright up`
+    python -m tasks.serve.reaper                # for a server of its own: the one that PREFECT_API_URL names
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import Crashed
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.exceptions import PrefectException
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelled, Crashed
 
 from edgewright.settings import HEARTBEAT_S
-from tasks.engine.stage import POOLS
-from tasks.serve.automations import put
 
-AUTOMATION = "edgewright: runs whose process died"
 SILENCE = timedelta(seconds=4 * HEARTBEAT_S)
+LOOK_EVERY_S = 15.0
 _HEARTBEAT = "prefect.flow-run.heartbeat"
-_ENDS = ("Completed", "Cached", "Failed", "Crashed", "Cancelled", "TimedOut", "Suspended", "Paused", "Scheduled")
+_OUR_TAGS = ("pool:", "project:")
+_ALIVE = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+_TAKEN = ("Pending", "Submitting")
+"""Names of states of type PENDING in which nothing has begun; one that waits for its Job or its turn has others."""
 
 
-def reap() -> None:
-    """Have the server that this process talks to look after its flow runs."""
-    put(
-        AutomationCore(
-            name=AUTOMATION,
-            description="Not heard of for four heartbeats: called crashed, and free to be run again.",
-            trigger=EventTrigger(
-                match={"prefect.resource.id": "prefect.flow-run.*"},
-                after={_HEARTBEAT, *_states("Running")},
-                expect={_HEARTBEAT, *_states(*_ENDS)},
-                for_each={"prefect.resource.id"},
-                posture=Posture.Proactive,
-                threshold=1,
-                within=SILENCE,
+@dataclass
+class Reaper:
+    """Looks after the flow runs of one server.
+
+    Attributes:
+        heard_since: since when the server could be heard without a break.
+    """
+
+    client: SyncPrefectClient
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    heard_since: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.heard_since = self.now()
+
+    def look(self) -> list[UUID]:
+        """Those that are called dead now. A server that does not answer is asked again the next time."""
+        try:
+            return [run.id for run in self._alive() if self._is_dead(run) and self._buried(run)]
+        except (httpx.HTTPError, PrefectException, OSError):
+            self.heard_since = self.now()
+            return []
+
+    def _alive(self) -> Sequence[FlowRun]:
+        kinds = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_ALIVE)))
+        return self.client.read_flow_runs(flow_run_filter=FlowRunFilter(state=kinds))
+
+    def _is_dead(self, run: FlowRun) -> bool:
+        state = run.state
+        if state is None or not self._is_long_ago(state.timestamp):
+            return False
+        if state.type is StateType.PENDING:
+            return state.name in _TAKEN and _is_ours(run)
+        last = self._last_heartbeat(run)
+        return _is_ours(run) if last is None else self._is_long_ago(last)
+
+    def _is_long_ago(self, sign_of_life: datetime) -> bool:
+        return self.now() - max(sign_of_life, self.heard_since) > SILENCE
+
+    def _last_heartbeat(self, run: FlowRun) -> datetime | None:
+        """None for one that has never told that it lives."""
+        began = run.start_time or run.created or self.heard_since
+        page = self.client.read_events(
+            EventFilter(
+                event=EventNameFilter(name=[_HEARTBEAT]),
+                resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+                occurred=EventOccurredFilter(since=began - timedelta(minutes=1), until=self.now()),
             ),
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED,
-                    message=f"its process has not been heard of for {SILENCE.total_seconds():.0f} s",
-                )
-            ],
+            limit=1,  # the newest first
         )
-    )
+        return max((event.occurred for event in page.events), default=None)
+
+    def _buried(self, run: FlowRun) -> bool:
+        """Whether it still is in the state in which it was found, and is called crashed for it."""
+        found = self.client.read_flow_run(run.id).state
+        if found is None or run.state is None or found.id != run.state.id:
+            return False
+        answer = self.client.set_flow_run_state(run.id, _end_of(found))
+        return answer.status is SetStateStatus.ACCEPT
 
 
-def reap_pending() -> None:
-    """Call crashed what a worker of our pools took and did not begin in time; nothing where the server is silent."""
-    taken = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING])))
-    pools = WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS)))
-    with (
-        suppress(httpx.TransportError, httpx.HTTPStatusError),
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-        get_client(sync_client=True) as client,
-    ):
-        for run in client.read_flow_runs(flow_run_filter=taken, work_pool_filter=pools):
-            if is_overdue(run, now=datetime.now(UTC)):
-                message = f"its process has not begun within {SILENCE.total_seconds():.0f} s"
-                client.set_flow_run_state(run.id, Crashed(message=message))
+def _is_ours(run: FlowRun) -> bool:
+    """Ours tells at once that it lives: one that never did died before."""
+    return any(tag.startswith(_OUR_TAGS) for tag in run.tags)
 
 
-def is_overdue(run: FlowRun, *, now: datetime) -> bool:
-    """Whether a flow run has been pending for too long."""
-    return run.state is not None and run.state.is_pending() and now - run.state.timestamp > SILENCE
+def _end_of(state: State) -> State:
+    """What becomes of a dead one: cancelled where somebody had wanted that, else crashed."""
+    silence_s = SILENCE.total_seconds()
+    begun = state.type is not StateType.PENDING
+    what = f"has not been heard of for {silence_s:.0f} s" if begun else f"has not begun within {silence_s:.0f} s"
+    end = Cancelled if state.type is StateType.CANCELLING else Crashed
+    return end(message=f"its process {what}")
 
 
-def _states(*names: str) -> set[str]:
-    """The events by which Prefect says that a flow run has come into a state."""
-    return {f"prefect.flow-run.{name}" for name in names}
+@contextmanager
+def reaping(api_url: str) -> Iterator[None]:
+    """A thread that looks after the flow runs of a server while the block lasts."""
+    over = threading.Event()
+
+    def look_on() -> None:
+        with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
+            reaper = Reaper(client)
+            while not over.wait(LOOK_EVERY_S):
+                reaper.look()
+
+    thread = threading.Thread(target=look_on, name="reaper", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LOOK_EVERY_S)
+
+
+def main() -> None:
+    """Look after the server that PREFECT_API_URL names, until this process is ended; say whom it has called dead."""
+    with get_client(sync_client=True) as client:
+        reaper = Reaper(client)
+        while True:
+            for run in reaper.look():
+                sys.stdout.write(f"called dead: flow run {run}\n")
+                sys.stdout.flush()
+            time.sleep(LOOK_EVERY_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from itertools import count
 from pathlib import Path
 
 from edgewright.addresses import shown
@@ -39,14 +38,13 @@ from tasks.serve.guarded import LOOPBACK, require_guarded
 from tasks.serve.mlflow_server import Keeping, is_elsewhere, log_of, mlflow_server, upgrade
 from tasks.serve.notify import tell
 from tasks.serve.prefect_server import Standing, answers, prefect_server, through
-from tasks.serve.reaper import reap, reap_pending
+from tasks.serve.reaper import reaping
 from tasks.serve.releases import served_beside
 from tasks.serve.ui import require_ports
 from tasks.serve.workers import Reached, adopt_orphans, workers_of
 
 _LOCK_FILE = "up.lock"
 _LOOK_EVERY_S = 0.5
-_LOOKS_TO_REAP = 60
 _READY_WITHIN_S = 120.0
 _DOWN_WITHIN_S = 120.0
 _DEPLOY_WITHIN_S = 300.0
@@ -119,11 +117,10 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
             say("starting the servers")
             prefect.wait()
             _await(lambda: mlflow.answers, what="MLflow", log=log_of(settings))
-            with through(prefect):
+            with through(prefect), reaping(prefect.api_url):
                 make_pools(POOLS)  # also those without a worker here: the deployments name all of them
                 say("deploying")
                 deploy(prefect.api_url)
-                reap()
                 adopt_orphans()
                 if settings.webhook:
                     tell(settings.webhook)
@@ -137,12 +134,10 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                         for line in ready_lines(up, settings):
                             say(line)
                         try:
-                            for look in count():
+                            while True:
                                 prefect.look_after(say)
                                 mlflow.look_after(say)
                                 workers.look_after()
-                                if look % _LOOKS_TO_REAP == 0:
-                                    reap_pending()
                                 time.sleep(_LOOK_EVERY_S)
                         except KeyboardInterrupt:
                             say("ending")

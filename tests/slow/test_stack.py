@@ -9,25 +9,37 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import boto3
 import psutil
+import psycopg
 import pytest
 
 from edgewright.recipe import resolve
+from flows.lifecycle import STAGES
 from tasks.engine.stage import POOLS
 from tests.conftest import edgewright
+from tests.servers.postgres import postgres
 from tests.stack import Stack, home_of, kill, process_of, refs_of, tree_of, up, wait_for
 
 pytestmark = pytest.mark.slow
 
+BUCKET = "stack"
 AGAIN = ("--from", "quantize", "--until", "quantize")
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with up(tmp_path_factory.mktemp("up")) as here:
-        yield here
+def stack(tmp_path_factory: pytest.TempPathFactory, s3_environment: dict[str, str]) -> Iterator[Stack]:
+    """Tables in a real PostgreSQL where one is installed, artifacts and MLflow's files in a real S3."""
+    with postgres() as database, pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_environment.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        environment = {"EDGEWRIGHT_STORE": f"s3://{BUCKET}/team", "EDGEWRIGHT_DATABASE": database or ""}
+        with up(tmp_path_factory.mktemp("up"), **s3_environment, **environment) as here:
+            yield here
 
 
 def test_every_part_is_well(stack: Stack) -> None:
@@ -56,7 +68,26 @@ def test_a_killed_parent_finds_its_children_and_everything_is_as_inline(
         s["name"]: s["pool"] for s in toy_run.printed["stages"]
     }.items()
     assert refs_of(stack.home / "runs" / printed["run_id"]) == refs_of(toy_run.record)
-    assert tree_of(stack.home, printed["mlflow_run_id"]) == tree_of(toy_run.home, toy_run.printed["mlflow_run_id"])
+    assert tree_of(stack.tracking_uri, printed["mlflow_run_id"]) == tree_of(
+        f"sqlite:///{toy_run.home}/mlflow/mlflow.db", toy_run.printed["mlflow_run_id"]
+    )
+
+
+def test_tables_and_files_lie_where_they_were_wanted(stack: Stack) -> None:
+    """After the run above: in the bucket and in the databases, and not in the home."""
+    files = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="team/mlflow/")["Contents"]
+    assert {Path(one["Key"]).name for one in files} >= {"report.html", "synthetic.png", "MLmodel"}
+    assert not (stack.home / "store").exists()
+    assert not list((stack.home / "mlflow").glob("artifacts/**/*.png"))
+    database = stack.environment["EDGEWRIGHT_DATABASE"]
+    if not database:
+        pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
+    for name, table in (("prefect", "flow_run"), ("mlflow", "runs")):
+        with psycopg.connect(f"{database}/edgewright_{name}") as connection:
+            counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        assert counted is not None
+        assert counted[0] > len(STAGES)
+    assert not [path for path in stack.home.rglob("*.db") if path.name in ("prefect.db", "mlflow.db")]
 
 
 def test_what_a_worker_refuses_is_refused_here(stack: Stack, toy_settings: list[str]) -> None:
@@ -104,22 +135,17 @@ def test_a_gate_that_asks_suspends_its_run_and_an_answer_resumes_it(stack: Stack
     flow_run = stack.begin("lifecycle/demo", recipe=recipe.model_dump(mode="json"))
     wait_for(lambda: stack.state_of(flow_run) in ("Suspended", "Failed", "Crashed", "Completed"))
     assert stack.state_of(flow_run) == "Suspended"
-    waiting = record_of(stack, flow_run)
+    waiting = stack.record_of(flow_run)
     assert (waiting["status"], process_of({"id": flow_run})) == ("waiting", [])
     wait_for(lambda: [one for one in stack.told if one["event"] == "prefect.flow-run.Suspended"], seconds=60)
 
     answer = ("decide", waiting["run_id"], "real_only", "--why", "they look odd", "--person", "the test")
     assert "goes on where it waited" in edgewright(*answer, home=stack.home).stdout
     wait_for(lambda: stack.state_of(flow_run) in ("Failed", "Crashed", "Completed"))
-    ended = record_of(stack, flow_run)
+    ended = stack.record_of(flow_run)
     assert (ended["run_id"], ended["status"]) == (waiting["run_id"], "finished"), ended["error"]
     gate = next(gate for gate in ended["gates"] if gate["name"] == "gate_data")
     assert (gate["decision"], gate["decided_by"], gate["why"]) == ("real_only", "the test", "they look odd")
-
-
-def record_of(stack: Stack, flow_run: str) -> dict[str, Any]:
-    states = (json.loads(path.read_bytes()) for path in (stack.home / "runs").glob("*/run.json"))
-    return next(state for state in states if state["prefect_flow_run_id"] == flow_run)
 
 
 def test_reviewed_labels_start_a_run_and_its_failure_is_told(stack: Stack) -> None:

@@ -237,6 +237,24 @@ def test_nothing_is_open_but_what_is_named(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_whoever_has_the_word_for_prefect_may_go_there(overlay: str) -> None:
+    """A pod that is given the password and no way would wait for ever."""
+    let_in = set(_walk_values(named(overlay, "NetworkPolicy")["prefect"]["spec"]["ingress"]))
+    told = {
+        manifest["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
+        for manifest in RENDERED[overlay]
+        for container in containers(manifest)
+        if "PREFECT_API_AUTH_STRING" in {entry["name"] for entry in container.get("env", ())}
+    }
+    assert told
+    assert told <= let_in
+
+
+def _walk_values(rules: Any) -> list[str]:
+    return [value for place in _walk(rules) for value in place.get("values", [])]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_images_are_ours_at_this_version_or_pinned(overlay: str) -> None:
     used = {container["image"] for manifest in RENDERED[overlay] for container in containers(manifest)}
     ours = {image.rsplit("/", 1)[-1] for image in used if "edgewright-" in image}

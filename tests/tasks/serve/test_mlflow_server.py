@@ -40,6 +40,12 @@ def test_tables_of_an_older_mlflow_are_upgraded_once(old: Path) -> None:
     assert not old.exists(), "it was looked at again"
 
 
+def test_tables_that_are_not_there_are_not_made(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path}/mlflow.db", noted=tmp_path / "noted")
+    assert not (tmp_path / "mlflow.db").exists()
+    assert (tmp_path / "noted").exists()
+
+
 def test_what_cannot_be_upgraded_is_said(tmp_path: Path) -> None:
     broken = tmp_path / "mlflow.db"
     broken.write_text("no database at all, but long enough to be taken for something" * 20)
