@@ -36,7 +36,7 @@ def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
 def outlive_console() -> None:
     """Go on where nobody reads what this process prints: a worker that is killed takes its end of the pipe with it, and
     rich, by which Prefect prints its log, would end the process (`Console.on_broken_pipe`)."""
-    Console.on_broken_pipe = _print_no_more  # type: ignore[method-assign]
+    Console.on_broken_pipe = _print_no_more  # type: ignore[method-assign, assignment]
 
 
 def _print_no_more(console: Console) -> None:
