@@ -66,8 +66,10 @@ pycocotools'. Beside mAP50 and mAP50-95, whole and by class, `measured.json`, ML
 
 - **by size**: mAP of small (up to 32² px of the photograph), medium (to 96² px) and large objects. An object of another
   size is ignored, and so is a detection of another size that matches nothing.
-- **at the score that the device reports from** (`quantize.score_threshold`): recall and precision at IoU 0.5, over all
-  objects and by class; the class of the lowest recall is named.
+- **at the score that the device reports from**: recall and precision at IoU 0.5, over all objects and by class; the
+  class of the lowest recall is named. The score is that of the best F1 on the photographs of `val`, never of `test`, or
+  what `quantize.score_threshold` says: families of detectors are sure of themselves in different degrees, and one score
+  for all of them gave the default four times as many false alarms as the slim YOLO.
 - **what scores are worth**: the detection expected calibration error over ten bins of score (Küppers et al. 2020, arXiv
   2004.13546), of what is reported. 0: of the detections with a score of 0.8, four in five are right.
 

@@ -25,7 +25,7 @@ from edgewright.settings import Settings
 from tasks.serve.prefect_server import die_with_parent
 
 CONTROL = "control"
-ASK_EVERY_S = 1
+ASK_EVERY_S = 2
 """How often a worker looks for work: what a stage waits for one, at most."""
 _AGAIN_AFTER_S = 5.0
 _STOP_TIMEOUT_S = 20.0
