@@ -35,7 +35,7 @@ class TrainDetectorConfig(Section):
         le=20,
         description="Pictures with rare classes are shown up to so many times as often; 1: all equally often",
     )
-    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of edgewright-slim; refused elsewhere")
+    width: float = Field(0.1875, gt=0, le=2, description="Width multiple of edgewright-slim; efficientdet- refuses it")
     image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
     epochs: int = Field(30, ge=1)
     batch: int = Field(16, ge=2)
