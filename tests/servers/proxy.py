@@ -1,7 +1,8 @@
-"""A TCP proxy on 127.0.0.1 that can be told to drop everything: a network that is cut, and mended.
+"""A TCP proxy that can be told to drop everything: a network that is cut, and mended.
 
-    python tests/servers/proxy.py PORT TARGET_PORT     # ready when it prints "ready"; SIGUSR1 cuts, SIGUSR2 mends
+    python tests/servers/proxy.py PORT TARGET_PORT [HOST]    # ready when it prints "ready"
 
+SIGUSR1 cuts, SIGUSR2 mends.
 While it is cut, connections that stand are reset, and new ones too.
 """
 
@@ -52,9 +53,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def main(port: int, target: int) -> None:
+async def main(port: int, target: int, host: str = "127.0.0.1") -> None:
     proxy = Proxy(target)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", port)
+    server = await asyncio.start_server(proxy.serve, host, port)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, proxy.cut)
     loop.add_signal_handler(signal.SIGUSR2, proxy.mend)
@@ -64,4 +65,4 @@ async def main(port: int, target: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import psutil
@@ -20,9 +21,9 @@ import pytest
 from edgewright.recipe import resolve
 from flows.lifecycle import STAGES
 from tasks.engine.stage import POOLS
-from tests.conftest import edgewright
+from tests.conftest import edgewright, free_port
 from tests.servers.postgres import postgres
-from tests.stack import Stack, home_of, kill, process_of, refs_of, tree_of, up, wait_for
+from tests.stack import Program, Stack, home_of, kill, process_of, refs_of, tree_of, up, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +89,31 @@ def test_tables_and_files_lie_where_they_were_wanted(stack: Stack) -> None:
         assert counted is not None
         assert counted[0] > len(STAGES)
     assert not [path for path in stack.home.rglob("*.db") if path.name in ("prefect.db", "mlflow.db")]
+
+
+def test_the_doctor_finds_everything_well(stack: Stack) -> None:
+    """A word of each pool's worker came back through the store."""
+    findings = json.loads(edgewright("doctor", "--json", home=stack.home, **stack.environment).stdout)
+    assert [one["name"] for one in findings if not one["well"]] == []
+    probed = {one["name"]: one["said"] for one in findings if "the word was back" in one["said"]}
+    assert set(probed) == {f"pool {pool}" for pool in POOLS}
+
+
+def test_the_doctor_tells_of_an_mlflow_that_does_not_know_its_name(stack: Stack, tmp_path: Path) -> None:
+    """As behind a proxy of another name: MLflow's server answers 403 to everything, for the Host header's sake."""
+    port, behind = free_port(), urlsplit(stack.mlflow_pages).port
+    proxy = Program(
+        "tests/servers/proxy.py", str(port), str(behind), "127.0.0.2",
+        log=tmp_path / "proxy.log", ready=lambda said: b"ready" in said,
+    )  # fmt: skip
+    try:
+        named = {**stack.environment, "MLFLOW_TRACKING_URI": f"http://127.0.0.2:{port}"}
+        told = edgewright("doctor", "--pool", "control", "--json", home=stack.home, check=False, **named)
+    finally:
+        proxy.kill()
+    wrong = [one for one in json.loads(told.stdout) if not one["well"]]
+    assert (told.returncode, [one["name"] for one in wrong]) == (1, ["MLflow"])
+    assert "--allowed-hosts" in wrong[0]["cure"]
 
 
 def test_what_a_worker_refuses_is_refused_here(stack: Stack, toy_settings: list[str]) -> None:
