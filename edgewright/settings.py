@@ -31,7 +31,6 @@ from pathlib import Path
 
 from edgewright.addresses import Proxy, proxies, proxy_for, spare_loopback
 from edgewright.errors import InputError
-from edgewright.processes import ProcessIdentity, is_alive
 
 NAMES = (
     "EDGEWRIGHT_HOME",
@@ -264,6 +263,10 @@ def _credentials(passwords: Passwords) -> dict[str, str]:
 
 
 def _standing(home: Path) -> Standing | None:
+    if not (home / UP_FILE).exists():
+        return None
+    from edgewright.processes import ProcessIdentity, is_alive  # psutil: the light base has none, nor a home that is up
+
     try:
         known = json.loads((home / UP_FILE).read_bytes())
         process = ProcessIdentity(known["pid"], known["began_s"])

@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "tasks/serve/prefect_server.py": "hands it on to the Prefect server that it starts",
     "tasks/serve/mlflow_server.py": "to the MLflow server that it starts",
     "tasks/serve/workers.py": "to the workers that it starts",
-    "tasks/serve/stack.py": "to Prefect's command that deploys",
+    "tasks/serve/deploying.py": "to Prefect's command that deploys",
     "edgewright/cli/stack.py": "to the command that stays when it returns",
 }
 

@@ -15,13 +15,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from edgewright.addresses import shown
@@ -34,6 +31,7 @@ from tasks.engine.links import mlflow_experiments
 from tasks.engine.services import require_services
 from tasks.engine.stage import POOLS
 from tasks.serve.backends import Databases, artifacts_root, prepared
+from tasks.serve.deploying import CONTROL_PLACES, deploy, make_pools, set_places
 from tasks.serve.guarded import LOOPBACK, require_guarded
 from tasks.serve.mlflow_server import Keeping, is_elsewhere, log_of, mlflow_server, upgrade
 from tasks.serve.notify import tell
@@ -47,7 +45,6 @@ _LOCK_FILE = "up.lock"
 _LOOK_EVERY_S = 0.5
 _READY_WITHIN_S = 120.0
 _DOWN_WITHIN_S = 120.0
-_DEPLOY_WITHIN_S = 300.0
 Say = Callable[[str], None]
 
 
@@ -118,9 +115,11 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
             prefect.wait()
             _await(lambda: mlflow.answers, what="MLflow", log=log_of(settings))
             with through(prefect), reaping(prefect.api_url):
-                make_pools(POOLS)  # also those without a worker here: the deployments name all of them
+                places = {pool: places_in(pool) for pool in POOLS}  # without a worker here too: deployments name them
+                make_pools(places)
+                set_places(places)
                 say("deploying")
-                deploy(prefect.api_url)
+                deploy(PREFECT_API_URL=prefect.api_url)
                 adopt_orphans()
                 if settings.webhook:
                     tell(settings.webhook)
@@ -143,42 +142,11 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                             say("ending")
 
 
-def make_pools(pools: Sequence[str]) -> None:
-    """Work pools of processes, each with as many places as this machine has devices of its kind."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-    from prefect.exceptions import ObjectAlreadyExists
-
-    with get_client(sync_client=True) as client:
-        for pool in pools:
-            limit = places_in(pool)
-            try:
-                client.create_work_pool(WorkPoolCreate(name=pool, type="process", concurrency_limit=limit))
-            except ObjectAlreadyExists:
-                client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit))
-
-
 def places_in(pool: str) -> int:
     """How many flow runs a pool of this machine takes at once."""
     if pool == "gpu":
         return max(1, len(_accelerators()))
-    return {"control": 8, "cpu": max(1, (os.cpu_count() or 1) // 2)}.get(pool, 1)
-
-
-def deploy(api_url: str) -> None:
-    """Everything in `deployments/prefect.yaml`, by Prefect's own command. Raises StageFailed."""
-    named = str(files("deployments").joinpath("prefect.yaml"))
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", named],
-        env={**os.environ, "PREFECT_API_URL": api_url},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_DEPLOY_WITHIN_S,
-        check=False,
-    )
-    if done.returncode:
-        raise StageFailed("the deployments were not taken", got=(done.stderr or done.stdout)[-500:], where=named)
+    return {"control": CONTROL_PLACES, "cpu": max(1, (os.cpu_count() or 1) // 2)}.get(pool, 1)
 
 
 def online(pools: Sequence[str]) -> set[str]:

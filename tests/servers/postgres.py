@@ -29,7 +29,7 @@ _WITHIN_S = 60.0
 def binaries() -> Path | None:
     """Where its newest version's programs lie."""
     found = shutil.which("initdb")
-    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    places = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return next((place for place in reversed(places) if (place / "initdb").exists()), None)
 
 

@@ -60,10 +60,11 @@ def posted(url: str, body: dict[str, Any]) -> dict[str, Any]:
         return json.loads(answer.read())  # type: ignore[no-any-return]
 
 
-def test_a_posted_picture_is_answered(server: str, toy_run: Any) -> None:
+def test_a_posted_picture_is_answered(server: str, toy_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{toy_run.home}/mlflow/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy_run.home}/mlflow/mlflow.db")
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     model = mlflow.pyfunc.load_model(MODEL)
     store = LocalStore(toy_run.store)
     ref = json.loads((toy_run.record / "run.json").read_bytes())["refs"]["ingest"]
@@ -83,4 +84,5 @@ def test_a_posted_picture_is_answered(server: str, toy_run: Any) -> None:
 def test_what_is_no_picture_is_refused(server: str) -> None:
     with pytest.raises(HTTPError) as refused:
         posted(server, {"inputs": [1, 2, 3]})
-    assert refused.value.code == 400
+    with refused.value as answer:
+        assert answer.code == 400
