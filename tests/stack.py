@@ -64,8 +64,9 @@ class Stack:
         return found
 
     def artifact(self, key: str) -> dict[str, Any]:
-        """The newest of a key."""
-        found: dict[str, Any] = self._get(f"/artifacts/{key}/latest")
+        """The newest of a key. (`/artifacts/KEY/latest` answers with its collection's id, which has no page.)"""
+        wanted = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
+        found: dict[str, Any] = self._post("/artifacts/filter", wanted)[0]
         return found
 
     def state_of(self, flow_run: str) -> str:

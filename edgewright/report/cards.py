@@ -107,8 +107,10 @@ _CARDS: Mapping[str, Callable[[Artifact], Card]] = {
 def _judged(verdict: Verdict) -> str:
     names = ("", "what", "found", "wanted", "samples")
     rows = [_check(check) for check in verdict.checks]
-    told = [f"**{verdict.sentence}**", *verdict.reasons, _table(names, rows), verdict.beside]
-    return "\n\n".join(filter(None, dict.fromkeys(told)))
+    bad = verdict.reasons if verdict.outcome is not Outcome.PASS else []
+    more = [reason for reason in bad if reason not in verdict.sentence]
+    told = [f"**{verdict.sentence}**", *more, _table(names, rows), verdict.beside]
+    return "\n\n".join(filter(None, told))
 
 
 def _check(check: Check) -> tuple[str, ...]:

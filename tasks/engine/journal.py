@@ -51,6 +51,12 @@ class Journal:
         state = self.state
         return {name: state[name] for name in PUBLIC}
 
+    @property
+    def asks(self) -> bool:
+        """Whether a person was asked, and no answer stands here."""
+        state = self.state
+        return "question" in state and "gate_data" not in state["decisions"]
+
     @classmethod
     def begin(cls, runs: Path, *, project: str, source: str, recipe: dict[str, Any], plan: str) -> Journal:
         """A new run. Its id sorts by time."""

@@ -263,21 +263,19 @@ def _parent(request: Request, settings: Settings, journal: Journal) -> str:
 def _carried_out(session: Session, recipe: Recipe, function: Callable[[], None]) -> None:
     """The flow's own function, and the end of everything that it called."""
     _note_flow_run(session, recipe)
+    allowed_s = recipe.gate_data.ask_timeout_s
+    if session.journal.asks and can_suspend():  # begun again, with an answer
+        await_decision(session.journal, timeout_s=allowed_s)
     try:
-        _done(function)
+        function()
+        current_caller().settle()
     except KeyboardInterrupt:
         router_of(session.settings.router).stop()
         raise
     except WaitingForPerson:
-        if not can_suspend():
-            raise
-        await_decision(session.journal, timeout_s=recipe.gate_data.ask_timeout_s)
-        _done(function)
-
-
-def _done(function: Callable[[], None]) -> None:
-    function()
-    current_caller().settle()
+        if can_suspend():
+            await_decision(session.journal, timeout_s=allowed_s)
+        raise
 
 
 def _note_flow_run(session: Session, recipe: Recipe) -> None:

@@ -42,6 +42,15 @@ def test_only_an_unfinished_run_of_the_same_plan_is_continued(
     assert (again.run_id == first.run_id) == continues
 
 
+def test_it_asks_until_an_answer_stands_in_it(tmp_path: Path) -> None:
+    journal = begin(tmp_path)
+    assert not journal.asks
+    journal.update(question="go on?")
+    assert journal.asks
+    journal.update(decisions={"gate_data": {"choice": "end"}})
+    assert not journal.asks
+
+
 def test_a_stage_that_is_done_again_replaces_its_row(tmp_path: Path) -> None:
     journal = begin(tmp_path)
     for cached in (False, True):

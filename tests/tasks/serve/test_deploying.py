@@ -30,7 +30,7 @@ def test_a_pool_keeps_its_limit_until_a_home_sets_its_own(prefect_api: str) -> N
 
 
 def test_pools_of_jobs_have_the_templates_of_a_folder(prefect_api: str, tmp_path: Path) -> None:
-    template = {"job_configuration": {"command": "{{ command }}"}, "variables": {"type": "object"}}
+    template = json.loads((Path("infra/kubernetes/work_pools") / "gpu.json").read_bytes())
     (tmp_path / "jobs.json").write_text(json.dumps(template))
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         assert make_pools({"jobs": 1}, templates=tmp_path) == ["jobs"]
