@@ -186,7 +186,7 @@ def write_rate(made: Made, *, side_px: int, images: int) -> tuple[float, float]:
         writer = DatasetWriter(work, classes=made.dataset.classes)
 
         def write() -> None:
-            generate(made.compositor, made.dataset, config, writer=writer, seed=0, threads=1, on_progress=silent)
+            generate(made.compositor, made.dataset, config, writer=writer, seed=0, on_progress=silent)
             writer.finish()
 
         written_s = timed(write)

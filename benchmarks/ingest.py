@@ -28,6 +28,7 @@ import numpy as np
 from PIL import Image
 
 from edgewright.data.ingest import ingest
+from edgewright.fanout.processes import ProcessHands
 from edgewright.recipe.data import IngestConfig
 
 PROCESSES = 2
@@ -67,7 +68,7 @@ def pillow(source: Path) -> None:
 def ingested(source: Path) -> None:
     with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as scratch:
         where = {"workspace": Path(work), "scratch": Path(scratch)}
-        ingest(source, IngestConfig(), **where, seed=0, workers=PROCESSES)
+        ingest(source, IngestConfig(), **where, seed=0, hands=ProcessHands(PROCESSES))
 
 
 def inspected(source: Path) -> None:

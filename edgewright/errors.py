@@ -144,6 +144,21 @@ def describe(raised: BaseException) -> EdgewrightError:
     return StageFailed(what, next_step="the traceback stands above this line")
 
 
+def as_it_was(kind: str, message: str) -> EdgewrightError:
+    """An error of ours that came from elsewhere as its class's name and its text; a stranger becomes StageFailed.
+
+    >>> as_it_was("InputError", "no images found (got 0). Next: check --source")
+    InputError('no images found (got 0). Next: check --source')
+    >>> as_it_was("ValueError", "CUDA out of memory").kind
+    'StageFailed'
+    """
+    known = globals().get(kind)
+    if isinstance(known, type) and issubclass(known, EdgewrightError):
+        what, _, advice = message.partition(". Next: ")
+        return known(what, next_step=advice or None)
+    return StageFailed(f"{kind}: {message}" if message else kind, next_step="the traceback is in the flow run's log")
+
+
 def sayable(value: object) -> str:
     """A value as a part of a sentence: on one line, never empty, an object without words of its own by its type."""
     text = " ".join(line.strip() for line in str(value).splitlines() if line.strip())

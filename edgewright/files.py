@@ -96,6 +96,19 @@ def try_locked(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
+def try_locked_for_reading(path: Path) -> Iterator[bool]:
+    """Whether a reader may have the file, which is there; nobody waits."""
+    with path.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        else:
+            free = True
+        yield free
+
+
+@contextmanager
 def _open_for_lock(path: Path) -> Iterator[int]:
     # A file is opened for writing: NFS grants an exclusive lock on no other descriptor.
     how = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT

@@ -13,7 +13,7 @@ from edgewright.metrics import metrics_of
 from tasks.engine.stage import Work, stage
 
 
-@stage(pools=("gpu",))
+@stage(pools=("gpu", "cpu"))
 def evaluate(work: Work, config: EvaluateConfig, detector: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """Average precision on the labeled real test images."""
     from edgewright.experiment.score import score_detector

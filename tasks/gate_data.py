@@ -15,7 +15,7 @@ from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.stage import Work, stage
 
 
-@stage(pools=("gpu",))
+@stage(pools=("gpu", "cpu"))
 def gate_data(
     work: Work, config: GateDataConfig, real: ArtifactRef, synthetic: ArtifactRef, utility: ArtifactRef
 ) -> ArtifactRef:

@@ -8,10 +8,11 @@ from edgewright.data.rows import spread
 from edgewright.metrics import metrics_of
 from edgewright.recipe.synth import GenerateConfig
 from edgewright.report.figures import picture_of
+from tasks.engine.hands import hands_of
 from tasks.engine.stage import Work, stage
 
 
-@stage(pools=("gpu",))
+@stage(pools=("gpu", "cpu"))
 def generate(work: Work, config: GenerateConfig, generator: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """Compose synthetic images on real training backgrounds."""
     from edgewright.report.figures import grid
@@ -19,7 +20,7 @@ def generate(work: Work, config: GenerateConfig, generator: ArtifactRef, dataset
 
     store = work.session.store
     real = Dataset.open(store, dataset)
-    with store.workspace() as out:
+    with store.workspace() as out, hands_of(work.session.settings) as hands:
         writer = DatasetWriter(out, classes=real.classes)
         report = compose(
             work.open(generator),
@@ -27,7 +28,7 @@ def generate(work: Work, config: GenerateConfig, generator: ArtifactRef, dataset
             config,
             writer=writer,
             seed=work.seed,
-            threads=work.threads,
+            hands=hands,
             scratch=work.scratch,
             on_progress=work.on_progress,
         )

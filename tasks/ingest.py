@@ -17,6 +17,7 @@ from edgewright.metrics import metrics_of
 from edgewright.recipe.data import IngestConfig
 from edgewright.report.understood import told_as_json, understood
 from edgewright.simulate.source import write_source
+from tasks.engine.hands import hands_of
 from tasks.engine.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity
 from tasks.engine.stage import Work, stage
 from tasks.engine.told import Told
@@ -54,16 +55,17 @@ def _read(config: IngestConfig, source: str, *, out: Path, work: Work) -> Ingest
     else:
         path = locate_source(source, work.session, on_progress=work.on_progress)
         _check_links(config, source, trusted=work.session.trusted_source)
-    return ingest_source(
-        path,
-        config,
-        workspace=out,
-        scratch=work.scratch,
-        seed=work.seed,
-        ledger=_ledger(work),
-        workers=work.threads,
-        on_progress=work.on_progress,
-    )
+    with hands_of(work.session.settings) as hands:
+        return ingest_source(
+            path,
+            config,
+            workspace=out,
+            scratch=work.scratch,
+            seed=work.seed,
+            ledger=_ledger(work),
+            hands=hands,
+            on_progress=work.on_progress,
+        )
 
 
 def _check_links(config: IngestConfig, source: str, *, trusted: bool) -> None:

@@ -6,11 +6,12 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.metrics import metrics_of
 from edgewright.recipe.label import LabelConfig
+from tasks.engine.hands import hands_of
 from tasks.engine.source import find_dataset
 from tasks.engine.stage import Work, stage
 
 
-@stage(pools=("gpu", "fpga"))
+@stage(pools=("gpu", "cpu", "fpga"))
 def label(
     work: Work, config: LabelConfig, labeler: ArtifactRef, dataset: ArtifactRef, photographs: ArtifactRef
 ) -> ArtifactRef:
@@ -19,7 +20,7 @@ def label(
 
     store = work.session.store
     synthetic = Dataset.open(store, dataset)
-    with store.workspace() as out:
+    with store.workspace() as out, hands_of(work.session.settings) as hands:
         writer = DatasetWriter(out, classes=synthetic.classes)
         report = annotate(
             work.open(labeler),
@@ -28,6 +29,8 @@ def label(
             writer=writer,
             photographs=Dataset.open(store, photographs) if config.use_unlabeled else None,
             reviewed=Dataset.open(store, find_dataset(config.reviewed, store)) if config.reviewed else None,
+            hands=hands,
+            scratch=work.scratch,
             on_progress=work.on_progress,
         )
         writer.finish()

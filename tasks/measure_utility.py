@@ -12,7 +12,7 @@ from edgewright.recipe.gates import MeasureUtilityConfig
 from tasks.engine.stage import Work, stage
 
 
-@stage(pools=("gpu",))
+@stage(pools=("gpu", "cpu"))
 def measure_utility(work: Work, config: MeasureUtilityConfig, real: ArtifactRef, synthetic: ArtifactRef) -> ArtifactRef:
     """Train the pairs that the recipe asks for and measure them on photographs held out in turn; with none, say so."""
     from edgewright.experiment.utility import measure_utility as measure

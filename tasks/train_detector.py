@@ -22,7 +22,7 @@ def told_of(artifact: Artifact) -> Told:
     return told_of_start(provenance_of(artifact.json(FACTS_FILE)), stage="train_detector")
 
 
-@stage(pools=("gpu",), tells=told_of)
+@stage(pools=("gpu", "cpu"), tells=told_of)
 def train_detector(work: Work, config: TrainDetectorConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Train from scratch or from given weights; a killed training continues from its last epoch."""
     from edgewright.detect.train import train_detector as train

@@ -10,7 +10,7 @@ from edgewright.runtime.preprocess import read_image
 from tasks.engine.stage import Work, stage
 
 
-@stage(pools=("gpu",))
+@stage(pools=("gpu", "cpu"))
 def train_generator(work: Work, config: TrainGeneratorConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Fit the layout model and train the network on the real training images only."""
     from edgewright.synth.generator import PREVIEW_FILE

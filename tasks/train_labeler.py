@@ -19,7 +19,7 @@ def told_of(artifact: Artifact) -> Told:
     return told_of_start(Provenance(**artifact.json(SPEC_FILE).get("start", {})), stage="train_labeler")
 
 
-@stage(pools=("gpu",), tells=told_of)
+@stage(pools=("gpu", "cpu"), tells=told_of)
 def train_labeler(work: Work, config: TrainLabelerConfig, dataset: ArtifactRef) -> ArtifactRef:
     """Train on the real training images, calibrate and audit on what each fold leaves out; examine the teacher."""
     from edgewright.label.train import PREVIEW_FILE

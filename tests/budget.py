@@ -43,9 +43,9 @@ class Budget:
 
 BUDGETS = {
     "not slow": Budget(8, Limits(command=40, server=24, training=560, step=7500)),
-    "slow": Budget(20, Limits(command=50, server=30, training=150, step=5000)),
+    "slow": Budget(28, Limits(command=75, server=36, training=150, step=5000)),
     "trains": Budget(2, Limits(command=2, server=2, training=75, step=4000)),
-    "": Budget(26, Limits(command=75, server=40, training=650, step=8500)),
+    "": Budget(32, Limits(command=100, server=46, training=650, step=9000)),
 }
 """By pytest's -m; any other choice is measured by the whole."""
 

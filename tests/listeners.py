@@ -58,8 +58,10 @@ class Heard:
 
 
 @contextmanager
-def answering(status: int, body: bytes = b"", *, kind: str = "text/html") -> Iterator[Heard]:
-    """As a web page, as a proxy, or as the service that was looked for."""
+def answering(
+    status: int, body: bytes = b"", *, kind: str = "text/html", clock_s: float | None = None
+) -> Iterator[Heard]:
+    """As a web page, as a proxy, or as the service that was looked for; by its own clock, in seconds since 1970."""
 
     class Handler(BaseHTTPRequestHandler):
         def _say(self) -> None:
@@ -74,6 +76,9 @@ def answering(status: int, body: bytes = b"", *, kind: str = "text/html") -> Ite
             if name.startswith("do_"):  # whatever is asked
                 return self._say
             raise AttributeError(name)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(clock_s if timestamp is None else timestamp)  # type: ignore[arg-type]
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -44,6 +44,13 @@ TEXT = (
     ".txt",
     ".html",
     ".css",
+    ".sh",
+    ".sql",
+    ".conf",
+    ".service",
+    ".target",
+    ".example",
+    "Containerfile",
     "Makefile",
     "run",
     ".gitignore",
@@ -98,7 +105,7 @@ def test_no_command_is_described_that_does_not_exist() -> None:
 @pytest.mark.parametrize("line", sorted({line for path in PAGES for line in commands_in(path)}))
 def test_every_command_that_a_page_shows_can_be_typed(line: str) -> None:
     """Its words and options exist, and what it needs is there; `test_tutorial.py` runs those of the tutorial."""
-    program, *words = shlex.split(line)
+    program, *words = shlex.split(line, comments=True)
     if program == "edgewright-device":
         device_cli._parser().parse_args(words)
         return
@@ -231,3 +238,15 @@ def test_the_site_has_every_page_and_asks_no_other_server(tmp_path: Path) -> Non
     texts = [path.read_text() for kind in ("*.html", "*.css") for path in tmp_path.rglob(kind)]
     fetched = r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(https?:)?//|url\(["']?(https?:)?//|@import"""
     assert [found[0] for text in texts if (found := re.search(fetched, text))] == []
+
+
+def test_every_fault_stands_in_the_table_and_every_row_is_a_test() -> None:
+    """In the suite of CI it is what is killed or restarted, in the other one everything."""
+    page = (ROOT / "docs/faults.md").read_text()
+    rows = re.findall(r"^\| .* \| .* \| `(test_\w+)` \|$", page, re.MULTILINE)
+    files = (path.read_text() for path in sorted((ROOT / "tests/faults").glob("test_*.py")))
+    faults = [name for text in files for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)]
+    in_ci = re.findall(
+        r"^def (test_a_(?:killed|restarted)_\w+)", (ROOT / "tests/slow/test_stack.py").read_text(), re.MULTILINE
+    )
+    assert sorted(rows) == sorted([*faults, *in_ci])

@@ -29,7 +29,7 @@ from edgewright.runtime.bundle import Bundle
 from tests.cells import cell_picture, write_bundle
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("edgewright", "tasks", "flows", "deployments", "benchmarks", "docs")
+FOLDERS = ("edgewright", "tasks", "flows", "deployments", "benchmarks", "docs", "infra")
 EXAMPLES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if ">>> " in path.read_text()]
 SKIPPED = {"edgewright.release.gateway": "three processes of the agent"}
 """Modules whose example costs seconds, and why; each is run by its own tests."""
@@ -39,7 +39,7 @@ Names = dict[str, Any]
 def load(path: Path) -> ModuleType:
     """A module of a package by its dotted name, a script of `docs` by its path."""
     dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    if not dotted.startswith("docs."):
+    if not dotted.startswith(("docs.", "infra.")):
         return importlib.import_module(dotted)
     spec = importlib.util.spec_from_file_location(dotted, path)
     assert spec is not None and spec.loader is not None

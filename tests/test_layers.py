@@ -27,6 +27,10 @@ ENVIRONMENT = {
     "edgewright/processes.py": "another process's, to know whose it is",
     "edgewright/detect/yolo/library.py": "ultralytics reads its switches from there alone, before its first import",
     "tasks/serve/prefect_server.py": "hands it on to the Prefect server that it starts",
+    "tasks/serve/mlflow_server.py": "to the MLflow server that it starts",
+    "tasks/serve/workers.py": "to the workers that it starts",
+    "tasks/serve/deploying.py": "to Prefect's command that deploys",
+    "edgewright/cli/stack.py": "to the command that stays when it returns",
 }
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MIRRORED = ("benchmarks", "deployments", "edgewright", "flows", "tasks")
+MIRRORED = ("benchmarks", "deployments", "edgewright", "flows", "infra", "tasks")
 OF_SEVERAL_MODULES = {
-    "tests/deployments/test_prefect_yaml.py": "tests a YAML file",
     "tests/edgewright/data/test_cases_pictures.py": "pictures as strangers bring them, from a source to a data set",
     "tests/edgewright/data/test_cases_splits.py": "sources as strangers bring them, from their files to their splits",
     "tests/edgewright/data/formats/test_perturbed.py": "every format in every way that strangers write it",
@@ -18,6 +17,13 @@ OF_SEVERAL_MODULES = {
     "tests/edgewright/synth/test_gan.py": "networks, losses and augmentation of one method",
     "tests/edgewright/synth/test_training.py": "what both methods of learning a generator share",
     "tests/flows/test_lifecycle_form.py": "the form of a flow, beside its run",
+    "tests/infra/containers/test_containerfile.py": "tests a container file",
+    "tests/infra/containers/test_device_loop.py": "tests a shell script, and device_ready.py beside it",
+    "tests/infra/containers/test_with_secrets.py": "tests a shell script",
+    "tests/infra/kubernetes/test_manifests.py": "tests YAML files",
+    "tests/infra/systemd/test_units.py": "tests units of systemd",
+    "tests/infra/test_compose.py": "tests a YAML file",
+    "tests/infra/test_contracts.py": "what holds for every file of infra",
     "tests/tasks/test_example.py": "the worked example of a page",
 }
 

@@ -19,9 +19,14 @@ from tests.budget import WORKER
 
 TOY_RUN = "the toy run"
 _TOY_FILES = (
+    "tests/edgewright/report/test_cards.py",
     "tests/flows/test_lifecycle.py",
+    "tests/slow/test_model_server.py",
+    "tests/slow/test_pages.py",
     "tests/slow/test_refusals.py",
     "tests/slow/test_resume.py",
+    "tests/slow/test_stack.py",
+    "tests/tasks/engine/test_shown.py",
     "tests/test_tutorial.py",
 )
 _TOGETHER = ("tests/tasks", "tests/edgewright/label", "tests/edgewright/compress")

@@ -12,7 +12,7 @@ Decides what an artifact is, when it is complete and where it lies. Refuses byte
 
 from edgewright.artifacts.local import LocalStore
 from edgewright.artifacts.manifest import Content, Manifest, Record, canonical_json, sha256_bytes, sha256_file
-from edgewright.artifacts.places import open_store
+from edgewright.artifacts.places import open_store, require_store
 from edgewright.artifacts.ref import ArtifactRef
 from edgewright.artifacts.store import Artifact, Store
 
@@ -26,6 +26,7 @@ __all__ = [
     "Store",
     "canonical_json",
     "open_store",
+    "require_store",
     "sha256_bytes",
     "sha256_file",
 ]

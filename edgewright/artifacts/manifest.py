@@ -80,6 +80,7 @@ class Record:
     Attributes:
         code: digest of the code that made it; empty in what earlier versions wrote.
         versions: the libraries that its stage uses.
+        device: what it was computed on: `cpu`, or `cuda: ` and the accelerator's name.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Record:
     host: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True)

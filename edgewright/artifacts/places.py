@@ -27,3 +27,15 @@ def open_store(uri: str, *, scratch: Path | None = None) -> Store:
     if parsed.scheme == "":
         return LocalStore(Path(uri))
     raise InputError("unknown kind of store", expected="file:// or s3://", got=uri)
+
+
+def require_store(uri: str) -> None:
+    """Before anything is begun: a store that is asked later is waited for.
+
+    Raises:
+        StoreUnavailable: a remote one is silent or refuses us, said within seconds.
+    """
+    if urlparse(uri).scheme == "s3":
+        from edgewright.artifacts.s3 import require_bucket
+
+        require_bucket(uri)

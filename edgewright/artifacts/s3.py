@@ -2,22 +2,26 @@
 
 Endpoint, region and credentials come from boto3's own chain (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, profiles, roles).
 Large files go up and down in parts by boto3's transfer manager. Decides, like every store, that an artifact exists when
-its manifest does: the manifest is uploaded last and deleted first.
+its manifest does: the manifest is uploaded last and deleted first. Decides how long a server may be silent: PATIENCE_S,
+in which it is started again or a network comes back. Every call may be made twice, since what is written lies under a
+name that its content or its work gives it.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import boto3
-from boto3.exceptions import Boto3Error
+from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from edgewright.artifacts.manifest import MANIFEST_FILE, Manifest, sha256_bytes, sha256_file
 from edgewright.artifacts.store import Store
@@ -27,6 +31,11 @@ from edgewright.progress import OnProgress
 
 _IMPATIENT = Config(connect_timeout=4, read_timeout=4, retries={"total_max_attempts": 1})
 _MISSING = ("404", "NoSuchKey", "NotFound")
+_ERRORS = (BotoCoreError, ClientError, Boto3Error)
+_SERVER_ERROR = 500
+PATIENCE_S = 90.0
+_ASK_AGAIN_S = 1.0
+T = TypeVar("T")
 
 
 class S3Store(Store):
@@ -53,7 +62,7 @@ class S3Store(Store):
         base = ("artifacts", manifest.digest)
         with _s3_errors(self.uri):
             for name in manifest.content.files:
-                self._client.upload_file(str(directory / name), self._bucket, self._key(*base, name))
+                self._upload(directory / name, self._key(*base, name))
             self._put(self._key(*base, MANIFEST_FILE), manifest.to_bytes())
 
     def _read_manifest(self, digest: str) -> bytes | None:
@@ -65,8 +74,9 @@ class S3Store(Store):
         copy = self._scratch / "copies" / entry.sha256 / PurePosixPath(name).name
         if not copy.is_file() or sha256_file(copy) != entry.sha256:
             copy.parent.mkdir(parents=True, exist_ok=True)
+            key = self._key("artifacts", digest, name)
             with _s3_errors(self.uri), replaced(copy) as partial:
-                self._client.download_file(self._bucket, self._key("artifacts", digest, name), str(partial))
+                patiently(lambda: self._client.download_file(self._bucket, key, str(partial)))
         return copy
 
     def _read_key(self, key: str) -> bytes | None:
@@ -78,10 +88,11 @@ class S3Store(Store):
 
     def digests(self) -> Iterator[str]:
         base = self._key("artifacts") + "/"
-        for item in list_objects(self._client, self._bucket, base):
-            name = item["Key"].removeprefix(base)
-            if name.count("/") == 1 and name.endswith(f"/{MANIFEST_FILE}"):
-                yield name.split("/")[0]
+        with _s3_errors(self.uri):
+            for item in list_objects(self._client, self._bucket, base):
+                name = item["Key"].removeprefix(base)
+                if name.count("/") == 1 and name.endswith(f"/{MANIFEST_FILE}"):
+                    yield name.split("/")[0]
 
     def delete(self, digest: str) -> None:
         base = self._key("artifacts", digest) + "/"
@@ -95,18 +106,29 @@ class S3Store(Store):
         self._scratch.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self._scratch).free
 
+    def _upload(self, path: Path, key: str) -> None:
+        patiently(lambda: self._client.upload_file(str(path), self._bucket, key))
+
     def _put(self, key: str, payload: bytes) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=key, Body=payload)
+        patiently(lambda: self._client.put_object(Bucket=self._bucket, Key=key, Body=payload))
 
     def _get(self, key: str) -> bytes | None:
         with _s3_errors(self.uri):
             try:
-                body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+                body: bytes = patiently(lambda: self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
             except ClientError as error:
                 if error.response["Error"]["Code"] in _MISSING:
                     return None
                 raise
             return body
+
+
+def require_bucket(uri: str) -> None:
+    """Raises StoreUnavailable within seconds where S3 is silent, or does not let us list the bucket."""
+    bucket, prefix = split_uri(uri)
+    client = boto3.session.Session().client("s3", config=_IMPATIENT)
+    with _s3_errors(uri):
+        client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
 
 
 def require_objects(uri: str) -> None:
@@ -164,7 +186,7 @@ def _fetch_object(client: Any, bucket: str, item: dict[str, Any], target: Path, 
     target.parent.mkdir(parents=True, exist_ok=True)
     marks.mkdir(parents=True, exist_ok=True)
     with replaced(target) as partial:
-        client.download_file(bucket, item["Key"], str(partial))
+        patiently(lambda: client.download_file(bucket, item["Key"], str(partial)))
     mark.write_text(tag)
 
 
@@ -175,11 +197,33 @@ def _inside(directory: Path, name: str, uri: str) -> Path:
     return directory.joinpath(*parts)
 
 
+def patiently(call: Callable[[], T]) -> T:
+    """What the call gives; it is made again while S3 is silent, for PATIENCE_S. Raises what it raised last."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return call()
+        except _ERRORS as error:
+            if not is_silence(error) or time.monotonic() > until:
+                raise
+            time.sleep(_ASK_AGAIN_S)
+
+
+def is_silence(error: BaseException) -> bool:
+    """Whether the server was not there, or not well: nothing is wrong with what it was asked."""
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= _SERVER_ERROR
+    if isinstance(error, NoConnection | HTTPClientError | RetriesExceededError):
+        return True
+    within = error.__cause__ or error.__context__  # of a transfer, which says no more than that it failed
+    return isinstance(error, Boto3Error) and within is not None and is_silence(within)
+
+
 @contextmanager
 def _s3_errors(where: str) -> Iterator[None]:
     try:
         yield
-    except (BotoCoreError, ClientError, Boto3Error) as error:
+    except _ERRORS as error:
         raise StoreUnavailable(
             "S3 refused or did not answer",
             got=error,

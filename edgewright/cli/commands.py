@@ -126,13 +126,17 @@ def decide(
 
     settings = recording_settings()
     from edgewright.cli.console import Display, print_summary
-    from edgewright.cli.launch import STAGE_NAMES, run_lifecycle
+    from edgewright.cli.launch import STAGE_NAMES, resume_flow_run, run_lifecycle
     from tasks.engine.enforce import decide_run
     from tasks.engine.journal import find_journal
     from tasks.engine.run import request_of
 
     journal = find_journal(settings.runs, run, status="waiting")
-    decide_run(journal, choice=choice, person=person or getpass.getuser(), why=why)
+    person = person or getpass.getuser()
+    decide_run(journal, choice=choice, person=person, why=why)
+    if resume_flow_run(journal, settings, choice=choice, person=person, why=why):
+        print(f"run {journal.run_id} goes on where it waited")
+        return
     if choice == "end":
         print(f"run {journal.run_id} has ended")
         return

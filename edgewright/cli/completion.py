@@ -42,7 +42,7 @@ def stages(incomplete: str) -> list[str]:
     from edgewright.recipe import Recipe
 
     sections = [name for name, part in Recipe.model_fields.items() if hasattr(part.annotation, "model_fields")]
-    return _beginning(incomplete, sections)
+    return _beginning(incomplete, [name for name in sections if name != "route"])  # of where stages run
 
 
 def run_ids(incomplete: str) -> list[str]:

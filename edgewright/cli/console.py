@@ -36,7 +36,7 @@ class Display:
     def __init__(self, *, stages: int) -> None:
         self._console = Console(stderr=True)
         self._bars: Progress | None = None
-        self._bar: TaskID | None = None
+        self._bar_of: dict[str, TaskID] = {}
         self._count = 0
         self._stages = stages
         self._last_line = 0.0
@@ -65,21 +65,21 @@ class Display:
     def stage_started(self, name: str, pool: str) -> None:
         self._count += 1
         if self._bars:
-            self._bar = self._bars.add_task("", total=None, stage=name, pool=pool)
+            self._bar_of[name] = self._bars.add_task("", total=None, stage=name, pool=pool)
         else:
             of = f"/{self._stages}" if self._stages else ""
             self._line(f"[{self._count}{of}] {name} ({pool})")
 
     def stage_progress(self, name: str, done: int, total: int, what: str) -> None:
-        if self._bars and self._bar is not None:
-            self._bars.update(self._bar, completed=done, total=total or None, description=what[:60])
+        if self._bars and name in self._bar_of:
+            self._bars.update(self._bar_of[name], completed=done, total=total or None, description=what[:60])
         elif time.monotonic() - self._last_line > _QUIET_S:
             self._line(f"    {name}: {done}/{total} {what}")
 
     def stage_finished(self, name: str, seconds: float, *, cached: bool) -> None:
         note = "from the store" if cached else f"{seconds:.1f} s"
-        if self._bars and self._bar is not None:
-            self._bars.update(self._bar, total=1, completed=1, description=note)
+        if self._bars and name in self._bar_of:
+            self._bars.update(self._bar_of[name], total=1, completed=1, description=note)
         else:
             self._line(f"    {name}: {note}")
 

@@ -101,10 +101,12 @@ def _application() -> typer.Typer:
     from edgewright.cli.groups import add_groups
     from edgewright.cli.inspect import inspect
     from edgewright.cli.releases import add_releases
+    from edgewright.cli.stack import add_stack
 
     application.callback()(_begin)
     add_commands(application)
     application.command()(inspect)
+    add_stack(application)
     add_groups(application)
     add_releases(application)
     application.command(

@@ -184,6 +184,7 @@ def review_import(
 ) -> None:
     """Take corrected labels back as a new data set; print its digest and the command to go on with."""
     settings = home_settings()
+    from edgewright.cli.launch import announce_dataset
     from edgewright.review.of_run import import_review_of_run
 
     refs, config, project = _run_of(run, settings, part)
@@ -200,5 +201,6 @@ def review_import(
     print(f"{report.reviewed} pictures reviewed by {', '.join(report.persons)}: {ref.sha256}")
     if part == "real":
         print(f"go on with: edgewright run RECIPE --source dataset:{ref.sha256} --project {project}")
+        announce_dataset(settings, project=project, digest=ref.sha256)
     else:
         print(f"go on with: the same `edgewright run`, and --set label.reviewed=dataset:{ref.sha256}")

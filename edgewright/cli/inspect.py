@@ -46,17 +46,18 @@ def look_into(source: str, *, overrides: Sequence[str]) -> Inspection:
     """
     from edgewright.cli.console import Display
     from edgewright.data.inspection import inspect_source
+    from edgewright.fanout.processes import ProcessHands
     from edgewright.recipe import resolve
     from edgewright.settings import read_settings
 
-    config, workers = resolve("laptop", overrides=overrides).ingest, read_settings().threads
+    config, hands = resolve("laptop", overrides=overrides).ingest, ProcessHands(read_settings().threads)
     with TemporaryDirectory(prefix="edgewright-inspect-") as scratch, Display(stages=1) as display:
         display.stage_started("inspect", "cpu")
 
         def on_progress(done: int, total: int, what: str) -> None:
             display.stage_progress("inspect", done, total, what)
 
-        return inspect_source(_local(source), config, scratch=Path(scratch), workers=workers, on_progress=on_progress)
+        return inspect_source(_local(source), config, scratch=Path(scratch), hands=hands, on_progress=on_progress)
 
 
 def _local(source: str) -> Path:

@@ -13,6 +13,8 @@ from typing import Any
 from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.settings import Settings
 from flows.lifecycle import STAGES, lifecycle
+from tasks.engine.approval import resume_suspended
+from tasks.engine.events import dataset_ready
 from tasks.engine.fingerprint import reached
 from tasks.engine.journal import RECORD_FILE, Journal
 from tasks.engine.planner import plan_of
@@ -21,7 +23,7 @@ from tasks.engine.services import told_of_profile
 from tasks.engine.session import Observer, Session, session_open
 from tasks.engine.source import require_source
 from tasks.engine.stage import Stage
-from tasks.serve.prefect_server import prefect_server, through
+from tasks.serve.prefect_server import live_server, prefect_server, standing_server, through
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
@@ -59,6 +61,21 @@ def run_experiment(
     with _launched(request, settings, stages=OF_EXPERIMENT, observer=observer) as session:
         label_efficiency(request.recipe, config, request.source, str(results.resolve()))
         return session.journal
+
+
+def resume_flow_run(journal: Journal, settings: Settings, *, choice: str, person: str, why: str) -> bool:
+    """Hand an answer to the flow run that waits for it on a server; False where none does."""
+    if not journal.state["prefect_flow_run_id"] or not (settings.prefect_api_url or live_server(settings.home)):
+        return False
+    with prefect_server(settings) as server, through(server):
+        return resume_suspended(journal, choice=choice, person=person, why=why)
+
+
+def announce_dataset(settings: Settings, *, project: str, digest: str) -> None:
+    """Say on the standing server, where there is one, that reviewed labels are a data set now."""
+    if settings.prefect_api_url or live_server(settings.home):
+        with standing_server(settings):
+            dataset_ready(project=project, digest=digest)
 
 
 @contextmanager

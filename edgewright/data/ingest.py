@@ -19,6 +19,8 @@ from edgewright.data.ingest_report import IngestReport
 from edgewright.data.reading import read_source
 from edgewright.data.scores import read_scores, require_known, scored
 from edgewright.data.splits import LEDGER_FILE, SplitLedger
+from edgewright.fanout.hands import Hands
+from edgewright.fanout.processes import ALONE
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.data import IngestConfig
 
@@ -35,13 +37,12 @@ def ingest(
     scratch: Path,
     seed: int,
     ledger: SplitLedger | None = None,
-    workers: int = 1,
+    hands: Hands = ALONE,
     on_progress: OnProgress = silent,
 ) -> IngestReport:
     """Write a dataset, `splits.json` and `ingest.json` into `workspace`.
 
-    Law: the same bytes, config, seed and ledger give the same files, whatever the number of `workers`: processes that
-    decode where there are many pictures.
+    Law: the same bytes, config, seed and ledger give the same files, whoever the `hands` are that decode many pictures.
 
     Raises:
         SourceError: unreadable, refused, ambiguous, fewer usable images than `config.min_images`, labels of which not
@@ -54,7 +55,7 @@ def ingest(
     def write(labels: Labels) -> DatasetWriter:
         return DatasetWriter(workspace, classes=labels.classes)
 
-    with read_source(source, config, scratch=scratch, sink=write, workers=workers, on_progress=on_progress) as reading:
+    with read_source(source, config, scratch=scratch, sink=write, hands=hands, on_progress=on_progress) as reading:
         reading.require_usable(config)
     division, survey = reading.divided(config, seed=seed, ledger=ledger), reading.survey
     require_known(scores, {row.id for row in survey.rows} | survey.quarantined.keys(), where=config.scores)

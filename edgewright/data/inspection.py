@@ -27,6 +27,8 @@ from edgewright.data.sources import Source
 from edgewright.data.survey import Nowhere
 from edgewright.data.suspects import Suspect, find_suspects
 from edgewright.errors import SourceError
+from edgewright.fanout.hands import Hands
+from edgewright.fanout.processes import ALONE
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.data import IngestConfig
 from edgewright.runtime.boxes import Boxes, Image
@@ -73,7 +75,7 @@ def inspect_source(
     *,
     scratch: Path,
     seed: int = 0,
-    workers: int = 1,
+    hands: Hands = ALONE,
     on_progress: OnProgress = silent,
 ) -> Inspection:
     """Read a folder, an archive or a video as ingest does.
@@ -83,7 +85,7 @@ def inspect_source(
         MissingExtra: a video, and OpenCV is not installed.
     """
     with read_source(
-        source, config, scratch=scratch, sink=lambda _: Nowhere(), workers=workers, on_progress=on_progress
+        source, config, scratch=scratch, sink=lambda _: Nowhere(), hands=hands, on_progress=on_progress
     ) as reading:
         division = reading.divided(config, seed=seed)
         rows = [division.place(row) for row in reading.survey.rows]

@@ -28,6 +28,8 @@ from edgewright.data.sources import Source, open_source, suffix_of
 from edgewright.data.splits import SplitLedger
 from edgewright.data.survey import Sink, Survey, survey_pictures
 from edgewright.data.usable import require_enough, require_labels
+from edgewright.fanout.hands import Hands
+from edgewright.fanout.processes import ALONE
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.data import IngestConfig
 
@@ -110,14 +112,14 @@ def read_source(
     *,
     scratch: Path,
     sink: Callable[[Labels], S],
-    workers: int = 1,
+    hands: Hands = ALONE,
     on_progress: OnProgress = silent,
 ) -> Iterator[Reading[S]]:
     """Read a folder, an archive or a video; in the block its pictures can be read again.
 
     Args:
         sink: where pictures go, made once the labels are known.
-        workers: processes that decode where there are many pictures.
+        hands: who decodes where there are many pictures.
 
     Raises:
         SourceError: it cannot be read, its labels cannot be told, or it holds nothing.
@@ -133,7 +135,7 @@ def read_source(
         layout = detect_layout(opened) if config.layout == "auto" else config.layout
         labels = layout_named(layout).read(opened, config.classes)
         brought, target = read_splits(opened, labels), sink(labels)
-        survey = survey_pictures(opened, labels, config, sink=target, workers=workers, on_progress=on_progress)
+        survey = survey_pictures(opened, labels, config, sink=target, hands=hands, on_progress=on_progress)
         foreign = () if layout == "unlabeled" else foreign_beside(opened, labels.files | labels.class_files)
         yield Reading(opened, layout, labels, brought, foreign, target, survey)
 

@@ -19,6 +19,8 @@ from edgewright.data.formats import Annotation, Labels
 from edgewright.data.looking import Look, looks
 from edgewright.data.rows import LabelState, Row
 from edgewright.data.sources import Source, Unusable
+from edgewright.fanout.hands import Hands
+from edgewright.fanout.processes import ALONE
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.data import IngestConfig
 
@@ -72,17 +74,17 @@ def survey_pictures(
     config: IngestConfig,
     *,
     sink: Sink,
-    workers: int = 1,
+    hands: Hands = ALONE,
     on_progress: OnProgress = silent,
 ) -> Survey:
-    """Every picture once, in order; decoded by so many processes where there are many pictures."""
+    """Every picture once, in order; decoded by hands where there are many pictures."""
     survey = Survey(sink)
     unread: Mapping[str, str] = {**source.refused, **labels.unpaired}
     for name, reason in unread.items():
         survey.refuse(Row(id=name, sha256=""), reason)  # not opened, or not a picture
     images = [name for name in source.images if name not in labels.not_photographs]
     every = max(1, len(images) // _PROGRESS_STEPS)
-    for number, look in enumerate(looks(source, images, max_pixels=config.max_pixels, workers=workers), 1):
+    for number, look in enumerate(looks(source, images, max_pixels=config.max_pixels, hands=hands), 1):
         _take(survey, look, annotation=labels.by_image.get(look.name), classes=labels.classes, config=config)
         if number % every == 0 or number == len(images):
             on_progress(number, len(images), "checking pictures")

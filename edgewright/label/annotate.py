@@ -7,7 +7,8 @@ a label that is not kept becomes an ignored region, and so does an object that n
 where it stood; a picture that is left out stays in the index with its reason. Labels that came with a synthetic
 picture's background are judged like the rest: a person gave them to the photograph, not to this picture. Unlabeled
 photographs of `val` and `test` stay unlabeled, or the labeler would examine its own pupil. One processor thread: what
-is decided does not depend on how many a machine has.
+is decided does not depend on how many a machine has, nor on how many helpers look (`shards/helpers.py`): they are asked
+for shards of the pictures, which stay in the scratch folder until all are looked at.
 
     report = annotate(labeler, synthetic, config.label, writer=writer, photographs=real, on_progress=silent)
     writer.finish()                                    # by whoever opened it
@@ -16,28 +17,32 @@ is decided does not depend on how many a machine has.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from edgewright.artifacts import Artifact
 from edgewright.data.dataset import Dataset, DatasetWriter
-from edgewright.data.rle import Mask
-from edgewright.data.rows import Label, LabelSource, LabelState, Origin, Row, Split, labels_of
-from edgewright.errors import ArtifactCorrupt, InputError
-from edgewright.label.network.net import Labeler, LabelerSpec
-from edgewright.label.trust.agreement import Agreement, Decision, Judgment, compare
-from edgewright.label.trust.evidence import EVIDENCE_FILE, Evidence
-from edgewright.label.trust.pseudo import Annotator, PseudoLabeler
-from edgewright.label.trust.teacher import Examined
-from edgewright.learning.device import torch_threads
+from edgewright.data.rows import LabelState, Origin, Row
+from edgewright.errors import InputError
+from edgewright.fanout.hands import Hands
+from edgewright.fanout.processes import ALONE
+from edgewright.label.job import LabelJob
+from edgewright.label.trust.agreement import Decision
+from edgewright.label.verdicts import Examination, Examiner, Verdict, is_constructed, is_unlabeled
+from edgewright.learning.device import best_device, torch_threads
 from edgewright.progress import OnProgress
 from edgewright.recipe.label import LabelConfig
-from edgewright.runtime.boxes import Boxes
+from edgewright.shards.folder import MakeShard, OnPicture, Shard, ShardFolder, ShardPlan
+from edgewright.shards.helpers import HELPERS_AFTER_S, Help, make_with_help, shard_root
 
-_PROGRESS_EVERY_S = 0.5
+WORKER = "edgewright.label.worker"
+"""The program of those that look beside this process."""
+SHARD_ROWS = 64
+Looked = Sequence[tuple[Row, Dataset]]
+"""Rows that are looked at, each with the data set that holds its picture."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +88,6 @@ class AnnotateReport:
     per_class: dict[str, Tally]
 
 
-@dataclass(frozen=True)
-class _Verdict:
-    """One synthetic row: what was decided of its counting labels, and the classes of the phantoms."""
-
-    row: Row
-    class_id: tuple[int, ...]
-    judgments: tuple[Judgment, ...]
-    phantom_class_id: tuple[int, ...]
-
-
 def annotate(
     labeler: Artifact,
     dataset: Dataset,
@@ -102,48 +97,109 @@ def annotate(
     photographs: Dataset | None = None,
     reviewed: Dataset | None = None,
     on_progress: OnProgress,
+    hands: Hands = ALONE,
+    scratch: Path | None = None,
+    helpers_after_s: float = HELPERS_AFTER_S,
 ) -> AnnotateReport:
     """Write a row for every row of `dataset`. The caller finishes the writer.
 
     Args:
         photographs: another data set, whose unlabeled photographs of `train` are labeled and written too.
         reviewed: what a person said of synthetic pictures; known by their bytes.
+        hands: who may look beside this process.
+        scratch: where finished shards survive an interruption; a temporary folder by default. It must belong to this
+            code: shards of other inputs are told apart, shards of other code are not.
+        helpers_after_s: the remaining work, in seconds of one process, that is worth starting helpers for.
 
     Raises:
         InputError: the labeler or the review knows other classes than the data set; the review is empty, or of a
-            picture that is not here.
-        ArtifactCorrupt: the labeler's files do not fit each other.
+            picture that is not here; a helper would make something else.
+        ArtifactCorrupt: the labeler's files do not fit each other, or a shard in the scratch folder is damaged.
     """
-    sources = [(row, dataset) for row in dataset.rows]
-    if photographs is not None:
-        photographs.check_classes(dataset.classes)
-        sources += [(row, photographs) for row in unlabeled_rows(photographs)]
-    answers = {} if reviewed is None else _answers(reviewed, dataset)
-    has_unlabeled = any(_is_unlabeled(row) for row, _ in sources)
-    with torch_threads(1):
-        annotator = _Annotator(labeler, dataset, config, answers=answers, has_unlabeled=has_unlabeled)
-        reported = 0.0
-        for done, (row, source) in enumerate(sources, start=1):
-            annotator.write(row, source, writer)
-            if time.monotonic() - reported > _PROGRESS_EVERY_S or done == len(sources):
-                reported = time.monotonic()
-                on_progress(done, len(sources), f"pictures looked at, {len(annotator.left_out)} left out")
-    return annotator.report()
+    looked = rows_to_look_at(dataset, photographs)
+    examiner = open_examiner(labeler, dataset, config, looked=looked, reviewed=reviewed)
+    job = LabelJob.of(labeler, (dataset, photographs, reviewed), config, [row for row, _ in looked])
+    few = hands if best_device().type == "cpu" else ALONE  # others would only wait for the same accelerator
+    helped_by = Help(few, WORKER, job.to_bytes(), after_s=helpers_after_s)
+    with shard_root(scratch) as root, torch_threads(1):
+        folder = ShardFolder(root / job.name, ShardPlan(len(looked), SHARD_ROWS))
+        make_with_help(
+            folder,
+            shard_examiner(examiner, looked),
+            helped_by=helped_by,
+            on_progress=on_progress,
+            what="pictures looked at",
+        )
+        examined = _collect(folder)
+    _write([row for row in dataset.rows if not _is_looked_at(row)], dataset, writer)
+    for examination, (_, source) in zip(examined, looked, strict=True):
+        _write([examination.row], source, writer)
+    return _report(examined, examiner, dataset.classes)
 
 
 def unlabeled_rows(dataset: Dataset) -> list[Row]:
     """The photographs that a labeler may label: nobody did, and they are for training."""
-    return [row for row in dataset.usable if _is_unlabeled(row)]
+    return [row for row in dataset.usable if is_unlabeled(row)]
 
 
-def _is_unlabeled(row: Row) -> bool:
-    return row.state == LabelState.UNLABELED and row.split == Split.TRAIN and not row.quarantine
+def rows_to_look_at(dataset: Dataset, photographs: Dataset | None) -> Looked:
+    """Raises InputError where the two know other classes."""
+    looked = [(row, dataset) for row in dataset.rows if _is_looked_at(row)]
+    if photographs is not None:
+        photographs.check_classes(dataset.classes)
+        looked += [(row, photographs) for row in unlabeled_rows(photographs)]
+    return looked
+
+
+def open_examiner(
+    labeler: Artifact, dataset: Dataset, config: LabelConfig, *, looked: Looked, reviewed: Dataset | None
+) -> Examiner:
+    """Raises InputError and ArtifactCorrupt, as `annotate` does."""
+    answers = {} if reviewed is None else _answers(reviewed, dataset)
+    has_unlabeled = any(is_unlabeled(row) for row, _ in looked)
+    return Examiner(labeler, dataset, config, answers=answers, has_unlabeled=has_unlabeled)
+
+
+def shard_examiner(examiner: Examiner, looked: Looked) -> MakeShard:
+    """How a process looks at a shard: the same in all of them."""
+
+    def make(indexes: range, on_picture: OnPicture) -> Shard:
+        rows, payloads = [], []
+        for done, index in enumerate(indexes, start=1):
+            found = examiner.examine(*looked[index])
+            rows.append(found.row)
+            payloads.append(found.verdict.to_bytes() if found.verdict else b"")
+            on_picture(done)
+        return Shard(tuple(rows), tuple(payloads), {})
+
+    return make
+
+
+def _is_looked_at(row: Row) -> bool:
+    return not row.quarantine and (is_unlabeled(row) or is_constructed(row))
+
+
+def _collect(folder: ShardFolder) -> list[Examination]:
+    shards = [folder.read(number) for number in range(len(folder.plan))]
+    return [
+        Examination(row, Verdict.from_bytes(payload) if payload else None)
+        for shard in shards
+        for row, payload in zip(shard.rows, shard.payloads, strict=True)
+    ]
+
+
+def _write(rows: Iterable[Row], source: Dataset, writer: DatasetWriter) -> None:
+    for row in rows:
+        if row.quarantine:
+            writer.quarantine(row)
+        else:
+            writer.link(row, source)
 
 
 def _answers(reviewed: Dataset, dataset: Dataset) -> dict[str, Row]:
     """Digest of a picture => the row that a person reviewed. None of them may be lost: every one must be here."""
     reviewed.check_classes(dataset.classes)
-    made = {row.sha256 for row in dataset.usable if _is_constructed(row)}
+    made = {row.sha256 for row in dataset.usable if is_constructed(row)}
     answers = {
         row.sha256: row
         for row in reviewed.usable
@@ -162,161 +218,27 @@ def _answers(reviewed: Dataset, dataset: Dataset) -> dict[str, Row]:
     return answers
 
 
-def _is_constructed(row: Row) -> bool:
-    return row.origin == Origin.SYNTHETIC and row.state == LabelState.CONSTRUCTED
-
-
-def judge_row(row: Row, seen: Boxes, *, spec: LabelerSpec, config: LabelConfig) -> Agreement:
-    """The row's counting labels, in order, against what was seen in its picture."""
-    truth = row.boxes
-    return compare(
-        truth, seen, config=config, ignored=row.ignored, judgeable=judgeable(truth, row, spec=spec, config=config)
+def _report(examined: Sequence[Examination], examiner: Examiner, classes: Sequence[str]) -> AnnotateReport:
+    verdicts = [found.verdict for found in examined if found.verdict]
+    left_out = tuple(found.row.id for found in examined if found.row.quarantine)
+    pseudo_labeled = [found.row for found in examined if found.row.state == LabelState.MODEL]
+    return AnnotateReport(
+        judged_images=len(verdicts),
+        reviewed_images=sum(found.row.state == LabelState.REVIEWED for found in examined),
+        left_out=left_out,
+        left_out_share=len(left_out) / max(1, len(verdicts)),
+        pseudo_labeled_images=len(pseudo_labeled),
+        pseudo_labels=sum(len(row.boxes) for row in pseudo_labeled),
+        pseudo_ignored=sum(len(row.ignored) for row in pseudo_labeled),
+        pseudo_thresholds=examiner.pseudo.thresholds,
+        taught=examiner.pseudo.taught,
+        teacher_refused=examiner.pseudo.refused,
+        total=_tally(verdicts, None),
+        per_class={name: _tally(verdicts, index) for index, name in enumerate(classes)},
     )
 
 
-def judgeable(truth: Boxes, row: Row, *, spec: LabelerSpec, config: LabelConfig) -> Mask:
-    """(N,) whether a label is large enough for the labeler, in the px that it sees, and of a class it learned."""
-    if row.width is None or row.height is None:
-        raise ArtifactCorrupt("a picture without a size", where=row.id)
-    scale = spec.image_px / max(row.width, row.height)
-    large = truth.wh.min(axis=1, initial=np.inf) * scale >= config.min_object_px
-    verdict: Mask = large & np.array(spec.learned, dtype=bool)[truth.class_id]
-    return verdict
-
-
-def relabel(row: Row, agreement: Agreement, *, seen: Boxes, model: str) -> tuple[Label, ...]:
-    """The row's labels after the judgment, then the phantoms: kept labels carry how sure the labeler is of them."""
-    judgments = iter(agreement.judgments)
-    labels = [
-        label if label.ignore else _relabel(label, next(judgments), seen=seen, model=model) for label in row.labels
-    ]
-    unknown = labels_of(seen[np.array(agreement.phantoms, dtype=np.int64)], source=LabelSource.PHANTOM, model=model)
-    first = 1 + max((label.instance_id for label in labels), default=-1)
-    return (*labels, *(replace(label, instance_id=first + i, ignore=True) for i, label in enumerate(unknown)))
-
-
-def _relabel(label: Label, judgment: Judgment, *, seen: Boxes, model: str) -> Label:
-    if judgment.decision is Decision.UNJUDGED:
-        return label
-    confidence = judgment.score * judgment.iou
-    if judgment.decision is Decision.KEEP:
-        return replace(label, confidence=confidence)
-    if judgment.decision is Decision.CORRECT:
-        (better,) = labels_of(seen[[judgment.at]], source=LabelSource.CORRECTED, model=model)
-        # The mask was the old box's; how well the two agree no longer matters.
-        return replace(better, instance_id=label.instance_id, replaced_xyxy=label.xyxy)
-    source = LabelSource.REVIEW if judgment.decision is Decision.REVIEW else LabelSource.DROPPED
-    return replace(label, ignore=True, confidence=confidence, source=source, model=model)
-
-
-def _open_pseudo_labeler(
-    artifact: Artifact, labeler: Labeler, classes: tuple[str, ...], config: LabelConfig, *, has_unlabeled: bool
-) -> PseudoLabeler:
-    """The teacher is opened only where there is something for it to label."""
-    evidence = Evidence.from_json(artifact.json(EVIDENCE_FILE))
-    own = Annotator(labeler, evidence, labeler.spec.learned, LabelSource.LABELER, artifact.ref.sha256)
-    examined = Examined.of(artifact)
-    if examined is None or not has_unlabeled:
-        return PseudoLabeler(own, None, config, classes=classes)
-    opened = examined.open(classes)
-    teacher = Annotator(opened, examined.evidence, opened.learned, LabelSource.TEACHER, examined.sha256)
-    return PseudoLabeler(own, teacher, config, classes=classes)
-
-
-class _Annotator:
-    """Goes through the rows and remembers what was decided."""
-
-    def __init__(
-        self,
-        artifact: Artifact,
-        dataset: Dataset,
-        config: LabelConfig,
-        *,
-        answers: Mapping[str, Row],
-        has_unlabeled: bool,
-    ) -> None:
-        self.answers = answers
-        self.labeler, self.model = Labeler.open(artifact), artifact.ref.sha256
-        self.classes, self.config = dataset.classes, config
-        dataset.check_classes(self.labeler.spec.classes)
-        self.pseudo = _open_pseudo_labeler(artifact, self.labeler, self.classes, config, has_unlabeled=has_unlabeled)
-        self.verdicts: list[_Verdict] = []
-        self.left_out: list[str] = []
-        self.reviewed = 0
-        self.pseudo_labeled: list[Row] = []
-
-    def write(self, row: Row, source: Dataset, writer: DatasetWriter) -> None:
-        if row.quarantine:
-            writer.quarantine(row)
-        elif _is_unlabeled(row):
-            labels = self.pseudo.label(source.image(row))
-            self.pseudo_labeled.append(replace(row, labels=labels, state=LabelState.MODEL))
-            writer.link(self.pseudo_labeled[-1], source)
-        elif _is_constructed(row) and row.sha256 in self.answers:
-            self.reviewed += 1
-            row = replace(row, labels=self.answers[row.sha256].labels, state=LabelState.REVIEWED)
-            _, agreement = self._look(row, source)
-            writer.link(_scored(row, agreement), source)
-        elif _is_constructed(row):
-            self._judge(row, source, writer)
-        else:
-            writer.link(row, source)
-
-    def _judge(self, row: Row, source: Dataset, writer: DatasetWriter) -> None:
-        seen, agreement = self._look(row, source)
-        phantoms = seen[np.array(agreement.phantoms, dtype=np.int64)].class_id
-        self.verdicts.append(
-            _Verdict(row, tuple(row.boxes.class_id.tolist()), agreement.judgments, tuple(phantoms.tolist()))
-        )
-        judged = replace(_scored(row, agreement), labels=relabel(row, agreement, seen=seen, model=self.model))
-        if agreement.bad_share <= self.config.max_bad_share:
-            writer.link(judged, source)
-            return
-        self.left_out.append(row.id)
-        parents = (*row.parents, source.ref.sha256)
-        writer.quarantine(replace(judged, quarantine=explain(agreement), parents=parents))
-
-    def _look(self, row: Row, source: Dataset) -> tuple[Boxes, Agreement]:
-        seen = self.labeler.find(source.image(row))
-        return seen, judge_row(row, seen, spec=self.labeler.spec, config=self.config)
-
-    def report(self) -> AnnotateReport:
-        return AnnotateReport(
-            judged_images=len(self.verdicts),
-            reviewed_images=self.reviewed,
-            left_out=tuple(self.left_out),
-            left_out_share=len(self.left_out) / max(1, len(self.verdicts)),
-            pseudo_labeled_images=len(self.pseudo_labeled),
-            pseudo_labels=sum(len(row.boxes) for row in self.pseudo_labeled),
-            pseudo_ignored=sum(len(row.ignored) for row in self.pseudo_labeled),
-            pseudo_thresholds=self.pseudo.thresholds,
-            taught=self.pseudo.taught,
-            teacher_refused=self.pseudo.refused,
-            total=_tally(self.verdicts, None),
-            per_class={name: _tally(self.verdicts, index) for index, name in enumerate(self.classes)},
-        )
-
-
-def _scored(row: Row, agreement: Agreement) -> Row:
-    """With what the labeler says of the labels that it met: the gate's label test reads it."""
-    scores = {
-        "agreement": agreement.mean_iou,
-        "judged": float(len(agreement.judged)),
-        "missed": float(agreement.count(Decision.MISSED)),
-        "phantom": float(len(agreement.phantoms)),
-    }
-    return replace(row, scores={**row.scores, **scores})
-
-
-def explain(agreement: Agreement) -> str:
-    """Why a picture is left out."""
-    return (
-        f"labeler disagrees: {agreement.count(Decision.MISSED)} of {len(agreement.judged)} objects not seen, "
-        f"{agreement.count(Decision.DROP)} elsewhere or of another class, {len(agreement.phantoms)} without a label"
-    )
-
-
-def _tally(verdicts: Sequence[_Verdict], class_id: int | None) -> Tally:
+def _tally(verdicts: Sequence[Verdict], class_id: int | None) -> Tally:
     """Over one class, or over all (None)."""
     judgments = [
         judgment

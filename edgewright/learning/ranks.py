@@ -102,6 +102,7 @@ def beside(
     try:
         for other in others:
             other.start()
+        _take_device(Ranks(0, count))
         _wait_for(others, there)
         _join(Ranks(0, count), meeting)
         yield Ranks(0, count)
@@ -131,7 +132,8 @@ def _require_devices(count: int, *, field: str) -> None:
 
 def _run(learn: Callable[[Ranks, Any], None], ranks: Ranks, work: Any, meeting: Path, there: Any) -> None:
     """A rank's process, from its first line to its exit status."""
-    there.release()
+    _take_device(ranks)
+    there.release()  # only now: what can fail in beginning has not
     _join(ranks, meeting)
     try:
         learn(ranks, work)
@@ -139,9 +141,12 @@ def _run(learn: Callable[[Ranks, Any], None], ranks: Ranks, work: Any, meeting: 
         raise SystemExit(_SHORT_OF_MEMORY) from None
 
 
-def _join(ranks: Ranks, meeting: Path) -> None:
+def _take_device(ranks: Ranks) -> None:
     if ranks.device.type == "cuda":
         torch.cuda.set_device(ranks.device)
+
+
+def _join(ranks: Ranks, meeting: Path) -> None:
     distributed.init_process_group(
         "nccl" if ranks.device.type == "cuda" else "gloo",
         init_method=f"file://{meeting.resolve()}",

@@ -16,6 +16,7 @@ from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.recipe.gates import GateDataConfig, GateModelConfig, MeasureUtilityConfig
 from edgewright.recipe.label import LabelConfig, TrainLabelerConfig
 from edgewright.recipe.release import FlashConfig, ReleaseConfig
+from edgewright.recipe.route import RouteConfig
 from edgewright.recipe.section import Section
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
 
@@ -37,6 +38,7 @@ class Recipe(Section):
     gate_model: GateModelConfig = GateModelConfig()
     release: ReleaseConfig = ReleaseConfig()
     flash: FlashConfig = FlashConfig()
+    route: RouteConfig = RouteConfig()
 
     @model_validator(mode="after")
     def _paint_scenes_as_large_as_they_were_learned(self) -> Self:

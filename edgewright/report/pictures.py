@@ -115,7 +115,7 @@ class Gallery:
         share_bytes = self.budget_bytes / max(1, self.n_pictures) / _BASE64_BYTES
         payload = b""
         for side_px, quality in _STEPS:
-            payload = _encode_jpeg(image, side_px=side_px, quality=quality)
+            payload = encode_jpeg(image, side_px=side_px, quality=quality)
             if len(payload) <= share_bytes:
                 break
         return f"data:image/jpeg;base64,{base64.b64encode(payload).decode()}"
@@ -172,7 +172,7 @@ def _at_height(image: Image, height_px: int) -> Image:
     return np.asarray(PillowImage.fromarray(image).resize(wh, PillowImage.Resampling.LANCZOS))
 
 
-def _encode_jpeg(image: Image, *, side_px: int, quality: int) -> bytes:
+def encode_jpeg(image: Image, *, side_px: int, quality: int) -> bytes:
     picture = PillowImage.fromarray(image)
     picture.thumbnail((side_px, side_px), PillowImage.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from edgewright.data.rows import Row, rows_from_table, rows_to_table
 from edgewright.errors import ArtifactCorrupt
+from edgewright.fanout.hands import Make
 from edgewright.files import locked, write_atomically
 from edgewright.processes import ProcessIdentity, identity_of, is_alive
 
@@ -48,6 +49,32 @@ class Shard:
 
 
 MakeShard = Callable[[range, OnPicture], Shard]
+
+
+def shard_to_bytes(shard: Shard) -> bytes:
+    """As it lies in a folder, and as it travels. Law: `shard_from_bytes(shard_to_bytes(shard)) == shard`."""
+    table = rows_to_table(shard.rows).append_column("payload", pa.array(shard.payloads, pa.binary()))
+    named = {**(table.schema.metadata or {}), b"counts": json.dumps(dict(shard.counts), sort_keys=True).encode()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(named), sink, compression="none", store_schema=True)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def shard_from_bytes(payload: bytes) -> Shard:
+    """Raises what Arrow raises, KeyError, TypeError or ValueError where it is none."""
+    table = pq.read_table(pa.BufferReader(payload))
+    counts = json.loads(table.schema.metadata[b"counts"])
+    return Shard(tuple(rows_from_table(table.drop_columns(["payload"]))), tuple(table["payload"].to_pylist()), counts)
+
+
+def serve(make: MakeShard) -> Make:
+    """What a program gives that makes shards: indexes in, a shard out."""
+
+    def serving(piece: bytes) -> bytes:
+        start, stop = json.loads(piece)
+        return shard_to_bytes(make(range(start, stop), lambda _: None))
+
+    return serving
 
 
 @dataclass(frozen=True)
@@ -103,26 +130,23 @@ class ShardFolder:
             with suppress(FileNotFoundError):  # another machine took it for dead: both make the same bytes
                 os.utime(self._claim(number))
 
+    def claim_next(self) -> int | None:
+        """A shard that nobody makes, which is this process's now; None where there is none."""
+        return next((number for number in self.unfinished() if self.claim(number)), None)
+
     def write(self, number: int, shard: Shard) -> None:
         """Put a finished shard in its place: whole, or not at all."""
-        table = rows_to_table(shard.rows).append_column("payload", pa.array(shard.payloads, pa.binary()))
-        named = {**(table.schema.metadata or {}), b"counts": json.dumps(dict(shard.counts), sort_keys=True).encode()}
-        sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata(named), sink, compression="none", store_schema=True)
-        write_atomically(self._file(number), sink.getvalue().to_pybytes())
+        write_atomically(self._file(number), shard_to_bytes(shard))
 
     def read(self, number: int) -> Shard:
         """Raises ArtifactCorrupt where the file is not a shard of this plan."""
         try:
-            table = pq.read_table(self._file(number))
-            counts = json.loads(table.schema.metadata[b"counts"])
-            payloads = tuple(table["payload"].to_pylist())
-            rows = tuple(rows_from_table(table.drop_columns(["payload"])))
+            shard = shard_from_bytes(self._file(number).read_bytes())
         except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise self._corrupt(number, got=error) from error
-        if len(rows) != len(self.plan.indexes(number)):
-            raise self._corrupt(number, got=f"{len(rows)} rows")
-        return Shard(rows, payloads, counts)
+        if len(shard.rows) != len(self.plan.indexes(number)):
+            raise self._corrupt(number, got=f"{len(shard.rows)} rows")
+        return shard
 
     def _corrupt(self, number: int, *, got: object) -> ArtifactCorrupt:
         where = self._file(number)
@@ -162,16 +186,18 @@ def make_shards(
         make: the shard of some pictures; calls back after each of them.
         on_picture: called after each picture, and with 0 after a shard and while waiting.
     """
-    while go_on() and (left := folder.unfinished()):
-        number = next((number for number in left if folder.claim(number)), None)
+    while go_on() and folder.unfinished():
+        number = folder.claim_next()
         if number is None:
             time.sleep(_POLL_S)
         else:
-            _make_one(folder, number, make, on_picture)
+            make_one(folder, number, make, on_picture=on_picture)
         on_picture(0)
 
 
-def _make_one(folder: ShardFolder, number: int, make: MakeShard, on_picture: OnPicture) -> None:
+def make_one(folder: ShardFolder, number: int, make: MakeShard, *, on_picture: OnPicture) -> None:
+    """Make a shard that was claimed. The claim is released, whatever happens."""
+
     def report(done: int) -> None:
         folder.touch(number)
         on_picture(done)

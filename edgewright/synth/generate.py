@@ -1,21 +1,17 @@
 """Synthetic images with labels by construction, from a generator and the train images it was learned from.
 
-Decides how the work is cut: into shards that this process and its workers make without overlap, and that stay in the
-scratch folder until the work is done, so that an interruption loses at most one. Picture `i` depends on the
-generator, the dataset, the config, the seed and `i` alone, so the result is the same bytes however many processes made
-it. Networks are asked in one thread, because their results may depend on how many there are. Refuses a dataset with
-another class list.
+Decides how the work is cut: into shards that this process and its helpers make without overlap, and that stay in the
+scratch folder until the work is done, so that an interruption loses those in work at most. Picture `i` depends on the
+generator, the dataset, the config, the seed and `i` alone, so the result is the same bytes whoever made it. Networks
+are asked in one thread, because their results may depend on how many there are. Refuses a dataset with another class
+list.
 
-    report = generate(artifact, dataset, config, writer=writer, seed=0, threads=2, scratch=scratch, on_progress=silent)
+    report = generate(artifact, dataset, config, writer=writer, seed=0, hands=ProcessHands(2), on_progress=silent)
 """
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,11 +21,13 @@ import numpy as np
 from edgewright.artifacts import Artifact
 from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
 from edgewright.data.rows import LabelState, Origin, Row, Split, count_by_class
+from edgewright.fanout.hands import Hands
+from edgewright.fanout.processes import ALONE
 from edgewright.learning.device import torch_threads
 from edgewright.progress import OnProgress
 from edgewright.recipe.synth import GenerateConfig
-from edgewright.shards.folder import MakeShard, OnPicture, Shard, ShardFolder, ShardPlan, make_shards
-from edgewright.shards.workers import Workers
+from edgewright.shards.folder import MakeShard, OnPicture, Shard, ShardFolder, ShardPlan
+from edgewright.shards.helpers import HELPERS_AFTER_S, Help, Helped, make_with_help, shard_root
 from edgewright.synth.compositor import PictureFactory
 from edgewright.synth.generator import TrainedGenerator, open_generator
 from edgewright.synth.job import describe_job
@@ -40,11 +38,8 @@ from edgewright.synth.sources import train_rows
 
 GROUP = "synthetic"
 WORKER = "edgewright.synth.worker"
-"""The program that makes shards beside this process."""
-WORKERS_AFTER_S = 10.0
-"""Workers are started where the first shard says that the rest would take longer than this: they need some seconds."""
+"""The program of those that make shards beside this process."""
 _LAYOUT_ROUNDS = 20
-_REPORT_EVERY_S = 0.5
 _NO_SCORES = "generate.hard_share changed nothing: no train picture has the score `hard`; see ingest.scores"
 
 
@@ -54,7 +49,7 @@ class GenerateReport:
 
     Attributes:
         no_place: planned objects left out because every place tried was taken.
-        workers: processes that were started beside this one; `workers_failed` of them ended in an error.
+        workers: helpers that were started beside this process; `workers_failed` of them gave up.
         layout_distance: by statistic, of the objects that count to the real ones (`layout_distance.py`).
         layout_baseline_q95: the same of real ones to real ones.
         layout_pictures: pictures on each side of these comparisons; 0 where there were too few.
@@ -90,33 +85,33 @@ def generate(
     *,
     writer: DatasetWriter,
     seed: int,
-    threads: int,
     on_progress: OnProgress,
+    hands: Hands = ALONE,
     scratch: Path | None = None,
-    workers_after_s: float = WORKERS_AFTER_S,
+    helpers_after_s: float = HELPERS_AFTER_S,
 ) -> GenerateReport:
     """Add `config.images` synthetic rows to the writer.
 
     Args:
-        threads: how many processes may work at once, this one included.
+        hands: who may make shards beside this process.
         scratch: where finished shards survive an interruption; a temporary folder by default. It must belong to this
             code: shards of other inputs are told apart, shards of other code are not.
-        workers_after_s: the remaining work, in seconds of one process, that is worth starting workers for.
+        helpers_after_s: the remaining work, in seconds of one process, that is worth starting helpers for.
 
     Raises:
-        InputError: the class lists differ, or there is no train image.
+        InputError: the class lists differ, there is no train image, or a helper would make something else.
         ArtifactCorrupt: a shard in the scratch folder is damaged.
     """
     trained = open_generator(generator, solver=config.solver, sampler_steps=config.sampler_steps)
     dataset.check_classes(trained.classes)
     job = describe_job(generator, dataset, config, seed=seed)
     factory = make_factory(trained, dataset, config, seed=seed)
-    with _folder(scratch) as root, torch_threads(1):
+    helped_by = Help(hands, WORKER, job.to_bytes(), after_s=helpers_after_s)
+    with shard_root(scratch) as root, torch_threads(1):
         folder = ShardFolder(root / job.name, ShardPlan(config.images, config.shard_images))
-        with Workers(folder.path, job=job.to_bytes(), program=WORKER, at_most=threads - 1) as workers:
-            watch = _Watch(folder, workers, on_progress, workers_after_s=workers_after_s)
-            make_shards(folder, shard_maker(factory), on_picture=watch)
-            helped = (workers.started, workers.failed)
+        helped = make_with_help(
+            folder, shard_maker(factory), helped_by=helped_by, on_progress=on_progress, what="synthetic images"
+        )
         rows, counts = _collect(folder, writer)
     return _report(rows, counts, dataset, config, seed=seed, helped=helped)
 
@@ -152,42 +147,6 @@ def shard_maker(factory: Factory) -> MakeShard:
     return make
 
 
-class _Watch:
-    """Reports progress, and starts workers once it is known that they are worth it."""
-
-    def __init__(
-        self, folder: ShardFolder, workers: Workers, on_progress: OnProgress, *, workers_after_s: float
-    ) -> None:
-        self._folder = folder
-        self._workers = workers
-        self._on_progress = on_progress
-        self._workers_after_s = workers_after_s
-        self._began = self._reported = time.monotonic()
-        self._own = 0
-
-    def __call__(self, in_work: int) -> None:
-        self._own += in_work > 0
-        now = time.monotonic()
-        if in_work and now - self._reported < _REPORT_EVERY_S:
-            return
-        self._reported = now
-        plan, left = self._folder.plan, self._folder.unfinished()
-        missing = sum(len(plan.indexes(number)) for number in left)
-        self._on_progress(plan.images - missing + in_work * bool(left), plan.images, "synthetic images")
-        if not in_work and self._own:
-            remaining_s = missing * (now - self._began) / self._own
-            self._workers.start(len(left) - 1 if remaining_s > self._workers_after_s else 0)
-
-
-@contextmanager
-def _folder(scratch: Path | None) -> Iterator[Path]:
-    if scratch is not None:
-        yield scratch
-        return
-    with tempfile.TemporaryDirectory(prefix="edgewright-shards-") as temporary:
-        yield Path(temporary)
-
-
 def _collect(folder: ShardFolder, writer: DatasetWriter) -> tuple[list[Row], Counter[str]]:
     """Move every shard into the dataset, in order; their rows and the sums of their counts."""
     rows: list[Row] = []
@@ -208,7 +167,7 @@ def _report(
     config: GenerateConfig,
     *,
     seed: int,
-    helped: tuple[int, int],
+    helped: Helped,
 ) -> GenerateReport:
     sources = train_rows(dataset)
     hard_scored = len(hard_scores(sources))
@@ -225,8 +184,8 @@ def _report(
         pasted_generated=counts["pasted_generated"],
         ignored=sum(label.ignore for row in rows for label in row.labels),
         no_place=counts["no_place"],
-        workers=helped[0],
-        workers_failed=helped[1],
+        workers=helped.started,
+        workers_failed=helped.failed,
         layout_distance={item.name: item.value for item in distances},
         layout_baseline_q95={item.name: item.baseline_q95 for item in distances},
         layout_pictures=min((item.n for item in distances), default=0),

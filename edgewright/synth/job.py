@@ -1,4 +1,4 @@
-"""What is to be made, as a file says it to a process that helps: a generator, a dataset, a section, a seed."""
+"""What is to be made, as it is said to a hand that helps: a generator, a dataset, a section, a seed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from edgewright.artifacts import Artifact, ArtifactRef, canonical_json, sha256_bytes
 from edgewright.data.dataset import Dataset
+from edgewright.learning.device import arithmetic
 from edgewright.recipe.synth import GenerateConfig
-from edgewright.shards.workers import JOB_FILE
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Job:
 
     Attributes:
         rows_sha256: of the dataset's row ids in order: a part of a dataset is not the dataset.
-        scratch: where the store stages copies on this machine.
+        scratch: where the store stages copies on the machine that asks.
+        arithmetic: how its networks compute; another's must compute alike.
     """
 
     generator: dict[str, str]
@@ -28,6 +29,7 @@ class Job:
     config: dict[str, Any]
     seed: int
     scratch: str
+    arithmetic: str
 
     @property
     def name(self) -> str:
@@ -38,9 +40,18 @@ class Job:
     def to_bytes(self) -> bytes:
         return canonical_json(asdict(self))
 
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Job:
+        return cls(**json.loads(payload))
+
     @property
     def refs(self) -> tuple[ArtifactRef, ArtifactRef]:
         return ArtifactRef.from_json(self.generator), ArtifactRef.from_json(self.dataset)
+
+    @property
+    def scratch_here(self) -> Path | None:
+        """None on a machine that has no such folder."""
+        return Path(self.scratch) if Path(self.scratch).is_dir() else None
 
 
 def describe_job(generator: Artifact, dataset: Dataset, config: GenerateConfig, *, seed: int) -> Job:
@@ -51,8 +62,5 @@ def describe_job(generator: Artifact, dataset: Dataset, config: GenerateConfig, 
         config=config.model_dump(mode="json"),
         seed=seed,
         scratch=str(generator.store.scratch),
+        arithmetic=arithmetic(),
     )
-
-
-def read_job(folder: Path) -> Job:
-    return Job(**json.loads((folder / JOB_FILE).read_bytes()))

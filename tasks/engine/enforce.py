@@ -15,6 +15,7 @@ from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.champion import require_compared
 from tasks.engine.control import control
+from tasks.engine.events import gate_refused
 from tasks.engine.journal import Journal
 from tasks.engine.prefect_log import run_log
 from tasks.engine.registry import register_models
@@ -102,7 +103,7 @@ def _ask(session: Session, verdict: Verdict) -> Verdict:
         question = f"{verdict.sentence}\nTrain on real data only, or end the run?"
         answer = _answer(session, question)
         if answer is None:
-            session.journal.update(status="waiting", waiting_since=time.time())
+            session.journal.update(status="waiting", waiting_since=time.time(), question=question)
             raise WaitingForPerson(
                 "the data gate asks a person",
                 where=session.journal.run_id,
@@ -144,4 +145,8 @@ def _note(session: Session, verdict: Verdict) -> None:
         }
     )
     session.tracker.tag(session.link.mlflow_parent, {f"gate.{verdict.gate}": verdict.outcome})
+    if verdict.outcome is not Outcome.PASS:
+        gate_refused(
+            project=session.link.project, gate=verdict.gate, run_id=session.journal.run_id, sentence=verdict.sentence
+        )
     run_log().info("%s: %s (%s). %s", verdict.gate, verdict.outcome, verdict.decision, verdict.sentence)

@@ -26,8 +26,8 @@ from edgewright.artifacts import canonical_json, sha256_bytes
 from tasks.engine.sources import Reach, SourceTree
 
 _TELLS = (
-    *("edgewright.artifacts", "edgewright.errors", "edgewright.files", "edgewright.metrics", "edgewright.processes"),
-    *("edgewright.progress", "edgewright.report", "tasks.engine"),
+    *("edgewright.artifacts", "edgewright.errors", "edgewright.fanout", "edgewright.files", "edgewright.metrics"),
+    *("edgewright.processes", "edgewright.progress", "edgewright.report", "tasks.engine"),
     *("edgewright.label.preview", "edgewright.synth.objects.preview"),
 )
 """Where bytes lie, what went wrong, how far it is, what a person sees, what runs a stage: no part of a result. Previews

@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edgewright.errors import ArtifactMissing, HomeBusy
-from edgewright.files import try_locked, write_atomically
+from edgewright.files import locked, locked_for_reading, try_locked, try_locked_for_reading, write_atomically
 
 RECORD_FILE = "run.json"
 LATEST = "latest"
+_LOCK_FILE = "run.lock"
+_WRITING = threading.RLock()
+"""Stages that run side by side are noted one after another."""
 UNFINISHED = ("running", "interrupted", "failed")
 PUBLIC = ("run_id", "mlflow_run_id", "stages", "gates", "models", "release", "device", "report", "error")
 
@@ -46,6 +50,12 @@ class Journal:
         """The object that `--json` prints."""
         state = self.state
         return {name: state[name] for name in PUBLIC}
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person was asked, and no answer stands here."""
+        state = self.state
+        return "question" in state and "gate_data" not in state["decisions"]
 
     @classmethod
     def begin(cls, runs: Path, *, project: str, source: str, recipe: dict[str, Any], plan: str) -> Journal:
@@ -78,28 +88,38 @@ class Journal:
         return journal
 
     @classmethod
-    def resume_or_begin(cls, runs: Path, *, project: str, source: str, recipe: dict[str, Any], plan: str) -> Journal:
-        """The newest run where it is unfinished and of the same plan, else a new one. Call it under the home's lock."""
+    def resume_or_begin(
+        cls, runs: Path, *, project: str, source: str, recipe: dict[str, Any], plan: str, flow_run: str = ""
+    ) -> Journal:
+        """The newest run where it is unfinished and of the same plan, else a new one. Call it under the home's lock.
+
+        Args:
+            flow_run: of Prefect, as which it runs: one that waited and is begun again by an answer is the same run.
+        """
         for journal in journals(runs):
             state = journal.state
-            if state["plan"] == plan and state["status"] in UNFINISHED:
+            answered = state["status"] == "waiting" and flow_run != "" and state["prefect_flow_run_id"] == flow_run
+            if state["plan"] == plan and (state["status"] in UNFINISHED or answered):
                 journal.update(status="running", error=None, stages=[], gates=[])
                 return journal
         return cls.begin(runs, project=project, source=source, recipe=recipe, plan=plan)
 
     def update(self, **changes: Any) -> None:
-        self._write({**self.state, **changes})
+        with _WRITING:
+            self._write({**self.state, **changes})
 
     def note_stage(self, stage: dict[str, Any], ref: dict[str, str]) -> None:
         """Add a stage's row and its artifact; a later row of the same stage replaces the earlier one."""
-        state = self.state
-        rows = [row for row in state["stages"] if row["name"] != stage["name"]]
-        self._write({**state, "stages": [*rows, stage], "refs": {**state["refs"], stage["name"]: ref}})
+        with _WRITING:
+            state = self.state
+            rows = [row for row in state["stages"] if row["name"] != stage["name"]]
+            self._write({**state, "stages": [*rows, stage], "refs": {**state["refs"], stage["name"]: ref}})
 
     def note_gate(self, gate: dict[str, Any]) -> None:
-        state = self.state
-        rows = [row for row in state["gates"] if row["name"] != gate["name"]]
-        self._write({**state, "gates": [*rows, gate]})
+        with _WRITING:
+            state = self.state
+            rows = [row for row in state["gates"] if row["name"] != gate["name"]]
+            self._write({**state, "gates": [*rows, gate]})
 
     def _write(self, state: dict[str, Any]) -> None:
         write_atomically(self.path, json.dumps(state, indent=1, sort_keys=True).encode())
@@ -154,6 +174,37 @@ def _latest(runs: Path, known: Sequence[Journal], *, stage: str, status: str) ->
 
 
 @contextmanager
+def project_lock(home: Path, project: str, *, waits: bool) -> Iterator[None]:
+    """Held while a run of a project goes on whose stages run elsewhere. Other projects' may be live beside it; what
+    needs the home to itself, as a run in this process or `gc` does, may not.
+
+    Args:
+        waits: for its turn, as what a form, a schedule or an event has begun does.
+
+    Raises:
+        HomeBusy: not its turn, and it does not wait.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    lock = home / _LOCK_FILE
+    lock.touch()
+    with ExitStack() as held:
+        if waits:
+            held.enter_context(locked_for_reading(lock))
+            held.enter_context(locked(home / f"run-{project}.lock"))
+        elif not (
+            held.enter_context(try_locked_for_reading(lock))
+            and held.enter_context(try_locked(home / f"run-{project}.lock"))
+        ):
+            raise HomeBusy(
+                "another run of this project is live, or the home is in use",
+                got=project,
+                where=home,
+                next_step="wait for it, or stop it",
+            )
+        yield
+
+
+@contextmanager
 def home_lock(home: Path) -> Iterator[None]:
     """Held while a pipeline runs; the operating system lets go of it when the process dies, however it dies.
 
@@ -161,7 +212,7 @@ def home_lock(home: Path) -> Iterator[None]:
         HomeBusy: another live run holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    lock = home / "run.lock"
+    lock = home / _LOCK_FILE
     with try_locked(lock) as free:
         if not free:
             raise HomeBusy(

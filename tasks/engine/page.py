@@ -12,6 +12,8 @@ from tasks.engine.links import mlflow_run, prefect_run
 from tasks.engine.session import Session
 from tasks.engine.tracking import TrackedDataset
 
+_MLFLOW = "MLflow run"
+
 
 def write_report(session: Session) -> Path:
     """Write the report of what has run so far, note its path and figures in the journal, and log it to MLflow."""
@@ -27,7 +29,10 @@ def write_report(session: Session) -> Path:
     client.log_artifact(parent, str(path))
     session.tracker.log_datasets(parent, _datasets(session, refs))
     digests = {"dataset.digest": refs["ingest"].sha256} if "ingest" in refs else {}
-    session.tracker.tag(parent, {"mlflow.note.content": gathered.headline(), **digests})
+    ways = " · ".join(f"[{name}]({url})" for name, url in _links(session) if name != _MLFLOW)
+    session.tracker.tag(
+        parent, {"mlflow.note.content": "\n\n".join(filter(None, [gathered.headline(), ways])), **digests}
+    )
     session.tracker.log(
         parent,
         {
@@ -44,9 +49,9 @@ def _links(session: Session) -> list[tuple[str, str]]:
     """They open while `edgewright ui` serves this home; where the settings name servers, those are meant."""
     settings, parent = session.settings, session.link.mlflow_parent
     experiment = session.tracker.experiment_of(parent)
-    links = [("MLflow run", mlflow_run(experiment, parent, server=settings.mlflow_tracking_uri))]
+    links = [(_MLFLOW, mlflow_run(experiment, parent, server=settings.shown_mlflow))]
     flow_run = session.journal.state["prefect_flow_run_id"]
-    return [*links, ("Prefect run", prefect_run(flow_run, api_url=settings.prefect_api_url))] if flow_run else links
+    return [*links, ("Prefect run", prefect_run(flow_run, api_url=settings.shown_prefect))] if flow_run else links
 
 
 def _datasets(session: Session, refs: Mapping[str, ArtifactRef]) -> list[TrackedDataset]:

@@ -68,6 +68,9 @@ class Planner:
         """Nothing is decided on a plan."""
         return inputs[0]
 
+    def settle(self) -> None:
+        """Nothing is left undone."""
+
 
 @first_call
 def _asked_briefly(tracker: Tracker, step: Reader, inputs: Sequence[ArtifactRef | None]) -> Any:  # noqa: ARG001

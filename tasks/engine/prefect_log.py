@@ -1,12 +1,15 @@
 """What Prefect's pages show of a run besides its graph: a name that says what it is, tags, and what stages have to say.
 
 Decides that a stage's key lines are logged at INFO to the run that they belong to: begun, taken from the store, first
-numbers, or what ended it with the next step. Outside a Prefect run nobody listens, and nothing is printed.
+numbers, or what ended it with the next step. Outside a Prefect run nobody listens, and nothing is printed. Refuses to
+end where nobody reads what a console is told.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
@@ -14,6 +17,7 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
+from rich.console import Console
 
 _MAX_NUMBERS = 8
 _NOBODY = logging.getLogger("edgewright.unheard")
@@ -27,6 +31,20 @@ def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
         return get_run_logger()
     except MissingContextError:
         return _NOBODY
+
+
+def outlive_console() -> None:
+    """Go on where nobody reads what this process prints: a worker that is killed takes its end of the pipe with it, and
+    rich, by which Prefect prints its log, would end the process (`Console.on_broken_pipe`)."""
+    Console.on_broken_pipe = _print_no_more  # type: ignore[method-assign, assignment]
+
+
+def _print_no_more(console: Console) -> None:
+    console.quiet = True
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def name_flow_run(title: str, *, tags: Iterable[str]) -> UUID | None:

@@ -13,24 +13,28 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from prefect import Flow, flow
+from prefect.exceptions import Pause
 from pydantic import BaseModel
 
-from edgewright.artifacts import Store, canonical_json, open_store, sha256_bytes
+from edgewright.artifacts import Store, canonical_json, open_store, require_store, sha256_bytes
 from edgewright.errors import GateEnded, InputError, WaitingForPerson, describe, meant
 from edgewright.packages import require_own_packages
 from edgewright.recipe import Recipe, validate
 from edgewright.settings import Settings, read_settings
+from tasks.engine.approval import await_decision, can_suspend, own_flow_run
+from tasks.engine.callers import caller_for, current_caller
 from tasks.engine.code_origin import source_tags
-from tasks.engine.journal import Journal, home_lock
+from tasks.engine.journal import Journal, home_lock, project_lock
 from tasks.engine.page import write_report
-from tasks.engine.prefect_log import name_flow_run
+from tasks.engine.prefect_log import name_flow_run, outlive_console
+from tasks.engine.routers import router_of
 from tasks.engine.services import MLFLOW, require_services
 from tasks.engine.session import Observer, Session, Silent, StageLink, current_session, session_open
 from tasks.engine.source import is_local, project_of, require_source
@@ -98,13 +102,14 @@ def make_request(recipe: Recipe, *, source: str, project: str | None = None, **a
 
 
 def require_ready(request: Request, settings: Settings) -> None:
-    """What a run needs before a server, a journal or an experiment is made: its source, and the servers that are named.
+    """What a run needs before a server, a journal or an experiment is made: its source, and what is named for it.
 
     Raises:
         EdgewrightError: in a sentence and within seconds; nothing has been written.
     """
     require_source(request.source, settings, trusted=request.trusted)
     require_services(settings)
+    require_store(settings.store)
 
 
 @contextmanager
@@ -115,13 +120,14 @@ def open_run(request: Request, settings: Settings, *, observer: Observer | None 
         HomeBusy: another run is live in this home.
         StoreUnavailable: MLflow does not take the run; the journal says so.
     """
-    with home_lock(settings.home):
+    with _alone(request, settings):
         journal = Journal.resume_or_begin(
             settings.runs if request.flow == LIFECYCLE else settings.home / "experiments",
             project=request.project,
             source=request.source,
             recipe=request.recipe.model_dump(mode="json"),
             plan=request.plan,
+            flow_run=own_flow_run(),
         )
         session = session_of(request, settings, journal).watched_by(observer or Silent())
         try:
@@ -135,28 +141,37 @@ def open_run(request: Request, settings: Settings, *, observer: Observer | None 
         _write_down(session, request, None)
 
 
+def _alone(request: Request, settings: Settings) -> AbstractContextManager[None]:
+    """The home, where stages run in this process; the project, where they run elsewhere."""
+    if settings.router == "inline":
+        return home_lock(settings.home)
+    return project_lock(settings.home, request.project, waits=not request.trusted)
+
+
 def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
-    """Make a function of `recipe`, `source` and more a flow. Started without a run around it, by a worker or in the UI,
-    it opens one on its machine's home, and the source must lie under EDGEWRIGHT_SOURCES."""
+    """Make a function of `recipe`, `source` and more a flow, which takes a `project` too. Started without a run around
+    it, by a worker or in the UI, it opens one on its machine's home, and the source must lie under EDGEWRIGHT_SOURCES.
+    """
 
     def make(function: Callable[P, None]) -> Flow[P, None]:
         @wraps(function)
         def body(*args: P.args, **kwargs: P.kwargs) -> None:
+            project = str(kwargs.pop("project", ""))
             session, given = current_session(), inspect.signature(function).bind(*args, **kwargs).arguments
             if session is not None:
-                _note_flow_run(session, given["recipe"])
-                return function(*args, **kwargs)
+                return _carried_out(session, given["recipe"], partial(function, *args, **kwargs))
+            outlive_console()
             require_own_packages()
-            asked, settings = _asked(name, given), read_settings()
+            asked, settings = _asked(name, given, project), read_settings()
             require_ready(asked, settings)
             with open_run(asked, settings) as session, session_open(session):
-                _note_flow_run(session, given["recipe"])
-                return function(*args, **kwargs)
+                return _carried_out(session, given["recipe"], partial(function, *args, **kwargs))
 
         # Prefect reads the form's types where `body` stands: they must be types, not names of the function's module.
-        body.__annotations__ = typing.get_type_hints(function)
+        body.__annotations__ = typing.get_type_hints(function) | {"project": str}
         found = inspect.signature(function).parameters.values()
         typed = [one.replace(annotation=body.__annotations__[one.name]) for one in found]
+        typed.append(inspect.Parameter("project", inspect.Parameter.KEYWORD_ONLY, default="", annotation=str))
         body.__signature__ = inspect.Signature(typed)  # type: ignore[attr-defined]
         return flow(name=name, persist_result=False, log_prints=False)(body)
 
@@ -201,6 +216,8 @@ def session_of(request: Request, settings: Settings, journal: Journal, *, mlflow
         required=request.required,
         excluded=request.excluded,
         trusted_source=request.trusted,
+        caller=caller_for(settings.router) if request.flow == LIFECYCLE else None,
+        route=request.recipe.route,
     )
 
 
@@ -212,12 +229,12 @@ def tracker_of(settings: Settings) -> Tracker:
     return Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
 
 
-def _asked(name: str, given: Mapping[str, Any]) -> Request:
-    """What a form or an event asks for."""
+def _asked(name: str, given: Mapping[str, Any], project: str) -> Request:
+    """What a form or an event asks for; without a project, the source's name."""
     told = {key: value.model_dump(mode="json") for key, value in given.items() if isinstance(value, BaseModel)}
     recipe: Recipe = given["recipe"]
     told.pop("recipe")
-    return make_request(recipe, source=given["source"], flow=name, told=told, trusted=False)
+    return make_request(recipe, source=given["source"], project=project or None, flow=name, told=told, trusted=False)
 
 
 def _parent(request: Request, settings: Settings, journal: Journal) -> str:
@@ -241,6 +258,24 @@ def _parent(request: Request, settings: Settings, journal: Journal) -> str:
     )
     journal.update(mlflow_run_id=parent)
     return parent
+
+
+def _carried_out(session: Session, recipe: Recipe, function: Callable[[], None]) -> None:
+    """The flow's own function, and the end of everything that it called."""
+    _note_flow_run(session, recipe)
+    allowed_s = recipe.gate_data.ask_timeout_s
+    if session.journal.asks and can_suspend():  # begun again, with an answer
+        await_decision(session.journal, timeout_s=allowed_s)
+    try:
+        function()
+        current_caller().settle()
+    except KeyboardInterrupt:
+        router_of(session.settings.router).stop()
+        raise
+    except WaitingForPerson:
+        if can_suspend():
+            await_decision(session.journal, timeout_s=allowed_s)
+        raise
 
 
 def _note_flow_run(session: Session, recipe: Recipe) -> None:
@@ -267,5 +302,10 @@ def _write_down(session: Session, request: Request, raised: BaseException | None
 def _status(raised: BaseException | None) -> str:
     if raised is None:
         return "finished"
-    kinds = ((GateEnded, "ended"), (WaitingForPerson, "waiting"), (KeyboardInterrupt, "interrupted"))
+    kinds = (
+        (GateEnded, "ended"),
+        (WaitingForPerson, "waiting"),
+        (Pause, "waiting"),
+        (KeyboardInterrupt, "interrupted"),
+    )
     return next((status for kind, status in kinds if isinstance(raised, kind)), "failed")

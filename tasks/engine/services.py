@@ -37,11 +37,12 @@ _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(/.*)?")
 
 @dataclass(frozen=True)
 class Answer:
-    """What an HTTP server said."""
+    """What an HTTP server said, and what time it was there (RFC 9110, 6.6.1)."""
 
     status: int
     kind: str
     body: bytes
+    date: str = ""
 
     def __str__(self) -> str:
         return f"HTTP {self.status}" + (f", {self.kind}" if self.kind else "")
@@ -119,7 +120,10 @@ def ask(url: str, *, within_s: float, proxy: Proxy | None = None) -> Answer:
     """
     try:
         with _opener(proxy).open(url, timeout=within_s) as answer:
-            return Answer(answer.status, answer.headers.get_content_type(), answer.read(_HEALTH_BYTES))
+            headers = answer.headers
+            return Answer(
+                answer.status, headers.get_content_type(), answer.read(_HEALTH_BYTES), headers.get("Date", "")
+            )
     except HTTPError as error:
         with error:
             return Answer(error.code, error.headers.get_content_type(), error.read(_HEALTH_BYTES))

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from edgewright.artifacts import ArtifactRef, Store, open_store
 from edgewright.errors import ArtifactMissing, StoreUnavailable
 from edgewright.packages import require_own_packages
+from edgewright.recipe.route import RouteConfig
 from edgewright.settings import Settings, read_settings
 from tasks.engine.code_origin import source_tags
 from tasks.engine.journal import Journal
@@ -41,6 +42,11 @@ class StageLink(BaseModel):
     run_id: str = ""
     mlflow_parent: str = ""
     seed: int = 0
+    key: str = ""
+    """The work that is meant, where a run dispatched it: a worker with other code has another."""
+    refresh: bool = False
+    task_run: str = ""
+    """The Prefect task that dispatched it."""
 
 
 class Observer(Protocol):
@@ -81,6 +87,8 @@ class Runnable(Protocol):
     @property
     def pool(self) -> str: ...
     @property
+    def pools(self) -> tuple[str, ...]: ...
+    @property
     def task(self) -> Task[..., Any]: ...
     def key(self, config: Section, inputs: Mapping[str, Any], *, session: Session) -> str: ...
     def recall(self, key: str, *, session: Session) -> ArtifactRef | None: ...
@@ -91,7 +99,7 @@ class Step(Protocol):
     """What a caller may ask of a step that only decides."""
 
     @property
-    def task(self) -> Callable[..., Any]: ...
+    def task(self) -> Task[..., Any]: ...
 
 
 class Reader(Protocol):
@@ -100,7 +108,7 @@ class Reader(Protocol):
     @property
     def fn(self) -> Callable[..., Any]: ...
     @property
-    def task(self) -> Callable[..., Any]: ...
+    def task(self) -> Task[..., Any]: ...
 
 
 class Caller(Protocol):
@@ -109,6 +117,8 @@ class Caller(Protocol):
     def call(self, stage: Runnable, config: Section, inputs: Mapping[str, Any]) -> ArtifactRef | None: ...
     def look_up(self, step: Reader, inputs: Sequence[ArtifactRef | None]) -> Any: ...
     def enforce(self, step: Step, inputs: Sequence[ArtifactRef | None]) -> ArtifactRef | None: ...
+    def settle(self) -> None:
+        """Wait for what was called and is not done. Raises what failed first."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,8 @@ class Session:
         required: stages that must be in the store (those before `--from`).
         excluded: stages that are left out (those after `--until`).
         trusted_source: the source was named at this machine's command line, not in a form or an event.
-        caller: what a flow's calls become; None: Prefect tasks.
+        caller: what a flow's calls become; None: Prefect tasks, one after another.
+        route: of stages that are dispatched to workers.
     """
 
     settings: Settings
@@ -134,6 +145,7 @@ class Session:
     excluded: frozenset[str] = frozenset()
     trusted_source: bool = False
     caller: Caller | None = None
+    route: RouteConfig = field(default_factory=RouteConfig)
 
     def watched_by(self, observer: Observer) -> Session:
         return replace(self, observer=observer)
@@ -192,7 +204,8 @@ def stage_session(link: StageLink, *, stage: str, file: str, store_uri: str = ""
     require_own_packages()
     settings = read_settings()
     tracker = Tracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlflow" / "artifacts")
-    journal = Journal.begin(settings.runs, project=link.project, source="", recipe={}, plan="")
+    folder = settings.home / "stages" if link.mlflow_parent else settings.runs  # a part of a run is no run
+    journal = Journal.begin(folder, project=link.project, source="", recipe={}, plan="")
     parent = link.mlflow_parent or tracker.start_parent(
         link.project,
         run_id=journal.run_id,
@@ -206,6 +219,7 @@ def stage_session(link: StageLink, *, stage: str, file: str, store_uri: str = ""
         tracker=tracker,
         journal=journal,
         link=link.model_copy(update={"mlflow_parent": parent, "run_id": link.run_id or journal.run_id}),
+        refresh=frozenset({stage} if link.refresh else ()),
     )
 
 

@@ -15,6 +15,7 @@ everything in it.
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,10 @@ class Code:
     texts: frozenset[str]
 
 
+_PARSES = threading.Lock()
+"""Two threads that parse at once can end CPython 3.11's parser with a SystemError (python/cpython#106905)."""
+
+
 class ModuleSource:
     """One module, parsed.
 
@@ -72,7 +77,9 @@ class ModuleSource:
 
     def __init__(self, name: str, path: Path) -> None:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        found = list(_top_level(ast.parse(path.read_bytes())))
+        with _PARSES:
+            tree = ast.parse(path.read_bytes())
+        found = list(_top_level(tree))
         self.name = name
         self.sections = {one.name: _section(one) for one in found if isinstance(one, _Function | ast.ClassDef)}
         self.statements: list[ast.stmt] = [kept for one in found if (kept := _Essence(package).visit(one)) is not None]

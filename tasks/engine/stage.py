@@ -31,22 +31,25 @@ from typing import Any, Concatenate, Generic, ParamSpec, cast
 
 from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.states import Completed
 
-from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, canonical_json, sha256_bytes
+from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, Store, canonical_json, sha256_bytes
 from edgewright.artifacts.store import store_errors
-from edgewright.errors import EdgewrightError, InputError, describe
+from edgewright.errors import EdgewrightError, InputError, StageFailed, describe
 from edgewright.progress import OnProgress
 from edgewright.recipe.section import Section
+from tasks.engine.alone import alone_in
 from tasks.engine.callers import current_caller
 from tasks.engine.code_origin import file_of
 from tasks.engine.entries import entry_of, made_at
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import Fingerprint, fingerprint
-from tasks.engine.prefect_log import first_numbers, name_flow_run, run_log
-from tasks.engine.routers import ROUTERS, ran_on
+from tasks.engine.prefect_log import first_numbers, name_flow_run, outlive_console, run_log
+from tasks.engine.ran import attempt_key, device_here, here
+from tasks.engine.routers import router_of
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
+from tasks.engine.shown import StageProgress, show
 from tasks.engine.told import Told, tell
 from tasks.engine.tracking import Child, run_title
 
@@ -93,7 +96,9 @@ class Work:
     def on_progress(self) -> OnProgress:
         def report(done: int, total: int, what: str) -> None:
             self.session.observer.stage_progress(self.stage.name, done, total, what)
+            shown.report(done, total, what)
 
+        shown = StageProgress(self.stage.name)
         return report
 
     def publish(
@@ -127,6 +132,7 @@ class Work:
             host=socket.gethostname(),
             versions=dict(found.libraries),
             code=found.code,
+            device=device_here(),
         )
         ref = self.session.store.publish(directory, content, record)
         if metrics:
@@ -224,13 +230,24 @@ class Stage(Generic[P]):
         return session.store.recall(key) if self.cached and self.name not in session.refresh else None
 
     def execute(self, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str) -> ArtifactRef:
-        """Run `.fn` in this process inside its MLflow child run, and remember the result."""
+        """Run `.fn` in this process inside its MLflow child run, and remember the result.
+
+        Equal work is done by one process of this home at a time: what another has made meanwhile is taken.
+        """
         session.check_space()
-        run_log().info("%s: begins (%s)", self.name, self.pool)
         scratch = session.settings.scratch / "work" / key[:24]
-        with store_errors(str(scratch)):
-            scratch.mkdir(parents=True, exist_ok=True)
-        entry = entry_of(self, config, inputs, session=session, key=key, tags=_prefect_tags())
+        with alone_in(scratch, stage=self.name) as waited:
+            known = self.recall(key, session=session) if waited else None
+            if known is not None:
+                self._note_cached(known, config, inputs, session=session, key=key)
+                return known
+            return self._carry_out(config, inputs, session=session, key=key, scratch=scratch)
+
+    def _carry_out(
+        self, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str, scratch: Path
+    ) -> ArtifactRef:
+        run_log().info("%s: begins (%s)", self.name, self.pool)
+        entry = entry_of(self, config, inputs, session=session, key=key, tags=_prefect_tags(session.link))
         with session.tracker.child(session.link.mlflow_parent, entry) as child:
             work = Work(session, self, config, self.digests(inputs, session=session), scratch, child)
             with store_errors(str(scratch)):
@@ -248,17 +265,18 @@ class Stage(Generic[P]):
         began = time.monotonic()
         with _errors_logged(self.name):
             key, ref = self._look_up(config, inputs, session=session)
-            found = ref is not None
+            found, where = ref is not None, {**here(ran=False), "router": session.settings.router}
             if ref is None:
                 session.require_not_needed(self.name)
-                ref = ROUTERS[session.settings.router].run(self, config, inputs, session=session, key=key)
+                ran = router_of(session.settings.router).run(self, config, inputs, session=session, key=key)
+                ref, where = ran.ref, dict(ran.where)
         seconds = round(time.monotonic() - began, 3)
         told = self.tells(session.store.open(ref)) if self.tells else None
         session.journal.note_stage(
             {
                 "name": self.name,
                 "pool": self.pool,
-                "ran_on": ran_on(session.settings.router, ran=not found),
+                "ran_on": where,
                 "seconds": seconds,
                 "cached": found,
                 **({"told": told.value} if told else {}),
@@ -268,6 +286,7 @@ class Stage(Generic[P]):
         session.observer.stage_finished(self.name, seconds, cached=found)
         if told:
             tell(told, stage=self.name, session=session)
+        show(ref, session)
         return Completed(name="Cached", message=ref.uri, data=ref) if found else ref
 
     def _look_up(
@@ -285,12 +304,13 @@ class Stage(Generic[P]):
     ) -> None:
         manifest = session.store.manifest(ref.sha256)
         run_log().info("%s: taken from the store, %s, %s", self.name, made_at(manifest), ref.uri)
-        tags = {"artifact.uri": ref.uri, "artifact.digest": ref.sha256, **_prefect_tags()}
+        tags = {"artifact.uri": ref.uri, "artifact.digest": ref.sha256, **_prefect_tags(session.link)}
         entry = entry_of(self, config, inputs, session=session, key=key, tags=tags)
         metrics = manifest.record.metrics
         session.tracker.note_cached(session.link.mlflow_parent, entry, metrics=metrics, made=made_at(manifest))
 
     def _run_flow(self, config: Section, *, link: StageLink | None = None, **inputs: Any) -> dict[str, str]:
+        outlive_console()
         stores = [value.store_uri for value in inputs.values() if isinstance(value, ArtifactRef)]
         session = stage_session(
             link or StageLink(), stage=self.name, file=file_of(self.fn), store_uri=stores[0] if stores else ""
@@ -302,7 +322,11 @@ class Stage(Generic[P]):
             name_flow_run(run_title(project, self.name, session.link.run_id), tags=[f"project:{project}"])
             with session_open(session), _errors_logged(self.name):
                 key, known = self._look_up(config, inputs, session=session)
+                _require_meant(key, session.link.key, stage=self.name)
                 ref = known or self.execute(config, inputs, session=session, key=key)
+                _remember_attempt(ref, session.store)
+                if alone:
+                    show(ref, session)
             session.journal.update(status="finished")
             succeeded = True
         except BaseException as raised:
@@ -360,11 +384,33 @@ def _signed(
     return face
 
 
-def _prefect_tags() -> dict[str, str]:
-    context = TaskRunContext.get()
-    if context is None or context.task_run.flow_run_id is None:
-        return {}
-    return {"prefect.flow_run_id": str(context.task_run.flow_run_id), "prefect.task_run_id": str(context.task_run.id)}
+def _require_meant(key: str, meant: str, *, stage: str) -> None:
+    """Raises StageFailed on a worker to which the same work is other work."""
+    if meant and key != meant:
+        raise StageFailed(
+            f"this worker would make another {stage} than the run asks for",
+            expected=f"key {meant[:12]}",
+            got=f"key {key[:12]}",
+            where=socket.gethostname(),
+            next_step="install the same edgewright and the same libraries on every worker",
+        )
+
+
+def _remember_attempt(ref: ArtifactRef, store: Store) -> None:
+    """So that whoever dispatched this flow run finds what it made."""
+    context = FlowRunContext.get()
+    if context is not None and context.flow_run is not None:
+        store.remember(attempt_key(context.flow_run.id), ref)
+
+
+def _prefect_tags(link: StageLink) -> dict[str, str]:
+    """The flow run on whose page the stage's log stands, and the task of the run that it is a part of."""
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    if task is not None and task.task_run.flow_run_id is not None:
+        return {"prefect.flow_run_id": str(task.task_run.flow_run_id), "prefect.task_run_id": str(task.task_run.id)}
+    if flow is not None and flow.flow_run is not None and link.task_run:
+        return {"prefect.flow_run_id": str(flow.flow_run.id), "prefect.task_run_id": link.task_run}
+    return {}
 
 
 @contextmanager

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tasks.engine.session import Session
 
 
+_KEYS = {"ingest": "dataset-card"}
+"""What a stage understood is known by a name of its own where people look for one."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What a person is told.
@@ -53,4 +57,5 @@ def _tell_prefect(told: Told, stage: str) -> None:
     logger = get_run_logger()
     for line in told.lines:
         logger.info(line)
-    create_markdown_artifact(told.markdown, key=stage.replace("_", "-"), description=f"What {stage} understood")
+    key = _KEYS.get(stage, stage.replace("_", "-"))
+    create_markdown_artifact(told.markdown, key=key, description=f"What {stage} understood")

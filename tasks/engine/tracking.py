@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -38,6 +38,8 @@ _NOTE, _CACHED, _MADE_BY = "mlflow.note.content", "edgewright.cached", "edgewrig
 _OF_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Training, not agents: what MLflow goes by where an address does not say."""
 _AXES = ("step", "epoch")
+_UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
+"""How MLflow says that it has no such run, or one that was deleted."""
 _NAME = re.compile(r"[^\w./ -]")
 
 
@@ -159,7 +161,9 @@ class Tracker:
 
         try:
             self.client.update_run(mlflow_run_id, status="RUNNING")
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in _UNKNOWN:  # it is silent: a second parent would be made as soon as it answers
+                raise
             return False
         return True
 
@@ -195,7 +199,7 @@ class Tracker:
             for one in datasets
         ]
         if inputs:
-            self.client.log_inputs(mlflow_run_id, inputs)
+            _by_turns(lambda: self.client.log_inputs(mlflow_run_id, inputs))
 
     @contextmanager
     def child(self, parent: str, entry: Entry) -> Iterator[Child]:
@@ -216,20 +220,22 @@ class Tracker:
     def note_cached(self, parent: str, entry: Entry, *, metrics: Mapping[str, float], made: str) -> None:
         """A child run that says `cached`, for a stage that the store answered for; it names the run that made it.
 
-        A stage that this very run has made, before it was interrupted, stands there already.
+        A stage that this very run has made, before it was interrupted, stands there already; one that it could not
+        finish noting is noted to its end.
 
         Args:
             made: when and where the result was made, for where MLflow does not know that run.
         """
         experiment = self.experiment_of(parent)
-        known = self._newest(experiment, f"tags.`edgewright.key` = '{entry.key}' and attributes.status = 'FINISHED'")
-        if known is not None and known.data.tags.get("mlflow.parentRunId") == parent:
+        own = self._newest(experiment, _of_parent(parent, entry))
+        if own is not None and own.info.status == "FINISHED":
             return
+        known = self._newest(experiment, f"tags.`edgewright.key` = '{entry.key}' and attributes.status = 'FINISHED'")
         maker = known.data.tags.get(_MADE_BY, known.info.run_id) if known else ""
         link = f" in [this run]({run_path(experiment, maker)[1:]})" if maker else ""
         note = f"Taken from the store, not computed again: {made}{link}.\n\n{entry.description}"
         tags = {**entry.tags, _CACHED: "true", _NOTE: note, **({_MADE_BY: maker} if maker else {})}
-        run_id = self._create_child(parent, entry, name=f"{entry.stage} (cached)")
+        run_id = self._child_named(own, parent, entry, name=f"{entry.stage} (cached)")
         _log(self.client, run_id, [(0, entry.results(metrics))], params=entry.params, tags=tags)
         self.log_datasets(run_id, entry.datasets)
         self.client.set_terminated(run_id, "FINISHED")
@@ -251,15 +257,19 @@ class Tracker:
 
     def _open_child(self, parent: str, entry: Entry) -> str:
         """The stage's own run below this parent, opened again where there is one."""
-        of_parent = f"tags.`mlflow.parentRunId` = '{parent}' and tags.`edgewright.key` = '{entry.key}'"
-        known = self._newest(self.experiment_of(parent), of_parent)
-        if known is not None:
-            self.client.update_run(known.info.run_id, status="RUNNING", name=entry.stage)
-        run_id = str(known.info.run_id) if known else self._create_child(parent, entry, name=entry.stage)
+        known = self._newest(self.experiment_of(parent), _of_parent(parent, entry))
+        run_id = self._child_named(known, parent, entry, name=entry.stage)
         tags = {**entry.tags, _CACHED: "false", **({_NOTE: entry.description} if entry.description else {})}
         _log(self.client, run_id, [], params=entry.params, tags=tags)
         self.log_datasets(run_id, entry.datasets)
         return run_id
+
+    def _child_named(self, known: Run | None, parent: str, entry: Entry, *, name: str) -> str:
+        """The run that is known, opened again, or a new one."""
+        if known is None:
+            return self._create_child(parent, entry, name=name)
+        self.client.update_run(known.info.run_id, status="RUNNING", name=name)
+        return str(known.info.run_id)
 
     def _create_child(self, parent: str, entry: Entry, *, name: str) -> str:
         tags = {"mlflow.parentRunId": parent, "edgewright.key": entry.key, "edgewright.stage": entry.stage}
@@ -302,6 +312,11 @@ class Child:
         self.client.log_text(self.run_id, json.dumps(value, indent=1, sort_keys=True), name)
 
 
+def _of_parent(parent: str, entry: Entry) -> str:
+    """MLflow's condition for the runs of a stage's work below a parent."""
+    return f"tags.`mlflow.parentRunId` = '{parent}' and tags.`edgewright.key` = '{entry.key}'"
+
+
 def params_of(section: Mapping[str, Any], *, prefix: str) -> dict[str, object]:
     """A section's values by the names that `--set` takes.
 
@@ -336,6 +351,21 @@ def _log(
         room = _MAX_BATCH - len(now) - len(marks)
         client.log_batch(run_id, metrics=rows[:room], params=now, tags=marks)
         rows, values, marks = rows[room:], then, []
+
+
+def _by_turns(name_datasets: Callable[[], None]) -> None:
+    """Stages that run side by side may both be the first to name a data set: MLflow takes one, and finds it for the
+    other when it is asked again."""
+    from mlflow.exceptions import MlflowException
+
+    for last in (False, False, True):
+        try:
+            name_datasets()
+        except MlflowException as error:
+            if last or "IntegrityError" not in str(error):
+                raise
+        else:
+            return
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The home's own Prefect server: one a home, on 127.0.0.1, over the home's sqlite file.
+"""The home's own Prefect server: one a home, on 127.0.0.1 and over the home's sqlite file unless told otherwise.
 
 Decides which server a run talks to: the one PREFECT_API_URL names, else the live one of this home, else one started
 here. A server that outlived its owner is ended by its recorded pid, after its command line and home were verified.
@@ -14,20 +14,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 
 from edgewright.addresses import shown, spare_loopback
-from edgewright.errors import StoreUnavailable
+from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import write_atomically
-from edgewright.processes import ProcessIdentity, end_children, end_process, identity_of, is_alive, runs
+from edgewright.processes import ProcessIdentity, end_process, identity_of, is_alive, runs
 from edgewright.settings import Settings
 from tasks.engine.services import PREFECT, ask, require_services
+from tasks.serve.guarded import LOOPBACK, local_name, told_name
+from tasks.serve.kept import Kept
 from tasks.serve.ports import free_port
 
 _RECORD_FILE = "server.json"
@@ -52,6 +54,7 @@ class ServerRecord:
     owner_pid: int
     began_s: float | None = None
     owner_began_s: float | None = None
+    host: str = LOOPBACK
 
     @property
     def process(self) -> ProcessIdentity:
@@ -63,24 +66,41 @@ class ServerRecord:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{local_name(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A server with schedules and triggers, which others may reach.
+
+    Attributes:
+        database: SQLAlchemy's address, or "" for the home's sqlite file.
+    """
+
+    host: str = LOOPBACK
+    database: str = field(default="", repr=False)
 
 
 class PrefectServer:
-    """A started or found server. `wait` until it answers; `stop` ends it if it was started here."""
+    """A started or found server. `wait` until it answers; `look_after` begins it again if it was started here, `stop`
+    ends it."""
 
-    def __init__(self, settings: Settings, *, port: int = 0, services: bool = False) -> None:
+    def __init__(self, settings: Settings, *, port: int = 0, standing: Standing | None = None) -> None:
         self._settings = settings
         self._record_path = settings.home / "prefect" / _RECORD_FILE
-        self._process: subprocess.Popen[bytes] | None = None
+        self._kept: Kept | None = None
         if settings.prefect_api_url:
             self.api_url = settings.prefect_api_url
             return
         found = live_server(settings.home)
-        if found is None:
-            self._process, found = _start(settings.home, port=port or free_port(), services=services)
-            write_atomically(self._record_path, json.dumps(vars(found)).encode())
-        self.api_url = f"{found.url}/api"
+        if found is not None:
+            self.api_url = f"{found.url}/api"
+            return
+        log, port = _log_of(settings.home), port or free_port()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
+        self._kept = Kept("the Prefect server", lambda: self._begin(port, standing), log=log)
+        self.api_url = f"http://{local_name(standing.host if standing else LOOPBACK)}:{port}/api"
 
     def wait(self) -> None:
         """Raises StoreUnavailable where the server does not answer in time."""
@@ -89,29 +109,75 @@ class PrefectServer:
             return
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self.api_url):
-            died = self._process is not None and self._process.poll() is not None
+            died = self._kept is not None and not self._kept.lives
             if died or time.monotonic() > deadline:
                 raise StoreUnavailable(
                     "the Prefect server did not start" if died else "the Prefect server does not answer",
                     where=shown(self.api_url),
-                    next_step=f"see {self._record_path.parent / 'server.log'}",
+                    next_step=f"see {_log_of(self._settings.home)}",
                 )
             time.sleep(0.1)
 
+    def look_after(self, say: Callable[[str], None]) -> None:
+        """Raises StageFailed where it ends again and again."""
+        if self._kept is not None:
+            self._kept.look_after(say)
+
     def stop(self) -> None:
-        if self._process is not None:
-            end_children([self._process], within_s=_STOP_TIMEOUT_S)
-            self._record_path.unlink(missing_ok=True)
+        if self._kept is not None:
+            self._kept.end(within_s=_STOP_TIMEOUT_S)
+            found = _recorded(self._settings.home)
+            if found is not None and found.pid == self._kept.process.pid:
+                self._record_path.unlink(missing_ok=True)
+
+    def _begin(self, port: int, standing: Standing | None) -> subprocess.Popen[bytes]:
+        """Start it, and write down which process it is: who looks for the home's server finds it by that."""
+        process = _start(self._settings.home, port=port, standing=standing)
+        server, owner = identity_of(process.pid), identity_of(os.getpid())
+        record = ServerRecord(
+            process.pid,
+            port,
+            owner_pid=os.getpid(),
+            began_s=server.began_s if server else None,
+            owner_began_s=owner.began_s if owner else None,
+            host=standing.host if standing else LOOPBACK,
+        )
+        write_atomically(self._record_path, json.dumps(vars(record)).encode())
+        return process
 
 
 @contextmanager
-def prefect_server(settings: Settings, *, port: int = 0, services: bool = False) -> Iterator[PrefectServer]:
-    """Begin to start the home's server (or find it), and end it afterwards if it was started here."""
-    server = PrefectServer(settings, port=port, services=services)
+def prefect_server(settings: Settings, *, port: int = 0, standing: Standing | None = None) -> Iterator[PrefectServer]:
+    """Begin to start the home's server (or find it), and end it afterwards if it was started here.
+
+    Args:
+        standing: of one that stays; None for one that lives as long as a run.
+    """
+    server = PrefectServer(settings, port=port, standing=standing)
     try:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def standing_server(settings: Settings) -> Iterator[PrefectServer]:
+    """The server that the environment names, or the live one of this home; none is started, and flows talk to it here.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not settings.prefect_api_url and live_server(settings.home) is None:
+        raise InputError(
+            "this needs a Prefect server that stays",
+            got="none in this home",
+            where=settings.home,
+            next_step="edgewright up, or export PREFECT_API_URL=… of another",
+        )
+    server = PrefectServer(settings)
+    server.wait()
+    with through(server):
+        yield server
 
 
 @contextmanager
@@ -136,11 +202,8 @@ def through(server: PrefectServer) -> Iterator[None]:
 
 def live_server(home: Path) -> ServerRecord | None:
     """The home's live server with a live owner; one whose owner is dead is ended first."""
-    try:
-        record = ServerRecord(**json.loads((home / "prefect" / _RECORD_FILE).read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
-    if not is_server_of(record, home):
+    record = _recorded(home)
+    if record is None or not is_server_of(record, home):
         return None
     if is_alive(record.owner):
         return record
@@ -148,22 +211,35 @@ def live_server(home: Path) -> ServerRecord | None:
     return None
 
 
-def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[bytes], ServerRecord]:
-    log = home / "prefect" / "server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "uvicorn", "--factory", _FACTORY, "--host", "127.0.0.1", "--port", str(port)]
+def _recorded(home: Path) -> ServerRecord | None:
+    try:
+        return ServerRecord(**json.loads((home / "prefect" / _RECORD_FILE).read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _log_of(home: Path) -> Path:
+    return home / "prefect" / "server.log"
+
+
+def _start(home: Path, *, port: int, standing: Standing | None) -> subprocess.Popen[bytes]:
+    host = standing.host if standing else LOOPBACK
+    command = [sys.executable, "-m", "uvicorn", "--factory", _FACTORY, "--host", host, "--port", str(port)]
     environment = {
         **os.environ,
         "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",  # its own, whatever a profile or a file here names
+        "PREFECT_API_URL": f"http://{local_name(host)}:{port}/api",  # its own, whatever a profile or a file here names
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # a service that fails says so in the log, and nowhere else
+        "PREFECT_UI_API_URL": f"http://{told_name(host)}:{port}/api",
     }
-    if not services:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
+    if standing is None:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
         environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    elif standing.database:
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = standing.database
     spare_loopback(environment)
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
+    with _log_of(home).open("ab") as stream:
+        return subprocess.Popen(
             [*command, "--log-level", "error", "--lifespan", "on"],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -172,14 +248,6 @@ def _start(home: Path, *, port: int, services: bool) -> tuple[subprocess.Popen[b
             preexec_fn=die_with_parent,
             process_group=0,  # Ctrl-C in the terminal is the run's to handle; the run then ends its server
         )
-    server, owner = identity_of(process.pid), identity_of(os.getpid())
-    return process, ServerRecord(
-        process.pid,
-        port,
-        owner_pid=os.getpid(),
-        began_s=server.began_s if server else None,
-        owner_began_s=owner.began_s if owner else None,
-    )
 
 
 def die_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,15 @@ def spec() -> ModelSpec:
 def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`make_bundle(release=2, gain=0.9, …)` => a new bundle folder of the cell detector."""
     return lambda **changes: write_bundle(tmp_path_factory.mktemp("bundle"), **changes)
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The program of tests/programs.py, by the name that hands of this machine find it under."""
+    folder = str(Path(__file__).parents[1])
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])]))
+    return "programs"
 
 
 @pytest.fixture

@@ -1,19 +1,31 @@
-"""What each installation can do: the base of a device, a worker without torch, a system without libGL.
+"""What each installation can do: the base of a device, a worker without torch, an image, a system without libGL.
 
 Every environment is built from the wheel of this checkout, with the constraints that users get.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 import venv
+from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
+
+from tasks.engine.stage import POOLS
+from tests.conftest import free_port
+from tests.infra.images import Image
+from tests.infra.places import SERVICES, last_of
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("edgewright", "flows", "tasks", "deployments")
 LIGHT = "import edgewright.device, edgewright.device.cli, edgewright.runtime, edgewright.simulate, edgewright.progress"
 MAX_BASE_WHEELS = 12
+HERE = Path(sys.executable).parent
 
 # Shows a command, in a root of its own, this environment at the places where it is (folders separated by ":").
 # The mounts and the processes live in namespaces: nothing of them is left when the command ends.
@@ -77,7 +90,7 @@ def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pipeline(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return environment(tmp_path_factory.mktemp("pipeline"), f"edgewright[pipeline] @ {wheel.as_uri()}")
+    return environment(tmp_path_factory.mktemp("pipeline"), f"edgewright[pipeline,postgres] @ {wheel.as_uri()}")
 
 
 def test_the_base_is_small(base: Path) -> None:
@@ -116,6 +129,90 @@ def test_the_wheel_carries_its_data(base: Path, tmp_path: Path) -> None:
     code = "from importlib.resources import files as f; print(f('deployments') / 'prefect.yaml')"
     for name in must(base / "python", "-c", code, cwd=tmp_path).split():
         assert Path(name).is_file(), name
+
+
+def test_a_devices_image_says_what_it_lacks(base: Path, tmp_path: Path) -> None:
+    """Started without an identity; `test_device_loop.py` shows what it does with one."""
+    device = Image("device", base, tmp_path)
+    begun = device.run(json.loads(last_of("device", "CMD")))
+    assert begun.returncode == 2
+    assert "not a device's folder" in begun.stderr and "edgewright-device init" in begun.stderr
+    checked = device.run(json.loads(last_of("device", "HEALTHCHECK").partition(" CMD ")[2]))
+    assert checked.returncode == 1
+    assert "not a device's folder" in checked.stderr
+
+
+def at(port: int, words: Sequence[str]) -> list[str]:
+    """The command of a service of the compose file, at a port of this machine alone."""
+    said = re.sub(r"\b(4200|5000|8470|8080)\b", str(port), "\n".join(words)).replace("0.0.0.0", "127.0.0.1")
+    return said.split("\n")
+
+
+def answer(url: str, **headers: str) -> int:
+    """The status."""
+    try:
+        return int(urlopen(Request(url, headers=headers), timeout=10).status)
+    except HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_the_servers_and_workers_of_the_images_start(pipeline: Path, tmp_path: Path) -> None:
+    """What compose.yaml runs, over sqlite and a folder: Prefect with its password, MLflow with its names, the release
+    server, deployments, and a worker a pool. The images `cpu` and `gpu` have the training stack, as this environment
+    has, which is theirs and the development tools'."""
+    control = Image("control", pipeline, tmp_path / "control")
+    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
+        control.give_secret(name, "edgewright:secret")
+    port, mlflow_port, releases_port = free_port(), free_port(), free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    mlflow = [
+        *[word for word in SERVICES["mlflow"]["command"] if not word.startswith(("--backend", "--artifacts"))],
+        f"--backend-store-uri=sqlite:///{tmp_path}/mlflow.db",
+        f"--artifacts-destination={tmp_path}/artifacts",
+    ]
+    with (
+        control.started(at(port, SERVICES["prefect"]["command"]), PREFECT_SERVER_UI_API_URL=api),
+        control.started(at(mlflow_port, mlflow), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
+        control.started(at(releases_port, SERVICES["releases"]["command"])),
+    ):
+        control.await_answer(at(port, SERVICES["prefect"]["healthcheck"]["test"][1:]))
+        assert answer(f"{api}/work_pools/cpu") == HTTPStatus.UNAUTHORIZED
+        deployed = control.run(SERVICES["deployments"]["command"], PREFECT_API_URL=api)
+        assert deployed.returncode == 0, deployed.stdout[-2000:] + deployed.stderr[-2000:]
+        for pool in POOLS:
+            target = SERVICES[pool]["image"].partition(":")[0].removeprefix("edgewright-")
+            start_worker(
+                pool,
+                Image(target, pipeline if target in ("control", "edge") else HERE, tmp_path / "workers" / pool),
+                api,
+            )
+        control.await_answer(at(mlflow_port, SERVICES["mlflow"]["healthcheck"]["test"][1:]))
+        search = f"http://127.0.0.1:{mlflow_port}/api/2.0/mlflow/experiments/get?experiment_id=0"
+        assert answer(search, Host=f"mlflow:{mlflow_port}") == HTTPStatus.OK
+        assert answer(search, Host="elsewhere.example") == HTTPStatus.FORBIDDEN
+        control.await_answer(at(releases_port, SERVICES["releases"]["healthcheck"]["test"][1:]))
+    database = next(word for word in SERVICES["mlflow"]["command"] if word.startswith("--backend-store-uri="))
+    code = f"import asyncpg, sqlalchemy; sqlalchemy.create_engine({database.partition('=')[2]!r})"  # imports its driver
+    must(pipeline / "python", "-c", code, cwd=tmp_path)
+
+
+def start_worker(pool: str, image: Image, api: str) -> None:
+    """It polls, says so where the image's health check asks, and ends when it is told to."""
+    image.give_secret("PREFECT_API_AUTH_STRING", "edgewright:secret")
+    target = SERVICES[pool]["image"].partition(":")[0].removeprefix("edgewright-")
+    command = SERVICES[pool].get("command") or json.loads(last_of(target, "CMD"))
+    port = free_port()
+    environment = {"PREFECT_API_URL": api, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+    with image.started(command, **environment, PREFECT_WORKER_WEBSERVER_HOST="127.0.0.1"):
+        image.await_answer(at(port, json.loads(last_of(target, "HEALTHCHECK").partition(" CMD ")[2])))
+        secret = base64.b64encode(b"edgewright:secret").decode()
+        headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"}
+        asked = Request(f"{api}/work_pools/{pool}/workers/filter", data=b"{}", headers=headers)
+        deadline = time.monotonic() + 60
+        while "ONLINE" not in (said := urlopen(asked, timeout=10).read().decode()):
+            assert time.monotonic() < deadline, said
+            time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")

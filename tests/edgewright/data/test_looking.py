@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import Popen
-from typing import Any
 
 import pytest
 
@@ -19,6 +17,8 @@ from edgewright.data.ingest import ingest
 from edgewright.data.looking import looks
 from edgewright.data.sources import Source
 from edgewright.errors import EdgewrightError, SourceError
+from edgewright.fanout import processes
+from edgewright.fanout.processes import ALONE, ProcessHand, ProcessHands
 from edgewright.recipe.data import IngestConfig
 
 PIXELS = 40_000_000
@@ -43,7 +43,7 @@ def several(tmp_path: Path, picture: Callable[..., bytes], monkeypatch: pytest.M
 def test_several_processes_see_what_one_sees(several: Source) -> None:
     names = list(several.files)
     alone = list(looks(several, names, max_pixels=PIXELS))
-    assert list(looks(several, names, max_pixels=PIXELS, workers=2)) == alone
+    assert list(looks(several, names, max_pixels=PIXELS, hands=ProcessHands(2))) == alone
     assert [look.name for look in alone] == names
     assert {look.name for look in alone if look.picture is None} == {"05.bmp", "06.png"}
     assert all(look.reason for look in alone if look.picture is None)
@@ -52,9 +52,9 @@ def test_several_processes_see_what_one_sees(several: Source) -> None:
 def test_the_same_bytes_give_the_same_data_set(several: Source, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     made = []
-    for workers in (1, 2):
+    for hands in (ALONE, ProcessHands(2)):
         with store.workspace() as work:
-            ingest(tmp_path / "set", IngestConfig(), workspace=work, scratch=store.scratch, seed=0, workers=workers)
+            ingest(tmp_path / "set", IngestConfig(), workspace=work, scratch=store.scratch, seed=0, hands=hands)
             made.append({path.relative_to(work): path.read_bytes() for path in work.rglob("*") if path.is_file()})
     assert made[0] == made[1]
 
@@ -64,9 +64,9 @@ def test_a_picture_that_ends_its_worker_is_quarantined(several: Source) -> None:
     names, pipe = list(several.files), several.files["10.png"]
     os.unlink(pipe)
     os.mkfifo(pipe)
-    ending = threading.Thread(target=end_readers, args=(pipe, 2))
+    ending = threading.Thread(target=end_readers, args=(pipe, 3))  # beside others, then alone, twice
     ending.start()
-    found = list(looks(several, names, max_pixels=PIXELS, workers=2))
+    found = list(looks(several, names, max_pixels=PIXELS, hands=ProcessHands(2)))
     ending.join()
     assert [look.name for look in found] == names
     assert {look.name: look.reason for look in found}["10.png"] == "the picture ends its decoder"
@@ -89,7 +89,7 @@ def reads(process: Path, pipe: Path) -> bool:
     """Whether it is a worker, begun (one that is forked has its parent's files and name), with the pipe open."""
     try:
         opened = [os.readlink(one) for one in (process / "fd").iterdir()]
-        is_worker = b"\0edgewright.data.looking\0" in (process / "cmdline").read_bytes()
+        is_worker = b"\0edgewright.data.looking" in (process / "cmdline").read_bytes()
     except OSError:
         return False
     return is_worker and str(pipe) in opened
@@ -102,52 +102,93 @@ def test_who_stops_listening_waits_for_nobody(several: Source) -> None:
     os.unlink(several.files["00.jpeg"])
     one_chunk = ["00.jpeg", *names[20:40], "10.png"]
     with pytest.raises(SourceError, match="cannot be read"):
-        next(looks(several, one_chunk, max_pixels=PIXELS, workers=2))
+        next(looks(several, one_chunk, max_pixels=PIXELS, hands=ProcessHands(2)))
 
 
 def test_a_file_that_is_gone_ends_the_reading(several: Source) -> None:
     names = list(several.files)
     os.unlink(several.files["11.webp"])
     with pytest.raises(SourceError, match="cannot be read"):
-        list(looks(several, names, max_pixels=PIXELS, workers=2))
+        list(looks(several, names, max_pixels=PIXELS, hands=ProcessHands(2)))
 
 
 def test_where_no_worker_begins_no_picture_is_blamed(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking.sys, "executable", "/bin/false")
+    monkeypatch.setattr(processes.sys, "executable", "/bin/false")
     with pytest.raises(EdgewrightError, match=r"ended before it began \(got exit code 1"):
-        list(looks(several, list(several.files), max_pixels=PIXELS, workers=2))
+        list(looks(several, list(several.files), max_pixels=PIXELS, hands=ProcessHands(2)))
+
+
+class Noted:
+    """Hands of this machine, those that have begun and all of them."""
+
+    here = True
+
+    def __init__(self) -> None:
+        self.hired: list[ProcessHand] = []
+        self.there: list[ProcessHand] = []
+
+    def beside(self, busy: int) -> int:
+        return 2 - busy
+
+    def hire(self, program: str, job: bytes, *, log: Path | None = None) -> ProcessHand:
+        noted = self
+
+        class Hand(ProcessHand):
+            def begin(self) -> None:
+                super().begin()
+                noted.there.append(self)
+
+        self.hired.append(Hand(program, job, log=log))
+        return self.hired[-1]
 
 
 def test_workers_that_were_killed_are_replaced_and_reaped(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written to one that is gone, and stays unread, does not keep the others from being ended."""
-    begun: list[Popen[bytes]] = []
-    there: list[Popen[bytes]] = []
-    is_there = looking._Crew._is_there
-
-    def noted(*args: Any, **kwargs: Any) -> Popen[bytes]:
-        begun.append(Popen(*args, **kwargs))
-        return begun[-1]
-
-    def noted_there(crew: Any, worker: Popen[bytes]) -> bool:
-        found = is_there(crew, worker)
-        there.append(worker)
-        return found
-
-    monkeypatch.setattr(looking.subprocess, "Popen", noted)
-    monkeypatch.setattr(looking._Crew, "_is_there", noted_there)
     monkeypatch.setattr(looking, "_CHUNK", 1)
     monkeypatch.setattr(looking, "_AHEAD", 1)
-    names = list(several.files)
-    found = looks(several, names, max_pixels=PIXELS, workers=2)
+    hands, names = Noted(), list(several.files)
+    found = looks(several, names, max_pixels=PIXELS, hands=hands)
     first = [next(found), next(found)]
-    deadline, since = time.monotonic() + 60, time.monotonic()
-    while time.monotonic() < since + 0.3:  # one that is killed before it is there is an error, by right
-        since = since if all(worker in there for worker in begun) else time.monotonic()
+    deadline = time.monotonic() + 60
+    while len(hands.there) < 2:  # one that is killed before it is there blames nobody
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    for worker in begun:
-        worker.kill()
-        worker.wait()
+    for hand in list(hands.hired):
+        hand.process.kill()
+        hand.process.wait()
     assert [*first, *found] == list(looks(several, names, max_pixels=PIXELS))
-    assert len(begun) > 2
-    assert None not in [worker.returncode for worker in begun]
+    assert len(hands.hired) > 2
+    assert None not in [hand.process.returncode for hand in hands.hired]
+
+
+class Far(Noted):
+    """As hands elsewhere: they see no file of this machine's."""
+
+    here = False
+
+
+def test_hands_that_see_no_file_are_sent_the_bytes(several: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, sent = list(several.files), []
+    monkeypatch.setattr(looking, "_CHUNK_BYTES", 6000)
+    monkeypatch.setattr(ProcessHand, "ask", lambda hand, piece: sent.append(piece) or ask(hand, piece))
+    assert list(looks(several, names, max_pixels=PIXELS, hands=Far())) == list(looks(several, names, max_pixels=PIXELS))
+    assert all(str(several.files[names[0]].parent).encode() not in piece for piece in sent)
+    sizes = [several.files[name].stat().st_size for name in names]
+    assert max(map(len, sent)) < 6000 + 1000 or max(sizes) > 6000
+    assert sum(map(len, sent)) > sum(sizes)
+
+
+ask = ProcessHand.ask
+
+
+def test_a_file_that_is_too_large_or_gone_is_no_different_where_bytes_travel(
+    several: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = list(several.files)
+    monkeypatch.setattr(looking, "MAX_PICTURE_BYTES", max(path.stat().st_size for path in several.files.values()) - 1)
+    found = list(looks(several, names, max_pixels=PIXELS, hands=Far()))
+    assert found == list(looks(several, names, max_pixels=PIXELS))
+    assert any("too large" in look.reason for look in found)
+    os.unlink(several.files["11.webp"])
+    with pytest.raises(SourceError, match="cannot be read"):
+        list(looks(several, names, max_pixels=PIXELS, hands=Far()))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,13 @@ from edgewright.artifacts import Artifact, Content, Record, Store
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
-from edgewright.label.annotate import AnnotateReport, annotate, judgeable, relabel
+from edgewright.fanout.hands import Hands
+from edgewright.fanout.processes import ALONE, ProcessHands
+from edgewright.label.annotate import AnnotateReport, annotate
 from edgewright.label.network.net import LabelerSpec
 from edgewright.label.train import LabelerReport
 from edgewright.label.trust.agreement import Agreement, Decision, Judgment
+from edgewright.label.verdicts import judgeable, relabel
 from edgewright.recipe.label import LabelConfig
 from edgewright.runtime.boxes import Boxes
 
@@ -258,3 +263,52 @@ def test_photographs_of_another_data_set_are_labeled_too(
         states = {row.id: row.state for row in writer.finish()}
     assert states == {"scene-002": "model", "scene-004": "constructed"}
     assert (report.judged_images, report.pseudo_labeled_images) == (1, 1)
+
+
+def test_helpers_change_no_byte(
+    publish: Publish,
+    scene: MakeScene,
+    labeler: Artifact,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Judged, reviewed, labeled and left alone: by this process, and with a helper that looked at some of them."""
+    monkeypatch.setattr("edgewright.label.annotate.SHARD_ROWS", 1)
+    synthetic = [scene(seed, **SYNTHETIC) for seed in range(60, 76)]
+    dataset = publish([*synthetic, (replace(moved(synthetic[5][0]), id="bad"), synthetic[5][1]), scene(2)])
+    photographs = publish([scene(seed, state="unlabeled", labels=(), split="train") for seed in (91, 92)])
+    reviewed = publish([(replace(row, state="reviewed"), payload) for row, payload in synthetic[:2]])
+    folders: list[Path] = []
+
+    def helps() -> bool:
+        return any(thread.name.startswith("helper-") for thread in threading.enumerate())
+
+    def wait_for_the_helper(done: int, total: int, what: str) -> None:
+        deadline = time.monotonic() + 60
+        while helps() and len(list(tmp_path.glob("helped/*/*.parquet"))) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def run(name: str, hands: Hands) -> tuple[AnnotateReport, dict[str, bytes]]:
+        writer = DatasetWriter(tmp_path / f"{name}-out", classes=dataset.classes)
+        report = annotate(
+            labeler,
+            dataset,
+            CONFIG,
+            writer=writer,
+            photographs=photographs,
+            reviewed=reviewed,
+            on_progress=wait_for_the_helper,
+            hands=hands,
+            scratch=tmp_path / name,
+            helpers_after_s=0.0,
+        )
+        writer.finish()
+        folders.extend((tmp_path / name).iterdir())
+        return report, {path.name: path.read_bytes() for path in (tmp_path / f"{name}-out").rglob("*.*")}
+
+    alone, helped = run("alone", ALONE), run("helped", ProcessHands(2))
+    assert helped == alone
+    assert (alone[0].judged_images, alone[0].reviewed_images, alone[0].pseudo_labeled_images) == (15, 2, 2)
+    assert folders[0].name == folders[1].name and (folders[1] / "helper-0.log").exists()

@@ -75,7 +75,7 @@ def make_images(
 ) -> tuple[Dataset, GenerateReport]:
     with store.workspace() as work:
         writer = DatasetWriter(work, classes=dataset.classes)
-        report = generate(generator, dataset, config, writer=writer, seed=seed, threads=1, on_progress=silent)
+        report = generate(generator, dataset, config, writer=writer, seed=seed, on_progress=silent)
         writer.finish()
         ref = store.publish(work, Content("dataset_synthetic", "generate"), Record())
     return Dataset.open(store, ref), report
@@ -337,7 +337,7 @@ def test_another_class_list_is_refused(store: Store, dataset: Dataset, gan: Arti
     )
     writer = DatasetWriter(tmp_path, classes=renamed.classes)
     with pytest.raises(InputError, match="class lists differ"):
-        generate(gan, renamed, GENERATE, writer=writer, seed=0, threads=1, on_progress=silent)
+        generate(gan, renamed, GENERATE, writer=writer, seed=0, on_progress=silent)
 
 
 def test_the_bank_round_trip_and_its_refusal(gan: Artifact, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from edgewright.errors import ArtifactMissing, HomeBusy
-from tasks.engine.journal import PUBLIC, Journal, find_journal, home_lock, journals
+from tasks.engine.journal import PUBLIC, Journal, find_journal, home_lock, journals, project_lock
 
 
 def begin(runs: Path, plan: str = "plan") -> Journal:
@@ -39,6 +40,15 @@ def test_only_an_unfinished_run_of_the_same_plan_is_continued(
     first.update(status=status)
     again = Journal.resume_or_begin(tmp_path, project="p", source="s", recipe={}, plan="plan")
     assert (again.run_id == first.run_id) == continues
+
+
+def test_it_asks_until_an_answer_stands_in_it(tmp_path: Path) -> None:
+    journal = begin(tmp_path)
+    assert not journal.asks
+    journal.update(question="go on?")
+    assert journal.asks
+    journal.update(decisions={"gate_data": {"choice": "end"}})
+    assert not journal.asks
 
 
 def test_a_stage_that_is_done_again_replaces_its_row(tmp_path: Path) -> None:
@@ -89,3 +99,30 @@ def test_a_second_live_run_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> N
         holder.wait()
     with home_lock(tmp_path):
         pass
+
+
+def test_projects_go_on_beside_each_other_and_one_project_does_not(tmp_path: Path) -> None:
+    with project_lock(tmp_path, "nuts", waits=False):
+        with project_lock(tmp_path, "cells", waits=False):
+            pass
+        for taken in (project_lock(tmp_path, "nuts", waits=False), home_lock(tmp_path)):
+            with pytest.raises(HomeBusy), taken:
+                pass
+    with home_lock(tmp_path), pytest.raises(HomeBusy), project_lock(tmp_path, "cells", waits=False):
+        pass
+
+
+def test_what_a_schedule_began_waits_for_its_turn(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with project_lock(tmp_path, "nuts", waits=True):
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with project_lock(tmp_path, "nuts", waits=False):
+        waiting.start()
+        waiting.join(0.2)
+        order.append("first")
+    waiting.join(20)
+    assert order == ["first", "second"]

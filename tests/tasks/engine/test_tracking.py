@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgewright.errors import SourceError
+from edgewright.errors import SourceError, StoreUnavailable
 from tasks.engine.tracking import Entry, TrackedDataset, Tracker
+from tests.listeners import closed_port
 
 ENTRY = Entry(
     "train_toy",
@@ -118,3 +120,28 @@ def test_more_than_a_batch_is_logged_whole(tracker: Tracker) -> None:
     tracker.log(parent, {f"m{number}": float(number) for number in range(1100)})
     data = tracker.client.get_run(parent).data
     assert (len(data.params), len(data.metrics)) == (230, 1100)
+
+
+def test_a_parent_is_opened_again_where_mlflow_knows_it(tracker: Tracker) -> None:
+    parent = open_parent(tracker, "again")
+    tracker.finish_parent(parent, succeeded=False)
+    assert tracker.resume_parent(parent)
+    assert tracker.client.get_run(parent).info.status == "RUNNING"
+    assert not tracker.resume_parent("0" * 32)
+
+
+def test_a_silent_mlflow_has_forgotten_nothing(tmp_path: Path) -> None:
+    """Else a second parent would be made as soon as it answers."""
+    with pytest.raises(StoreUnavailable, match="MLflow does not take this run"):
+        Tracker(f"http://127.0.0.1:{closed_port()}", tmp_path).resume_parent("0" * 32)
+
+
+def test_a_data_set_that_two_stages_name_at_once_is_named_for_both(tracker: Tracker) -> None:
+    """Side by side, each finds that nobody has named it, and MLflow takes one of them."""
+    parents = [open_parent(tracker, f"at once {number}") for number in range(4)]
+    datasets = [TrackedDataset(f"toys/{number}", "e" * 64, "file:///nowhere", "dataset", {}) for number in range(8)]
+    with ThreadPoolExecutor(len(parents)) as pool:
+        for done in [pool.submit(tracker.log_datasets, parent, datasets) for parent in parents]:
+            done.result()
+    for parent in parents:
+        assert len(tracker.client.get_run(parent).inputs.dataset_inputs) == len(datasets)

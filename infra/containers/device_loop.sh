@@ -1,0 +1,46 @@
+#!/bin/sh
+# A device's life: given its identity, it pulls its release and detects on its feed, in turn, until it is told to end.
+#
+#   DEVICE_HOME      its folder: identity, trust, slots, outbox
+#   DEVICE_ID, DEVICE_SERVER, DEVICE_ROOT, DEVICE_CHANNEL    given once; without DEVICE_ROOT the folder must know already
+#   DEVICE_FEED, DEVICE_OUT    where pictures come from and detections go
+#   DEVICE_EVERY_S             seconds of rest in between
+#
+# A server that is away, a release that is refused and an empty feed are said and tried again: what runs keeps running.
+# Power may go at any moment: the agent is atomic, and this script keeps nothing.
+set -u
+
+home=${DEVICE_HOME:?}
+feed=${DEVICE_FEED:-$home/feed}
+out=${DEVICE_OUT:-$home/out}
+child=
+
+end() {
+    [ -z "$child" ] || kill -TERM "$child" 2>/dev/null
+    wait
+    exit 0
+}
+trap end TERM INT
+
+# In the background, or the shell would hear a signal only when the command has ended.
+step() {
+    "$@" &
+    child=$!
+    wait "$child"
+    code=$?
+    child=
+    return "$code"
+}
+
+if [ -n "${DEVICE_ROOT:-}" ]; then
+    step edgewright-device init --home "$home" --root "$DEVICE_ROOT" --server "${DEVICE_SERVER:?}" \
+        --device-id "${DEVICE_ID:?}" --channel "${DEVICE_CHANNEL:-stable}" || exit
+elif ! [ -e "$home/device.json" ]; then
+    edgewright-device status --home "$home" # says what to do
+    exit 2
+fi
+while :; do
+    step edgewright-device update --home "$home"
+    step edgewright-device run --home "$home" --feed "$feed" --out "$out"
+    step sleep "${DEVICE_EVERY_S:-60}"
+done

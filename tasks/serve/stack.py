@@ -1,0 +1,253 @@
+"""`edgewright up`: Prefect, MLflow, the releases and a worker for each pool, on this machine, until it is ended.
+
+Decides the order: servers, until they answer; work pools with their limits; deployments; workers, until they are
+online; and only then is the home said to be up. What ends by itself is begun again. What the environment names
+elsewhere is used and not started. Where tables or files do not lie in the home, workers and commands speak to MLflow's
+server, so that it alone holds the keys to them. Refuses to bring a home up twice, a port that is taken, and to go on
+where a server ends again and again.
+
+    bring_up(settings, Stack(), say=print)                  # returns at Ctrl-C
+    state_of(settings)                                      # what of it is well, from another process
+    take_down(settings)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edgewright.addresses import shown
+from edgewright.artifacts import sha256_bytes
+from edgewright.errors import HomeBusy, InputError, StageFailed, StoreUnavailable
+from edgewright.files import try_locked, write_atomically
+from edgewright.processes import ProcessIdentity, end_process, identity_of, is_alive
+from edgewright.settings import UP_FILE, Settings
+from tasks.engine.links import mlflow_experiments
+from tasks.engine.services import require_services
+from tasks.engine.stage import POOLS
+from tasks.serve.backends import Databases, artifacts_root, prepared
+from tasks.serve.deploying import CONTROL_PLACES, deploy, make_pools, set_places
+from tasks.serve.guarded import LOOPBACK, require_guarded
+from tasks.serve.mlflow_server import Keeping, is_elsewhere, log_of, mlflow_server, upgrade
+from tasks.serve.notify import tell
+from tasks.serve.prefect_server import Standing, answers, prefect_server, through
+from tasks.serve.reaper import reaping
+from tasks.serve.releases import served_beside
+from tasks.serve.ui import require_ports
+from tasks.serve.workers import Reached, adopt_orphans, workers_of
+
+_LOCK_FILE = "up.lock"
+_LOOK_EVERY_S = 0.5
+_READY_WITHIN_S = 120.0
+_DOWN_WITHIN_S = 120.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What is asked for."""
+
+    prefect_port: int = 4200
+    mlflow_port: int = 5000
+    pools: tuple[str, ...] = POOLS
+    host: str = LOOPBACK
+
+    def __post_init__(self) -> None:
+        for pool in self.pools:
+            if pool not in POOLS:
+                raise InputError("no such pool", expected=", ".join(POOLS), got=pool, where="--pool")
+
+
+@dataclass(frozen=True)
+class Up:
+    """What `up.json` says of a home that is up."""
+
+    pid: int
+    began_s: float | None
+    prefect_url: str
+    mlflow_url: str
+    pools: tuple[str, ...]
+    tracking_uri: str
+
+    @property
+    def process(self) -> ProcessIdentity:
+        return ProcessIdentity(self.pid, self.began_s)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line of `status`."""
+
+    name: str
+    well: bool
+    said: str
+
+
+def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
+    """Start everything, and stay until Ctrl-C or SIGTERM.
+
+    Raises:
+        HomeBusy: the home is up. InputError: a port is taken.
+        StoreUnavailable: a server does not answer in time.
+        StageFailed: one ends again and again, or deploying failed.
+    """
+    require_services(settings)
+    with try_locked(settings.home / _LOCK_FILE) as free:
+        if not free:
+            raise HomeBusy("this home is up already", where=settings.home, next_step="edgewright status, or down")
+        if warning := require_guarded(stack.host, settings.passwords):
+            say(warning)
+        require_ports(settings, mlflow_port=stack.mlflow_port, prefect_port=stack.prefect_port)
+        databases = prepared(settings)
+        standing = Standing(stack.host, databases.prefect if databases else "")
+        keeping = _keeping(settings, databases)
+        with (
+            prefect_server(settings, port=stack.prefect_port, standing=standing) as prefect,
+            mlflow_server(settings, port=stack.mlflow_port, host=stack.host, keeping=keeping) as mlflow,
+            served_beside(settings, say=say),
+        ):
+            say("starting the servers")
+            prefect.wait()
+            _await(lambda: mlflow.answers, what="MLflow", log=log_of(settings))
+            with through(prefect), reaping(prefect.api_url):
+                places = {pool: places_in(pool) for pool in POOLS}  # without a worker here too: deployments name them
+                make_pools(places)
+                set_places(places)
+                say("deploying")
+                deploy(PREFECT_API_URL=prefect.api_url)
+                adopt_orphans()
+                if settings.webhook:
+                    tell(settings.webhook)
+                tracking = mlflow.url if _is_proxied(settings, databases) else settings.mlflow_tracking_uri
+                reached = Reached(prefect.api_url, tracking)
+                with workers_of(settings, stack.pools, reached=reached, say=say) as workers:
+                    _await(lambda: online(stack.pools) == set(stack.pools), what="a worker", log=workers.log("…"))
+                    prefect_url = shown(prefect.api_url).removesuffix("/api")
+                    mlflow_url = shown(mlflow.url)
+                    with _recorded(settings, prefect_url, mlflow_url, stack.pools, tracking=tracking) as up:
+                        for line in ready_lines(up, settings):
+                            say(line)
+                        try:
+                            while True:
+                                prefect.look_after(say)
+                                mlflow.look_after(say)
+                                workers.look_after()
+                                time.sleep(_LOOK_EVERY_S)
+                        except KeyboardInterrupt:
+                            say("ending")
+
+
+def places_in(pool: str) -> int:
+    """How many flow runs a pool of this machine takes at once."""
+    if pool == "gpu":
+        return max(1, len(_accelerators()))
+    return {"control": CONTROL_PLACES, "cpu": max(1, (os.cpu_count() or 1) // 2)}.get(pool, 1)
+
+
+def online(pools: Sequence[str]) -> set[str]:
+    """The pools in which a worker has been heard of lately."""
+    from prefect.client.orchestration import get_client
+
+    from tasks.engine.pools import has_worker
+
+    with get_client(sync_client=True) as client:
+        return {pool for pool in pools if has_worker(client, pool)}
+
+
+def ready_lines(up: Up, settings: Settings) -> list[str]:
+    """Where everything is, and how a command line uses it."""
+    return [
+        f"Prefect  {up.prefect_url}",
+        f"MLflow   {mlflow_experiments(up.mlflow_url)}",
+        f"runs of this home go to the workers with: export EDGEWRIGHT_HOME={settings.home} EDGEWRIGHT_ROUTER=pools",
+        "Ctrl-C ends all of it",
+    ]
+
+
+def record_of(settings: Settings) -> Up | None:
+    """What is up in this home; None where nothing lives."""
+    try:
+        known = json.loads((settings.home / UP_FILE).read_bytes())
+        found = Up(**{**known, "pools": tuple(known["pools"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if is_alive(found.process) else None
+
+
+def state_of(settings: Settings) -> list[Part]:
+    """Every part of what is up; empty where the home is down."""
+    found = record_of(settings)
+    if found is None:
+        return []
+    api = f"{found.prefect_url}/api"
+    well = answers(api)
+    parts = [Part("Prefect", well, found.prefect_url)]
+    parts.append(Part("MLflow", answers(found.mlflow_url), found.mlflow_url))
+    heard = _asked(api, found.pools) if well else set()
+    return parts + [
+        Part(f"pool {pool}", pool in heard, "online" if pool in heard else "no worker") for pool in found.pools
+    ]
+
+
+def take_down(settings: Settings) -> bool:
+    """End what is up in this home; False where nothing was. Raises StageFailed where it does not end."""
+    found = record_of(settings)
+    if found is None:
+        return False
+    end_process(found.process, within_s=_DOWN_WITHIN_S)
+    if is_alive(found.process):
+        raise StageFailed("it did not end", where=f"process {found.pid}")
+    return True
+
+
+def _asked(api: str, pools: Sequence[str]) -> set[str]:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: api}):
+        return online(pools)
+
+
+def _keeping(settings: Settings, databases: Databases | None) -> Keeping | None:
+    """Where MLflow keeps things, its tables upgraded; None where MLflow is elsewhere."""
+    if is_elsewhere(settings):
+        return None
+    tables = databases.mlflow if databases else settings.mlflow_tracking_uri
+    upgrade(tables, noted=log_of(settings).parent / f"upgraded-{sha256_bytes(tables.encode())[:8]}")
+    return Keeping(tables, artifacts_root(settings))
+
+
+def _is_proxied(settings: Settings, databases: Databases | None) -> bool:
+    """Whether MLflow's tables or files lie elsewhere than in the home."""
+    return databases is not None or settings.store.startswith("s3://")
+
+
+@contextmanager
+def _recorded(
+    settings: Settings, prefect_url: str, mlflow_url: str, pools: tuple[str, ...], *, tracking: str
+) -> Iterator[Up]:
+    me = identity_of(os.getpid())
+    path = settings.home / UP_FILE
+    up = Up(os.getpid(), me.began_s if me else None, prefect_url, mlflow_url, pools, tracking)
+    write_atomically(path, json.dumps(asdict(up)).encode())
+    try:
+        yield up
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _await(ready: Callable[[], bool], *, what: str, log: Path) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while not ready():
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(f"{what} is not there in time", next_step=f"see {log}")
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _accelerators() -> list[str]:
+    """As the driver lists them; torch is not imported for it."""
+    return [path.name for path in Path("/proc/driver/nvidia/gpus").glob("*")]

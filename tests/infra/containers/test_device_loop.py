@@ -1,0 +1,125 @@
+"""`device-loop` and `device-ready`: a device's life in a container or under systemd, with the real agent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edgewright.release.repository import publish_release
+from edgewright.release.server import serve_repository
+from tests.cells import cell_picture, write_bundle
+from tests.conftest import free_port
+from tests.infra.places import CONTAINERS, PROGRAMS, ROOT
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    path = f"{PROGRAMS}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    return {"PATH": path, "PYTHONPATH": str(ROOT), "DEVICE_HOME": str(home), "OMP_NUM_THREADS": "1", **more}
+
+
+@contextmanager
+def device(home: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
+    loop = subprocess.Popen(
+        [str(CONTAINERS / "device_loop.sh")],
+        env=environment(home, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield loop
+    finally:
+        loop.kill()
+        loop.communicate()
+
+
+def await_line(loop: subprocess.Popen[str], part: str) -> list[str]:
+    """What it says up to a line with this in it."""
+    assert loop.stdout
+    said = []
+    for line in loop.stdout:
+        said.append(line)
+        if part in line:
+            return said
+    raise AssertionError(f"it ended without {part!r}: {''.join(said)}")
+
+
+def ready(home: Path, **more: str) -> tuple[int, str]:
+    command = [sys.executable, str(CONTAINERS / "device_ready.py")]
+    done = subprocess.run(
+        command, env=environment(home, **more), capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stderr.strip()
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Path:
+    folder = tmp_path / "feed"
+    folder.mkdir()
+    Image.fromarray(cell_picture(0, 1)).save(folder / "0.png")
+    return folder
+
+
+def test_a_device_pulls_detects_and_ends_when_told(tmp_path: Path, feed: Path) -> None:
+    """Then once more without its server: what it has keeps running."""
+    home, repository = tmp_path / "home", tmp_path / "repository"
+    bundle = write_bundle(tmp_path, release=1)
+    publish_release(bundle, repository=repository, keys=tmp_path / "keys", channel="stable", now=datetime.now(UTC))
+    given = {"DEVICE_FEED": str(feed), "DEVICE_EVERY_S": "600"}
+    identity = {"DEVICE_ID": "line-1-0", "DEVICE_ROOT": str(repository / "metadata/1.root.json")}
+    with serve_repository(repository, reports=tmp_path / "reports") as server:
+        with device(home, DEVICE_SERVER=server.url, **identity, **given) as loop:
+            said = "".join(await_line(loop, "2 detections on 1 frames"))
+            assert "line-1-0 trusts" in said and "release 1 installed, on trial in slot a" in said
+            assert ready(home) == (0, "ready")
+            assert ready(home, MODEL_VERSION="1")[0] == 0
+            assert ready(home, MODEL_VERSION="2") == (1, "release 1 runs, expected 2 or newer")
+            loop.send_signal(signal.SIGTERM)
+            assert loop.wait(20) == 0
+        assert [report["command"] for report in server.received["line-1-0"]] == ["update", "run"]
+    away = f"http://127.0.0.1:{free_port()}"
+    with device(home, DEVICE_SERVER=away, **identity, **given) as loop:
+        said = "".join(await_line(loop, "2 detections on 1 frames"))
+        assert "edgewright-device: " in said  # the update that failed
+        loop.send_signal(signal.SIGTERM)
+        assert loop.wait(20) == 0
+
+
+def test_a_device_without_identity_says_what_to_do(tmp_path: Path) -> None:
+    with device(tmp_path) as loop:
+        assert loop.stdout
+        said = loop.stdout.read()
+        assert loop.wait(20) == 2
+    assert "not a device's folder" in said and "edgewright-device init" in said
+    code, reason = ready(tmp_path)
+    assert code == 1 and "not a device's folder" in reason
+
+
+def test_a_wrong_trust_root_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "1.root.json").write_text(json.dumps({"signed": {}}))
+    identity = {"DEVICE_ID": "line-1-0", "DEVICE_ROOT": str(tmp_path / "1.root.json")}
+    with device(tmp_path / "home", DEVICE_SERVER="http://127.0.0.1:1", **identity) as loop:
+        assert loop.stdout
+        assert "not a trust root" in loop.stdout.read()
+        assert loop.wait(20) == 2
+
+
+def test_on_trial_is_not_ready() -> None:
+    assert os.access(CONTAINERS / "device_ready.py", os.X_OK)
+    code = (
+        f"import sys; sys.path.insert(0, {str(CONTAINERS)!r}); from device_ready import why_not\n"
+        "print(why_not({'slot': '', 'release': 0, 'on_trial': False}, wanted=0))\n"
+        "print(why_not({'slot': 'b', 'release': 2, 'on_trial': True}, wanted=0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["no release is installed", "release 2 is on trial"]

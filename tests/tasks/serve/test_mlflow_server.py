@@ -1,0 +1,54 @@
+"""MLflow's server: an older home's tables are upgraded once, and no secret stands on its command line."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgewright.errors import StageFailed
+from tasks.serve.mlflow_server import upgrade
+
+_OLD = """\
+from sqlalchemy import create_engine
+from mlflow.store.tracking.dbmodels.initial_models import Base
+import sys
+Base.metadata.create_all(create_engine(sys.argv[1]))
+"""
+"""The tables of MLflow 1.0, which its first migration begins with."""
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import sys
+
+    path = tmp_path_factory.mktemp("old") / "mlflow.db"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", _OLD, f"sqlite:///{path}"], check=True)
+    return path
+
+
+def test_tables_of_an_older_mlflow_are_upgraded_once(old: Path) -> None:
+    noted = old.parent / "upgraded"
+    upgrade(f"sqlite:///{old}", noted=noted)
+    with sqlite3.connect(old) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert {"runs", "registered_models", "alembic_version"} <= tables
+    old.unlink()
+    upgrade(f"sqlite:///{old}", noted=noted)
+    assert not old.exists(), "it was looked at again"
+
+
+def test_tables_that_are_not_there_are_not_made(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path}/mlflow.db", noted=tmp_path / "noted")
+    assert not (tmp_path / "mlflow.db").exists()
+    assert (tmp_path / "noted").exists()
+
+
+def test_what_cannot_be_upgraded_is_said(tmp_path: Path) -> None:
+    broken = tmp_path / "mlflow.db"
+    broken.write_text("no database at all, but long enough to be taken for something" * 20)
+    with pytest.raises(StageFailed, match="MLflow's tables could not be upgraded"):
+        upgrade(f"sqlite:///{broken}", noted=tmp_path / "noted")
+    assert not (tmp_path / "noted").exists()
