@@ -41,11 +41,12 @@ TINY = {"model": "edgewright-slim", "image_px": 64, "width": 0.05, "batch": 4, "
 
 def train(dataset: Dataset, folder: Path, *, seed: int = 0, **fields: Any) -> tuple[DetectorReport, list[EpochReport]]:
     """A run in `folder/scratch`, published into `folder/out`: the report and the epochs that were run."""
+    tiny = {name: value for name, value in TINY.items() if name != "width" or "model" not in fields}
     (folder / "out").mkdir(parents=True, exist_ok=True)
     seen = []
     report = train_detector(
         dataset,
-        TrainDetectorConfig(**{**TINY, **fields}),
+        TrainDetectorConfig(**{**tiny, **fields}),
         out=folder / "out",
         scratch=folder / "scratch",
         seed=seed,
