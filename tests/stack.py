@@ -81,6 +81,10 @@ class Stack:
         with urlopen(Request(f"{self.api}{path}", json.dumps(body).encode(), headers), timeout=20) as answer:
             return json.loads(answer.read())
 
+    @property
+    def prefect_pages(self) -> str:
+        return self.api.removesuffix("/api")
+
     # ------------------------------------------------------------ MLflow
 
     @property

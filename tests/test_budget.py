@@ -61,7 +61,7 @@ def test_the_whole_may_cause_no_more_than_its_halves() -> None:
 def test_what_begins_with_the_toy_run_stays_together() -> None:
     paths = (path for path in Path(__file__).parent.rglob("test_*.py") if path.parent.name != "faults")  # run alone
     files = [path for path in paths if {"toy_run", "toy_home"} & words_of(path)]
-    assert len(files) == 10  # and this one, which names them
+    assert len(files) == 9  # and this one, which names them
     assert {group_of(f"tests/{path.relative_to(Path(__file__).parent)}::test") for path in files} == {
         TOY_RUN,
         "tests/test_budget.py",

@@ -22,7 +22,6 @@ _TOY_FILES = (
     "tests/edgewright/report/test_cards.py",
     "tests/flows/test_lifecycle.py",
     "tests/slow/test_model_server.py",
-    "tests/slow/test_pages.py",
     "tests/slow/test_refusals.py",
     "tests/slow/test_resume.py",
     "tests/slow/test_stack.py",

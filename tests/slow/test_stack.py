@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -22,12 +22,17 @@ from edgewright.recipe import resolve
 from flows.lifecycle import STAGES
 from tasks.engine.stage import POOLS
 from tests.conftest import edgewright, free_port
+from tests.pages import Album, begin_in_the_form, browsing, decide_in_the_form, see_artifact, see_in_mlflow
 from tests.servers.postgres import postgres
 from tests.stack import Program, Stack, home_of, kill, process_of, refs_of, tree_of, up, wait_for
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.slow
 
 BUCKET = "stack"
+ENDS = ("Completed", "Failed", "Crashed")
 AGAIN = ("--from", "quantize", "--until", "quantize")
 
 
@@ -41,6 +46,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, s3_environment: dict[str, st
         environment = {"EDGEWRIGHT_STORE": f"s3://{BUCKET}/team", "EDGEWRIGHT_DATABASE": database or ""}
         with up(tmp_path_factory.mktemp("up"), **s3_environment, **environment) as here:
             yield here
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with browsing() as found:
+        yield found
 
 
 def test_every_part_is_well(stack: Stack) -> None:
@@ -159,7 +170,7 @@ def test_a_gate_that_asks_suspends_its_run_and_an_answer_resumes_it(stack: Stack
     """Nobody waits on a worker; the answer at a command line has the very run go on, and stands in it."""
     recipe = resolve("demo", overrides=[*toy_settings[1::2], "gate_data.on_refuse=ask"])
     flow_run = stack.begin("lifecycle/demo", recipe=recipe.model_dump(mode="json"))
-    wait_for(lambda: stack.state_of(flow_run) in ("Suspended", "Failed", "Crashed", "Completed"))
+    wait_for(lambda: stack.state_of(flow_run) in ("Suspended", *ENDS))
     assert stack.state_of(flow_run) == "Suspended"
     waiting = stack.record_of(flow_run)
     assert waiting["status"] == "waiting"
@@ -168,7 +179,7 @@ def test_a_gate_that_asks_suspends_its_run_and_an_answer_resumes_it(stack: Stack
 
     answer = ("decide", waiting["run_id"], "real_only", "--why", "they look odd", "--person", "the test")
     assert "goes on where it waited" in edgewright(*answer, home=stack.home).stdout
-    wait_for(lambda: stack.state_of(flow_run) in ("Failed", "Crashed", "Completed"))
+    wait_for(lambda: stack.state_of(flow_run) in ENDS)
     ended = stack.record_of(flow_run)
     assert (ended["run_id"], ended["status"]) == (waiting["run_id"], "finished"), ended["error"]
     gate = next(gate for gate in ended["gates"] if gate["name"] == "gate_data")
@@ -201,6 +212,39 @@ def test_a_recipe_of_ones_own_is_started_by_its_schedule(stack: Stack, toy_setti
     finally:
         edgewright("deploy", "--delete", "mine", home=stack.home)
     assert "mine" not in edgewright("deploy", "--list", home=stack.home).stdout
+
+
+@pytest.mark.browser
+def test_in_a_browser_from_the_form_to_the_registry(
+    stack: Stack, page: Page, toy_settings: list[str], tmp_path: Path
+) -> None:
+    """A run begun in Prefect's form, its gate decided there, and what both interfaces show of it.
+
+    EDGEWRIGHT_SCREENSHOTS names a folder for the pictures.
+    """
+    album = Album(page, Path(os.environ.get("EDGEWRIGHT_SCREENSHOTS") or tmp_path))
+    asks = ("--set", "gate_data.on_refuse=ask")
+    edgewright("deploy", "demo", *toy_settings, *asks, "--name", "pages", home=stack.home)
+    flow_run = begin_in_the_form(stack, page, album, name="pages")
+    page.goto(f"{stack.prefect_pages}/runs/flow-run/{flow_run}")
+    wait_for(lambda: stack.state_of(flow_run) in ("Suspended", *ENDS))
+    assert stack.state_of(flow_run) == "Suspended"
+    page.get_by_text("enforce_data").first.wait_for(state="attached")
+    album.take("a-run-that-waits")
+    see_artifact(stack, page, key="gate-report", text="held-out photographs")
+    album.take("gate-report")
+
+    page.goto(f"{stack.prefect_pages}/runs/flow-run/{flow_run}")
+    decide_in_the_form(page, album)
+    wait_for(lambda: stack.state_of(flow_run) in ENDS)
+    assert stack.state_of(flow_run) == "Completed"
+    page.reload()
+    page.get_by_text("flash").first.wait_for(state="attached")
+    album.take("a-run-that-is-done")
+    for key, text in {"dataset-card": "90 labeled", "image-grid": "synthetic pictures", "model-card": "mAP50"}.items():
+        see_artifact(stack, page, key=key, text=text)
+        album.take(key)
+    see_in_mlflow(stack, page, album, stack.record_of(flow_run))
 
 
 def test_down_leaves_nothing(stack: Stack) -> None:
