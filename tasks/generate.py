@@ -34,6 +34,7 @@ def generate(work: Work, config: GenerateConfig, generator: ArtifactRef, dataset
         )
         writer.finish()
         ref = work.publish(out, kind="dataset_synthetic", metrics=metrics_of(report), facts=report.facts)
+        work.warn(report.warnings)
     made = Dataset.open(store, ref)
     if made.usable:
         pictures = [picture_of(made, row) for row in spread(made.usable, 12)]

@@ -34,4 +34,5 @@ def label(
             on_progress=work.on_progress,
         )
         writer.finish()
+        work.warn(report.warnings)
         return work.publish(out, kind="dataset_labeled", metrics=metrics_of(report))

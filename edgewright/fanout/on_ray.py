@@ -94,7 +94,7 @@ class RayHands:
             try:
                 with _sigterm_kept():
                     ray.init(**(self._local() if self._address == LOCAL else self._existing()), **_QUIET)
-            except (ray.exceptions.RayError, RuntimeError, ConnectionError, ValueError) as error:
+            except (ray.exceptions.RayError, RuntimeError, OSError, ValueError) as error:
                 raise _no_cluster(self._address, str(error).partition("\n")[0]) from error
             self._begun = True
         return ray

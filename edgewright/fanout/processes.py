@@ -53,9 +53,12 @@ class ProcessHand:
         command = [sys.executable, "-m", __name__, program]
         with ExitStack() as stack:
             errors = stack.enter_context(log.open("ab")) if log else None
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, process_group=0
-            )
+            try:
+                self.process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, process_group=0
+                )
+            except OSError as error:  # no more processes, or no memory for one
+                raise HandLost("a process could not be begun", got=error.strerror, where=sys.executable) from error
 
     def begin(self) -> None:
         read_answer(self._spoken(self._job, "a process ended before it began"))

@@ -18,7 +18,7 @@ for shards of the pictures, which stay in the scratch folder until all are looke
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,7 @@ class AnnotateReport:
         taught: classes whose pseudo-labels are the teacher's.
         teacher_refused: class name => why the teacher's labels of it do not count.
         total, per_class: decisions.
+        warnings: sentences, of helpers that gave up.
     """
 
     judged_images: int
@@ -86,6 +87,7 @@ class AnnotateReport:
     teacher_refused: dict[str, str]
     total: Tally
     per_class: dict[str, Tally]
+    warnings: tuple[str, ...] = ()
 
 
 def annotate(
@@ -123,7 +125,7 @@ def annotate(
     helped_by = Help(few, WORKER, job.to_bytes(), after_s=helpers_after_s)
     with shard_root(scratch) as root, torch_threads(1):
         folder = ShardFolder(root / job.name, ShardPlan(len(looked), SHARD_ROWS))
-        make_with_help(
+        helped = make_with_help(
             folder,
             shard_examiner(examiner, looked),
             helped_by=helped_by,
@@ -134,7 +136,7 @@ def annotate(
     _write([row for row in dataset.rows if not _is_looked_at(row)], dataset, writer)
     for examination, (_, source) in zip(examined, looked, strict=True):
         _write([examination.row], source, writer)
-    return _report(examined, examiner, dataset.classes)
+    return replace(_report(examined, examiner, dataset.classes), warnings=helped.warnings)
 
 
 def unlabeled_rows(dataset: Dataset) -> list[Row]:

@@ -66,10 +66,16 @@ class Help:
 
 @dataclass(frozen=True)
 class Helped:
-    """How many helpers were started; `failed` of them gave up."""
+    """How many helpers were started; `failed` of them gave up, the first because of `why`."""
 
     started: int
     failed: int
+    why: str = ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence where some gave up: the work is whole all the same, and took longer."""
+        return (f"{self.failed} of {self.started} helpers gave up: {self.why}",) if self.failed else ()
 
 
 def make_with_help(
@@ -86,7 +92,7 @@ def make_with_help(
     with Helpers(folder, helped_by) as helpers:
         watch = _Watch(folder, helpers, on_progress, what=what, after_s=helped_by.after_s)
         make_shards(folder, make, on_picture=watch)
-        return Helped(helpers.started, helpers.failed)
+        return helpers.helped
 
 
 @contextmanager
@@ -116,8 +122,9 @@ class Helpers:
         return len(self._threads)
 
     @property
-    def failed(self) -> int:
-        return len(self._errors)
+    def helped(self) -> Helped:
+        errors = list(self._errors)
+        return Helped(self.started, len(errors), str(errors[0]) if errors else "")
 
     def start(self, wanted: int) -> None:
         """Have `wanted` of them, or as many as there are hands for. Those that once were started stay."""

@@ -190,7 +190,7 @@ def _report(
         layout_baseline_q95={item.name: item.baseline_q95 for item in distances},
         layout_pictures=min((item.n for item in distances), default=0),
         hard_scored=hard_scored,
-        warnings=(_NO_SCORES,) if config.hard_share > 0 and not hard_scored else (),
+        warnings=helped.warnings + ((_NO_SCORES,) if config.hard_share > 0 and not hard_scored else ()),
     )
 
 

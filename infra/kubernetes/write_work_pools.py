@@ -73,19 +73,9 @@ KUBERNETES_POOLS = (
 
 def template(pool: Pool) -> JSON:
     """`variables`, a JSON schema, and `job_configuration`, which uses each of them as `{{ name }}`."""
-    told = (
-        "command",
-        "env",
-        "labels",
-        "annotations",
-        "name",
-        "namespace",
-        "stream_output",
-        "pod_watch_timeout_seconds",
-    )
     return {
         "variables": {"type": "object", "properties": _variables(pool)},
-        "job_configuration": {**{name: f"{{{{ {name} }}}}" for name in told}, "job_manifest": _job(pool)},
+        "job_configuration": {**{name: f"{{{{ {name} }}}}" for name in _TOLD}, "job_manifest": _job(pool)},
     }
 
 

@@ -22,7 +22,7 @@ import shutil
 import socket
 import time
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,6 +100,13 @@ class Work:
 
         shown = StageProgress(self.stage.name)
         return report
+
+    def warn(self, sentences: Sequence[str]) -> None:
+        """Into the run's log, and to whoever watches."""
+        for sentence in sentences:
+            run_log().warning("%s: %s", self.stage.name, sentence)
+        if sentences:
+            self.session.observer.stage_told(self.stage.name, sentences)
 
     def publish(
         self,

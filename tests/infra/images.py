@@ -19,6 +19,8 @@ from tests.infra.places import ROOT, inherited
 HOME = "/var/lib/edgewright"
 _START_S = 120.0
 _STOP_S = 30.0
+_ENDED_WELL = (0, -15, 143)
+"""By itself, by the signal, or by it inside a shell."""
 
 
 class Image:
@@ -79,7 +81,7 @@ class Image:
             yield process
             assert process.poll() is None, f"{command} ended by itself: {log.read_text()[-3000:]}"
             process.terminate()
-            process.wait(_STOP_S)
+            assert process.wait(_STOP_S) in _ENDED_WELL, f"{command} ended with {process.returncode}"
         except BaseException as error:
             error.add_note(f"{command} said: {log.read_text()[-3000:]}")
             raise

@@ -141,7 +141,7 @@ def helped(program: str, folder: Path) -> Iterator[Helpers]:
 def test_an_interruption_lets_helpers_finish_the_shard_in_work(program: str, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), helped(program, tmp_path) as helpers:
         raise KeyboardInterrupt
-    assert helpers.failed == 0, (tmp_path / "helper-0.log").read_text()
+    assert helpers.helped.failed == 0, (tmp_path / "helper-0.log").read_text()
     assert list(tmp_path.glob("*.parquet")) and not list(tmp_path.glob("*.claim"))
     assert len(list(tmp_path.glob("*.parquet"))) < len(PLAN), "and no other"
     assert hands_of(os.getpid()) == []
@@ -170,7 +170,9 @@ def test_a_helper_that_is_killed_again_and_again_gives_up_and_loses_nothing(prog
     folder = ShardFolder(tmp_path, PLAN)
     by = Help(ProcessHands(2), program, b"end", after_s=0.0)
     done = make_with_help(folder, rows_after(0.2), helped_by=by, on_progress=silent, what="rows")
-    assert done == Helped(started=1, failed=1)
+    assert (done.started, done.failed) == (1, 1)
+    assert done.warnings == (f"1 of 1 helpers gave up: {done.why}",)
+    assert done.why
     assert not folder.unfinished()
 
 
