@@ -17,8 +17,10 @@ from edgewright.simulate.source import write_feed
 from tasks.engine.stage import Work, stage
 from tasks.release import RELEASE_FILE
 
+_PUBLIC = ("version", "slot", "p50_ms", "p99_ms", "detections")
 
-@stage(pools=("edge",), cached=False)
+
+@stage(pools=("edge",), cached=False, notes={"device": _PUBLIC})
 def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """One device of the group: update, verify, switch, detect."""
     from edgewright.release.address import address_in
@@ -40,8 +42,7 @@ def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: Artif
             on_progress=work.on_progress,
         )
         (out / REPORT_FILE).write_text(json.dumps(report.to_json(), indent=1, sort_keys=True))
-        public = {name: getattr(report, name) for name in ("version", "slot", "p50_ms", "p99_ms", "detections")}
-        work.session.journal.update(device=public)
+        public = {name: getattr(report, name) for name in _PUBLIC}
         metrics = {"device/p50_ms": report.p50_ms, "device/p99_ms": report.p99_ms}
         return work.publish(out, kind="device_report", metrics=metrics, facts=public)
 

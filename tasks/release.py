@@ -23,7 +23,7 @@ _GOLDEN_START = 2_000_000
 """The simulated camera's golden pictures: its photographs count from 0, its feed from 1,000,000."""
 
 
-@stage(pools=("control",), cached=False)
+@stage(pools=("control",), cached=False, notes={"release": ("version", "digest")})
 def release(
     work: Work, config: ReleaseConfig, model: ArtifactRef, verdict: ArtifactRef, training: ArtifactRef
 ) -> ArtifactRef:
@@ -60,7 +60,6 @@ def release(
         )
         facts = {"version": published.version, "digest": published.digest, "channel": config.channel, "start": began}
         (out / RELEASE_FILE).write_text(json.dumps(facts, sort_keys=True))
-        work.session.journal.update(release={"version": published.version, "digest": published.digest})
         work.session.tracker.tag(work.session.link.mlflow_parent, {"release": f"{config.channel}-{published.version}"})
         return work.publish(out, kind="release", facts=facts)
 

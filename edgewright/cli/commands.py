@@ -133,10 +133,10 @@ def decide(
 
     journal = find_journal(settings.runs, run, status="waiting")
     person = person or getpass.getuser()
-    decide_run(journal, choice=choice, person=person, why=why)
-    if resume_flow_run(journal, settings, choice=choice, person=person, why=why):
-        print(f"run {journal.run_id} goes on where it waited")
+    if resume_flow_run(journal, settings, choice=choice, person=person, why=why):  # which keeps the answer itself
+        print(f"run {journal.run_id} goes on where it waited" + (", to its end" if choice == "end" else ""))
         return
+    decide_run(journal, choice=choice, person=person, why=why)
     if choice == "end":
         print(f"run {journal.run_id} has ended")
         return

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tasks.serve.deployed import Wanted
     from tasks.serve.stack import Stack, Up
 
-_DETACHED_WITHIN_S = 300.0
+_DETACHED_WITHIN_S = 900.0
+"""Longer than all that it waits for: each of that says better what is missing."""
 
 
 def add_stack(application: typer.Typer) -> None:
@@ -169,10 +170,14 @@ def _detached(settings: Settings, stack: Stack) -> None:
             start_new_session=True,
         )
     deadline = time.monotonic() + _DETACHED_WITHIN_S
-    while (found := _of(process, record_of(settings))) is None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise StageFailed("it did not come up", got=log.read_text()[-300:], where=log)
-        time.sleep(0.2)
+    try:
+        while (found := _of(process, record_of(settings))) is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StageFailed("it did not come up", got=log.read_text()[-300:], where=log)
+            time.sleep(0.2)
+    except BaseException:
+        process.terminate()  # what is not said to be up is not left behind
+        raise
     for line in ready_lines(found, settings)[:-1]:
         _say(line)
     _say("`edgewright down` ends all of it")

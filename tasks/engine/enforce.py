@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
 from edgewright.errors import GateEnded, InputError, StageFailed, WaitingForPerson
@@ -16,7 +17,7 @@ from edgewright.recipe.gates import GateDataConfig
 from tasks.engine.champion import require_compared
 from tasks.engine.control import control
 from tasks.engine.events import gate_refused
-from tasks.engine.journal import Journal
+from tasks.engine.journal import Journal, journals
 from tasks.engine.prefect_log import run_log
 from tasks.engine.registry import register_models
 from tasks.engine.session import Session, current_session
@@ -24,6 +25,8 @@ from tasks.engine.session import Session, current_session
 CHOICES = ("real_only", "end")
 _GRACE_S = 1.0
 """For the way from the answer to here."""
+_LATE_S = 120.0
+"""For an answer in time whose run a worker has still to begin again."""
 
 
 @control
@@ -82,6 +85,25 @@ def decide_run(journal: Journal, *, choice: str, person: str, why: str) -> None:
         )
     record_decision(journal, choice=choice, person=person, why=why)
     journal.update(status="ended" if choice == "end" else "interrupted")
+
+
+def close_unanswered(runs: Path, *, now_s: float) -> list[str]:
+    """The runs whose question nobody has answered in time, which means `end`: ended here, for nobody else would.
+
+    Args:
+        now_s: seconds since 1970.
+    """
+    closed = []
+    for journal in journals(runs):
+        state = journal.state
+        if state["status"] != "waiting":
+            continue
+        allowed_s = float(state["recipe"]["gate_data"]["ask_timeout_s"])
+        if now_s - float(state["waiting_since"]) > allowed_s + _LATE_S:
+            record_decision(journal, choice="end", person="nobody", why=f"no answer within {allowed_s:.0f} s")
+            journal.update(status="ended")
+            closed.append(journal.run_id)
+    return closed
 
 
 def record_decision(journal: Journal, *, choice: str, person: str, why: str) -> None:

@@ -22,6 +22,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
 from prefect.context import TaskRunContext
 from prefect.deployments import run_deployment
@@ -79,27 +80,33 @@ class PoolsRouter:
     def __init__(self) -> None:
         self._stopping = threading.Event()
 
+    def begin(self) -> None:
+        self._stopping.clear()
+
     def stop(self) -> None:
         self._stopping.set()
 
     def run(self, stage: Runnable, config: Section, inputs: dict[str, Any], *, session: Session, key: str) -> Ran:
         """Raises what the child raised; NoWorker, StageFailed, InputError, StoreUnavailable."""
-        self._stopping.clear()
+        if self._stopping.is_set():
+            raise StageFailed("the run was interrupted before this stage began", where=stage.name)
         told = {"key": key, "refresh": stage.name in session.refresh, "task_run": _task_run()}
         link = session.link.model_copy(update=told)
         parameters = {"config": config, **inputs, "link": link}
         identity = sha256_bytes(canonical_json([session.link.run_id, stage.name, key]))[:24]
-        pools = pools_for(stage, session.route)
-        for number, pool in enumerate(pools):
-            order = _Order(stage.name, pool, {name: plain(value) for name, value in parameters.items()}, identity)
+        asked = {name: plain(value) for name, value in parameters.items()}
+        orders = [_Order(stage.name, pool, asked, identity) for pool in pools_for(stage, session.route)]
+        if len(orders) > 1:  # a parent that was killed may have fallen back already
+            orders.sort(key=lambda order: not self._is_at_work(order))
+        for number, order in enumerate(orders):
             try:
                 # Prefect's client asks again for minutes, deaf to an interruption: here `_patiently` does.
                 with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
                     return self._run_in(order, session)
             except NoWorker as error:
-                if number + 1 == len(pools):
+                if number + 1 == len(orders):
                     raise
-                run_log().warning("%s; falling back to pool %s", error.what, pools[number + 1])
+                run_log().warning("%s; falling back to pool %s", error.what, orders[number + 1].pool)
         raise AssertionError("a stage has a pool")
 
     def _run_in(self, order: _Order, session: Session) -> Ran:
@@ -118,6 +125,13 @@ class PoolsRouter:
         made = session.store.manifest(ref.sha256).record
         where = {"router": self.name, "host": made.host, "device": made.device, "pool": order.pool}
         return Ran(ref, {**where, "flow_run": str(child.id)})
+
+    def _is_at_work(self, order: _Order) -> bool:
+        """Whether a child of this work has begun in this pool, and has not ended."""
+        keys = FlowRunFilterIdempotencyKey(any_=[order.attempt(number) for number in range(_MOST_BEGINNINGS)])
+        with get_client(sync_client=True) as client:
+            found = self._patiently(lambda: client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=keys)))
+        return any(run.state is not None and run.state.is_running() for run in found)
 
     def _dispatched(self, order: _Order, session: Session) -> FlowRun:
         """The live child of this work, or the one that has made it, or a new one."""

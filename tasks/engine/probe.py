@@ -7,8 +7,9 @@ import shutil
 
 from edgewright.artifacts import Content, Record, open_store
 from edgewright.settings import read_settings
+from tasks.engine.accelerator import accelerators
 from tasks.engine.approval import own_flow_run
-from tasks.engine.ran import attempt_key, device_here
+from tasks.engine.ran import attempt_key
 
 PROBE_FILE = "probe.json"
 
@@ -20,7 +21,7 @@ def answer_probe(word: str) -> str:
     with store.workspace() as out:
         (out / PROBE_FILE).write_text(word)
         facts = {"free_bytes": shutil.disk_usage(settings.home).free}
-        record = Record(host=platform.node(), device=device_here(), facts=facts)
+        record = Record(host=platform.node(), device=", ".join(accelerators()) or "cpu", facts=facts)
         ref = store.publish(out, Content(kind="probe", stage="probe", config={"word": word}), record)
     store.remember(attempt_key(own_flow_run()), ref)
     return ref.uri

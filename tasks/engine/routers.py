@@ -19,8 +19,11 @@ class Router(Protocol):
     """One way to have a stage done."""
 
     def run(self, stage: Runnable, config: Section, inputs: dict[str, Any], *, session: Session, key: str) -> Ran: ...
+    def begin(self) -> None:
+        """A run begins; one before it may have been interrupted."""
+
     def stop(self) -> None:
-        """The run was interrupted: whoever waits in `run` ends."""
+        """The run was interrupted: whoever waits in `run` ends, and nothing more is begun."""
 
 
 class InlineRouter:
@@ -28,6 +31,9 @@ class InlineRouter:
 
     def run(self, stage: Runnable, config: Section, inputs: dict[str, Any], *, session: Session, key: str) -> Ran:
         return Ran(stage.execute(config, inputs, session=session, key=key), here())
+
+    def begin(self) -> None:
+        pass
 
     def stop(self) -> None:
         pass

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from prefect import Flow, flow
-from prefect.exceptions import Pause
+from prefect.exceptions import Pause, TerminationSignal
 from pydantic import BaseModel
 
 from edgewright.artifacts import Store, canonical_json, open_store, require_store, sha256_bytes
@@ -266,11 +266,13 @@ def _carried_out(session: Session, recipe: Recipe, function: Callable[[], None])
     allowed_s = recipe.gate_data.ask_timeout_s
     if session.journal.asks and can_suspend():  # begun again, with an answer
         await_decision(session.journal, timeout_s=allowed_s)
+    router = router_of(session.settings.router)
+    router.begin()
     try:
         function()
         current_caller().settle()
-    except KeyboardInterrupt:
-        router_of(session.settings.router).stop()
+    except (KeyboardInterrupt, TerminationSignal):  # in a flow Prefect makes the latter of SIGTERM
+        router.stop()
         raise
     except WaitingForPerson:
         if can_suspend():
@@ -307,5 +309,6 @@ def _status(raised: BaseException | None) -> str:
         (WaitingForPerson, "waiting"),
         (Pause, "waiting"),
         (KeyboardInterrupt, "interrupted"),
+        (TerminationSignal, "interrupted"),
     )
     return next((status for kind, status in kinds if isinstance(raised, kind)), "failed")

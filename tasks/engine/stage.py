@@ -39,6 +39,7 @@ from edgewright.artifacts.store import store_errors
 from edgewright.errors import EdgewrightError, InputError, StageFailed, describe
 from edgewright.progress import OnProgress
 from edgewright.recipe.section import Section
+from tasks.engine.accelerator import own_accelerators
 from tasks.engine.alone import alone_in
 from tasks.engine.callers import current_caller
 from tasks.engine.code_origin import file_of
@@ -159,6 +160,7 @@ class Stage(Generic[P]):
     identify: Mapping[str, Identify]
     per_project: bool
     tells: Callable[[Artifact], Told] | None = None
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -290,11 +292,17 @@ class Stage(Generic[P]):
             },
             ref.to_json(),
         )
+        self._note(ref, session)
         session.observer.stage_finished(self.name, seconds, cached=found)
         if told:
             tell(told, stage=self.name, session=session)
         show(ref, session)
         return Completed(name="Cached", message=ref.uri, data=ref) if found else ref
+
+    def _note(self, ref: ArtifactRef, session: Session) -> None:
+        """Into the run's record, wherever the stage ran."""
+        facts = session.store.manifest(ref.sha256).record.facts if self.notes else {}
+        session.journal.update(**{key: {name: facts[name] for name in names} for key, names in self.notes.items()})
 
     def _look_up(
         self, config: Section, inputs: Mapping[str, Any], *, session: Session
@@ -330,9 +338,11 @@ class Stage(Generic[P]):
             with session_open(session), _errors_logged(self.name):
                 key, known = self._look_up(config, inputs, session=session)
                 _require_meant(key, session.link.key, stage=self.name)
-                ref = known or self.execute(config, inputs, session=session, key=key)
+                with own_accelerators(getattr(config, "devices", 1), session.settings.home):
+                    ref = known or self.execute(config, inputs, session=session, key=key)
                 _remember_attempt(ref, session.store)
                 if alone:
+                    self._note(ref, session)
                     show(ref, session)
             session.journal.update(status="finished")
             succeeded = True
@@ -352,6 +362,7 @@ def stage(
     identify: Mapping[str, Identify] | None = None,
     per_project: bool = False,
     tells: Callable[[Artifact], Told] | None = None,
+    notes: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[Callable[Concatenate[Work, P], ArtifactRef]], Stage[P]]:
     """Make a function a stage.
 
@@ -361,13 +372,14 @@ def stage(
         identify: for inputs that are no artifacts, how their digest is found.
         per_project: whether the result depends on the project's history (`ingest`: its split ledger).
         tells: what a person is told of the result, whether it was computed or found.
+        notes: key of the run's record → which of the result's facts stand under it.
     """
     unknown = [pool for pool in pools if pool not in POOLS]
     if unknown or not pools:
         raise EdgewrightError("unknown pool", expected=", ".join(POOLS), got=pools)
 
     def make(fn: Callable[Concatenate[Work, P], ArtifactRef]) -> Stage[P]:
-        return Stage(fn, pools, cached, dict(identify or {}), per_project, tells)
+        return Stage(fn, pools, cached, dict(identify or {}), per_project, tells, dict(notes or {}))
 
     return make
 

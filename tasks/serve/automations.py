@@ -14,3 +14,10 @@ def put(automation: AutomationCore) -> None:
             client.update_automation(known[0].id, automation)
         else:
             client.create_automation(automation)
+
+
+def remove(name: str) -> None:
+    """Those of this name, where there are some."""
+    with get_client(sync_client=True) as client:
+        for known in client.read_automations_by_name(name):
+            client.delete_automation(known.id)

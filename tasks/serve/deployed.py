@@ -26,6 +26,7 @@ from edgewright.recipe import Recipe
 from edgewright.settings import Settings
 from tasks.engine.session import may_read
 from tasks.engine.source import is_local, project_of
+from tasks.serve.deploying import shipped_lifecycles
 from tasks.serve.workers import CONTROL
 
 OWN = "edgewright:own"
@@ -69,6 +70,12 @@ def deploy_own(wanted: Wanted, settings: Settings) -> str:
     """
     if not _NAME.fullmatch(wanted.name):
         raise InputError("not a name for a deployment", expected="a to z, 0 to 9 and -", got=wanted.name)
+    if wanted.name in shipped_lifecycles():
+        raise InputError(
+            "a deployment of this name comes with edgewright",
+            got=wanted.name,
+            next_step=f"--name my-{wanted.name}",
+        )
     schedule = _schedule(wanted)
     _require_readable(wanted.source, settings)
     project = wanted.project or project_of(wanted.source)

@@ -25,10 +25,11 @@ from prefect.client.schemas.objects import WorkPool
 from prefect.deployments import run_deployment
 from prefect.events.clients import PrefectEventsClient
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
 from websockets.exceptions import WebSocketException
 
 from edgewright.addresses import shown, why
-from edgewright.artifacts import Store, require_store
+from edgewright.artifacts import Content, Record, Store, require_store, sha256_bytes
 from edgewright.errors import EdgewrightError, StageFailed
 from edgewright.settings import Settings
 from tasks.engine.pools import has_worker
@@ -39,9 +40,11 @@ from tasks.engine.services import MLFLOW, Answer, ask, require_services
 from tasks.engine.session import MIN_FREE_BYTES
 from tasks.engine.stage import POOLS
 from tasks.serve.prefect_server import standing_server
+from tasks.serve.workers import CONTROL
 
 MOST_SKEW_S = 30.0
 """Signatures live for days and tokens for minutes; schedules and heartbeats are compared in seconds."""
+_WORD = "doctor"
 _PROBE_WITHIN_S = 90.0
 _ANSWER_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.5
@@ -110,15 +113,16 @@ def _free(name: str, free: int) -> Finding:
 
 
 def _round_trip(store: Store) -> str:
-    """A key written, read, and left: it is of 30 bytes."""
-    began, key = time.monotonic(), f"doctor-{secrets.token_hex(4)}"
+    """An artifact of a few bytes, the same each time, and a key to it: written and read."""
+    began = time.monotonic()
     require_store(store.uri)
-    known = next(iter(store.digests()), None)
-    if known is not None:
-        ref = store.ref(known, store.manifest(known).content.kind)
-        store.remember(key, ref)
-        if store.recall(key) != ref:
-            raise StageFailed("the store does not give back what was written", where=store.uri)
+    with store.workspace() as out:
+        (out / PROBE_FILE).write_text(_WORD)
+        ref = store.publish(out, Content(kind="probe", stage="probe", config={"word": _WORD}), Record())
+    store.remember(sha256_bytes(_WORD.encode()), ref)
+    found = store.recall(sha256_bytes(_WORD.encode()))
+    if found is None or store.open(found).path(PROBE_FILE).read_text() != _WORD:
+        raise StageFailed("the store does not give back what was written", where=store.uri)
     return f"{store.uri} answers in {(time.monotonic() - began) * 1e3:.0f} ms"
 
 
@@ -197,7 +201,7 @@ def _pool(client: SyncPrefectClient, pool: str, store: Store) -> Iterator[Findin
     except ObjectNotFound:
         yield Finding(name, False, "there is none", "edgewright up makes it, or prefect work-pool create")
         return
-    if found.concurrency_limit is None:
+    if found.concurrency_limit is None and pool != CONTROL:
         cure = f"prefect work-pool set-concurrency-limit {pool} DEVICES"
         yield Finding(name, False, "no limit: more stages would run at once than there are devices", cure)
     if not has_worker(client, pool):
@@ -218,6 +222,9 @@ def _probed(client: SyncPrefectClient, pool: str, store: Store) -> str:
         if state is not None and state.is_final():
             break
         time.sleep(_LOOK_EVERY_S)
+    if state is not None and state.is_scheduled():
+        client.set_flow_run_state(run.id, Cancelled(message="nobody waits any more"))  # type: ignore[union-attr]
+        return "a worker is online, and every place is taken: whether it reaches the store was not asked"
     ref = store.recall(attempt_key(run.id))  # type: ignore[union-attr]
     if ref is None or store.open(ref).path(PROBE_FILE).read_text() != word:
         raise StageFailed(

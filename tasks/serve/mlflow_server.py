@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgewright.errors import StageFailed
 from edgewright.files import write_atomically
-from edgewright.settings import Settings
+from edgewright.settings import Passwords, Settings
 from tasks.serve.guarded import LOOPBACK, allowed_hosts, local_name
 from tasks.serve.kept import Kept
 from tasks.serve.prefect_server import answers, die_with_parent
@@ -137,6 +137,18 @@ def upgrade(tables: str, *, noted: Path) -> None:
     write_atomically(noted, mine.encode())
 
 
+def _take_password(users: str, passwords: Passwords) -> None:
+    """MLflow takes its administrator's password when it makes them, and never again."""
+    if not Path(users.removeprefix(_SQLITE)).exists():
+        return
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore()
+    store.init_db(users)
+    if store.has_user(passwords.mlflow_user):
+        store.update_user(passwords.mlflow_user, password=passwords.mlflow)
+
+
 def _environment(settings: Settings, kept: Keeping, *, host: str, port: int) -> dict[str, str]:
     """What it is told, and what the user's own variables may say otherwise."""
     passwords, folder = settings.passwords, log_of(settings).parent
@@ -150,6 +162,7 @@ def _environment(settings: Settings, kept: Keeping, *, host: str, port: int) -> 
         "MLFLOW_ARTIFACTS_DESTINATION": kept.files,
     }
     if passwords.mlflow:
+        _take_password(f"{_SQLITE}{folder}/auth.db", passwords)
         write_atomically(folder / "auth.ini", _GUARDED.format(folder=folder).encode())
         told |= {
             "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),

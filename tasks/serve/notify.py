@@ -6,7 +6,6 @@ address may hold a secret: it stands in Prefect's encrypted block and is never s
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -16,7 +15,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 
 from edgewright.errors import InputError
 from tasks.engine.events import GATE_REFUSED
-from tasks.serve.automations import put
+from tasks.serve.automations import put, remove
 
 BLOCK, AUTOMATION = "edgewright-webhook", "edgewright: tell the webhook"
 OCCASIONS = (
@@ -26,16 +25,19 @@ OCCASIONS = (
     "prefect.flow-run.Suspended",
     GATE_REFUSED,
 )
-PAYLOAD = json.dumps(
-    {
-        "event": "{{ event.event }}",
-        "what": "{{ event.resource.name }}",
-        "resource": "{{ event.resource.id }}",
-        "occurred": "{{ event.occurred }}",
-        "details": "{{ event.payload }}",
-    }
-)
-"""Jinja, which Prefect fills in: https://docs.prefect.io/v3/concepts/automations."""
+PAYLOAD = """{
+    "event": {{ event.event | tojson }},
+    "what": {{ event.resource.name | default("") | tojson }},
+    "resource": {{ event.resource.id | tojson }},
+    "occurred": {{ event.occurred | string | tojson }},
+    "details": {{ event.payload | tojson }}
+}"""
+"""Jinja, which Prefect fills in (https://docs.prefect.io/v3/concepts/automations): JSON, whatever a message holds."""
+
+
+def tell_nobody() -> None:
+    """Have the server that this process talks to call nobody any more."""
+    remove(AUTOMATION)
 
 
 def tell(webhook: str) -> None:

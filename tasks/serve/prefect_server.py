@@ -231,7 +231,7 @@ def _start(home: Path, *, port: int, standing: Standing | None) -> subprocess.Po
         "PREFECT_API_URL": f"http://{local_name(host)}:{port}/api",  # its own, whatever a profile or a file here names
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # a service that fails says so in the log, and nowhere else
-        "PREFECT_UI_API_URL": f"http://{told_name(host)}:{port}/api",
+        "PREFECT_UI_API_URL": os.environ.get("PREFECT_UI_API_URL") or f"http://{told_name(host)}:{port}/api",
     }
     if standing is None:  # what Prefect itself starts for a flow without a server: no scheduler, no triggers
         environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}

@@ -3,8 +3,8 @@
 Decides how long. A process of ours tells at once and every HEARTBEAT_S that it lives, a stranger's by Prefect's default
 every three minutes; a stranger's that has never told it is left alone. One that a killed worker had taken, and whose
 process never began, counts as dead too: it would keep its place in the pool. A server that was away could hear nobody:
-while it was, and for as long again as a silence lasts, nobody is called dead. Looks at the state once more before it
-says so, and leaves what waits for a person.
+while it was, or this machine was asleep, and for as long again as a silence lasts, nobody is called dead. Looks at the
+state once more before it says so, and leaves what waits for a person.
 
 An automation of Prefect's could do the same, and was lost once: on a busy machine an event that ended a silence was not
 counted, and a run that waited for a person was called crashed (docs/LOG.md, 2026-11-29).
@@ -38,6 +38,8 @@ from edgewright.settings import HEARTBEAT_S
 
 SILENCE = timedelta(seconds=4 * HEARTBEAT_S)
 LOOK_EVERY_S = 15.0
+_ASLEEP = timedelta(seconds=4 * LOOK_EVERY_S)
+"""Who has not looked for so long was asleep, with the whole machine: nobody could be heard."""
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _OUR_TAGS = ("pool:", "project:")
 _ALIVE = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
@@ -56,15 +58,19 @@ class Reaper:
     client: SyncPrefectClient
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     heard_since: datetime = field(init=False)
+    looked_at: datetime = field(init=False)
 
     def __post_init__(self) -> None:
-        self.heard_since = self.now()
+        self.heard_since = self.looked_at = self.now()
 
     def look(self) -> list[UUID]:
         """Those that are called dead now. A server that does not answer is asked again the next time."""
+        before, self.looked_at = self.looked_at, self.now()
+        if self.looked_at - before > _ASLEEP:
+            self.heard_since = self.looked_at
         try:
             return [run.id for run in self._alive() if self._is_dead(run) and self._buried(run)]
-        except (httpx.HTTPError, PrefectException, OSError):
+        except (httpx.HTTPError, PrefectException, OSError, ValueError):  # the last: an answer that is none
             self.heard_since = self.now()
             return []
 

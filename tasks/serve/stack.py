@@ -27,19 +27,21 @@ from edgewright.errors import HomeBusy, InputError, StageFailed, StoreUnavailabl
 from edgewright.files import try_locked, write_atomically
 from edgewright.processes import ProcessIdentity, end_process, identity_of, is_alive
 from edgewright.settings import UP_FILE, Settings
+from tasks.engine.accelerator import accelerators
+from tasks.engine.enforce import close_unanswered
 from tasks.engine.links import mlflow_experiments
 from tasks.engine.services import require_services
 from tasks.engine.stage import POOLS
 from tasks.serve.backends import Databases, artifacts_root, prepared
-from tasks.serve.deploying import CONTROL_PLACES, deploy, make_pools, set_places
+from tasks.serve.deploying import deploy, make_pools, set_places
 from tasks.serve.guarded import LOOPBACK, require_guarded
 from tasks.serve.mlflow_server import Keeping, is_elsewhere, log_of, mlflow_server, upgrade
-from tasks.serve.notify import tell
-from tasks.serve.prefect_server import Standing, answers, prefect_server, through
+from tasks.serve.notify import tell, tell_nobody
+from tasks.serve.prefect_server import PrefectServer, Standing, answers, live_server, prefect_server, through
 from tasks.serve.reaper import reaping
 from tasks.serve.releases import served_beside
 from tasks.serve.ui import require_ports
-from tasks.serve.workers import Reached, adopt_orphans, workers_of
+from tasks.serve.workers import CONTROL, Reached, adopt_orphans, workers_of
 
 _LOCK_FILE = "up.lock"
 _LOOK_EVERY_S = 0.5
@@ -100,6 +102,12 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
     with try_locked(settings.home / _LOCK_FILE) as free:
         if not free:
             raise HomeBusy("this home is up already", where=settings.home, next_step="edgewright status, or down")
+        if live_server(settings.home) is not None:
+            raise HomeBusy(
+                "a run or `edgewright ui` has a Prefect server of its own here, which ends with it",
+                where=settings.home,
+                next_step="wait for its end, or use another EDGEWRIGHT_HOME",
+            )
         if warning := require_guarded(stack.host, settings.passwords):
             say(warning)
         require_ports(settings, mlflow_port=stack.mlflow_port, prefect_port=stack.prefect_port)
@@ -115,14 +123,9 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
             prefect.wait()
             _await(lambda: mlflow.answers, what="MLflow", log=log_of(settings))
             with through(prefect), reaping(prefect.api_url):
-                places = {pool: places_in(pool) for pool in POOLS}  # without a worker here too: deployments name them
-                make_pools(places)
-                set_places(places)
                 say("deploying")
-                deploy(PREFECT_API_URL=prefect.api_url)
+                _bring_there(settings, stack, prefect)
                 adopt_orphans()
-                if settings.webhook:
-                    tell(settings.webhook)
                 tracking = mlflow.url if _is_proxied(settings, databases) else settings.mlflow_tracking_uri
                 reached = Reached(prefect.api_url, tracking)
                 with workers_of(settings, stack.pools, reached=reached, say=say) as workers:
@@ -137,16 +140,35 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                                 prefect.look_after(say)
                                 mlflow.look_after(say)
                                 workers.look_after()
+                                _close_questions(settings, say)
                                 time.sleep(_LOOK_EVERY_S)
                         except KeyboardInterrupt:
                             say("ending")
 
 
-def places_in(pool: str) -> int:
-    """How many flow runs a pool of this machine takes at once."""
+def _bring_there(settings: Settings, stack: Stack, prefect: PrefectServer) -> None:
+    """Pools, deployments and the webhook. On a server that is not the home's own, what others may have set stays."""
+    places = {pool: places_in(pool) for pool in POOLS}  # without a worker here too: deployments name them
+    make_pools(places)
+    deploy(PREFECT_API_URL=prefect.api_url)
+    if settings.webhook:
+        tell(settings.webhook)
+    if not settings.prefect_api_url:
+        set_places({pool: places[pool] for pool in stack.pools})
+        if not settings.webhook:
+            tell_nobody()
+
+
+def _close_questions(settings: Settings, say: Say) -> None:
+    for run_id in close_unanswered(settings.runs, now_s=time.time()):
+        say(f"nobody answered run {run_id} in time: it has ended")
+
+
+def places_in(pool: str) -> int | None:
+    """How many flow runs a pool of this machine takes at once; None: any number."""
     if pool == "gpu":
-        return max(1, len(_accelerators()))
-    return {"control": CONTROL_PLACES, "cpu": max(1, (os.cpu_count() or 1) // 2)}.get(pool, 1)
+        return max(1, len(accelerators()))
+    return {CONTROL: None, "cpu": max(1, (os.cpu_count() or 1) // 2)}.get(pool, 1)
 
 
 def online(pools: Sequence[str]) -> set[str]:
@@ -246,8 +268,3 @@ def _await(ready: Callable[[], bool], *, what: str, log: Path) -> None:
         if time.monotonic() > deadline:
             raise StoreUnavailable(f"{what} is not there in time", next_step=f"see {log}")
         time.sleep(_LOOK_EVERY_S)
-
-
-def _accelerators() -> list[str]:
-    """As the driver lists them; torch is not imported for it."""
-    return [path.name for path in Path("/proc/driver/nvidia/gpus").glob("*")]

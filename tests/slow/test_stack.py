@@ -80,6 +80,9 @@ def test_a_killed_parent_finds_its_children_and_everything_is_as_inline(
         s["name"]: s["pool"] for s in toy_run.printed["stages"]
     }.items()
     assert refs_of(stack.home / "runs" / printed["run_id"]) == refs_of(toy_run.record)
+    for what, same in (("release", "version"), ("device", "slot")):
+        assert set(printed[what]) == set(toy_run.printed[what])
+        assert printed[what][same] == toy_run.printed[what][same]
     assert tree_of(stack.tracking_uri, printed["mlflow_run_id"]) == tree_of(
         f"sqlite:///{toy_run.home}/mlflow/mlflow.db", toy_run.printed["mlflow_run_id"]
     )
@@ -166,24 +169,32 @@ def test_a_restarted_server_costs_nothing(stack: Stack, toy_run: Any, toy_settin
     assert {pool: stack.worker(pool) for pool in POOLS} == workers
 
 
-def test_a_gate_that_asks_suspends_its_run_and_an_answer_resumes_it(stack: Stack, toy_settings: list[str]) -> None:
-    """Nobody waits on a worker; the answer at a command line has the very run go on, and stands in it."""
+def suspended(stack: Stack, toy_settings: list[str]) -> tuple[str, dict[str, Any]]:
+    """A flow run whose gate asks, and its record; no process of it lives."""
     recipe = resolve("demo", overrides=[*toy_settings[1::2], "gate_data.on_refuse=ask"])
     flow_run = stack.begin("lifecycle/demo", recipe=recipe.model_dump(mode="json"))
     wait_for(lambda: stack.state_of(flow_run) in ("Suspended", *ENDS))
     assert stack.state_of(flow_run) == "Suspended"
-    waiting = stack.record_of(flow_run)
-    assert waiting["status"] == "waiting"
     wait_for(lambda: not process_of({"id": flow_run}), seconds=60)
+    return flow_run, stack.record_of(flow_run)
+
+
+@pytest.mark.parametrize(("choice", "ends_as"), [("end", "ended"), ("real_only", "finished")])
+def test_a_gate_that_asks_suspends_its_run_and_an_answer_resumes_it(
+    stack: Stack, toy_settings: list[str], choice: str, ends_as: str
+) -> None:
+    """Nobody waits on a worker; the answer at a command line has the very run go on, and stands in it."""
+    flow_run, waiting = suspended(stack, toy_settings)
+    assert waiting["status"] == "waiting"
     wait_for(lambda: [one for one in stack.told if one["event"] == "prefect.flow-run.Suspended"], seconds=60)
 
-    answer = ("decide", waiting["run_id"], "real_only", "--why", "they look odd", "--person", "the test")
+    answer = ("decide", waiting["run_id"], choice, "--why", "they look odd", "--person", "the test")
     assert "goes on where it waited" in edgewright(*answer, home=stack.home).stdout
     wait_for(lambda: stack.state_of(flow_run) in ENDS)
     ended = stack.record_of(flow_run)
-    assert (ended["run_id"], ended["status"]) == (waiting["run_id"], "finished"), ended["error"]
+    assert (ended["run_id"], ended["status"]) == (waiting["run_id"], ends_as), ended["error"]
     gate = next(gate for gate in ended["gates"] if gate["name"] == "gate_data")
-    assert (gate["decision"], gate["decided_by"], gate["why"]) == ("real_only", "the test", "they look odd")
+    assert (gate["decision"], gate["decided_by"], gate["why"]) == (choice, "the test", "they look odd")
 
 
 def test_reviewed_labels_start_a_run_and_its_failure_is_told(stack: Stack) -> None:
@@ -193,9 +204,9 @@ def test_reviewed_labels_start_a_run_and_its_failure_is_told(stack: Stack) -> No
         "from prefect.events.worker import EventsWorker; EventsWorker.drain_all(timeout=10)"
     )
     subprocess.run([sys.executable, "-c", command], env={**os.environ, "PREFECT_API_URL": stack.api}, check=True)
-    failed = wait_for(lambda: [one for one in stack.told if "no such data set in the store" in one["details"]])
+    failed = wait_for(lambda: [one for one in stack.told if "no such data set in the store" in str(one["details"])])
     assert failed[0]["event"] == "prefect.flow-run.Failed"
-    assert "dataset:abcdef123456" in failed[0]["details"]
+    assert "dataset:abcdef123456" in failed[0]["details"]["validated_state"]["message"]
 
 
 def test_a_recipe_of_ones_own_is_started_by_its_schedule(stack: Stack, toy_settings: list[str]) -> None:

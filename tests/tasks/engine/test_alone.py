@@ -12,7 +12,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from edgewright.files import try_locked
-with try_locked(Path(sys.argv[1])) as free:
+with try_locked(Path(sys.argv[1] + ".lock")) as free:
     print(free, flush=True)
     sys.stdin.read()
     Path(sys.argv[1], "left").write_text("here")
@@ -25,21 +25,25 @@ def test_nobody_else_is_at_it(tmp_path: Path) -> None:
 
 
 def test_who_comes_second_waits_until_the_first_is_done(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", HOLD, str(tmp_path)]
+    folder = tmp_path / "work"
+    folder.mkdir()
+    words = [sys.executable, "-c", HOLD, str(folder)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None and first.stdin is not None
         assert first.stdout.readline() == b"True\n"
         first.stdin.close()  # it ends when it reads that, whoever waits meanwhile
-        with alone_in(tmp_path, stage="toy"):
-            assert (tmp_path / "left").read_text() == "here"
+        with alone_in(folder, stage="toy"):
+            assert (folder / "left").read_text() == "here"
 
 
 def test_a_killed_process_holds_nobody_up(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", HOLD, str(tmp_path)]
+    folder = tmp_path / "work"
+    folder.mkdir()
+    words = [sys.executable, "-c", HOLD, str(folder)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"True\n"
         first.kill()
         first.wait()
-        with alone_in(tmp_path, stage="toy") as waited:
+        with alone_in(folder, stage="toy") as waited:
             assert not waited

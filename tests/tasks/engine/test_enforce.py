@@ -11,7 +11,8 @@ import pytest
 
 from edgewright.artifacts import LocalStore
 from edgewright.gates.verdict import Outcome, Verdict
-from tasks.engine.enforce import _ask
+from tasks.engine.enforce import _ask, close_unanswered
+from tasks.engine.journal import Journal
 from tasks.engine.session import Session, Silent
 
 ASKED = Verdict("gate_data", Outcome.REFUSE, (), "Copies.", "ask")
@@ -44,3 +45,18 @@ def test_an_answer_that_comes_too_late_means_end(
     verdict = _ask(replace(session, observer=Person(after_s)), ASKED)
     assert (verdict.decision, verdict.why) == (decision, why)
     assert session.journal.state["decisions"]["gate_data"]["choice"] == decision
+
+
+def test_a_question_that_nobody_answers_ends_its_run(tmp_path: Path) -> None:
+    runs = {}
+    for name, status, since_s in (("late", "waiting", 0.0), ("in time", "waiting", 900.0), ("done", "finished", 0.0)):
+        journal = Journal.begin(
+            tmp_path, project=name, source="", recipe={"gate_data": {"ask_timeout_s": 600}}, plan=""
+        )
+        journal.update(status=status, waiting_since=since_s)
+        runs[name] = journal
+    assert close_unanswered(tmp_path, now_s=1000.0) == [runs["late"].run_id]
+    assert [journal.state["status"] for journal in runs.values()] == ["ended", "waiting", "finished"]
+    decided = runs["late"].state["decisions"]["gate_data"]
+    assert (decided["choice"], decided["person"], decided["why"]) == ("end", "nobody", "no answer within 600 s")
+    assert close_unanswered(tmp_path, now_s=1000.0) == []

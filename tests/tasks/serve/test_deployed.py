@@ -32,6 +32,8 @@ def settings(tmp_path: Path) -> Settings:
         ({"timezone": "../etc/passwd"}, "no such time zone"),
         ({"name": "Not a name"}, "not a name for a deployment"),
         ({"name": ""}, "not a name for a deployment"),
+        ({"name": "laptop"}, "a deployment of this name comes with edgewright (got laptop). Next: --name my-laptop"),
+        ({"name": "retrain"}, "a deployment of this name comes with edgewright"),
     ],
 )
 def test_what_would_not_do_at_night_is_refused_now(settings: Settings, fields: dict[str, Any], said: str) -> None:

@@ -9,10 +9,11 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import WorkPool
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.variables import Variable
 
 from edgewright.errors import InputError
 from tasks.engine.stage import POOLS
-from tasks.serve.deploying import make_pools, places_of, set_places
+from tasks.serve.deploying import deploy, make_pools, places_of, set_places
 
 
 def read(pool: str) -> WorkPool:
@@ -37,9 +38,27 @@ def test_pools_of_jobs_have_the_templates_of_a_folder(prefect_api: str, tmp_path
         assert (read("jobs").type, read("jobs").base_job_template) == ("kubernetes", template)
 
 
+def test_deployed_again_nothing_is_undone(prefect_api: str) -> None:
+    """A person has switched a schedule on: it stays on, also where a newer file is deployed."""
+    with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
+        make_pools(places_of([]))
+        assert deploy(PREFECT_API_URL=prefect_api)
+        assert not deploy(PREFECT_API_URL=prefect_api)
+        laptop = client.read_deployment_by_name("lifecycle/laptop")
+        assert [one.active for one in laptop.schedules] == [False]
+        client.update_deployment_schedule(laptop.id, laptop.schedules[0].id, active=True)
+        Variable.set("edgewright_deployed", "an older file", overwrite=True)
+        assert deploy(PREFECT_API_URL=prefect_api)
+        again = client.read_deployment_by_name("lifecycle/laptop")
+        assert (again.id, [one.active for one in again.schedules]) == (laptop.id, [True])
+        client.delete_deployment(again.id)
+        assert deploy(PREFECT_API_URL=prefect_api), "one is missing"
+
+
 def test_every_pool_has_a_place() -> None:
     assert set(places_of([])) == set(POOLS)
-    assert min(places_of([]).values()) == 1
+    assert places_of([])["control"] is None
+    assert {places_of([])[pool] for pool in POOLS if pool != "control"} == {1}
     assert places_of(["cpu=4", "gpu=2"])["cpu"] == 4
 
 

@@ -59,6 +59,7 @@ def reaper_at(client: SyncPrefectClient, later: timedelta) -> Reaper:
     now = datetime.now(UTC)
     reaper = Reaper(client, lambda: now)
     reaper.now = lambda: now + later
+    reaper.looked_at = now + later
     return reaper
 
 
@@ -87,6 +88,17 @@ def test_who_is_dead(client: SyncPrefectClient, state: State[Any], heartbeat: ti
     ended = client.read_flow_run(run).state
     assert ended is not None
     assert (ended.is_crashed() or ended.is_cancelled()) is dead
+    client.delete_flow_run(run)
+
+
+def test_nobody_is_dead_when_the_machine_wakes(client: SyncPrefectClient) -> None:
+    run = run_in(client, RUNNING, heartbeat=AT_ONCE)
+    events_are_kept(client, run, AT_ONCE)
+    reaper = reaper_at(client, LATER)
+    reaper.looked_at = datetime.now(UTC)  # and not since
+    assert reaper.look() == []
+    reaper.heard_since = datetime.now(UTC)
+    assert run in reaper.look(), "awake for as long, it finds it"
     client.delete_flow_run(run)
 
 
