@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,11 +20,12 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from edgewright.artifacts import LocalStore
 from edgewright.processes import listening_on
 from edgewright.settings import configure_libraries, read_settings
 from tasks.serve.workers import Reached, workers_of
 from tests.conftest import ToyRun, edgewright, free_port
-from tests.stack import Program, Stack, home_of, kill, process_of, up, wait_for
+from tests.stack import Program, Stack, home_of, kill, process_of, refs_of, up, wait_for
 
 pytestmark = pytest.mark.faults
 
@@ -43,18 +45,19 @@ def stack(
 
 
 @contextmanager
-def cut_at_will(stack: Stack, log: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of Prefect's API through a proxy, and what cuts it for a minute."""
+def cut_at_will(stack: Stack, log: Path) -> Iterator[tuple[str, Callable[[], datetime]]]:
+    """The address of Prefect's API through a proxy, and what cuts it for a minute and says when that was over."""
     port = free_port()
     target = urlsplit(stack.api).port
     program = Program(
         "tests/servers/proxy.py", str(port), str(target), log=log / "proxy.log", ready=lambda said: b"ready" in said
     )
 
-    def cut() -> None:
+    def cut() -> datetime:
         program.process.send_signal(signal.SIGUSR1)
         time.sleep(CUT_S)
         program.process.send_signal(signal.SIGUSR2)
+        return datetime.now(UTC)
 
     try:
         yield f"http://127.0.0.1:{port}/api", cut
@@ -62,7 +65,7 @@ def cut_at_will(stack: Stack, log: Path) -> Iterator[tuple[str, Callable[[], Non
         program.kill()
 
 
-def test_a_worker_that_never_comes(stack: Stack, toy_settings: list[str]) -> None:
+def test_a_worker_that_never_comes(stack: Stack, toy_run: ToyRun, toy_settings: list[str]) -> None:
     """Before any of the tests that start one for `gpu`: Prefect remembers it for a while."""
     began = time.monotonic()
     refused = stack.run(*toy_settings, *GENERATE, "--set", "route.start_timeout_s=5", check=False)
@@ -71,6 +74,12 @@ def test_a_worker_that_never_comes(stack: Stack, toy_settings: list[str]) -> Non
     assert time.monotonic() - began < 120
     states = {run["state_name"] for run in stack.flow_runs(named="generate")}
     assert states <= {"Cancelled", "Cancelling"}
+
+    elsewhere = ("--set", "route.start_timeout_s=5", "--set", "route.fallback=cpu")
+    printed = json.loads(stack.run(*toy_settings, *GENERATE, *elsewhere).stdout)
+    ran_on = {stage["name"]: stage["ran_on"] for stage in printed["stages"]}["generate"]
+    assert (ran_on["router"], ran_on["pool"]) == ("pools", "cpu")
+    assert refs_of(stack.home / "runs" / printed["run_id"])["generate"] == refs_of(toy_run.record)["generate"]
 
 
 @pytest.mark.parametrize("half", ["all of it", "what was started"])
@@ -106,13 +115,17 @@ def test_the_network_between_a_worker_and_the_server_is_cut_for_a_minute(
     configure_libraries(settings, told)
     for name, value in told.items():
         monkeypatch.setenv(name, value)
+    mended: list[datetime] = []
     with (
         cut_at_will(stack, tmp_path) as (api, cut),
         workers_of(settings, ["gpu"], reached=Reached(api, settings.mlflow_tracking_uri), say=print),
     ):
-        run = stack.disturbed(*toy_settings, *GENERATE, stage="generate", disturb=lambda child: cut())
+        run = stack.disturbed(*toy_settings, *GENERATE, stage="generate", disturb=lambda child: mended.append(cut()))
     assert run.returncode == 0, run.stderr[-3000:]
-    stack.require_whole(json.loads(run.stdout), toy_run, stage="generate")
+    printed = json.loads(run.stdout)
+    stack.require_whole(printed, toy_run, stage="generate")
+    made = LocalStore(stack.home / "store").manifest(refs_of(stack.home / "runs" / printed["run_id"])["generate"])
+    assert datetime.fromisoformat(made.record.created_at) < mended[0], "it ended while the network was cut"
 
 
 def test_a_stage_dies_with_its_worker_and_a_parent_alone(
