@@ -264,7 +264,7 @@ def _carried_out(session: Session, recipe: Recipe, function: Callable[[], None])
     """The flow's own function, and the end of everything that it called."""
     _note_flow_run(session, recipe)
     allowed_s = recipe.gate_data.ask_timeout_s
-    if session.journal.asks and can_suspend():  # begun again, with an answer
+    if can_suspend() and session.journal.asks:  # begun again, with an answer
         await_decision(session.journal, timeout_s=allowed_s)
     router = router_of(session.settings.router)
     router.begin()
