@@ -180,7 +180,7 @@ def test_both_sides_take_the_last_epoch() -> None:
 
 def test_the_network_of_the_run_is_the_one_that_is_measured() -> None:
     """Whatever `train_detector` says; steps, epochs and the share of photographs are the measurement's own."""
-    words = ["image_px=96", "learning_rate=0.004", "model=edgewright-slim", "width=0.25", "batch=4", "epochs=7", "mosaic=0.5"]
+    words = ["model=edgewright-slim", "width=0.25", "image_px=96", "learning_rate=0.004", "batch=4", "epochs=7"]
     overrides = ["measure_utility.pairs=1", *(f"train_detector.{word}" for word in words)]
     recipe = resolve("demo", overrides=overrides)
     own = {"epochs": 20, "steps": 400, "real_share": 0.5, "keep": "last"}
