@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "edgewright/processes.py": "another process's, to know whose it is",
     "edgewright/detect/yolo/library.py": "ultralytics reads its switches from there alone, before its first import",
     "tasks/engine/accelerator.py": "to CUDA, which reads there alone what it may use",
+    "tasks/engine/prefect_log.py": "whether Prefect has begun this process for a flow run",
     "tasks/serve/prefect_server.py": "hands it on to the Prefect server that it starts",
     "tasks/serve/mlflow_server.py": "to the MLflow server that it starts",
     "tasks/serve/workers.py": "to the workers that it starts",

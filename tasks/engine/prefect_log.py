@@ -20,6 +20,7 @@ from prefect.logging import get_run_logger
 from rich.console import Console
 
 _MAX_NUMBERS = 8
+_BEGUN_FOR = "PREFECT__FLOW_RUN_ID"
 _NOBODY = logging.getLogger("edgewright.unheard")
 _NOBODY.addHandler(logging.NullHandler())
 _NOBODY.propagate = False
@@ -45,6 +46,10 @@ def _print_no_more(console: Console) -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+if _BEGUN_FOR in os.environ:  # before Prefect says that the flow run is running, which is before any of ours is called
+    outlive_console()
 
 
 def name_flow_run(title: str, *, tags: Iterable[str]) -> UUID | None:

@@ -33,7 +33,7 @@ from tasks.engine.callers import caller_for, current_caller
 from tasks.engine.code_origin import source_tags
 from tasks.engine.journal import Journal, home_lock, project_lock
 from tasks.engine.page import write_report
-from tasks.engine.prefect_log import name_flow_run, outlive_console
+from tasks.engine.prefect_log import name_flow_run
 from tasks.engine.routers import router_of
 from tasks.engine.services import MLFLOW, require_services
 from tasks.engine.session import Observer, Session, Silent, StageLink, current_session, session_open
@@ -160,7 +160,6 @@ def pipeline(*, name: str) -> Callable[[Callable[P, None]], Flow[P, None]]:
             session, given = current_session(), inspect.signature(function).bind(*args, **kwargs).arguments
             if session is not None:
                 return _carried_out(session, given["recipe"], partial(function, *args, **kwargs))
-            outlive_console()
             require_own_packages()
             asked, settings = _asked(name, given, project), read_settings()
             require_ready(asked, settings)

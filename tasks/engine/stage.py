@@ -46,7 +46,7 @@ from tasks.engine.code_origin import file_of
 from tasks.engine.entries import entry_of, made_at
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import Fingerprint, fingerprint
-from tasks.engine.prefect_log import first_numbers, name_flow_run, outlive_console, run_log
+from tasks.engine.prefect_log import first_numbers, name_flow_run, run_log
 from tasks.engine.ran import attempt_key, device_here, here
 from tasks.engine.routers import router_of
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
@@ -325,7 +325,6 @@ class Stage(Generic[P]):
         session.tracker.note_cached(session.link.mlflow_parent, entry, metrics=metrics, made=made_at(manifest))
 
     def _run_flow(self, config: Section, *, link: StageLink | None = None, **inputs: Any) -> dict[str, str]:
-        outlive_console()
         stores = [value.store_uri for value in inputs.values() if isinstance(value, ArtifactRef)]
         session = stage_session(
             link or StageLink(), stage=self.name, file=file_of(self.fn), store_uri=stores[0] if stores else ""
