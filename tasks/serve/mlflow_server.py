@@ -27,6 +27,15 @@ from tasks.serve.prefect_server import answers, die_with_parent
 _STOP_TIMEOUT_S = 10.0
 _UPGRADE_WITHIN_S = 300.0
 _SQLITE = "sqlite:///"
+_TAKE_PASSWORD = """\
+from os import environ
+from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+store = SqlAlchemyStore()
+store.init_db(environ["USERS"])
+if store.has_user(environ["NAME"]):
+    store.update_user(environ["NAME"], password=environ["PASSWORD"])
+"""
+"""In a process of its own: MLflow builds its whole server when this is imported."""
 _GUARDED = """\
 [mlflow]
 default_permission = NO_PERMISSIONS
@@ -137,16 +146,33 @@ def upgrade(tables: str, *, noted: Path) -> None:
     write_atomically(noted, mine.encode())
 
 
-def _take_password(users: str, passwords: Passwords) -> None:
-    """MLflow takes its administrator's password when it makes them, and never again."""
-    if not Path(users.removeprefix(_SQLITE)).exists():
-        return
-    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+def take_password(folder: Path, passwords: Passwords) -> None:
+    """MLflow takes its administrator's password when it makes them, and never again: here it is told the one of today.
 
-    store = SqlAlchemyStore()
-    store.init_db(users)
-    if store.has_user(passwords.mlflow_user):
-        store.update_user(passwords.mlflow_user, password=passwords.mlflow)
+    Args:
+        folder: where its `auth.ini` and, once it has been up, its `auth.db` are.
+
+    Raises:
+        StageFailed: it does not take it.
+    """
+    if not (folder / "auth.db").exists():
+        return
+    told = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "USERS": f"{_SQLITE}{folder}/auth.db",
+        "NAME": passwords.mlflow_user,
+        "PASSWORD": passwords.mlflow,
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _TAKE_PASSWORD],
+        env={**os.environ, **told, "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex()},
+        capture_output=True,
+        text=True,
+        timeout=_UPGRADE_WITHIN_S,
+        check=False,
+    )
+    if done.returncode:
+        raise StageFailed("MLflow does not take the password", got=done.stderr.strip()[-300:], where=folder / "auth.db")
 
 
 def _environment(settings: Settings, kept: Keeping, *, host: str, port: int) -> dict[str, str]:
@@ -162,8 +188,8 @@ def _environment(settings: Settings, kept: Keeping, *, host: str, port: int) -> 
         "MLFLOW_ARTIFACTS_DESTINATION": kept.files,
     }
     if passwords.mlflow:
-        _take_password(f"{_SQLITE}{folder}/auth.db", passwords)
         write_atomically(folder / "auth.ini", _GUARDED.format(folder=folder).encode())
+        take_password(folder, passwords)
         told |= {
             "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
             "MLFLOW_AUTH_ADMIN_USERNAME": passwords.mlflow_user,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edgewright.errors import StageFailed
-from tasks.serve.mlflow_server import upgrade
+from edgewright.settings import Passwords
+from tasks.serve.mlflow_server import _GUARDED, take_password, upgrade
 
 _OLD = """\
 from sqlalchemy import create_engine
@@ -22,8 +25,6 @@ Base.metadata.create_all(create_engine(sys.argv[1]))
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import sys
-
     path = tmp_path_factory.mktemp("old") / "mlflow.db"
     subprocess.run([sys.executable, "-W", "ignore", "-c", _OLD, f"sqlite:///{path}"], check=True)
     return path
@@ -52,3 +53,33 @@ def test_what_cannot_be_upgraded_is_said(tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match="MLflow's tables could not be upgraded"):
         upgrade(f"sqlite:///{broken}", noted=tmp_path / "noted")
     assert not (tmp_path / "noted").exists()
+
+
+USERS = """
+import sys
+from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+store = SqlAlchemyStore()
+store.init_db(f"sqlite:///{sys.argv[1]}/auth.db")
+if sys.argv[2] == "make":
+    store.create_user("admin", sys.argv[3], is_admin=True)
+print(store.authenticate_user("admin", sys.argv[3]), store.get_user("admin").is_admin)
+"""
+
+
+def asked(folder: Path, what: str, password: str) -> str:
+    """Whether MLflow's own table of users opens to it."""
+    words = [sys.executable, "-W", "ignore", "-c", USERS, str(folder), what, password]
+    environment = {**os.environ, "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a test"}
+    return subprocess.run(words, check=True, capture_output=True, text=True, env=environment).stdout.strip()
+
+
+def test_a_changed_password_is_taken_and_the_old_one_opens_nothing(tmp_path: Path) -> None:
+    """MLflow itself takes its administrator's password once."""
+    pytest.importorskip("flask_wtf", reason="no Flask-WTF: pip install 'edgewright[auth]'")
+    (tmp_path / "auth.ini").write_text(_GUARDED.format(folder=tmp_path))
+    take_password(tmp_path, Passwords(mlflow="of no use: nobody is there"))
+    assert not (tmp_path / "auth.db").exists()
+    assert asked(tmp_path, "make", "a password that leaked") == "True True"
+    take_password(tmp_path, Passwords(mlflow="another of some length"))
+    assert asked(tmp_path, "ask", "another of some length") == "True True"
+    assert asked(tmp_path, "ask", "a password that leaked") == "False True"
