@@ -14,7 +14,7 @@ from check_jsonschema.builtin_schemas import get_builtin_schema
 import edgewright
 from edgewright.settings import NAMES, read_settings
 from tasks.engine.stage import POOLS
-from tests.infra.places import COMPOSE, INFRA, PINNED, ROOT, SERVICES, TARGETS, last_of
+from tests.infra.places import COMPOSE, INFRA, PINNED, ROOT, SERVICES, TARGETS, inherited, last_of
 
 SCHEMA = get_builtin_schema("vendor.compose-spec")
 OURS = {f"edgewright-{target}:{edgewright.__version__}" for target in TARGETS}
@@ -193,3 +193,14 @@ def test_what_flashes_is_where_releases_are_served() -> None:
         assert "networks" not in SERVICES[name] and "ports" not in SERVICES[name]
     homes = {name for name, service in SERVICES.items() if "home:/var/lib/edgewright" in service.get("volumes", [])}
     assert homes == {"control", "edge", "releases"}
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if SERVICES[name]["image"].startswith("edgewright-")])
+def test_a_volume_lies_where_its_image_has_a_folder_of_its_users(name: str) -> None:
+    """Else the runtime makes one, which is root's, and nobody in the container may write there."""
+    image = inherited(SERVICES[name]["image"].removeprefix("edgewright-").partition(":")[0])
+    for volume in SERVICES[name].get("volumes", []):
+        source, target, *_ = volume.split(":")
+        if source in COMPOSE["volumes"]:
+            made = ("--home-dir {} --create-home", "install -d -o 10001 -g 10001 {}")
+            assert any(how.format(target) in image for how in made), f"{name}: nobody's folder is {target}"
