@@ -95,7 +95,10 @@ def close_unanswered(runs: Path, *, now_s: float) -> list[str]:
     """
     closed = []
     for journal in journals(runs):
-        state = journal.state
+        try:
+            state = journal.state
+        except FileNotFoundError:  # taken away meanwhile
+            continue
         if state["status"] != "waiting":
             continue
         allowed_s = float(state["recipe"]["gate_data"]["ask_timeout_s"])

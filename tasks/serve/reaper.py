@@ -53,6 +53,7 @@ class Reaper:
 
     Attributes:
         heard_since: since when the server could be heard without a break.
+        looked_at: when the last look was over; a look itself may take long.
     """
 
     client: SyncPrefectClient
@@ -65,14 +66,15 @@ class Reaper:
 
     def look(self) -> list[UUID]:
         """Those that are called dead now. A server that does not answer is asked again the next time."""
-        before, self.looked_at = self.looked_at, self.now()
-        if self.looked_at - before > _ASLEEP:
-            self.heard_since = self.looked_at
+        if self.now() - self.looked_at > _ASLEEP:
+            self.heard_since = self.now()
         try:
             return [run.id for run in self._alive() if self._is_dead(run) and self._buried(run)]
         except (httpx.HTTPError, PrefectException, OSError, ValueError):  # the last: an answer that is none
             self.heard_since = self.now()
             return []
+        finally:
+            self.looked_at = self.now()
 
     def _alive(self) -> Sequence[FlowRun]:
         kinds = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_ALIVE)))

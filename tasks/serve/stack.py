@@ -35,16 +35,16 @@ from tasks.engine.stage import POOLS
 from tasks.serve.backends import Databases, artifacts_root, prepared
 from tasks.serve.deploying import deploy, make_pools, set_places
 from tasks.serve.guarded import LOOPBACK, require_guarded
-from tasks.serve.mlflow_server import Keeping, is_elsewhere, log_of, mlflow_server, upgrade
+from tasks.serve.mlflow_server import Keeping, MLflowServer, is_elsewhere, log_of, mlflow_server, upgrade
 from tasks.serve.notify import tell, tell_nobody
 from tasks.serve.prefect_server import PrefectServer, Standing, answers, live_server, prefect_server, through
 from tasks.serve.reaper import reaping
 from tasks.serve.releases import served_beside
 from tasks.serve.ui import require_ports
-from tasks.serve.workers import CONTROL, Reached, adopt_orphans, workers_of
+from tasks.serve.workers import CONTROL, Reached, Workers, adopt_orphans, workers_of
 
 _LOCK_FILE = "up.lock"
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S, _QUESTIONS_EVERY_S = 0.5, 60.0
 _READY_WITHIN_S = 120.0
 _DOWN_WITHIN_S = 120.0
 Say = Callable[[str], None]
@@ -136,12 +136,7 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                         for line in ready_lines(up, settings):
                             say(line)
                         try:
-                            while True:
-                                prefect.look_after(say)
-                                mlflow.look_after(say)
-                                workers.look_after()
-                                _close_questions(settings, say)
-                                time.sleep(_LOOK_EVERY_S)
+                            _look_after(prefect, mlflow, workers, settings=settings, say=say)
                         except KeyboardInterrupt:
                             say("ending")
 
@@ -159,9 +154,20 @@ def _bring_there(settings: Settings, stack: Stack, prefect: PrefectServer) -> No
             tell_nobody()
 
 
-def _close_questions(settings: Settings, say: Say) -> None:
-    for run_id in close_unanswered(settings.runs, now_s=time.time()):
-        say(f"nobody answered run {run_id} in time: it has ended")
+def _look_after(
+    prefect: PrefectServer, mlflow: MLflowServer, workers: Workers, *, settings: Settings, say: Say
+) -> None:
+    """Until it is interrupted, or one of them ends again and again."""
+    asked_at = time.monotonic()
+    while True:
+        prefect.look_after(say)
+        mlflow.look_after(say)
+        workers.look_after()
+        if time.monotonic() - asked_at > _QUESTIONS_EVERY_S:  # every run's record is read for it
+            asked_at = time.monotonic()
+            for run_id in close_unanswered(settings.runs, now_s=time.time()):
+                say(f"nobody answered run {run_id} in time: it has ended")
+        time.sleep(_LOOK_EVERY_S)
 
 
 def places_in(pool: str) -> int | None:
