@@ -71,7 +71,8 @@ class TrainDetectorConfig(Section):
     @model_validator(mode="after")
     def _tell_a_network_what_it_takes(self) -> Self:
         lite = self.model.startswith(_LITE)
-        taken = {"width": self.model == _SLIM, "optimizer": not lite, "devices": lite}
+        of_lite = dict.fromkeys(("devices", "backbone_rate", "frozen_share"), lite)
+        taken = {"width": self.model == _SLIM, "optimizer": not lite, **of_lite}
         for field, takes in taken.items():
             default, told = type(self).model_fields[field].default, getattr(self, field)
             if told != default and not takes:
