@@ -127,6 +127,10 @@ class Settings:
     passed_over: Profile | None = None
     up: Standing | None = None
 
+    def proxy_to(self, url: str) -> Proxy | None:
+        """What a server elsewhere is asked through; None where `url` lies on none of them."""
+        return next((service.proxy for service in self.services if url.startswith(service.url.rstrip("/"))), None)
+
     @property
     def shown_mlflow(self) -> str:
         """Where MLflow's pages are; "" or a file's address where `edgewright ui` is to serve them."""

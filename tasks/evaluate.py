@@ -10,7 +10,8 @@ from edgewright.data.rows import Split
 from edgewright.detect.evaluate import EVALUATION_FILE
 from edgewright.experiment.plan import EvaluateConfig
 from edgewright.metrics import metrics_of
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 
 @stage(pools=("gpu", "cpu"))

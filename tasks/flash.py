@@ -14,7 +14,8 @@ from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.rows import Origin, Split, spread
 from edgewright.recipe.release import FlashConfig
 from edgewright.simulate.source import write_feed
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 from tasks.release import RELEASE_FILE
 
 _PUBLIC = ("version", "slot", "p50_ms", "p99_ms", "detections")

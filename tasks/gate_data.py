@@ -12,7 +12,8 @@ from edgewright.gates.evidence import EVIDENCE_FILE
 from edgewright.gates.utility import UTILITY_FILE, UtilityEvidence
 from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 
 @stage(pools=("gpu", "cpu"))

@@ -14,7 +14,8 @@ from edgewright.gates.model_gate import MEASURED_FILE, ModelEvidence, decide_mod
 from edgewright.gates.verdict import VERDICT_FILE
 from edgewright.metrics import metrics_of
 from edgewright.recipe.gates import GateModelConfig
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 if TYPE_CHECKING:
     from edgewright.compress.measure import ModelMeasurement

@@ -9,7 +9,8 @@ from edgewright.metrics import metrics_of
 from edgewright.recipe.synth import GenerateConfig
 from edgewright.report.figures import picture_of
 from tasks.engine.hands import hands_of
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 
 @stage(pools=("gpu", "cpu"))

@@ -19,8 +19,9 @@ from edgewright.report.understood import told_as_json, understood
 from edgewright.simulate.source import write_source
 from tasks.engine.hands import hands_of
 from tasks.engine.source import find_dataset, is_dataset, is_simulated, locate_source, source_identity
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
 from tasks.engine.told import Told
+from tasks.engine.work import Work
 
 
 def told_of(artifact: Artifact) -> Told:

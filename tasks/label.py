@@ -8,7 +8,8 @@ from edgewright.metrics import metrics_of
 from edgewright.recipe.label import LabelConfig
 from tasks.engine.hands import hands_of
 from tasks.engine.source import find_dataset
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 
 @stage(pools=("gpu", "cpu", "fpga"))

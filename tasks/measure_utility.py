@@ -9,7 +9,8 @@ from edgewright.data.dataset import Dataset
 from edgewright.gates.utility import UTILITY_FILE, UtilityEvidence
 from edgewright.metrics import metrics_of
 from edgewright.recipe.gates import MeasureUtilityConfig
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 
 @stage(pools=("gpu", "cpu"))

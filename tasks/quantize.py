@@ -6,7 +6,8 @@ from edgewright.artifacts import ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.metrics import metrics_of
 from edgewright.recipe.compress import QuantizeConfig
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 
 @stage(pools=("cpu",))

@@ -15,7 +15,8 @@ from edgewright.recipe.release import ReleaseConfig
 from edgewright.runtime.boxes import Image
 from edgewright.runtime.session import ModelSpec, load_network, predictor
 from edgewright.simulate.camera import SimulatedCamera
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 RELEASE_FILE = "release.json"
 _CANDIDATES = 24

@@ -8,8 +8,9 @@ from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
 from edgewright.recipe.detect import TrainDetectorConfig
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
 from tasks.engine.told import Told, told_of_start
+from tasks.engine.work import Work
 
 if TYPE_CHECKING:
     from edgewright.detect.lesson import EpochReport

@@ -7,7 +7,8 @@ from edgewright.data.dataset import Dataset
 from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
 from edgewright.recipe.synth import TrainGeneratorConfig
 from edgewright.runtime.preprocess import read_image
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
+from tasks.engine.work import Work
 
 
 @stage(pools=("gpu", "cpu"))

@@ -8,8 +8,9 @@ from edgewright.learning.provenance import Provenance
 from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
 from edgewright.recipe.label import TrainLabelerConfig
 from edgewright.runtime.preprocess import read_image
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
 from tasks.engine.told import Told, told_of_start
+from tasks.engine.work import Work
 
 
 def told_of(artifact: Artifact) -> Told:

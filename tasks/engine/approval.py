@@ -56,18 +56,25 @@ def await_decision(journal: Journal, *, timeout_s: float) -> None:
 
 
 def resume_suspended(journal: Journal, *, choice: str, person: str, why: str) -> bool:
-    """Answer the form of a suspended run; False where its flow run waits for none.
+    """Answer the form of a suspended run; False where its flow run has ended and waits for none.
 
     Raises:
-        InputError: Prefect does not take the answer any more.
+        InputError: it has been answered already and begins again, or Prefect does not take the answer any more.
     """
     flow_run_id = journal.state["prefect_flow_run_id"]
     if not flow_run_id:
         return False
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(flow_run_id).state
-    if state is None or not state.is_paused():
+    if state is None or state.is_final():
         return False
+    if not state.is_paused():
+        raise InputError(
+            "the run asks nobody at this moment: an answer is on its way, or it is only about to ask",
+            got=f"flow run {state.name}",
+            where=journal.run_id,
+            next_step="look again in a minute: edgewright runs",
+        )
     try:
         resume_flow_run(flow_run_id, run_input={"choice": choice, "person": person, "why": why})
     except (RuntimeError, TimeoutError) as error:

@@ -22,7 +22,7 @@ import shutil
 import socket
 import time
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,10 +34,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.states import Completed
 
-from edgewright.artifacts import Artifact, ArtifactRef, Content, Record, Store, canonical_json, sha256_bytes
+from edgewright.artifacts import Artifact, ArtifactRef, Store, canonical_json, sha256_bytes
 from edgewright.artifacts.store import store_errors
 from edgewright.errors import EdgewrightError, InputError, StageFailed, describe
-from edgewright.progress import OnProgress
 from edgewright.recipe.section import Section
 from tasks.engine.accelerator import own_accelerators
 from tasks.engine.alone import alone_in
@@ -46,108 +45,20 @@ from tasks.engine.code_origin import file_of
 from tasks.engine.entries import entry_of, made_at
 from tasks.engine.external import external_digests
 from tasks.engine.fingerprint import Fingerprint, fingerprint
-from tasks.engine.prefect_log import first_numbers, name_flow_run, run_log
-from tasks.engine.ran import attempt_key, device_here, here
+from tasks.engine.prefect_log import name_flow_run, run_log
+from tasks.engine.ran import attempt_key, here
 from tasks.engine.routers import router_of
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
-from tasks.engine.shown import StageProgress, show
+from tasks.engine.shown import show
 from tasks.engine.told import Told, tell
-from tasks.engine.tracking import Child, run_title
+from tasks.engine.tracking import run_title
+from tasks.engine.work import Work
 
 P = ParamSpec("P")
 POOLS = ("control", "cpu", "gpu", "fpga", "edge")
 
 Identify = Callable[[Any, Session], str]
 """An input that is no artifact → the digest of what it stands for."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a running stage may use. Nothing else reaches it.
-
-    Attributes:
-        scratch: a folder that belongs to this work alone and survives a crash: checkpoints live here.
-        child: the stage's MLflow run.
-    """
-
-    session: Session
-    stage: Stage[...]
-    config: Section
-    inputs: Mapping[str, str]
-    scratch: Path
-    child: Child
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def seed(self) -> int:
-        return self.session.link.seed
-
-    @property
-    def threads(self) -> int:
-        return self.session.settings.threads
-
-    @property
-    def project(self) -> str:
-        return self.session.link.project
-
-    def open(self, ref: ArtifactRef) -> Artifact:
-        return self.session.store.open(ref)
-
-    @property
-    def on_progress(self) -> OnProgress:
-        def report(done: int, total: int, what: str) -> None:
-            self.session.observer.stage_progress(self.stage.name, done, total, what)
-            shown.report(done, total, what)
-
-        shown = StageProgress(self.stage.name)
-        return report
-
-    def warn(self, sentences: Sequence[str]) -> None:
-        """Into the run's log, and to whoever watches."""
-        for sentence in sentences:
-            run_log().warning("%s: %s", self.stage.name, sentence)
-        if sentences:
-            self.session.observer.stage_told(self.stage.name, sentences)
-
-    def publish(
-        self,
-        directory: Path,
-        *,
-        kind: str,
-        metrics: Mapping[str, float] | None = None,
-        facts: Mapping[str, Any] | None = None,
-        spdx: str = "",
-    ) -> ArtifactRef:
-        """Publish what stands in `directory` and log its metrics to the stage's MLflow run.
-
-        Args:
-            spdx: the license of the data or weights, an SPDX expression, where it is known.
-        """
-        content = Content(
-            kind=kind,
-            stage=self.stage.name,
-            config=self.config.model_dump(mode="json"),
-            inputs=dict(self.inputs),
-            seed=self.seed,
-            licence=spdx,
-        )
-        found = self.stage.fingerprint(self.config)
-        record = Record(
-            metrics=dict(metrics or {}),
-            facts=dict(facts or {}),
-            created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            seconds=round(time.monotonic() - self.started, 3),
-            host=socket.gethostname(),
-            versions=dict(found.libraries),
-            code=found.code,
-            device=device_here(),
-        )
-        ref = self.session.store.publish(directory, content, record)
-        if metrics:
-            self.child.log(metrics)
-            run_log().info("%s: %s", self.stage.name, first_numbers(metrics))
-        self.child.tag({"artifact.uri": ref.uri, "artifact.digest": ref.sha256})
-        return ref
 
 
 @dataclass(frozen=True)
@@ -258,7 +169,8 @@ class Stage(Generic[P]):
         run_log().info("%s: begins (%s)", self.name, self.pool)
         entry = entry_of(self, config, inputs, session=session, key=key, tags=_prefect_tags(session.link))
         with session.tracker.child(session.link.mlflow_parent, entry) as child:
-            work = Work(session, self, config, self.digests(inputs, session=session), scratch, child)
+            inputs_of, code = self.digests(inputs, session=session), self.fingerprint(config)
+            work = Work(session, self.name, code, config, inputs_of, scratch, child)
             with store_errors(str(scratch)):
                 ref: ArtifactRef = cast(Any, self.fn)(work, config, **inputs)
         if self.cached:

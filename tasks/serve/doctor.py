@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 from websockets.exceptions import WebSocketException
 
-from edgewright.addresses import shown, why
+from edgewright.addresses import Proxy, shown, why
 from edgewright.artifacts import Content, Record, Store, require_store, sha256_bytes
 from edgewright.errors import EdgewrightError, StageFailed
 from edgewright.settings import Settings
@@ -72,7 +72,8 @@ def examine(settings: Settings, *, pools: Sequence[str] = POOLS) -> Iterator[Fin
     try:
         with standing_server(settings) as server:
             yield Finding("Prefect", True, shown(server.api_url))
-            yield _clock("Prefect", f"{server.api_url}/health")
+            health = f"{server.api_url}/health"
+            yield _clock("Prefect", health, proxy=settings.proxy_to(health))
             yield _looked_at("WebSocket", lambda: _websocket(server.api_url))
             with get_client(sync_client=True) as client:
                 for pool in pools:
@@ -132,7 +133,10 @@ def _mlflow(settings: Settings) -> str:
     require_services(settings, [MLFLOW])
     if not url.startswith(("http://", "https://")):
         return shown(url)
-    answer = _ask(f"{url.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default")
+    answer = _ask(
+        f"{url.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default",
+        proxy=settings.proxy_to(url),
+    )
     if answer.status == HTTPStatus.FORBIDDEN and b"host" in answer.body.lower():
         cure = "start it with --allowed-hosts NAME,NAME:PORT"
         raise StageFailed("MLflow does not know itself by this name", where=shown(url), next_step=cure)
@@ -154,10 +158,10 @@ def _log_in(url: str) -> None:
         ) from error
 
 
-def _clock(name: str, url: str) -> Finding:
+def _clock(name: str, url: str, *, proxy: Proxy | None = None) -> Finding:
     """This machine's clock beside the server's."""
     try:
-        told = _ask(url).date
+        told = _ask(url, proxy=proxy).date
     except EdgewrightError as error:
         return Finding(f"clock of {name}", False, error.what, "see that the server is well")
     if not told:
@@ -167,9 +171,10 @@ def _clock(name: str, url: str) -> Finding:
     return Finding(f"clock of {name}", well, f"{skew:.0f} s apart", "" if well else "set both clocks by NTP")
 
 
-def _ask(url: str) -> Answer:
+def _ask(url: str, *, proxy: Proxy | None) -> Answer:
+    query = f"?{url.partition('?')[2]}" if "?" in url else ""
     try:
-        return ask(shown(url) + (f"?{url.partition('?')[2]}" if "?" in url else ""), within_s=_ANSWER_WITHIN_S)
+        return ask(shown(url) + query, within_s=_ANSWER_WITHIN_S, proxy=proxy)
     except (OSError, HTTPException) as error:
         raise StageFailed("no answer", got=why(error), where=shown(url)) from error
 

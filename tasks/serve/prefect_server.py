@@ -22,7 +22,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 
-from edgewright.addresses import shown, spare_loopback
+from edgewright.addresses import Proxy, shown, spare_loopback
 from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import write_atomically
 from edgewright.processes import ProcessIdentity, end_process, identity_of, is_alive, runs
@@ -260,10 +260,10 @@ def is_server_of(record: ServerRecord, home: Path) -> bool:
     return runs(record.process, _FACTORY, environment={"PREFECT_HOME": str(home / "prefect")})
 
 
-def answers(url: str) -> bool:
-    """Whether Prefect or MLflow says at `url`/health that it is well; it is asked directly, through no proxy."""
+def answers(url: str, *, proxy: Proxy | None = None) -> bool:
+    """Whether Prefect or MLflow says at `url`/health that it is well; a server of this machine is asked directly."""
     try:
-        answer = ask(f"{url}/health", within_s=2)
+        answer = ask(f"{url}/health", within_s=2, proxy=proxy)
     except (OSError, HTTPException):
         return False
     return answer.status == HTTPStatus.OK and answer.body.strip() in _WELL

@@ -213,9 +213,9 @@ def state_of(settings: Settings) -> list[Part]:
     if found is None:
         return []
     api = f"{found.prefect_url}/api"
-    well = answers(api)
+    well = answers(api, proxy=settings.proxy_to(api))
     parts = [Part("Prefect", well, found.prefect_url)]
-    parts.append(Part("MLflow", answers(found.mlflow_url), found.mlflow_url))
+    parts.append(Part("MLflow", answers(found.mlflow_url, proxy=settings.proxy_to(found.mlflow_url)), found.mlflow_url))
     heard = _asked(api, found.pools) if well else set()
     return parts + [
         Part(f"pool {pool}", pool in heard, "online" if pool in heard else "no worker") for pool in found.pools

@@ -24,8 +24,9 @@ from tasks.engine import session as session_module
 from tasks.engine.journal import Journal
 from tasks.engine.planner import plan_of
 from tasks.engine.session import Session, StageLink, session_open
-from tasks.engine.stage import Work, stage
+from tasks.engine.stage import stage
 from tasks.engine.tracking import Tracker
+from tasks.engine.work import Work
 from tasks.serve.prefect_server import PrefectServer, ServerRecord, is_server_of, live_server, prefect_server, through
 
 

@@ -66,6 +66,15 @@ def test_an_mlflow_that_is_not_there_is_said_with_its_address(settings_of: Setti
     assert (finding.well, address in finding.said, finding.cure != "") == (False, True, True)
 
 
+def test_a_server_elsewhere_is_asked_through_its_proxy(settings_of: SettingsOf) -> None:
+    with answering(200, b'{"experiment": {}}', kind="application/json") as proxy:
+        finding = found(settings_of(MLFLOW_TRACKING_URI="http://tracking.example", HTTP_PROXY=proxy.url))["MLflow"]
+    assert (finding.well, finding.said) == (True, "http://tracking.example")
+    assert [request.partition("?")[0] for request in proxy.requests] == [
+        "GET http://tracking.example/api/2.0/mlflow/experiments/get-by-name"
+    ] * 2, "once whether it is one, once whether it knows its name"
+
+
 @pytest.mark.parametrize(("ahead_s", "well"), [(0, True), (-600, False), (3600, False)])
 def test_a_clock_that_goes_wrong_is_said(settings_of: SettingsOf, ahead_s: float, well: bool) -> None:
     with answering(200, b"true", kind="application/json", clock_s=time.time() + ahead_s) as server:
