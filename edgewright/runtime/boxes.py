@@ -20,6 +20,7 @@ from edgewright.errors import InputError
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.uint8]
 """(H, W, 3) uint8 RGB [0, 255]."""
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from edgewright.errors import InputError
-from edgewright.runtime.boxes import Boxes, FloatArray, IntArray
+from edgewright.runtime.boxes import BoolArray, Boxes, FloatArray, IntArray
 
 LAYOUTS = ("dense", "end2end")
 MAX_CANDIDATES = 3000
 MAX_DETECTIONS = 300
 """COCO evaluates 100 a picture; cells and parts can be denser."""
+_BLOCK = 256
+"""Candidates whose overlaps are computed at once: numpy's calls cost more than their arithmetic."""
 
 
 def decode(output: FloatArray, *, layout: str, score_threshold: float, iou_threshold: float) -> Boxes:
@@ -29,32 +31,43 @@ def decode(output: FloatArray, *, layout: str, score_threshold: float, iou_thres
     if output.ndim != 3 or output.shape[0] != 1 or not np.isfinite(output).all():
         raise InputError("not a finite output of one picture", got=f"shape {output.shape}")
     candidates = _dense(output[0], score_threshold) if layout == "dense" else _end2end(output[0], score_threshold)
-    kept = suppress(candidates, iou_threshold=iou_threshold) if layout == "dense" else candidates
-    return kept[:MAX_DETECTIONS]
+    if layout == "end2end":
+        return candidates[:MAX_DETECTIONS]
+    return suppress(candidates, iou_threshold=iou_threshold, at_most=MAX_DETECTIONS)
 
 
-def suppress(boxes: Boxes, *, iou_threshold: float) -> Boxes:
-    """Greedy non-maximum suppression within each class, best score first.
+def suppress(boxes: Boxes, *, iou_threshold: float, at_most: int = MAX_CANDIDATES) -> Boxes:
+    """Greedy non-maximum suppression within each class, best score first; ends with the first `at_most` that are kept.
 
     Laws: no two kept boxes of one class overlap by more than the threshold; suppressing twice changes nothing.
     """
     boxes = boxes[np.argsort(-boxes.score, kind="stable")[:MAX_CANDIDATES]]
-    area, alive, keep = boxes.area, np.ones(len(boxes), dtype=bool), []
-    for index in range(len(boxes)):
-        if not alive[index]:
-            continue
-        keep.append(index)
-        rivals = index + 1 + np.flatnonzero(alive[index + 1 :] & (boxes.class_id[index + 1 :] == boxes.class_id[index]))
-        alive[rivals[_overlaps(boxes.xyxy, area, index, rivals) > iou_threshold]] = False
-    return boxes[np.array(keep, dtype=np.int64)]
+    area, kept = boxes.area, np.empty(0, dtype=np.int64)
+
+    def rivals(first: IntArray, second: IntArray) -> BoolArray:
+        same = boxes.class_id[first, None] == boxes.class_id[None, second]
+        return same & (_overlaps(boxes.xyxy, area, first, second) > iou_threshold)
+
+    for start in range(0, len(boxes), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(boxes)))
+        block = block[~rivals(block, kept).any(axis=1)]
+        beaten, alive = rivals(block, block), np.ones(len(block), dtype=bool)
+        for index in range(len(block)):
+            if alive[index]:
+                alive[index + 1 :] &= ~beaten[index, index + 1 :]
+        kept = np.concatenate([kept, block[alive]])
+        if len(kept) >= at_most:
+            break
+    return boxes[kept[:at_most]]
 
 
-def _overlaps(xyxy: FloatArray, area: FloatArray, index: int, rivals: IntArray) -> FloatArray:
-    """IoU of one box with some others: `Boxes.iou` without its checks, which cost more than the arithmetic here."""
-    others = xyxy[rivals]
-    sides = np.minimum(others[:, 2:], xyxy[index, 2:]) - np.maximum(others[:, :2], xyxy[index, :2])
-    shared = np.maximum(sides, 0).prod(axis=1)
-    union = area[rivals] + area[index] - shared
+def _overlaps(xyxy: FloatArray, area: FloatArray, first: IntArray, second: IntArray) -> FloatArray:
+    """(N, M) IoU: `Boxes.iou` by columns, which is several times as fast."""
+    (x1, y1, x2, y2), (u1, v1, u2, v2) = xyxy[first].T[:, :, None], xyxy[second].T[:, None, :]
+    wide = np.maximum(np.minimum(x2, u2) - np.maximum(x1, u1), 0)
+    high = np.maximum(np.minimum(y2, v2) - np.maximum(y1, v1), 0)
+    shared = wide * high
+    union = area[first, None] + area[None, second] - shared
     overlaps: FloatArray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return overlaps
 

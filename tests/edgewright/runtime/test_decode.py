@@ -108,3 +108,32 @@ def test_laws_of_suppression(boxes: Boxes, iou_threshold: float) -> None:
     assert (twice.xyxy == kept.xyxy).all()
     if len(boxes):
         assert kept.score[0] == boxes.score.max()
+
+
+def crowd(n: int, *, seed: int) -> Boxes:
+    """Boxes in heaps, of two classes, with equal scores among them."""
+    rng = np.random.default_rng(seed)
+    at = rng.uniform(0, 300, (n // 10, 2))[rng.integers(0, n // 10, n)] + rng.normal(0, 5, (n, 2))
+    corners = np.concatenate([at, at + rng.uniform(20, 40, (n, 2))], axis=1)
+    return Boxes.of(corners, class_id=rng.integers(0, 2, n), score=rng.uniform(0, 1, n).round(2))
+
+
+def one_by_one(boxes: Boxes, *, iou_threshold: float) -> Boxes:
+    """The definition."""
+    boxes = boxes[np.argsort(-boxes.score, kind="stable")]
+    beats = (boxes.iou(boxes) > iou_threshold) & (boxes.class_id[:, None] == boxes.class_id)
+    kept: list[int] = []
+    for index in range(len(boxes)):
+        if not beats[index, kept].any():
+            kept.append(index)
+    return boxes[np.array(kept)]
+
+
+@pytest.mark.parametrize("n", [40, 256, 257, 900])
+def test_suppression_is_what_its_definition_says(n: int) -> None:
+    boxes = crowd(n, seed=n)
+    expected = one_by_one(boxes, iou_threshold=0.5)
+    assert 10 < len(expected) < n
+    assert (suppress(boxes, iou_threshold=0.5).xyxy == expected.xyxy).all()
+    first = suppress(boxes, iou_threshold=0.5, at_most=10)
+    assert (first.xyxy == expected[:10].xyxy).all()
