@@ -163,11 +163,13 @@ class Stack:
 
     def worker(self, pool: str) -> psutil.Process:
         """The worker of a pool that lives now."""
-        return next(
-            process
-            for process in psutil.process_iter()
-            if home_of(process) == str(self.home) and _is_worker(process, pool)
-        )
+        (found,) = self.workers(pool)
+        return found
+
+    def workers(self, *pools: str) -> list[psutil.Process]:
+        """Those that live now, of these pools or of all."""
+        own = (process for process in psutil.process_iter() if home_of(process) == str(self.home))
+        return [process for process in own if (pool := _pool_of(process)) and (pool in pools or not pools)]
 
     def mlflow(self) -> list[psutil.Process]:
         """MLflow's server, that `up` has started: what was started, and what that has started."""
@@ -324,9 +326,10 @@ def _dispatched(printed: dict[str, Any]) -> set[str]:
     return {stage["ran_on"]["flow_run"] for stage in printed["stages"] if "flow_run" in stage["ran_on"]}
 
 
-def _is_worker(process: psutil.Process, pool: str) -> bool:
+def _pool_of(process: psutil.Process) -> str:
+    """Whose worker it is; "" for what is none."""
     try:
         words = process.cmdline()
     except psutil.Error:
-        return False
-    return words[3:6] == ["--no-prompt", "worker", "start"] and words[words.index("--pool") + 1] == pool
+        return ""
+    return words[words.index("--pool") + 1] if words[3:6] == ["--no-prompt", "worker", "start"] else ""

@@ -250,9 +250,9 @@ def _start(home: Path, *, port: int, standing: Standing | None) -> subprocess.Po
         )
 
 
-def die_with_parent() -> None:
+def die_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
     """For `preexec_fn`: Linux ends the server when the run dies, by kill -9 too: prctl(2), PR_SET_PDEATHSIG."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
 
 
 def is_server_of(record: ServerRecord, home: Path) -> bool:

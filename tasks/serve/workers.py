@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -100,7 +101,7 @@ class Workers:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                preexec_fn=die_with_parent,
+                preexec_fn=_killed_with_parent,
                 process_group=0,
             )
 
@@ -115,6 +116,14 @@ def workers_of(
         yield workers
     finally:
         workers.end()
+
+
+def _killed_with_parent() -> None:
+    """For `preexec_fn`: of a milder signal Prefect's worker wants two, and lives on after the one that Linux sends.
+
+    What it runs goes on either way.
+    """
+    die_with_parent(signal.SIGKILL)
 
 
 def adopt_orphans() -> None:

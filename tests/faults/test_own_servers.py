@@ -185,6 +185,7 @@ def test_up_is_killed_and_brought_up_again(stack: Stack, toy_run: ToyRun, toy_se
 
     def disturb(child: dict[str, Any]) -> None:
         os.kill(record["pid"], signal.SIGKILL)
+        wait_for(lambda: stack.workers() == [], seconds=60)
         wait_for(lambda: not listening_on(prefect) and not listening_on(mlflow), seconds=120)
         edgewright("up", "--detach", *words, home=stack.home)
 
