@@ -46,7 +46,8 @@ def suppress(boxes: Boxes, *, iou_threshold: float, at_most: int = MAX_CANDIDATE
 
     def rivals(first: IntArray, second: IntArray) -> BoolArray:
         same = boxes.class_id[first, None] == boxes.class_id[None, second]
-        return same & (_overlaps(boxes.xyxy, area, first, second) > iou_threshold)
+        found: BoolArray = same & (_overlaps(boxes.xyxy, area, first, second) > iou_threshold)
+        return found
 
     for start in range(0, len(boxes), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(boxes)))

@@ -56,7 +56,7 @@ def await_decision(journal: Journal, *, timeout_s: float) -> None:
 
 
 def resume_suspended(journal: Journal, *, choice: str, person: str, why: str) -> bool:
-    """Answer the form of a suspended run; False where its flow run has ended and waits for none.
+    """Answer the form of a suspended run; False where its flow run has ended, or never could be begun again.
 
     Raises:
         InputError: it has been answered already and begins again, or Prefect does not take the answer any more.
@@ -65,8 +65,9 @@ def resume_suspended(journal: Journal, *, choice: str, person: str, why: str) ->
     if not flow_run_id:
         return False
     with get_client(sync_client=True) as client:
-        state = client.read_flow_run(flow_run_id).state
-    if state is None or state.is_final():
+        run = client.read_flow_run(flow_run_id)
+    state = run.state
+    if state is None or state.is_final() or run.deployment_id is None:
         return False
     if not state.is_paused():
         raise InputError(

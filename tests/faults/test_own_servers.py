@@ -197,7 +197,7 @@ def test_up_is_killed_and_brought_up_again(stack: Stack, toy_run: ToyRun, toy_se
 
 
 def test_down_ends_what_a_killed_worker_has_left(stack: Stack, toy_settings: list[str]) -> None:
-    """Last: it ends the home of this module's tests. A run says how its stage ended, or waits and can be interrupted."""
+    """Last: it ends the home of this module's tests. A run says how its stage ended, or can be interrupted."""
     known = {one["id"] for one in stack.flow_runs(named="quantize")}
     with stack.start(*toy_settings, *QUANTIZE) as run:
         wait_for(lambda: _newest(stack, "quantize", "RUNNING", besides=known))

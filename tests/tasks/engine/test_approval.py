@@ -28,10 +28,14 @@ def journal(tmp_path: Path) -> Journal:
     return Journal.begin(tmp_path, project="asking", source="", recipe={}, plan="")
 
 
-def answered(state: State[None], journal: Journal, api: str) -> bool:
+def answered(state: State[None], journal: Journal, api: str, *, deployed: bool = True) -> bool:
     """What becomes of an answer to a flow run in this state."""
     with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
-        run = client.create_flow_run(asking, state=state)
+        if deployed:
+            deployment = client.create_deployment(flow_id=client.create_flow(asking), name="asking")
+            run = client.create_flow_run_from_deployment(deployment, state=state)
+        else:
+            run = client.create_flow_run(asking, state=state)
         journal.update(prefect_flow_run_id=str(run.id))
         return resume_suspended(journal, **ANSWER)
 
@@ -43,6 +47,10 @@ def test_a_run_that_no_server_knows_takes_its_answer_from_the_record(journal: Jo
 @pytest.mark.parametrize("state", [Completed(), Cancelled()], ids=lambda state: state.name)
 def test_so_does_one_whose_flow_run_is_over(journal: Journal, prefect_api: str, state: State[None]) -> None:
     assert not answered(state, journal, prefect_api)
+
+
+def test_so_does_one_that_no_worker_could_begin_again(journal: Journal, prefect_api: str) -> None:
+    assert not answered(Running(), journal, prefect_api, deployed=False), "its process may have been killed"
 
 
 @pytest.mark.parametrize("state", [Scheduled(name="Resuming"), Pending(), Running()], ids=lambda state: state.name)
