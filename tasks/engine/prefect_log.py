@@ -20,7 +20,8 @@ from prefect.logging import get_run_logger
 from rich.console import Console
 
 _MAX_NUMBERS = 8
-_BEGUN_FOR = "PREFECT__FLOW_RUN_ID"
+BEGUN_BY_PREFECT = "PREFECT__FLOW_RUN_ID" in os.environ
+"""Whether this process was begun for a flow run, which is said to run only when its modules have been read."""
 _NOBODY = logging.getLogger("edgewright.unheard")
 _NOBODY.addHandler(logging.NullHandler())
 _NOBODY.propagate = False
@@ -48,7 +49,7 @@ def _print_no_more(console: Console) -> None:
     os.close(nowhere)
 
 
-if _BEGUN_FOR in os.environ:  # before Prefect says that the flow run is running, which is before any of ours is called
+if BEGUN_BY_PREFECT:  # before any of ours is called
     outlive_console()
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Code:
 
 
 _PARSES = threading.Lock()
-"""Two threads that parse at once can end CPython 3.11's parser with a SystemError (python/cpython#106905)."""
+_TRIES = 5
 
 
 class ModuleSource:
@@ -77,9 +78,7 @@ class ModuleSource:
 
     def __init__(self, name: str, path: Path) -> None:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        with _PARSES:
-            tree = ast.parse(path.read_bytes())
-        found = list(_top_level(tree))
+        found = list(_top_level(_parsed(path)))
         self.name = name
         self.sections = {one.name: _section(one) for one in found if isinstance(one, _Function | ast.ClassDef)}
         self.statements: list[ast.stmt] = [kept for one in found if (kept := _Essence(package).visit(one)) is not None]
@@ -300,6 +299,16 @@ class _Essence(ast.NodeTransformer):
         self._in_class = outside
         node.body = node.body or [ast.Pass()]
         return node
+
+
+def _parsed(path: Path) -> ast.Module:
+    """CPython until 3.11.7 fails where another thread parses meanwhile, which may be Prefect's (python/cpython#106905)."""
+    payload = path.read_bytes()
+    with _PARSES:
+        for _ in range(_TRIES - 1):
+            with suppress(SystemError):
+                return ast.parse(payload)
+        return ast.parse(payload)
 
 
 def _code(statements: list[ast.stmt]) -> Code:

@@ -3,7 +3,7 @@
 Decides names, tags and what is resumed: a stage that is run again joins its own child run instead of adding one; what
 the store answers for stands in the tree too, and names the run that made it.
 Refuses nothing: what MLflow cannot hold (a parenthesis in a metric name, an image of another type) is renamed here.
-MLflow is imported when the first run is opened, since its import costs seconds.
+MLflow is imported when the first run is opened, since its import costs seconds; on a worker with everything else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from typing import TYPE_CHECKING, Any
 from edgewright.errors import describe
 from tasks.engine.first_call import first_call
 from tasks.engine.links import run_path
+from tasks.engine.prefect_log import BEGUN_BY_PREFECT
+
+if BEGUN_BY_PREFECT:
+    import mlflow  # noqa: F401
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
