@@ -302,7 +302,7 @@ class _Essence(ast.NodeTransformer):
 
 
 def _parsed(path: Path) -> ast.Module:
-    """CPython until 3.11.7 fails where another thread parses meanwhile, which may be Prefect's (python/cpython#106905)."""
+    """Until 3.11.7 CPython fails where another thread parses meanwhile, be it Prefect's (python/cpython#106905)."""
     payload = path.read_bytes()
     with _PARSES:
         for _ in range(_TRIES - 1):
