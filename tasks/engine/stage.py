@@ -44,8 +44,8 @@ from tasks.engine.callers import current_caller
 from tasks.engine.code_origin import file_of
 from tasks.engine.entries import entry_of, made_at
 from tasks.engine.external import external_digests
-from tasks.engine.fingerprint import Fingerprint, fingerprint
-from tasks.engine.prefect_log import name_flow_run, run_log
+from tasks.engine.fingerprint import Fingerprint, fingerprint, reached
+from tasks.engine.prefect_log import BEGUN_BY_PREFECT, name_flow_run, run_log
 from tasks.engine.ran import attempt_key, here
 from tasks.engine.routers import router_of
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
@@ -111,6 +111,8 @@ class Stage(Generic[P]):
 
     @cached_property
     def flow(self) -> Flow[..., Any]:
+        if BEGUN_BY_PREFECT:
+            reached(self.fn)  # what Prefect reads before it says that the flow run is running, it reads at once
         link = inspect.Parameter("link", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=StageLink | None)
         parameters = {
             name: p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for name, p in self.parameters.items()
