@@ -161,7 +161,8 @@ class EfficientDet(nn.Module):
 
     def raw(self, images: Tensor) -> Raw:
         levels = self.pyramid(self.backbone(images))
-        priors = priors_of(self.graph, images.shape[-1]).to(images.device)
+        make = priors_of.__wrapped__ if torch.compiler.is_compiling() else priors_of  # an export's tensors hold nothing
+        priors = make(self.graph, images.shape[-1]).to(images.device)
         return Raw(self.classes(levels), self.places(levels), priors)
 
     def forward(self, images: Tensor) -> Any:
