@@ -16,8 +16,8 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ _JOINING = frozenset({"aten.add.Tensor", "aten.add_.Tensor", "aten.mul.Tensor", 
 _MIXING = frozenset({"aten.matmul.default", "aten.bmm.default", "aten.scaled_dot_product_attention.default"})
 """Attention: the module that has it reads its sizes from its input."""
 _CHANNELS = 1
+_INNER = "inner."
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,22 @@ class _Union:
 def layers_of(module: nn.Module, example: Tensor) -> list[Layer]:
     """The layers that can be cut, in the order of their first tensor's name.
 
+    What is followed is the network as it learns, with every head that it then has.
+
     Args:
-        module: in inference mode; convolutions, normalizations and what stands between them.
-        example: (1, C, H, W) float32; no value of it counts.
+        module: convolutions, normalizations and what stands between them.
+        example: (N, C, H, W) float32, N and the smallest feature map's places more than 1; no value of it counts.
     """
+    whole = _EveryOutput(copy.deepcopy(module).train())  # a copy: some keep what they computed last
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export", UserWarning)
-        program = torch.export.export(copy.deepcopy(module), (example,))  # a copy: some keep what they computed last
+        program = torch.export.export(whole, (example,))
     signature = program.graph_signature
     names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    walk = _Walk(names, signature.user_inputs, {name: tuple(value.shape) for name, value in program.state_dict.items()})
+    shapes = {name: tuple(value.shape) for name, value in whole.named_parameters()} | {
+        name: tuple(value.shape) for name, value in whole.named_buffers()
+    }
+    walk = _Walk(names, signature.user_inputs, shapes)
     nodes = list(program.graph.nodes)
     mixing = {_home(node) for node in nodes if str(node.target) in _MIXING}
     for node in nodes:
@@ -113,6 +120,29 @@ def layers_of(module: nn.Module, example: Tensor) -> list[Layer]:
         if any(_home(node).startswith(home) for home in mixing):
             walk.freeze([node, *node.all_input_nodes])
     return walk.layers()
+
+
+class _EveryOutput(nn.Module):
+    """The tensors of a nested output, but for the features that ultralytics' heads hand on with it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return list(_tensors_in(self.inner(x)))
+
+
+def _tensors_in(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif is_dataclass(output):
+        yield from _tensors_in([getattr(output, one.name) for one in fields(output)])
+    elif isinstance(output, Mapping):
+        yield from _tensors_in([value for name, value in output.items() if name != "feats"])
+    else:
+        for part in output:
+            yield from _tensors_in(part)
 
 
 class _Walk:
@@ -154,7 +184,10 @@ class _Walk:
         return [
             Layer(
                 len(groups),
-                tuple(Slices(name, dim, np.array([group[name, dim] for group in groups])) for name, dim, _ in key),
+                tuple(
+                    Slices(name.removeprefix(_INNER), dim, np.array([group[name, dim] for group in groups]))
+                    for name, dim, _ in key
+                ),
             )
             for key, groups in sorted(alike.items())
         ]

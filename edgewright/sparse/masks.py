@@ -80,9 +80,7 @@ def two_of_four(weight: Tensor) -> Tensor:
 
 def two_of_four_everywhere(module: nn.Module) -> Masks:
     """Masks of every maskable weight whose inputs come in fours."""
-    return {
-        name: two_of_four(weight) for name, weight in maskable(module).items() if weight.shape[1] % _IN_FOUR == 0
-    }
+    return {name: two_of_four(weight) for name, weight in maskable(module).items() if weight.shape[1] % _IN_FOUR == 0}
 
 
 def hold(module: nn.Module, masks: Mapping[str, Tensor]) -> None:

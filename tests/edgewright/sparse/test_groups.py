@@ -18,7 +18,7 @@ from edgewright.errors import InputError
 from edgewright.sparse.cut import cut, kept_by_share, multiplications, take_shapes
 from edgewright.sparse.groups import Layer, layers_of
 
-PICTURE = torch.rand(1, 3, 64, 64)
+PICTURE = torch.rand(2, 3, 64, 64)
 
 
 def yolo(graph: dict[str, object] | str) -> nn.Module:
@@ -77,7 +77,8 @@ def test_a_cut_network_is_one_whose_channels_are_zero(name: str) -> None:
     smaller = cut(module, layers, kept)
     assert torch.allclose(said(smaller), said(without(module, layers, kept)), rtol=1e-4, atol=1e-3)
     assert not torch.allclose(said(smaller), said(module), rtol=1e-4, atol=1e-3)
-    assert 0.5 < multiplications(smaller, PICTURE) / multiplications(module, PICTURE) < 0.7
+    smaller.train()(PICTURE)  # with every head that learns
+    assert 0.45 < multiplications(smaller, PICTURE) / multiplications(module, PICTURE) < 0.7
     assert all(len(stays) % 8 == 0 or len(stays) == layer.size for layer, stays in zip(layers, kept, strict=True))
 
 
