@@ -278,7 +278,8 @@ class _Walk:
 
     def _part(self, node: Node) -> IntArray | None:
         whole: Any = self._channels.get(_node(node.args[0]))
-        return whole[node.args[1]] if isinstance(whole, list) else None
+        index: Any = node.args[1]
+        return whole[index] if isinstance(whole, list) else None
 
     def _padding(self, node: Node) -> IntArray | None:
         """Of height and width; more would move channels."""
