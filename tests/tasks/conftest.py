@@ -57,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The store of a home, with the first stages of a run."""
     store = LocalStore(tmp_path_factory.mktemp("home") / "store")
     real = publish_numbers(store, range(15))
-    config = TrainLabelerConfig(image_px=48, steps=60, batch=4, width=8, folds=2, suspect_score=0.0)
+    config = TrainLabelerConfig(image_px=48, steps=40, batch=4, width=8, folds=2, suspect_score=0.0)
     with store.workspace() as work:
         train_labeler(
             Dataset.open(store, real),

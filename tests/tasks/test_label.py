@@ -22,7 +22,7 @@ from tasks.label import label
 OpenSession = Callable[[LocalStore], Session]
 Run = tuple[LocalStore, dict[str, ArtifactRef]]
 EAGER = LabelConfig(pseudo_precision=0.01, pseudo_min_found=1, pseudo_ignore_score=0.01, max_bad_share=1.0)
-"""Believes even a labeler that has learned for sixty steps."""
+"""Believes even a labeler that has learned for forty steps."""
 
 
 @pytest.fixture(scope="module")
