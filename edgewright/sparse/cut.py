@@ -2,8 +2,8 @@
 
 Decides importance by the norm of everything that a channel has, in shares of its layer's mean (Li et al. 2017, arXiv
 1608.08710, for one filter; Fang et al. 2023, arXiv 2301.12900, for a group). What is kept of a layer is a multiple of
-CHANNELS_BY, by which vector instructions read. Refuses a share that leaves nothing to cut, and weights of other shapes
-than the network can take.
+CHANNELS_BY, by which vector instructions read. Refuses a network of which nothing can be cut, and weights of other
+shapes than the network can take.
 """
 
 from __future__ import annotations
@@ -42,14 +42,16 @@ def importance(tensors: Mapping[str, Tensor], layer: Layer) -> DoubleArray:
 def kept_by_share(tensors: Mapping[str, Tensor], layers: Sequence[Layer], *, share: float) -> list[IntArray]:
     """Of every layer, the channels that stay where `share` of all goes, by their order among all layers' channels.
 
-    No layer loses more than twice the share (an order over layers is only as fair as their norms are comparable), nor
-    its last CHANNELS_BY channels.
+    No layer loses more than twice the share, rounded to CHANNELS_BY, nor its last CHANNELS_BY channels: an order over
+    layers is only as fair as their norms are comparable.
 
     Raises:
-        InputError: a share outside (0, 1).
+        InputError: a share outside (0, 1), or no layer that can be cut.
     """
     if not 0 < share < 1:
         raise InputError("not a share of channels", expected="more than 0, less than 1", got=share)
+    if not layers:
+        raise InputError("no channel of this network can be cut")
     scores = [importance(tensors, layer) for layer in layers]
     limit = np.quantile(np.concatenate(scores), share)
     return [_most_important(score, int((score > limit).sum()), least=1 - 2 * share) for score in scores]

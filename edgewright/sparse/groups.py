@@ -255,10 +255,11 @@ class _Walk:
         entering = self._of(node.args[0])
         if entering is None or _dimension(node, default=0) != _CHANNELS:
             return entering
-        start, stop = (
-            argument if isinstance(argument, int) else None for argument in (*node.args[2:4], None, None)[:2]
-        )
-        return entering[start:stop]
+        _, _, start, stop, step = _arguments(node, None, 0, None, None, 1)
+        if not all(end is None or isinstance(end, int) for end in (start, stop, step)):
+            self.freeze(node.all_input_nodes)
+            return None
+        return entering[start:stop:step]
 
     def _parts(self, node: Node) -> list[IntArray] | None:
         """Halves stay halves: a channel of the one goes with that of the other. (What is split by a number in the code

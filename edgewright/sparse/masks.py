@@ -34,13 +34,11 @@ class Zeros:
         zeros: share of all weights, in [0, 1].
         stored_bytes: of the weights as they are; zeros are numbers too.
         compressed_bytes: by deflate (zlib, level 9), as in a zipped file or an HTTP transfer.
-        dense: layers whose inputs are no multiple of four, left as they were; empty for `unstructured`.
     """
 
     zeros: float
     stored_bytes: int
     compressed_bytes: int
-    dense: tuple[str, ...] = ()
 
 
 def maskable(module: nn.Module) -> dict[str, Tensor]:
@@ -96,7 +94,7 @@ def hold(module: nn.Module, masks: Mapping[str, Tensor]) -> None:
         parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
 
 
-def zeros_in(module: nn.Module, *, dense: tuple[str, ...] = ()) -> Zeros:
+def zeros_in(module: nn.Module) -> Zeros:
     """What stands in a network's maskable weights."""
     weights = [weight.detach().cpu().contiguous() for weight in maskable(module).values()]
     total = sum(weight.numel() for weight in weights)
@@ -105,5 +103,4 @@ def zeros_in(module: nn.Module, *, dense: tuple[str, ...] = ()) -> Zeros:
         zeros=sum(int((weight == 0).sum()) for weight in weights) / max(1, total),
         stored_bytes=len(payload),
         compressed_bytes=len(zlib.compress(payload, level=9)),
-        dense=dense,
     )

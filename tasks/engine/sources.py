@@ -15,11 +15,11 @@ everything in it.
 from __future__ import annotations
 
 import ast
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tasks.engine.parsing import parsed
 
 EVERYTHING = "**"
 _SAYS = {"description", "title", "examples", "json_schema_extra"}
@@ -61,10 +61,6 @@ class Code:
     texts: frozenset[str]
 
 
-_PARSES = threading.Lock()
-_TRIES = 5
-
-
 class ModuleSource:
     """One module, parsed.
 
@@ -78,7 +74,7 @@ class ModuleSource:
 
     def __init__(self, name: str, path: Path) -> None:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        found = list(_top_level(_parsed(path)))
+        found = list(_top_level(parsed(path)))
         self.name = name
         self.sections = {one.name: _section(one) for one in found if isinstance(one, _Function | ast.ClassDef)}
         self.statements: list[ast.stmt] = [kept for one in found if (kept := _Essence(package).visit(one)) is not None]
@@ -299,16 +295,6 @@ class _Essence(ast.NodeTransformer):
         self._in_class = outside
         node.body = node.body or [ast.Pass()]
         return node
-
-
-def _parsed(path: Path) -> ast.Module:
-    """Until 3.11.7 CPython fails where another thread parses meanwhile, be it Prefect's (python/cpython#106905)."""
-    payload = path.read_bytes()
-    with _PARSES:
-        for _ in range(_TRIES - 1):
-            with suppress(SystemError):
-                return ast.parse(payload)
-        return ast.parse(payload)
 
 
 def _code(statements: list[ast.stmt]) -> Code:
