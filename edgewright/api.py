@@ -85,12 +85,12 @@ def run(
     named = source_for(resolved, os.fspath(source))
     settings = _settings_of_this_process()
     from edgewright.cli.console import Display
-    from edgewright.cli.launch import STAGE_NAMES, run_lifecycle
+    from edgewright.cli.launch import STAGE_NAMES, n_stages, run_lifecycle
     from tasks.engine.run import make_request
 
     asked = {"stages": STAGE_NAMES, "from_stage": from_, "until": until}
     request = make_request(resolved, source=named, project=project or None, **asked)
-    with Display(stages=len(STAGE_NAMES)) as display:
+    with Display(stages=n_stages(request)) as display:
         return Run(run_lifecycle(request, settings, observer=display), settings)
 
 

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from edgewright.recipe import Recipe
+from tasks.compress import compress
 from tasks.engine.champion import find_champion
 from tasks.engine.enforce import enforce_data, enforce_model
 from tasks.engine.run import pipeline
+from tasks.engine.stage import Stage
 from tasks.flash import flash
 from tasks.gate_data import gate_data
 from tasks.gate_model import gate_model
@@ -32,11 +34,17 @@ STAGES = (
     measure_utility,
     gate_data,
     train_detector,
+    compress,
     quantize,
     gate_model,
     release,
     flash,
 )
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage[...], ...]:
+    """Those that a recipe asks for."""
+    return tuple(stage for stage in STAGES if stage is not compress or recipe.compress.wanted)
 
 
 @pipeline(name="lifecycle")
@@ -50,7 +58,8 @@ def lifecycle(recipe: Recipe, source: str) -> None:
     utility = measure_utility(recipe.utility, real, labeled)
     gated = gate_data(recipe.gate_data, real, labeled, utility)
     training = enforce_data(gated)
-    detector = train_detector(recipe.train_detector, training)
+    trained = train_detector(recipe.train_detector, training)
+    detector = compress(recipe.compress, trained, training) if recipe.compress.wanted else trained
     int8 = quantize(recipe.quantize, detector, real)
     measured = gate_model(recipe.gate_model, int8, detector, real, find_champion(int8))
     admitted = enforce_model(measured, int8)

@@ -54,7 +54,7 @@ def run(
     source = source_for(resolved, source)
     settings = home_settings() if dry_run else recording_settings()
     from edgewright.cli.console import Display, print_plan, print_summary
-    from edgewright.cli.launch import STAGE_NAMES, plan_lifecycle, run_lifecycle
+    from edgewright.cli.launch import STAGE_NAMES, n_stages, plan_lifecycle, run_lifecycle
     from tasks.engine.run import make_request
 
     asked = {"stages": STAGE_NAMES, "from_stage": from_, "until": until}
@@ -67,7 +67,7 @@ def run(
             title = f"plan {request.plan[:12]} of project {request.project}, source {request.source}"
             print_plan(plan, recipe=to_yaml(resolved), title=title, again=_words_of(request))
         return
-    with remembering(settings), Display(stages=len(STAGE_NAMES)) as display:
+    with remembering(settings), Display(stages=n_stages(request)) as display:
         journal = run_lifecycle(request, settings, observer=display)
     if json_:
         print_json(journal.public)
@@ -126,7 +126,7 @@ def decide(
 
     settings = recording_settings()
     from edgewright.cli.console import Display, print_summary
-    from edgewright.cli.launch import STAGE_NAMES, resume_flow_run, run_lifecycle
+    from edgewright.cli.launch import STAGE_NAMES, n_stages, resume_flow_run, run_lifecycle
     from tasks.engine.enforce import decide_run
     from tasks.engine.journal import find_journal
     from tasks.engine.run import request_of
@@ -140,8 +140,9 @@ def decide(
     if choice == "end":
         print(f"run {journal.run_id} has ended")
         return
-    with Display(stages=len(STAGE_NAMES)) as display:
-        print_summary(run_lifecycle(request_of(journal, stages=STAGE_NAMES), settings, observer=display).state)
+    request = request_of(journal, stages=STAGE_NAMES)
+    with Display(stages=n_stages(request)) as display:
+        print_summary(run_lifecycle(request, settings, observer=display).state)
 
 
 def ui(

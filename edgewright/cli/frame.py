@@ -97,6 +97,7 @@ def _application() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
+    from edgewright.cli.budget import compress
     from edgewright.cli.commands import add_commands
     from edgewright.cli.groups import add_groups
     from edgewright.cli.inspect import inspect
@@ -106,6 +107,7 @@ def _application() -> typer.Typer:
     application.callback()(_begin)
     add_commands(application)
     application.command()(inspect)
+    application.command()(compress)
     add_stack(application)
     add_groups(application)
     add_releases(application)

@@ -10,9 +10,10 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
+from edgewright.budget.plan import BudgetConfig
 from edgewright.experiment.plan import EfficiencyConfig
 from edgewright.settings import Settings
-from flows.lifecycle import STAGES, lifecycle
+from flows.lifecycle import STAGES, lifecycle, stages_of
 from tasks.engine.approval import resume_suspended
 from tasks.engine.events import dataset_ready
 from tasks.engine.fingerprint import reached
@@ -26,6 +27,11 @@ from tasks.engine.stage import Stage
 from tasks.serve.prefect_server import live_server, prefect_server, standing_server, through
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+def n_stages(request: Request) -> int:
+    """Of the life cycle that is asked for."""
+    return len(stages_of(request.recipe))
 
 
 def plan_lifecycle(request: Request, settings: Settings) -> list[dict[str, Any]]:
@@ -60,6 +66,22 @@ def run_experiment(
 
     with _launched(request, settings, stages=OF_EXPERIMENT, observer=observer) as session:
         label_efficiency(request.recipe, config, request.source, str(results.resolve()))
+        return session.journal
+
+
+def run_budget(
+    request: Request, config: BudgetConfig, settings: Settings, *, observer: Observer | None = None
+) -> Journal:
+    """Look for the best detector within a budget, or continue; the journal names the page that it ends with.
+
+    Raises:
+        EdgewrightError: what ended it. KeyboardInterrupt: Ctrl-C; the same command continues.
+    """
+    from flows.budget import STAGES as OF_BUDGET
+    from flows.budget import budget
+
+    with _launched(request, settings, stages=OF_BUDGET, observer=observer) as session:
+        budget(request.recipe, config, request.source)
         return session.journal
 
 

@@ -41,7 +41,7 @@ def compare_layers(
     if set(expected) != set(got):
         raise StageFailed("the INT8 model has other convolutions", got=sorted(set(expected) ^ set(got)))
     sessions = [
-        exact_session(_watched(model, [outputs[name] for name in expected]))
+        exact_session(watching(model, [outputs[name] for name in expected]))
         for model, outputs in ((float_model, expected), (candidate, got))
     ]
     runs = ([session.run(None, {session.get_inputs()[0].name: tensor}) for session in sessions] for tensor in tensors)
@@ -65,7 +65,7 @@ def kernel_errors(
         added.name, added.input[1], added.output[0] = "", f"kernel/{number}", f"beside/{number}"
         beside.graph.initializer.append(numpy_helper.from_array(kernels[node.name], f"kernel/{number}"))
     session = exact_session(
-        _watched(beside, [*(node.output[0] for node in nodes), *(f"beside/{n}" for n in range(len(nodes)))])
+        watching(beside, [*(node.output[0] for node in nodes), *(f"beside/{n}" for n in range(len(nodes)))])
     )
     outputs = (session.run(None, {session.get_inputs()[0].name: tensor}) for tensor in tensors)
     return _errors([node.name for node in nodes], ((each[: len(nodes)], each[len(nodes) :]) for each in outputs))
@@ -82,7 +82,7 @@ def _errors(names: Sequence[str], runs: Iterable[Sequence[Sequence[FloatArray]]]
     return tuple(LayerError(name, float(error)) for name, error in zip(names, errors, strict=True))
 
 
-def _watched(model: onnx.ModelProto, tensors: list[str]) -> onnx.ModelProto:
+def watching(model: onnx.ModelProto, tensors: list[str]) -> onnx.ModelProto:
     """The model with these tensors for outputs, in this order, and no others."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)

@@ -4,6 +4,8 @@ Decides the scheme, each part of it measured (docs: the guide's edge chapter): s
 signed 8-bit weights (the other pairing is twice as slow as float on VNNI processors), convolutions alone with their
 ReLU folded in, the decoding of boxes and scores in float (one scale over 0-640 px and 0-1 scores zeroes every score).
 Weights of 8 bits are for processors that add products in 32 bits; the second file is for x86 that does not (`safe`).
+Of either file, as a processor computes it that it is for, convolutions go back to float until it loses no more on val
+than it may (`sensitivity`).
 Refuses to calibrate on anything but the user's own labeled train photographs.
 
     report = quantize(detector, dataset, config, out=work, seed=0, threads=2)
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,14 +29,17 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgewright.artifacts import Artifact, canonical_json
+from edgewright.compress.bias import correct_biases, mean_patches
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
-from edgewright.compress.emulate import LayerSaturation, measure_saturation, with_saturation
+from edgewright.compress.emulate import LayerSaturation, exact_network, measure_saturation, with_saturation
 from edgewright.compress.export import INPUT, export_onnx, minify
 from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
 from edgewright.compress.layers import LayerError, compare_layers
+from edgewright.compress.qdq import quantized_convs
 from edgewright.compress.safe import SafeFile, make_safe
+from edgewright.compress.sensitivity import Alone, Sensitivity, search
 from edgewright.data.dataset import Dataset
-from edgewright.data.rows import Origin, Row, Split
+from edgewright.data.rows import Origin, Row, Split, spread
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.lesson import SCORE_THRESHOLD
 from edgewright.detect.network import load_module
@@ -44,10 +49,14 @@ from edgewright.detect.train import provenance_of
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.compress import QuantizeConfig
 from edgewright.runtime.boxes import FloatArray
-from edgewright.runtime.session import ModelSpec, load_network, predictor
+from edgewright.runtime.session import EVALUATION_SCORE_THRESHOLD, ModelSpec, load_network, predictor
 
 _WATCHED_IMAGES = 4
 """Of the calibration's, on which saturation is watched; the emulation takes 0.3 s a picture of 256 px."""
+_RANKED_IMAGES = 2
+"""On which one kernel alone is looked at: a network runs anew for each."""
+_JUDGED_IMAGES = 100
+"""Of val, on which a file's loss is measured; as they are written, which takes several times as long as they run."""
 _LOWEST_SCORE = 0.05
 """Below it no device should report."""
 _METHODS = {
@@ -66,6 +75,8 @@ class QuantizeReport:
         safe_bytes: of the file for x86 without VNNI.
         saturation: what such a processor would do to the convolutions of the other file, the worst first.
         narrowed, in_float: convolutions with weights of less than 8 bits, and without, in the safe file.
+        searched: of each file, which convolutions INT8 harms, the worst first, and which of them went back to float;
+            None where val holds no object, or nothing was asked for.
         layers: of each file, what its convolutions say beside the float model's, as a processor computes them that the
             file is for; the worst first.
     """
@@ -80,10 +91,22 @@ class QuantizeReport:
     saturation: tuple[LayerSaturation, ...]
     narrowed: tuple[str, ...]
     in_float: tuple[str, ...]
+    searched: dict[str, FileSearch] | None
     layers: dict[str, tuple[LayerError, ...]]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class FileSearch:
+    """Attributes:
+    drop: of mAP50-95 on val that is left. met: whether it is within its bound.
+    """
+
+    drop: float
+    met: bool
+    layers: tuple[Sensitivity, ...]
 
 
 @dataclass(frozen=True)
@@ -126,18 +149,72 @@ def quantize(
     reader = CalibrationImages(dataset, rows, input_name=INPUT, input_px=spec.input_px, on_progress=on_progress)
     exported = export_onnx(module, input_px=spec.input_px)
     (out / FLOAT_FILE).write_bytes(minify(exported).SerializeToString(deterministic=True))
-    int8 = quantize_model(exported, reader, config)
+    int8, searched = _searched(
+        quantize_model(exported, reader, config, threads=threads),
+        spec,
+        dataset,
+        config,
+        threads=threads,
+        on_progress=on_progress,
+    )
     for name, model in ((INT8_FILE, int8.whole), (SAFE_FILE, int8.safe.model)):
         (out / name).write_bytes(minify(model).SerializeToString(deterministic=True))
         load_network(out / name)  # what the device's own runtime refuses is not published
     spec = replace(spec, score_threshold=_reports_from(out / INT8_FILE, spec, dataset, config))
     (out / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
-    report = _report(out, int8, rows)
+    report = _report(out, int8, rows, searched)
     versions = {name: version(name) for name in ("onnx", "onnxruntime", "torch")}
     began = provenance_of(detector.json(DETECTOR_FILE)).facts()
     facts = {**report.to_json(), "versions": versions, "start": began}
     (out / FACTS_FILE).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     return report
+
+
+def _searched(
+    int8: Int8Models,
+    spec: ModelSpec,
+    dataset: Dataset,
+    config: QuantizeConfig,
+    *,
+    threads: int,
+    on_progress: OnProgress,
+) -> tuple[Int8Models, dict[str, FileSearch] | None]:
+    """Both files with what has to stay in float."""
+    rows = spread(dataset.select(split=Split.VAL, origin=Origin.REAL, labeled=True), _JUDGED_IMAGES)
+    if config.max_drop is None or not any(len(row.boxes) for row in rows):
+        return int8, None
+    judged = 0
+
+    def map_of(model: onnx.ModelProto) -> float:
+        nonlocal judged
+        judged += 1
+        predict = predictor(exact_network(model, threads=threads), spec, score_threshold=EVALUATION_SCORE_THRESHOLD)
+        found = evaluate(
+            predict,
+            (Sample(dataset.image(row), row.boxes, row.ignored) for row in rows),
+            classes=spec.classes,
+            n_samples=len(rows),
+            on_progress=lambda done, total, _: on_progress(done, total, f"what INT8 loses, model {judged}"),
+        )
+        return found.map50_95 or 0.0
+
+    whole, alone = map_of(int8.prepared), Alone(int8.prepared, int8.watched[:_RANKED_IMAGES])
+    found = {
+        name: search(
+            model,
+            alone,
+            drop_of=lambda model: whole - map_of(model),
+            max_drop=config.max_drop,
+            max_bytes=config.max_bytes,
+        )
+        for name, model in ((INT8_FILE, int8.whole), (SAFE_FILE, int8.safe.model))
+    }
+    back = {name for layer in found[SAFE_FILE].layers if layer.in_float for name in layer.names}
+    narrowed = tuple(name for name in int8.safe.narrowed if name not in back)
+    safe = SafeFile(found[SAFE_FILE].model, narrowed, (*int8.safe.in_float, *sorted(back)))
+    return replace(int8, whole=found[INT8_FILE].model, safe=safe), {
+        name: FileSearch(each.drop, each.met, each.layers) for name, each in found.items()
+    }
 
 
 def _reports_from(model: Path, spec: ModelSpec, dataset: Dataset, config: QuantizeConfig) -> float:
@@ -154,7 +231,9 @@ def _reports_from(model: Path, spec: ModelSpec, dataset: Dataset, config: Quanti
     return best_score(found.matched.by_class if found.matched else (), otherwise=SCORE_THRESHOLD)
 
 
-def quantize_model(model: onnx.ModelProto, reader: CalibrationDataReader, config: QuantizeConfig) -> Int8Models:
+def quantize_model(
+    model: onnx.ModelProto, reader: CalibrationDataReader, config: QuantizeConfig, *, threads: int = 1
+) -> Int8Models:
     """A float model => its QDQ models. Temporary files are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="edgewright-int8-") as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
@@ -178,7 +257,11 @@ def quantize_model(model: onnx.ModelProto, reader: CalibrationDataReader, config
         )
         whole, float_model = onnx.load_model(quantized), onnx.load_model(prepared)
         watched = watch(reader)
-        safe = make_safe(whole, float_model, watched, max_loss=config.safe_max_loss)
+        safe = make_safe(whole, float_model, watched, max_loss=config.safe_max_loss, max_bytes=config.max_bytes)
+        if config.bias_correction:
+            patches = mean_patches(float_model, quantized_convs(whole), _first(reader, len(reader)), threads=threads)
+            whole = correct_biases(whole, float_model, patches)
+            safe = replace(safe, model=correct_biases(safe.model, float_model, patches))
         return Int8Models(whole, safe, float_model, watched)
 
 
@@ -196,11 +279,16 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
 
 def watch(reader: CalibrationDataReader) -> list[FloatArray]:
     """The first inputs of a calibration."""
-    reader.set_range(0, min(_WATCHED_IMAGES, len(reader)))
-    return [fed[INPUT] for fed in iter(reader.get_next, None)]
+    return list(_first(reader, _WATCHED_IMAGES))
 
 
-def _report(out: Path, int8: Int8Models, rows: Sequence[Row]) -> QuantizeReport:
+def _first(reader: CalibrationDataReader, n: int) -> Iterator[FloatArray]:
+    """One at a time."""
+    reader.set_range(0, min(n, len(reader)))
+    return (fed[INPUT] for fed in iter(reader.get_next, None))
+
+
+def _report(out: Path, int8: Int8Models, rows: Sequence[Row], searched: dict[str, FileSearch] | None) -> QuantizeReport:
     weights = _int8_weights(int8.whole)
     saturation = measure_saturation(with_saturation(int8.whole), int8.watched)
     computed = {INT8_FILE: int8.whole, SAFE_FILE: with_saturation(int8.safe.model).model}
@@ -217,6 +305,7 @@ def _report(out: Path, int8: Int8Models, rows: Sequence[Row]) -> QuantizeReport:
         saturation=tuple(sorted(saturation, key=lambda layer: -layer.share)),
         narrowed=int8.safe.narrowed,
         in_float=int8.safe.in_float,
+        searched=searched,
         layers={name: tuple(sorted(each, key=lambda layer: -layer.error)) for name, each in layers.items()},
     )
 

@@ -6,6 +6,7 @@ and keeps whatever it needs for that in the scratch folder.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,14 @@ from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import ModelSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 SCORE_THRESHOLD, IOU_THRESHOLD = 0.25, 0.6
 """Of the float specification; the INT8 model carries those of the recipe's `quantize` section."""
+
+
+CUT = "cut"
+"""In a graph file: the weights are narrower than the graph says, and their shapes count."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,36 @@ class EpochReport:
     map50: float | None
     map50_95: float | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A network to go on from, where the lesson does not begin with what `config.init` names.
+
+    Attributes:
+        module: as it learns, batch norms and all; it is copied.
+        provenance: where it began, a long time ago.
+        identity: names all of this.
+        masks: parameter name => what of it may be other than zero.
+        teacher: what it should go on saying, and how much that counts beside what people labeled.
+        cut: whether it has fewer channels than its graph says.
+    """
+
+    module: nn.Module
+    provenance: Provenance
+    identity: str
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    teacher: nn.Module | None = None
+    teacher_weight: float = 1.0
+    cut: bool = False
+
+    def copied(self) -> nn.Module:
+        """A module to learn with: its zeros stay zeros."""
+        from edgewright.sparse.masks import hold
+
+        module = copy.deepcopy(self.module)
+        hold(module, self.masks)
+        return module
 
 
 @dataclass(frozen=True)
@@ -60,6 +95,7 @@ class Lesson:
     seed: int
     threads: int
     on_epoch: Callable[[EpochReport], None]
+    begins: Begin | None = None
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ from torch import nn
 from edgewright.detect.efficientdet.graph import FAMILY as EFFICIENTDET
 from edgewright.detect.forward import as_network
 from edgewright.detect.graph_file import read_graph
-from edgewright.errors import ArtifactCorrupt
+from edgewright.detect.lesson import CUT
+from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.runtime.session import ModelSpec, Network
+from edgewright.sparse.cut import take_shapes
 
 WEIGHTS_FILE, GRAPH_FILE, SPEC_FILE = "weights.safetensors", "graph.yaml", "spec.json"
 
@@ -42,14 +44,28 @@ def load_float_network(get_path: Callable[[str], Path], *, threads: int = 1) -> 
 
 def load_module(get_path: Callable[[str], Path]) -> tuple[nn.Module, ModelSpec]:
     """The fused float32 module on CPU in inference mode, and how to read its output."""
+    module, spec = load_learner(get_path)
+    return _fused(module.float().eval()).requires_grad_(False), spec
+
+
+def load_learner(get_path: Callable[[str], Path]) -> tuple[nn.Module, ModelSpec]:
+    """The module as it was published, batch norms and all, on CPU; and how to read its output.
+
+    Raises:
+        ArtifactCorrupt: the weights do not fit the graph.
+    """
     spec = ModelSpec.from_json(json.loads(get_path(SPEC_FILE).read_bytes()))
     graph = read_graph(get_path(GRAPH_FILE))
+    cut = bool(graph.pop(CUT, False))
     module = _built(graph, n_classes=len(spec.classes))
     try:
-        module.load_state_dict(load_file(get_path(WEIGHTS_FILE)))
-    except (RuntimeError, SafetensorError) as error:
+        weights = load_file(get_path(WEIGHTS_FILE))
+        if cut:
+            take_shapes(module, weights)
+        module.load_state_dict(weights)
+    except (RuntimeError, KeyError, InputError, SafetensorError) as error:
         raise ArtifactCorrupt("the weights do not fit the graph", got=error, where=get_path(WEIGHTS_FILE)) from error
-    return _fused(module.float().eval()).requires_grad_(False), spec
+    return module, spec
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Split
 from edgewright.detect.efficientdet.graph import FAMILY as EFFICIENTDET
 from edgewright.detect.graph_file import write_graph
-from edgewright.detect.lesson import IOU_THRESHOLD, SCORE_THRESHOLD, EpochReport, Fitted, Lesson
+from edgewright.detect.lesson import CUT, IOU_THRESHOLD, SCORE_THRESHOLD, Begin, EpochReport, Fitted, Lesson
 from edgewright.detect.rows import factors_of, labeled_by_machine, training_rows
 from edgewright.detect.schedule import shown
 from edgewright.errors import InputError
@@ -61,19 +61,31 @@ def train_detector(
     seed: int,
     threads: int,
     on_epoch: Callable[[EpochReport], None],
+    begins: Begin | None = None,
 ) -> DetectorReport:
     """Train on `train` (real and synthetic), choose the epoch on real `val` (or take the last), publish into `out`.
 
     Called again with the same scratch folder it goes on after the last whole checkpoint; with other inputs it starts
     anew. `out` gets `weights.safetensors graph.yaml spec.json history.json detector.json`.
 
+    Args:
+        begins: what to go on from, instead of `config.init`.
+
     Raises:
         InputError: nothing to train on, an unknown model, weights that are not there or are not what they should be.
         StageFailed: a loss or a weight is not finite.
     """
-    _check_start(config, dataset.classes)
+    if begins is None:
+        _check_start(config, dataset.classes)
     rows = training_rows(dataset, with_val=config.keep == "best")
-    plan = canonical_json({"dataset": dataset.ref.sha256, "config": config.model_dump(mode="json"), "seed": seed})
+    plan = canonical_json(
+        {
+            "dataset": dataset.ref.sha256,
+            "config": config.model_dump(mode="json"),
+            "seed": seed,
+            **({"begins": begins.identity} if begins else {}),
+        }
+    )
     _empty_unless_of(plan, scratch)
     train = rows[Split.TRAIN]
     made = labeled_by_machine(train)
@@ -90,6 +102,7 @@ def train_detector(
         seed=seed,
         threads=threads,
         on_epoch=on_epoch,
+        begins=begins,
     )
     return _publish(_fit(lesson), lesson, out=out)
 
@@ -144,7 +157,8 @@ def _publish(fitted: Fitted, lesson: Lesson, *, out: Path) -> DetectorReport:
     from edgewright.detect.network import GRAPH_FILE, SPEC_FILE, WEIGHTS_FILE
 
     save_file(dict(fitted.weights), out / WEIGHTS_FILE)
-    write_graph(fitted.graph, out / GRAPH_FILE)
+    cut = {CUT: True} if lesson.begins and lesson.begins.cut else {}
+    write_graph({**fitted.graph, **cut}, out / GRAPH_FILE)
     spec = replace(lesson.spec, layout=fitted.layout)
     best = fitted.history[fitted.best_epoch - 1]
     report = DetectorReport(

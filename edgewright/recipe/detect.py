@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from edgewright.recipe.section import Section
 
-_LITE, _SLIM = "efficientdet-", "edgewright-slim"
+_LITE, _SLIM = "efficientdet-", ("edgewright-slim", "yolo11-slim", "yolo26-slim")
 
 
 class TrainDetectorConfig(Section):
@@ -16,8 +16,8 @@ class TrainDetectorConfig(Section):
 
     model: str = Field(
         "efficientdet-slim",
-        description="A graph of our tables (efficientdet-slim, efficientdet-lite0 to lite4, edgewright-slim), or any "
-        "ultralytics model by name or path",
+        description="A graph of our tables (efficientdet-slim, efficientdet-lite0 to lite4, edgewright-slim, "
+        "yolo11-slim, yolo26-slim), or any ultralytics model by name or path",
     )
     init: str = Field(
         "auto",
@@ -37,7 +37,7 @@ class TrainDetectorConfig(Section):
         le=20,
         description="Pictures with rare classes are shown up to so many times as often; 1: all equally often",
     )
-    width: float = Field(0.1875, gt=0, le=2, description="Width multiple, of edgewright-slim alone")
+    width: float = Field(0.1875, gt=0, le=2, description="Width multiple, of the slim YOLOs alone")
     image_px: int = Field(192, ge=64, le=1280, multiple_of=32)
     epochs: int = Field(30, ge=1)
     batch: int = Field(16, ge=2)
@@ -72,7 +72,7 @@ class TrainDetectorConfig(Section):
     def _tell_a_network_what_it_takes(self) -> Self:
         lite = self.model.startswith(_LITE)
         of_lite = dict.fromkeys(("devices", "backbone_rate", "frozen_share"), lite)
-        taken = {"width": self.model == _SLIM, "optimizer": not lite, **of_lite}
+        taken = {"width": self.model in _SLIM, "optimizer": not lite, **of_lite}
         for field, takes in taken.items():
             default, told = type(self).model_fields[field].default, getattr(self, field)
             if told != default and not takes:

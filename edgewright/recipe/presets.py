@@ -37,7 +37,7 @@ PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = 
     "measure_utility.pairs":        (0,    0,      1,           2),
     "measure_utility.steps":        (400,  400,    2000,        4000),
     "train_detector.image_px":      (192,  256,    416,         416),
-    "train_detector.epochs":        (10,   20,     150,         200),
+    "train_detector.epochs":        (10,   16,     150,         200),
     "train_detector.batch":         (8,    8,      64,          128),
     "train_detector.learning_rate": (3e-3, 2e-3,   2e-3,        2e-3),
     "train_detector.mosaic":        (0.5,  1.0,    1.0,         1.0),

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgewright.recipe.compress import QuantizeConfig
+from edgewright.recipe.compress import CompressConfig, QuantizeConfig
 from edgewright.recipe.data import IngestConfig
 from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.recipe.gates import GateDataConfig, GateModelConfig, MeasureUtilityConfig
@@ -34,6 +34,7 @@ class Recipe(Section):
     measure_utility: MeasureUtilityConfig = MeasureUtilityConfig()
     gate_data: GateDataConfig = GateDataConfig()
     train_detector: TrainDetectorConfig = TrainDetectorConfig()
+    compress: CompressConfig = CompressConfig()
     quantize: QuantizeConfig = QuantizeConfig()
     gate_model: GateModelConfig = GateModelConfig()
     release: ReleaseConfig = ReleaseConfig()

@@ -73,6 +73,15 @@ class FormFigures:
 
 
 @dataclass(frozen=True)
+class Harm:
+    """What INT8 does to one file. `rows`: the worst convolutions: name, error with it alone in INT8, how it is kept."""
+
+    file: str
+    drop: float
+    rows: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
 class StageFigures:
     name: str
     pool: str
@@ -97,7 +106,9 @@ class ReportData:
     Attributes:
         headline: the first line: what came out, and first of all what was refused.
         counts: facts about the data set, in order (label, value).
+        harm: what INT8 does to each file.
         start: what the detector's training began with.
+        sparsity: what was taken from it afterwards: name, before, after.
         near_pairs: synthetic pictures beside the training photographs that they are nearest to, nearest first.
         quarantined: (image, reason).
         next_steps: what to do now, one sentence each.
@@ -123,7 +134,9 @@ class ReportData:
     curves: Sequence[Curve] = ()
     models: Sequence[ModelFigures] = ()
     start: str = ""
+    sparsity: Sequence[tuple[str, str, str]] = ()
     files: Sequence[FormFigures] = ()
+    harm: Sequence[Harm] = ()
     stages: Sequence[StageFigures] = ()
     device: Sequence[tuple[str, str]] = ()
     device_pictures: Sequence[Picture] = ()

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from edgewright.artifacts import Artifact, ArtifactRef, Store
+from edgewright.compress.files import FACTS_FILE as QUANTIZE_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.ingest import REPORT_FILE as INGEST_FILE
@@ -32,11 +33,14 @@ from edgewright.report.data import Curve, FormFigures, ModelFigures, Picture, Re
 from edgewright.report.figures import picture_of
 from edgewright.report.mistakes import show_mistakes
 from edgewright.report.pictures import beside
+from edgewright.report.tables import harm_of, sparsity_rows
 from edgewright.report.understood import understood
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.pictures import read_picture
+from edgewright.sparse.facts import FACTS_FILE as SPARSITY_FILE
 
 _PICTURES, _PAIR_PX = 8, 160
+_WORST_LAYERS = 8
 
 
 class Gathered:
@@ -77,7 +81,9 @@ class Gathered:
             curves=list(self._curves()),
             models=list(self._models()),
             start=self._start(),
+            sparsity=sparsity_rows(artifact.json(SPARSITY_FILE)) if (artifact := self._open("compress")) else (),
             files=list(self._files()),
+            harm=harm_of(artifact.json(QUANTIZE_FILE), n=_WORST_LAYERS) if (artifact := self._open("quantize")) else (),
             stages=[_stage_figures(row) for row in self._state["stages"]],
             device=list(self._device()),
             device_pictures=self._device_pictures(),
@@ -155,7 +161,7 @@ class Gathered:
         )
 
     def _detector_history(self) -> list[tuple[int, dict[str, float]]]:
-        detector = self._open("train_detector")
+        detector = self._open("compress") or self._open("train_detector")
         return history_of(detector.path(HISTORY_FILE)) if detector else []
 
     def _start(self) -> str:

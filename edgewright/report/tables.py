@@ -15,7 +15,7 @@ from typing import Any
 
 from edgewright.gates.thresholds import THRESHOLDS
 from edgewright.gates.verdict import Check, Outcome
-from edgewright.report.data import FormFigures, ModelFigures
+from edgewright.report.data import FormFigures, Harm, ModelFigures
 from edgewright.report.interval import place_interval
 
 MISSING = "–"
@@ -139,6 +139,53 @@ def form_rows(forms: Sequence[FormFigures]) -> list[tuple[str, ...]]:
         )
         for form in forms
     ]
+
+
+def harm_of(facts: Mapping[str, Any], *, n: int) -> list[Harm]:
+    """From what `quantize` wrote: of each file the `n` convolutions that INT8 harms most, and all that are in float."""
+    return [
+        Harm(
+            file,
+            found["drop"],
+            [
+                (_together(layer["names"]), f"{layer['error']:.2%}", "float" if layer["in_float"] else "INT8")
+                for place, layer in enumerate(found["layers"])
+                if place < n or layer["in_float"]
+            ],
+        )
+        for file, found in (facts.get("searched") or {}).items()
+    ]
+
+
+def _together(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def sparsity_rows(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, before, after) from what `compress` wrote: sizes, work, and what is left of the accuracy on val."""
+    deflated = f"{format_bytes(facts['compressed_bytes'])} of {format_bytes(facts['stored_bytes'])}"
+    return [
+        ("Weights", f"{facts['parameters_before']:,}", f"{facts['parameters_after']:,}"),
+        (
+            "Multiplications",
+            format_millions(facts["multiplications_before"]),
+            format_millions(facts["multiplications_after"]),
+        ),
+        ("Zeros", MISSING, f"{facts['zeros']:.1%}"),
+        ("Float weights, deflated", MISSING, deflated),
+        *(
+            (name, format_figure(facts[f"{key}_before"]), format_figure(facts[key]))
+            for name, key in (("val mAP50", "map50"), ("val mAP50–95", "map50_95"))
+        ),
+    ]
+
+
+def format_millions(n: int) -> str:
+    """
+    >>> format_millions(123_456_789)
+    '123.5 M'
+    """
+    return f"{n / 1e6:,.1f} M"
 
 
 def _class_map50(name: str) -> Callable[[ModelFigures], float | None]:

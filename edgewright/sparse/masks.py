@@ -42,11 +42,13 @@ class Zeros:
 
 
 def maskable(module: nn.Module) -> dict[str, Tensor]:
-    """Weights by name that a mask may take from: of convolutions that mix channels, and of linear layers."""
+    """Weights by name that a mask may take from: of convolutions that mix channels, and of linear layers, where they
+    learn (a YOLO's boxes are read by a convolution whose weights are constants)."""
     return {
         f"{name}.weight": part.weight
         for name, part in module.named_modules()
-        if isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and part.groups == 1)
+        if (isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and part.groups == 1))
+        and part.weight.requires_grad
     }
 
 
@@ -91,7 +93,7 @@ def hold(module: nn.Module, masks: Mapping[str, Tensor]) -> None:
         parameter = parameters[name]
         with torch.no_grad():
             parameter.mul_(mask)
-        parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
+        parameter.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
 
 
 def zeros_in(module: nn.Module) -> Zeros:

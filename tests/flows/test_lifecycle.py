@@ -152,7 +152,7 @@ def test_from_and_until(toy_run: Any, toy_settings: list[str], command: Command)
     words = ("--from", "quantize", "--until", "gate_model")
     done = json.loads(command("run", "demo", *toy_settings, *words, "--json", home=toy_run.home).stdout)
     assert [(s["name"], s["cached"]) for s in done["stages"]][-3:] == [
-        ("train_detector", True),
+        ("compress", True),
         ("quantize", False),
         ("gate_model", False),
     ]

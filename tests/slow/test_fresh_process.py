@@ -38,8 +38,9 @@ EDGES: dict[str, dict[str, str]] = {
     "measure_utility": {"real": "ingest", "synthetic": "label"},
     "gate_data": {"real": "ingest", "synthetic": "label", "utility": "measure_utility"},
     "train_detector": {"dataset": "gate_data"},
-    "quantize": {"detector": "train_detector", "dataset": "ingest"},
-    "gate_model": {"model": "quantize", "detector": "train_detector", "dataset": "ingest"},
+    "compress": {"detector": "train_detector", "dataset": "gate_data"},
+    "quantize": {"detector": "compress", "dataset": "ingest"},
+    "gate_model": {"model": "quantize", "detector": "compress", "dataset": "ingest"},
     "release": {"model": "quantize", "verdict": "gate_model", "training": "gate_data"},
     "flash": {"released": "release", "dataset": "ingest"},
 }

@@ -7,6 +7,7 @@ tensors that fit by name and shape, `none` with random numbers. Refuses weights 
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,9 +16,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from edgewright.detect.distill import taught_by
 from edgewright.detect.efficientdet.batches import Augmentation, Batches
 from edgewright.detect.efficientdet.graph import FAMILY, LiteGraph, graph_named
-from edgewright.detect.efficientdet.method import Judge, Judged, LiteMethod, Schedule
+from edgewright.detect.efficientdet.method import Judge, Judged, LiteMethod, Schedule, Teacher
 from edgewright.detect.efficientdet.network import EfficientDet
 from edgewright.detect.efficientdet.pictures import RowPictures
 from edgewright.detect.evaluate import Sample, evaluate
@@ -51,11 +53,10 @@ def fit(lesson: Lesson) -> Fitted:
         StageFailed: a loss or a weight is not finite.
     """
     config = lesson.config
-    graph = graph_named(config.model, n_classes=len(lesson.spec.classes))
     with torch_threads(_threads(lesson)):
         batch = config.batch
         while True:
-            module, provenance = begin(graph, config, seed=lesson.seed)
+            module, provenance = _beginning(lesson)
             followed = replace(lesson, on_epoch=_say_nothing)
             try:
                 with beside(config.devices, _follow, (followed, batch), folder=lesson.scratch, field=_DEVICES) as ranks:
@@ -67,7 +68,7 @@ def fit(lesson: Lesson) -> Fitted:
                 batch = batch // 2 // config.devices * config.devices
     kept = method.kept
     return Fitted(
-        graph=graph.to_json(),
+        graph=module.graph.to_json(),
         weights={name: value.cpu().contiguous() for name, value in kept.weights.items()},
         layout="dense",
         history=kept.history,
@@ -82,8 +83,7 @@ def _follow(ranks: Ranks, work: tuple[Lesson, int]) -> None:
     """The same training in another rank's process."""
     lesson, batch = work
     with torch_threads(_threads(lesson)):
-        graph = graph_named(lesson.config.model, n_classes=len(lesson.spec.classes))
-        module, provenance = begin(graph, lesson.config, seed=lesson.seed)
+        module, provenance = _beginning(lesson)
         _train(module, lesson, batch=batch, begins=provenance.taken > 0, ranks=ranks)
 
 
@@ -93,6 +93,15 @@ def _threads(lesson: Lesson) -> int:
 
 def _say_nothing(_: EpochReport) -> None:
     """Rank 0 reports."""
+
+
+def _beginning(lesson: Lesson) -> tuple[EfficientDet, Provenance]:
+    if lesson.begins is None:
+        graph = graph_named(lesson.config.model, n_classes=len(lesson.spec.classes))
+        return begin(graph, lesson.config, seed=lesson.seed)
+    module = lesson.begins.copied()
+    assert isinstance(module, EfficientDet)
+    return module, lesson.begins.provenance
 
 
 def begin(graph: LiteGraph, config: TrainDetectorConfig, *, seed: int) -> tuple[EfficientDet, Provenance]:
@@ -152,6 +161,7 @@ def _train(module: EfficientDet, lesson: Lesson, *, batch: int, begins: bool, ra
         precision=Precision.on(config.precision, device, field="train_detector.precision"),
         judge=_judge_of(lesson, device) if lesson.val and leads else None,
         on_epoch=_reporter(lesson),
+        teacher=_teacher_of(lesson, device),
         ranks=ranks,
     )
     work_id = f"{lesson.work_id} {batch}"
@@ -159,6 +169,13 @@ def _train(module: EfficientDet, lesson: Lesson, *, batch: int, begins: bool, ra
     keep = Checkpoint(lesson.scratch / "detector.checkpoint", work_id, every, writes=leads)
     train(method, steps=schedule.steps, keep=keep)
     return method
+
+
+def _teacher_of(lesson: Lesson, device: torch.device) -> Teacher | None:
+    begins = lesson.begins
+    if begins is None or begins.teacher is None:
+        return None
+    return Teacher(taught_by(copy.deepcopy(begins.teacher).to(device)), begins.teacher_weight)
 
 
 def augmentation_of(config: TrainDetectorConfig) -> Augmentation:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from edgewright.detect.distill import Said, distance
 from edgewright.detect.efficientdet.batches import Augmentation, Batch, Batches
 from edgewright.detect.efficientdet.loss import detection_loss
-from edgewright.detect.efficientdet.network import EfficientDet
+from edgewright.detect.efficientdet.network import EfficientDet, Raw
 from edgewright.learning.checkpoint import Stateful
 from edgewright.learning.descent import Descent, Forward, Group, OneNetwork
 from edgewright.learning.precision import Precision
@@ -90,6 +92,14 @@ class Kept:
         self.history, self.weights, self.best = list(state["history"]), dict(state["weights"]), int(state["best"])
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """What the network should go on saying, and how much that counts beside the truth."""
+
+    network: nn.Module
+    weight: float
+
+
 class LiteMethod(OneNetwork[Batch]):
     """One training.
 
@@ -111,10 +121,11 @@ class LiteMethod(OneNetwork[Batch]):
         precision: Precision,
         judge: Judge | None,
         on_epoch: OnEpoch,
+        teacher: Teacher | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         self._batches, self._schedule, self._augmentation = batches, schedule, augmentation
-        self._judge, self._on_epoch = judge, on_epoch
+        self._judge, self._on_epoch, self._teacher = judge, on_epoch, teacher
         self._device = next(module.parameters()).device
         self.kept = Kept()
         super().__init__(
@@ -134,7 +145,13 @@ class LiteMethod(OneNetwork[Batch]):
         return self._batches(epoch).draw(step, setting).to(self._device)
 
     def loss(self, forward: Forward, batch: Batch) -> Tensor:
-        return detection_loss(forward(batch.images), batch.truth)
+        raw: Raw = forward(batch.images)
+        loss = detection_loss(raw, batch.truth)
+        if self._teacher is None:
+            return loss
+        with torch.no_grad():
+            taught: Raw = self._teacher.network(batch.images)
+        return loss + self._teacher.weight * distance(Said(raw.logits, raw.deltas), Said(taught.logits, taught.deltas))
 
     def advance(self, batch: Batch, step: int) -> dict[str, Tensor]:
         found = super().advance(batch, step)

@@ -70,7 +70,11 @@ def fit(lesson: Lesson) -> Fitted:
     write_training_files(lesson.dataset, rows, folder=folders.files, image_px=config.image_px)
     write_lists(folders.files, lesson.shown, synthetic=lesson.made)
     n_classes = len(lesson.spec.classes)
-    graph_or_weights, weights, provenance = _starting_point(config, n_classes=n_classes, folder=lesson.scratch)
+    graph_or_weights, weights, provenance = (
+        _starting_point(config, n_classes=n_classes, folder=lesson.scratch)
+        if lesson.begins is None
+        else (_written(lesson.begins.module.yaml, folder=lesson.scratch), {}, lesson.begins.provenance)
+    )
     if not _is_finished(folders, epochs=config.epochs):
         settings = _settings(config, model=graph_or_weights, folders=folders, seed=lesson.seed)
         _run(settings, lesson, folders=folders, weights=weights)
@@ -115,10 +119,14 @@ def _starting_point(
     graph = find_graph(config.model, width=config.width, n_classes=n_classes)
     module = build_module(graph, n_classes=n_classes)  # refused here, with a sentence, rather than inside the library
     weights, provenance = weights_for(module, config, folder=folder)
-    # A name that the library does not rewrite, as it does with `yolov5n.yaml`.
+    return _written(graph, folder=folder), weights, provenance
+
+
+def _written(graph: Any, *, folder: Path) -> str:
+    """A graph's file, by a name that the library does not rewrite, as it does with `yolov5n.yaml`."""
     path = folder / f"graph-{sha256_bytes(canonical_json(graph))[:12]}.yaml"
     write_graph(published(graph), path)
-    return str(path), weights, provenance
+    return str(path)
 
 
 def _settings(config: TrainDetectorConfig, *, model: str, folders: _Folders, seed: int) -> dict[str, Any]:
@@ -164,6 +172,7 @@ def _run(settings: dict[str, Any], lesson: Lesson, *, folders: _Folders, weights
         require_finite,
         set_threads,
         show_photographs_alone,
+        teach,
         use_bf16_on_cpu,
     )
 
@@ -177,7 +186,10 @@ def _run(settings: dict[str, Any], lesson: Lesson, *, folders: _Folders, weights
         "channels": 3,
     }
     validation = [(images / Split.VAL / f"{index:08d}.png", row) for index, row in enumerate(lesson.val)]
-    trainer = Trainer(settings, data=data, spec=spec, validation=validation, weights=weights)
+    begins = lesson.begins
+    trainer = Trainer(settings, data=data, spec=spec, validation=validation, weights=weights, begins=begins)
+    if begins and begins.teacher:
+        trainer.add_callback("on_train_start", lambda trainer: teach(trainer, begins))
     trainer.add_callback("on_train_start", lambda _: set_threads(lesson.threads))
     if config.precision == "bf16":
         trainer.add_callback("on_train_start", lambda trainer: use_bf16_on_cpu(trainer))

@@ -1,7 +1,8 @@
 """Which network is trained: a graph of our table, or what the user names. Decides nothing about weights.
 
-`edgewright-slim` is the YOLOv5u graph (C3 blocks, anchor-free head) at a free width with ReLU. At width 0.1875 its INT8
-file is 1.8 MB, where no stock nano model is under 2.4 MB; ReLU keeps what INT8 gains in speed and SiLU eats it.
+`edgewright-slim` is the YOLOv5u graph (C3 blocks, anchor-free head) at a free width with ReLU; `yolo11-slim` and
+`yolo26-slim` are those that the installed ultralytics carries, likewise. At width 0.1875 the first one's INT8 file is
+1.8 MB, where no stock nano model is under 2.4 MB; ReLU keeps what INT8 gains in speed and SiLU eats it.
 
 >>> slim_graph(width=0.1875, n_classes=3)["width_multiple"]
 0.1875
@@ -20,6 +21,8 @@ Graph = dict[str, Any]
 """What ultralytics' graph files hold: `backbone` and `head` as lists of [from, repeats, module, arguments]."""
 
 SLIM = "edgewright-slim"
+_CARRIED = {"yolo11-slim": "yolo11n.yaml", "yolo26-slim": "yolo26n.yaml"}
+_RELU = "torch.nn.ReLU()"
 _NEVER_PUBLISHED = ("yaml_file", "channels")  # a path of this machine; what the constructor fills in by itself
 
 _BACKBONE = [
@@ -60,7 +63,7 @@ def slim_graph(*, width: float, n_classes: int) -> Graph:
         "nc": n_classes,
         "depth_multiple": 0.33,
         "width_multiple": width,
-        "activation": "torch.nn.ReLU()",
+        "activation": _RELU,
         "backbone": _BACKBONE,
         "head": _HEAD,
     }
@@ -74,6 +77,10 @@ def find_graph(model: str, *, width: float, n_classes: int) -> Graph:
     """
     if model == SLIM:
         return slim_graph(width=width, n_classes=n_classes)
+    if model in _CARRIED:
+        whole = find_graph(_CARRIED[model], width=width, n_classes=n_classes)
+        parts = {name: value for name, value in whole.items() if name not in ("scales", "scale")}
+        return {**parts, "depth_multiple": 0.5, "width_multiple": width, "activation": _RELU}
     load = open_ultralytics("nn.tasks").yaml_model_load
     try:
         graph = (
@@ -83,7 +90,9 @@ def find_graph(model: str, *, width: float, n_classes: int) -> Graph:
         )
     except (FileNotFoundError, RuntimeError) as error:
         raise InputError(
-            "unknown detector", expected=f"{SLIM}, an ultralytics name as yolo26n, or a file", got=model
+            "unknown detector",
+            expected=f"{', '.join((SLIM, *_CARRIED))}, an ultralytics name as yolo26n, or a file",
+            got=model,
         ) from error
     return {**graph, "nc": n_classes}
 

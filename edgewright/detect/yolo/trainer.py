@@ -9,6 +9,7 @@ takes the best checkpoint.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import random
@@ -21,8 +22,10 @@ from typing import Any
 import torch
 
 from edgewright.data.rows import Row
+from edgewright.detect.distill import Said, distance, taught_by
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.forward import as_network
+from edgewright.detect.lesson import Begin
 from edgewright.detect.yolo.kept_pictures import keep_decoded
 from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.detect.yolo.network import layout_of, prefer_end_to_end
@@ -46,6 +49,7 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
         spec: how detections are read from the network.
         validation: the written images with the rows they were made from, for the evaluator.
         weights: what a new training begins with, by name; a resumed one has its own.
+        begins: a network to go on from, in place of the graph's.
     """
 
     def __init__(
@@ -56,8 +60,10 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
         spec: ModelSpec,
         validation: list[tuple[Path, Row]],
         weights: Mapping[str, torch.Tensor] | None = None,
+        begins: Begin | None = None,
     ) -> None:
         self._data, self._spec, self._validation, self._weights = data, spec, validation, weights or {}
+        self._begins = begins
         self.best_fitness: float | None
         super().__init__(overrides=settings, _callbacks=_default_callbacks())
 
@@ -65,6 +71,11 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
         return self._data
 
     def get_model(self, *args: Any, **kwargs: Any) -> Any:
+        if self._begins:
+            module = self._begins.copied()
+            if self.resume:  # from the checkpoint that a killed training left
+                module.load_state_dict(kwargs["weights"].float().state_dict())
+            return module
         module = prefer_end_to_end(super().get_model(*args, **kwargs))
         if self._weights and not self.resume:
             module.load_state_dict(dict(self._weights), strict=False)
@@ -113,6 +124,42 @@ class Trainer(_Base):  # type: ignore[misc, valid-type]
             image = read_image(path)
             scale = max(image.shape[:2]) / max(row.width or 1, row.height or 1)
             yield Sample(image, row.boxes.transform(scale=scale), row.ignored.transform(scale=scale))
+
+
+class _Taught:
+    """The library's loss, and how far the network is from its teacher. No part of a checkpoint."""
+
+    def __init__(self, inner: Any, teacher: torch.nn.Module, weight: float) -> None:
+        self._inner, self._teacher, self._weight = inner, teacher, weight
+
+    def __call__(self, found: Any, batch: Any) -> Any:
+        losses, items = self._inner(found, batch)
+        with torch.no_grad():
+            taught = self._teacher(batch["img"])
+        apart = sum(distance(said, wanted) for said, wanted in zip(_said(found), _said(taught), strict=True))
+        return losses + self._weight * apart * len(batch["img"]) / losses.numel(), items
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_inner":  # a copy that has nothing yet
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+def teach(trainer: Any, begins: Begin) -> None:
+    """Before the first step: the loss also asks for what the teacher says."""
+    assert begins.teacher is not None
+    model = trainer.model
+    model.criterion = _Taught(
+        getattr(model, "criterion", None) or model.init_criterion(),  # a resumed one knows how far it was
+        taught_by(copy.deepcopy(begins.teacher).to(trainer.device)),
+        begins.teacher_weight,
+    )
+
+
+def _said(found: Mapping[str, Any]) -> list[Said]:
+    """Of every head that learns."""
+    heads = [found[name] for name in ("one2many", "one2one") if name in found] or [found]
+    return [Said(head["scores"].transpose(1, 2), head["boxes"].transpose(1, 2)) for head in heads]
 
 
 @contextmanager

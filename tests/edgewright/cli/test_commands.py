@@ -11,7 +11,8 @@ import pytest
 from edgewright.cli import main
 from edgewright.recipe import resolve
 from edgewright.settings import read_settings
-from flows.lifecycle import STAGES
+from flows.lifecycle import STAGES, stages_of
+from tasks.compress import compress
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,10 @@ def test_a_dry_run_is_a_recipe_with_the_same_plan(tmp_path: Path, capsys: pytest
     again = dry_run([str(file), *words[3:]], capsys)
     assert again == first
     assert re.search(r"^# plan [0-9a-f]{12} of project ", again, re.MULTILINE)
-    assert all(f"#   {stage.name} " in again for stage in STAGES)
+    planned = stages_of(resolve(str(file)))
+    assert [stage for stage in STAGES if stage not in planned] == [compress]
+    assert all(f"#   {stage.name} " in again for stage in planned)
+    assert "#   compress " not in again
 
 
 def test_a_stage_that_was_probably_meant(capsys: pytest.CaptureFixture[str]) -> None:

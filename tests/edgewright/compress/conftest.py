@@ -54,8 +54,8 @@ def detector(store: Store, squares: Dataset, tmp_path_factory: pytest.TempPathFa
             threads=1,
             on_epoch=lambda epoch: None,
         )
-        ref = store.publish(work, Content(kind="detector", stage="train_detector"), Record())
-    return store.open(ref)
+        content = Content(kind="detector", stage="train_detector", config=config.model_dump(mode="json"))
+        return store.open(store.publish(work, content, Record()))
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,8 @@ def test_the_same_inputs_give_the_same_artifact(int8: Int8, make_int8: Callable[
         ({"calibration_images": 8, "per_channel": False}, "model.onnx"),
         # kernels that lose little, and yet too much
         ({"calibration_images": 8, "safe_max_loss": 0.001}, "model-safe.onnx"),
+        # biases as they were
+        ({"calibration_images": 8, "bias_correction": False}, "model.onnx"),
         # what the device reports
         ({"calibration_images": 8, "score_threshold": 0.4}, "spec.json"),
         ({"calibration_images": 8, "iou_threshold": 0.45}, "spec.json"),

@@ -89,10 +89,10 @@ def test_a_kernel_that_loses_too_much_stays_in_float() -> None:
     assert np.abs(exact_network(minify(safe.model))(seen) - exact_network(floats)(seen)).max() <= OUTPUT_SCALE
 
 
-def test_float_has_to_fit_into_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_float_has_to_fit_into_the_file() -> None:
     floats, int8 = conv_models(HEAVY)
-    monkeypatch.setattr("edgewright.compress.safe.MAX_BYTES", minify(int8).ByteSize())
-    assert make_safe(int8, floats, SEEN, max_loss=0.0).in_float == ()
+    assert make_safe(int8, floats, SEEN, max_loss=0.0, max_bytes=minify(int8).ByteSize()).in_float == ()
+    assert make_safe(int8, floats, SEEN, max_loss=0.0).in_float == ("conv",)
 
 
 def test_a_depthwise_kernel_is_left_alone() -> None:

@@ -115,7 +115,7 @@ def test_what_was_probably_meant_is_said(name: str, overrides: list[str], meant:
 def test_what_nothing_is_near_to_is_met_by_the_list() -> None:
     with pytest.raises(RecipeError, match=r"demo, laptop.*got zzz\)$"):
         resolve("zzz")
-    with pytest.raises(RecipeError, match=r"expected flash, .*got 'zzz'.*--dry-run` prints every field"):
+    with pytest.raises(RecipeError, match=r"expected compress, flash, .*got 'zzz'.*--dry-run` prints every field"):
         resolve("demo", overrides=["zzz=1"])
 
 

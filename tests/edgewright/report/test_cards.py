@@ -30,7 +30,7 @@ def made(toy_run: Any) -> dict[str, Artifact]:
     [
         ("generate", "image-grid", r"\d+ of \d+ synthetic pictures"),
         ("gate_data", "gate-report", r"\| (✓|✕ refused|\? not evaluable) \| .* \|"),
-        ("gate_model", "model-card", r"\| model\.onnx \| \d\.\d+ MB \| [\d.]+ \|"),
+        ("gate_model", "model-card", r"\| model\.onnx \| [\d.]+ [kM]B \| [\d.]+ \|"),
         ("release", "release", r"\| version \| 1 \|"),
     ],
 )

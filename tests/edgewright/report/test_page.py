@@ -22,6 +22,7 @@ from edgewright.report.data import Curve, FormFigures, ModelFigures, Picture, Re
 from edgewright.report.page import MAX_BYTES, MAX_QUARANTINE_ROWS, render
 from edgewright.report.pictures import beside
 from edgewright.report.shell import render_page
+from edgewright.report.tables import harm_of, sparsity_rows
 from edgewright.report.understood import Understood
 from edgewright.runtime.boxes import Boxes
 
@@ -112,6 +113,34 @@ def test_one_document_that_asks_for_nothing(data: ReportData) -> None:
     assert document.all("script") == document.all("link") == document.all("iframe") == []
     assert all(image["src"].startswith("data:image/jpeg;base64,") for image in document.all("img"))
     assert not re.search(r"url\(|@import", html)
+
+
+def test_what_int8_harms_and_what_was_taken_stand_there() -> None:
+    layers = [{"names": ["/head <1>", "/head <2>"], "error": 0.051, "in_float": True}] + [
+        {"names": [f"/layer {number}"], "error": 0.01, "in_float": number == 9} for number in range(10)
+    ]
+    facts = {"searched": {"model.onnx": {"drop": 0.0041, "met": True, "layers": layers}}}
+    sparsity = {
+        **dict.fromkeys(("parameters_before", "multiplications_before"), 2_000_000),
+        **dict.fromkeys(("parameters_after", "multiplications_after"), 1_234_567),
+        "zeros": 0.25,
+        "stored_bytes": 4_000_000,
+        "compressed_bytes": 3_000_000,
+        "map50_before": 0.8,
+        "map50": 0.79,
+        "map50_95_before": 0.5,
+        "map50_95": None,
+    }
+    harm = harm_of(facts, n=3)
+    assert [name for name, _, _ in harm[0].rows] == ["/head <1> and 1 more", "/layer 0", "/layer 1", "/layer 9"]
+    files = [FormFigures("model.onnx", "as written", 1_800_000, 0.6, 0.4, decides=True)]
+    text = " ".join(Document(render(replace(FULL, files=files, harm=harm, sparsity=sparsity_rows(sparsity)))).text)
+    assert "model.onnx: 0.004 lost on val" in text
+    assert re.search(r"/head <1> and 1 more\s+5.10%\s+float", text)
+    assert re.search(r"Weights\s+2,000,000\s+1,234,567", text)
+    assert re.search(r"val mAP50–95\s+0.5\s+–", text)
+    assert "3.00 MB of 4.00 MB" in text
+    assert harm_of({"searched": None}, n=3) == harm_of({}, n=3) == []
 
 
 def test_each_int8_file_stands_there_in_each_form() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgewright.detect.efficientdet.graph import graph_named
 from edgewright.detect.efficientdet.network import EfficientDet
-from edgewright.detect.yolo.graphs import slim_graph
+from edgewright.detect.yolo.graphs import find_graph, slim_graph
 from edgewright.detect.yolo.library import open_ultralytics
 from edgewright.errors import InputError
 from edgewright.sparse.cut import cut, kept_by_share, multiplications, take_shapes
@@ -30,6 +30,8 @@ def yolo(graph: dict[str, object] | str) -> nn.Module:
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "efficientdet-slim": lambda: EfficientDet(graph_named("efficientdet-slim", n_classes=3)),
+    "yolo11-slim": lambda: yolo(find_graph("yolo11-slim", width=0.125, n_classes=3)),
+    "yolo26-slim": lambda: yolo(find_graph("yolo26-slim", width=0.125, n_classes=3)),
     "edgewright-slim": lambda: yolo(slim_graph(width=0.1875, n_classes=3)),
     "yolov8n, halves": lambda: yolo("yolov8n.yaml"),
     "yolo11n, attention": lambda: yolo("yolo11n.yaml"),

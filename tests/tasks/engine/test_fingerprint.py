@@ -38,6 +38,7 @@ CODE_OF = {
     "measure_utility": "edgewright.detect.yolo.trainer:Trainer",
     "gate_data": "edgewright.gates.measure.metrics:",
     "train_detector": "edgewright.detect.yolo.trainer:Trainer",
+    "compress": "edgewright.compress.sparsify:",
     "quantize": "edgewright.compress.calibrate:",
     "gate_model": "edgewright.detect.evaluate:evaluate",
     "release": "edgewright.release.bundle:build_bundle",
