@@ -141,6 +141,7 @@ TOY = (
     "compress.epochs=2",
     "quantize.calibration_images=16",
     "quantize.score_threshold=0.1",
+    "quantize.max_drop=1",
     "gate_model.latency_runs=20",
     "gate_model.max_map_drop=0.2",
     "gate_model.min_parity=0.5",

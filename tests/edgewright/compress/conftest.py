@@ -60,11 +60,11 @@ def detector(store: Store, squares: Dataset, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def make_int8(store: Store, squares: Dataset, detector: Artifact) -> Callable[..., tuple[Artifact, QuantizeReport]]:
-    """An INT8 artifact and its report, by the fields of the recipe section."""
+    """An INT8 artifact and its report, by the fields of the recipe section; no layers are searched unless asked for."""
 
     def make(**fields: Any) -> tuple[Artifact, QuantizeReport]:
         with store.workspace() as work:
-            config = QuantizeConfig(**fields)
+            config = QuantizeConfig(**{"max_drop": None, **fields})
             report = quantize(detector, squares, config, out=work, seed=0, threads=1)
             content = Content(kind="int8_model", stage="quantize", config=config.model_dump(mode="json"))
             return store.open(store.publish(work, content, Record())), report

@@ -21,6 +21,7 @@ from edgewright.artifacts import Artifact
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
 from edgewright.compress.emulate import with_saturation
 from edgewright.compress.export import export_onnx, minify
+from edgewright.compress.qdq import quantized_convs
 from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
@@ -114,6 +115,8 @@ def test_the_same_inputs_give_the_same_artifact(int8: Int8, make_int8: Callable[
         ({"calibration_images": 8, "safe_max_loss": 0.001}, "model-safe.onnx"),
         # biases as they were
         ({"calibration_images": 8, "bias_correction": False}, "model.onnx"),
+        # layers that go back to float, where the file has room
+        ({"calibration_images": 8, "max_drop": 0.0}, "quantize.json"),
         # what the device reports
         ({"calibration_images": 8, "score_threshold": 0.4}, "spec.json"),
         ({"calibration_images": 8, "iou_threshold": 0.45}, "spec.json"),
@@ -124,6 +127,20 @@ def test_every_field_changes_the_artifact(
 ) -> None:
     other, _ = make_int8(**fields)
     assert other.path(file).read_bytes() != int8[0].path(file).read_bytes()
+
+
+def test_what_int8_harms_is_told_of_both_files_and_stays_in_float_where_it_must(make_int8: Callable[..., Int8]) -> None:
+    artifact, report = make_int8(calibration_images=8, max_drop=0.0)
+    assert report.searched is not None
+    assert set(report.searched) == {"model.onnx", "model-safe.onnx"}
+    for name, found in report.searched.items():
+        errors = [layer.error for layer in found.layers]
+        assert errors == sorted(errors, reverse=True)
+        assert found.met == (found.drop <= 0)
+        rounded = sum(len(layer.names) for layer in found.layers if not layer.in_float)
+        assert len(quantized_convs(onnx.load(artifact.path(name)))) == rounded
+    assert artifact.json("quantize.json")["searched"]["model.onnx"]["drop"] == report.searched["model.onnx"].drop
+    assert make_int8(calibration_images=8)[1].searched is None
 
 
 def test_it_reports_from_the_score_that_is_best_on_val(int8: Int8, squares: Dataset) -> None:
