@@ -87,13 +87,13 @@ def test_light_rooms_import_the_light_base_alone(room: str) -> None:
         for name in imports(path)
         if name not in LIGHT_BASE | set(sys.stdlib_module_names)
     }
-    assert foreign == set()
+    assert foreign <= {("edgewright/runtime/engines.py", "openvino")}, "an extra, where it is asked for"
 
 
 def test_light_rooms_load_nothing_heavy() -> None:
     loaded = loaded_after_import(modules(*(f"edgewright/{room}" for room in LIGHT)))
     # Not boto3: securesystemslib imports it by itself where it is installed.
-    assert loaded & {*HEAVY, "prefect", "mlflow", "pydantic", "pyarrow", "yaml", "scipy"} == set()
+    assert loaded & {*HEAVY, "openvino", "prefect", "mlflow", "pydantic", "pyarrow", "yaml", "scipy"} == set()
 
 
 def test_the_package_itself_loads_nothing() -> None:

@@ -81,6 +81,7 @@ class Lesson:
         made: for each train row whether no person labeled it.
         shown: indices into `train` that make one epoch.
         work_id: names all of this: what another lesson left in `scratch` is not continued.
+        begins: what it goes on from, in place of what `config.init` names.
     """
 
     dataset: Dataset

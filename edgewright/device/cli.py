@@ -3,8 +3,10 @@
     init       --home DIR --root FILE --server URL --device-id ID [--channel NAME]
     update     [--home DIR]
     run        [--home DIR] --feed DIR --out DIR [--frames N] [--threads N]
+    benchmark  [--home DIR]
     status     [--home DIR] [--json]
     self-test  BUNDLE [--json]
+    engines    BUNDLE [--json]
 
 DIR is a device's folder, or a folder of such folders: `status` tells of all of them, the others want to find one alone.
 
@@ -29,16 +31,19 @@ from pathlib import Path
 from typing import Any
 
 import edgewright
+from edgewright.device.engine import engine_for, keep_fastest, kept
 from edgewright.device.files import Files
 from edgewright.device.freshness import freshness_in, in_words, span
 from edgewright.device.home import CONFIG_FILE, MAX_ROOT_BYTES, DeviceConfig, Home, init_home, locked, open_home
-from edgewright.device.process import limit_this_process, network_environment
+from edgewright.device.process import ENGINES_MEMORY_BYTES, limit_this_process, network_environment
 from edgewright.device.report import DeviceReport, send
 from edgewright.device.runner import run_feed
 from edgewright.device.slots import SLOTS, Slots
 from edgewright.device.start import commit, start
 from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
 from edgewright.runtime.bundle import Bundle
+from edgewright.runtime.engines import Engine
+from edgewright.runtime.fastest import Fastest, fastest
 from edgewright.runtime.selftest import SelfTest, run_selftest
 
 
@@ -75,9 +80,37 @@ def _update(arguments: argparse.Namespace) -> int:
             send(home, replace(_running(home, "update"), refused=str(error)))
             raise
         send(home, replace(_running(home, "update"), selftest=done.selftest))
+        bundle = Slots(home).bundle(done.slot)
+        if done.changed and bundle is not None:
+            keep_fastest(home, bundle)
     state = "installed, on trial" if done.changed else "already current"
     print(f"release {done.release} {state} in slot {done.slot}, {done.downloaded_bytes} bytes downloaded")
     return 0
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    home = open_home(_one_device(arguments.home), files=Files())
+    with locked(home):
+        slots = Slots(home)
+        found = keep_fastest(home, start(slots).bundle)
+    _print_engines(found)
+    return 0
+
+
+def _engines(arguments: argparse.Namespace) -> int:
+    limit_this_process(memory_bytes=ENGINES_MEMORY_BYTES)
+    found = fastest(Bundle.load(arguments.bundle))
+    if arguments.json:
+        print(json.dumps(found.to_json()))
+    else:
+        _print_engines(found)
+    return 0
+
+
+def _print_engines(found: Fastest) -> None:
+    for row in found.rows:
+        took = f"{row.median_ms:8.2f} ms" if row.median_ms is not None else f"{'-':>11}"
+        print("  ".join(filter(None, [took, str(row.engine), "(taken)" * (row.engine == found.engine), row.problem])))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -92,7 +125,7 @@ def _run(arguments: argparse.Namespace) -> int:
             files=home.files,
             on_frame=lambda done: commit(slots) if done == 1 else None,
             limit=arguments.frames,
-            threads=arguments.threads,
+            engine=Engine(threads=arguments.threads) if arguments.threads else engine_for(home, started.bundle),
         )
         report = replace(_running(home, "run"), selftest=started.selftest, feed=feed, fell_back=started.fell_back)
         send(home, report)
@@ -182,6 +215,7 @@ def _describe(home: Home) -> dict[str, Any]:
         "release": running.release,
         "digest": running.digest,
         "model": running.model,
+        "engine": _engine(home, bundles.get(running.slot)),
         "on_trial": state.on_trial,
         "min_release": state.min_release,
         **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
@@ -189,6 +223,13 @@ def _describe(home: Home) -> dict[str, Any]:
         "metadata_from": fresh.fetched.isoformat(timespec="seconds") if fresh else None,
         "metadata_until": fresh.expires.isoformat(timespec="seconds") if fresh else None,
     }
+
+
+def _engine(home: Home, bundle: Bundle | None) -> str:
+    found = kept(home)
+    if bundle is None or found is None or found.digest != bundle.manifest_sha256:
+        return f"{Engine()}, not measured"
+    return str(found.fastest.engine)
 
 
 def _trust_root(path: Path) -> bytes:
@@ -220,13 +261,20 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     run.add_argument("--feed", type=Path, required=True, help="a folder of pictures")
     run.add_argument("--out", type=Path, required=True)
     run.add_argument("--frames", type=int, metavar="N", help="the first N pictures (default: all)")
-    run.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of the detector (default: 1)")
+    run.add_argument(
+        "--threads", type=int, metavar="N", help="ONNX Runtime with N threads (default: the engine that was measured)"
+    )
+    _command(commands, "benchmark", _benchmark, "measure the engines again, and keep the fastest", home=devices)
     status = _command(commands, "status", _status, "what runs, and how fresh what it knows is", home=devices)
     status.add_argument("--json", action="store_true")
     test = commands.add_parser("self-test", help="run a bundle's golden pictures, with limits on memory and time")
     test.set_defaults(command=_self_test)
     test.add_argument("bundle", type=Path)
     test.add_argument("--json", action="store_true")
+    engines = commands.add_parser("engines", help="which engine runs a bundle fastest here, with limits likewise")
+    engines.set_defaults(command=_engines)
+    engines.add_argument("bundle", type=Path)
+    engines.add_argument("--json", action="store_true")
     return parser
 
 

@@ -27,6 +27,8 @@ _CPU_LIMIT_S = 45
 _FILE_LIMIT_BYTES = 1 << 20  # its own result, should somebody redirect it
 _MEMORY_LIMIT_BYTES = 1 << 30
 """Address space, not resident: a 1.6 MB detector at 320 px takes 182 MB of it, 82 MB resident (measured)."""
+ENGINES_MEMORY_BYTES = 4 << 30
+"""Of the process that tries every engine there is."""
 
 
 def agent_command(*arguments: str) -> list[str]:
@@ -52,10 +54,10 @@ def network_environment() -> Mapping[str, str]:
     return os.environ
 
 
-def limit_this_process() -> None:
-    """For the self-test's own process, before it loads a model: bounded memory, time and files, no core dump."""
+def limit_this_process(*, memory_bytes: int = _MEMORY_LIMIT_BYTES) -> None:
+    """For a process of its own, before it loads a model: bounded memory, time and files, no core dump."""
     for kind, value in (
-        (resource.RLIMIT_AS, _MEMORY_LIMIT_BYTES),
+        (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, _CPU_LIMIT_S),
         (resource.RLIMIT_FSIZE, _FILE_LIMIT_BYTES),
         (resource.RLIMIT_CORE, 0),
@@ -65,22 +67,28 @@ def limit_this_process() -> None:
 
 def selftest_in_child(slot: Path) -> SelfTest:
     """The self-test of the bundle in this folder; whatever happens to the child is a result."""
-    command = agent_command("self-test", str(slot), "--json")
-    try:
-        done = subprocess.run(
-            command,
-            env=agent_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SELFTEST_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return SelfTest.failed(f"the self-test took longer than {SELFTEST_TIMEOUT_S:g} s")
+    done = run_child("self-test", str(slot), "--json", timeout_s=SELFTEST_TIMEOUT_S)
+    if isinstance(done, str):
+        return SelfTest.failed(f"the self-test {done}")
     try:
         return SelfTest.from_json(json.loads(done.stdout))
     except (ValueError, TypeError, KeyError):
         return SelfTest.failed(f"the self-test's process ended with {_ending(done)}")
+
+
+def run_child(*arguments: str, timeout_s: float) -> subprocess.CompletedProcess[bytes] | str:
+    """An agent's command in a process of its own; what went wrong where it did not end in time."""
+    try:
+        return subprocess.run(
+            agent_command(*arguments),
+            env=agent_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"took longer than {timeout_s:g} s"
 
 
 def _ending(done: subprocess.CompletedProcess[bytes]) -> str:

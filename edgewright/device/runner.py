@@ -30,8 +30,9 @@ from edgewright.device.files import Files
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
+from edgewright.runtime.engines import Engine, open_network
 from edgewright.runtime.pictures import IMAGE_SUFFIXES, read_picture
-from edgewright.runtime.session import load_network, predictor
+from edgewright.runtime.session import predictor
 
 DETECTIONS_FILE, FRAMES = "detections.jsonl", "frames"
 KEPT_FRAMES = 12
@@ -61,7 +62,7 @@ def run_feed(
     files: Files,
     on_frame: Callable[[int], None],
     limit: int | None = None,
-    threads: int = 1,
+    engine: Engine = Engine(),  # noqa: B008 - a value
 ) -> FeedReport:
     """Detect on the feed's pictures, or on the first `limit`; `on_frame` is told how many are done.
 
@@ -72,7 +73,7 @@ def run_feed(
     if not frames:
         raise InputError("no pictures in the feed", expected="/".join(IMAGE_SUFFIXES), where=feed)
     classes = bundle.manifest.spec.classes
-    predict = predictor(load_network(bundle.model, threads=threads), bundle.manifest.spec)
+    predict = predictor(open_network(bundle.model, engine), bundle.manifest.spec)
     predict(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
     files.make_dir(out / FRAMES)
     times_ms: list[float] = []

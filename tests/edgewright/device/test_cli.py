@@ -17,6 +17,7 @@ from edgewright.device.report import OUTBOX_REPORTS, DeviceReport, send
 from edgewright.release.repository import ReleaseReport
 from edgewright.release.server import RepositoryServer
 from edgewright.runtime.bundle import Bundle
+from edgewright.runtime.engines import engines_here
 from tests.edgewright.device.conftest import Device
 
 Make = Callable[..., Path]
@@ -57,6 +58,10 @@ def test_update_run_status_and_what_the_server_hears(
     status = json.loads(agent("status", "--home", str(home), "--json").stdout)
     assert (status["slot"], status["release"], status["on_trial"], status["min_release"]) == ("b", 2, False, 2)
     assert status["model"] == "model.onnx: the release has one file"
+    assert status["engine"] in {str(engine) for engine in engines_here()}, "measured after the flash"
+    said = agent("benchmark", "--home", str(home)).stdout
+    assert said.count("(taken)") == 1
+    assert len(said.splitlines()) == len(engines_here())
     update, run = (DeviceReport.from_json(value) for value in server.received["device-0"])
     assert (update.command, update.on_trial, run.command, run.on_trial) == ("update", True, "run", False)
     assert run.model == status["model"]

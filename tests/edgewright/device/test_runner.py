@@ -10,6 +10,7 @@ from edgewright.device.files import Files
 from edgewright.device.runner import run_feed
 from edgewright.errors import InputError
 from edgewright.runtime.bundle import Bundle
+from edgewright.runtime.engines import Engine
 from tests.goldens import Golden
 
 
@@ -37,7 +38,7 @@ def test_the_lines_of_a_feed(bundle: Bundle, feed: Path, tmp_path: Path, golden:
 
 def test_the_same_feed_gives_the_same_bytes(bundle: Bundle, feed: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        run_feed(bundle, feed, tmp_path / name, files=Files(), on_frame=lambda done: None, threads=2)
+        run_feed(bundle, feed, tmp_path / name, files=Files(), on_frame=lambda done: None, engine=Engine(threads=2))
     assert (tmp_path / "one/detections.jsonl").read_bytes() == (tmp_path / "two/detections.jsonl").read_bytes()
 
 
