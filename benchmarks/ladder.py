@@ -29,7 +29,7 @@ from edgewright.detect.efficientdet.network import EfficientDet
 from edgewright.detect.yolo.graphs import find_graph
 from edgewright.detect.yolo.network import build_module
 from edgewright.recipe.compress import QuantizeConfig
-from edgewright.runtime.instruction_sets import this_processor
+from edgewright.runtime.instruction_sets import MODEL_FILE, SAFE_MODEL_FILE, choose_model, this_processor
 from edgewright.runtime.session import load_network
 
 N_CLASSES = 3
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--runs", type=int, default=60)
     arguments = parser.parse_args()
-    print(f"processor: {this_processor()}")
+    print(f"processor: {choose_model(this_processor(), (MODEL_FILE, SAFE_MODEL_FILE)).why}")
     names = ("graph", "px", "weights", "INT8 bytes", "engine, threads", "float ms", "INT8 ms", "of float")
     print(f"| {' | '.join(names)} | for AVX2 ms | of float |")
     print("|---" * 10 + "|")
