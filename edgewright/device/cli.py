@@ -229,7 +229,7 @@ def _engine(home: Home, bundle: Bundle | None) -> str:
     found = kept(home)
     if bundle is None or found is None or found.digest != bundle.manifest_sha256:
         return f"{Engine()}, not measured"
-    return str(found.fastest.engine)
+    return str(engine_for(home, bundle))
 
 
 def _trust_root(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from edgewright.device.home import Home
 from edgewright.device.process import run_child
 from edgewright.errors import InputError
 from edgewright.runtime.bundle import Bundle
-from edgewright.runtime.engines import Engine
+from edgewright.runtime.engines import Engine, engines_here
 from edgewright.runtime.fastest import Fastest, Row
 
 ENGINE_FILE = "engine.json"
@@ -61,6 +61,7 @@ def kept(home: Home) -> Kept | None:
 
 
 def engine_for(home: Home, bundle: Bundle) -> Engine:
-    """What is kept of this bundle, else the default."""
+    """What is kept of this bundle and still there, else the default: a package that went keeps no device blind."""
     found = kept(home)
-    return found.fastest.engine if found is not None and found.digest == bundle.manifest_sha256 else Engine()
+    known = found is not None and found.digest == bundle.manifest_sha256 and found.fastest.engine in engines_here()
+    return found.fastest.engine if found is not None and known else Engine()

@@ -145,7 +145,7 @@ def harm_of(facts: Mapping[str, Any], *, n: int) -> list[Harm]:
     """From what `quantize` wrote: of each file the `n` convolutions that INT8 harms most, and all that are in float."""
     return [
         Harm(
-            file,
+            file if found["met"] else f"{file}, more than it may, for want of room or of layers that help",
             found["drop"],
             [
                 (_together(layer["names"]), f"{layer['error']:.2%}", "float" if layer["in_float"] else "INT8")

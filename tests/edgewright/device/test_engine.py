@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from edgewright.device.engine import ENGINE_FILE, engine_for, keep_fastest, kept, measure_in_child
 from edgewright.release.repository import ReleaseReport
 from edgewright.runtime.engines import Engine
@@ -17,7 +19,10 @@ MEASURED = Fastest(TWO, (Row(Engine(), 10.0), Row(TWO, 6.0)))
 
 
 def test_it_is_measured_after_a_flash_and_again_for_another_model(
-    make_bundle: Callable[..., Path], publish: Callable[..., ReleaseReport], make_device: Callable[..., Device]
+    make_bundle: Callable[..., Path],
+    publish: Callable[..., ReleaseReport],
+    make_device: Callable[..., Device],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     publish(make_bundle(release=1))
     device = make_device()
@@ -25,6 +30,9 @@ def test_it_is_measured_after_a_flash_and_again_for_another_model(
     bundle = device.start_and_commit().bundle
     assert engine_for(device.home, bundle) == Engine()
     keep_fastest(device.home, bundle, measure=lambda _: MEASURED)
+    monkeypatch.setattr("edgewright.device.engine.engines_here", lambda: [Engine()])
+    assert engine_for(device.home, bundle) == Engine(), "its package or its cores are gone"
+    monkeypatch.setattr("edgewright.device.engine.engines_here", lambda: [Engine(), TWO])
     assert engine_for(device.home, bundle) == TWO
     publish(make_bundle(release=2, gain=0.9))
     device.update()

@@ -135,7 +135,7 @@ def test_what_int8_harms_and_what_was_taken_stand_there() -> None:
     assert [name for name, _, _ in harm[0].rows] == ["/head <1> and 1 more", "/layer 0", "/layer 1", "/layer 9"]
     files = [FormFigures("model.onnx", "as written", 1_800_000, 0.6, 0.4, decides=True)]
     text = " ".join(Document(render(replace(FULL, files=files, harm=harm, sparsity=sparsity_rows(sparsity)))).text)
-    assert "model.onnx: 0.004 lost on val" in text
+    assert "0.004 lost on val by model.onnx" in text
     assert re.search(r"/head <1> and 1 more\s+5.10%\s+float", text)
     assert re.search(r"Weights\s+2,000,000\s+1,234,567", text)
     assert re.search(r"val mAP50–95\s+0.5\s+–", text)
