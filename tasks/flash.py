@@ -44,7 +44,12 @@ def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: Artif
         )
         (out / REPORT_FILE).write_text(json.dumps(report.to_json(), indent=1, sort_keys=True))
         public = {name: getattr(report, name) for name in _PUBLIC}
-        metrics = {"device/p50_ms": report.p50_ms, "device/p99_ms": report.p99_ms}
+        phases = report.times.phases if report.times else {}
+        metrics = {
+            "device/p50_ms": report.p50_ms,
+            "device/p99_ms": report.p99_ms,
+            **{f"device/{phase}_p50_ms": times.p50_ms for phase, times in phases.items()},
+        }
         return work.publish(out, kind="device_report", metrics=metrics, facts=public)
 
 

@@ -101,6 +101,7 @@ def _application() -> typer.Typer:
     from edgewright.cli.commands import add_commands
     from edgewright.cli.groups import add_groups
     from edgewright.cli.inspect import inspect
+    from edgewright.cli.models import export_model
     from edgewright.cli.releases import add_releases
     from edgewright.cli.stack import add_stack
 
@@ -108,6 +109,7 @@ def _application() -> typer.Typer:
     add_commands(application)
     application.command()(inspect)
     application.command()(compress)
+    application.command()(export_model)
     add_stack(application)
     add_groups(application)
     add_releases(application)

@@ -18,6 +18,8 @@ from edgewright.progress import OnProgress, silent
 from edgewright.runtime.boxes import FloatArray
 from edgewright.runtime.preprocess import letterbox
 
+_LEAST = 2
+
 
 def choose_calibration_rows(rows: Sequence[Row], *, count: int, seed: int, n_classes: int) -> list[Row]:
     """Up to `count` rows, classes served in turn, the rarest first, so that no class stays unseen.
@@ -50,8 +52,14 @@ class CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
         input_px: int,
         on_progress: OnProgress = silent,
     ) -> None:
-        if not rows:
-            raise InputError("no photograph to calibrate on", expected="real train images", where=dataset.ref.uri)
+        if len(rows) < _LEAST:
+            raise InputError(
+                f"{'one photograph' if rows else 'no photograph'} to calibrate on",
+                expected=f"at least {_LEAST} real train images: one alone says nothing of the range of others",
+                got=len(rows),
+                where=dataset.ref.uri,
+                next_step="label more photographs, or raise ingest.train_share",
+            )
         self._dataset, self._rows, self._name, self._size = dataset, list(rows), input_name, input_px
         self._on_progress = on_progress
         self._range = (0, len(self._rows))

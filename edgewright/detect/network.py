@@ -45,7 +45,7 @@ def load_float_network(get_path: Callable[[str], Path], *, threads: int = 1) -> 
 def load_module(get_path: Callable[[str], Path]) -> tuple[nn.Module, ModelSpec]:
     """The fused float32 module on CPU in inference mode, and how to read its output."""
     module, spec = load_learner(get_path)
-    return _fused(module.float().eval()).requires_grad_(False), spec
+    return fused(module.float().eval()).requires_grad_(False), spec
 
 
 def load_learner(get_path: Callable[[str], Path]) -> tuple[nn.Module, ModelSpec]:
@@ -96,7 +96,7 @@ def _built(graph: Mapping[str, Any], *, n_classes: int) -> nn.Module:
     return build_module(require_graph(dict(graph)), n_classes=n_classes)  # type: ignore[no-any-return]
 
 
-def _fused(module: nn.Module) -> nn.Module:
+def fused(module: nn.Module) -> nn.Module:
     """Convolution and batch norm as one; EfficientDet's heads share convolutions and stay as they are."""
     fuse: Any = getattr(module, "fuse", None)
     return fuse(verbose=False) if callable(fuse) else module

@@ -2,7 +2,7 @@
 
     init       --home DIR --root FILE --server URL --device-id ID [--channel NAME]
     update     [--home DIR]
-    run        [--home DIR] --feed DIR --out DIR [--frames N] [--threads N]
+    run        [--home DIR] --feed DIR --out DIR [--frames N] [--threads N] [--limit-ms MS]
     benchmark  [--home DIR]
     status     [--home DIR] [--json]
     self-test  BUNDLE [--json]
@@ -126,6 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
             on_frame=lambda done: commit(slots) if done == 1 else None,
             limit=arguments.frames,
             engine=Engine(threads=arguments.threads) if arguments.threads else engine_for(home, started.bundle),
+            limit_ms=arguments.limit_ms,
         )
         report = replace(_running(home, "run"), selftest=started.selftest, feed=feed, fell_back=started.fell_back)
         send(home, report)
@@ -133,6 +134,7 @@ def _run(arguments: argparse.Namespace) -> int:
         f"release {report.release} in slot {report.slot}: {feed.detections} detections on {feed.frames} frames,"
         f" {feed.p50_ms:.1f} ms (p99 {feed.p99_ms:.1f} ms)"
     )
+    print(feed.times)
     return 0
 
 
@@ -263,6 +265,12 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     run.add_argument("--frames", type=int, metavar="N", help="the first N pictures (default: all)")
     run.add_argument(
         "--threads", type=int, metavar="N", help="ONNX Runtime with N threads (default: the engine that was measured)"
+    )
+    run.add_argument(
+        "--limit-ms",
+        type=float,
+        metavar="MS",
+        help="what a frame may take, from the file to its line (default: the release's budget)",
     )
     _command(commands, "benchmark", _benchmark, "measure the engines again, and keep the fastest", home=devices)
     status = _command(commands, "status", _status, "what runs, and how fresh what it knows is", home=devices)

@@ -69,14 +69,19 @@ class DeviceReport:
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "selftest": self.selftest.to_json() if self.selftest else None}
+        selftest = self.selftest.to_json() if self.selftest else None
+        return {**asdict(self), "selftest": selftest, "feed": self.feed.to_json() if self.feed else None}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> DeviceReport:
-        """Raises KeyError, TypeError or ValueError where it is no report."""
+        """Of an agent older or newer than this one: what only that one knows is left out.
+
+        Raises KeyError, TypeError or ValueError where it is no report.
+        """
         selftest = SelfTest.from_json(value["selftest"]) if value["selftest"] else None
-        feed = FeedReport(**value["feed"]) if value["feed"] else None
-        return cls(**{**value, "selftest": selftest, "feed": feed})
+        feed = FeedReport.from_json(value["feed"]) if value["feed"] else None
+        known = {name: each for name, each in value.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "selftest": selftest, "feed": feed})
 
 
 def send(home: Home, report: DeviceReport) -> bool:

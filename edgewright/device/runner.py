@@ -1,11 +1,11 @@
 """Detect on a feed: a folder of pictures in name order.
 
     detections.jsonl    a line a frame: name, boxes in px of the upright file, class names, scores; or why not
-    summary.json        frames, detections, p50 and p99 of a frame, letterbox to boxes
+    summary.json        frames, detections, p50 and p99 of a frame, where its time went
     frames/             the first pictures, unchanged, for whoever draws the boxes on them
 
-Decides nothing about the model. A frame that cannot be read is a line of its own and does not end the run. Refuses an
-empty feed.
+Decides at which size a JPEG is decoded: at the smallest from which the letterbox still averages. Decides nothing about
+the model. A frame that cannot be read is a line of its own and does not end the run. Refuses an empty feed.
 
 >>> run_feed(bundle, feed, out, files=Files(), on_frame=print).detections
 1
@@ -17,7 +17,6 @@ empty feed.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.device.files import Files
+from edgewright.device.phases import FrameTimes, PhaseTimes, Stopwatch
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
@@ -45,6 +45,7 @@ class FeedReport:
     unreadable: frames that were not.
     detections: on all frames.
     p50_ms, p99_ms: of a frame, letterbox to boxes; reading the file is not counted.
+    times: with it, phase by phase; None from an agent that did not say.
     """
 
     frames: int
@@ -52,6 +53,20 @@ class FeedReport:
     detections: int
     p50_ms: float
     p99_ms: float
+    times: FrameTimes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "times": self.times.to_json() if self.times else None}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> FeedReport:
+        """Of an agent older or newer than this one: what only that one knows is left out.
+
+        Raises KeyError, TypeError or ValueError where it is no report.
+        """
+        times = FrameTimes.from_json(value["times"]) if value.get("times") else None
+        known = {name: value[name] for name in ("frames", "unreadable", "detections", "p50_ms", "p99_ms")}
+        return cls(**known, times=times)
 
 
 def run_feed(
@@ -63,8 +78,12 @@ def run_feed(
     on_frame: Callable[[int], None],
     limit: int | None = None,
     engine: Engine = Engine(),  # noqa: B008 - a value
+    limit_ms: float | None = None,
 ) -> FeedReport:
     """Detect on the feed's pictures, or on the first `limit`; `on_frame` is told how many are done.
+
+    Args:
+        limit_ms: what a frame may take from the file to its line; the bundle's budget unless told.
 
     Raises:
         InputError: no pictures in the feed, none that can be read, or a model that cannot be loaded.
@@ -72,37 +91,50 @@ def run_feed(
     frames = list(islice(_frames(feed), limit))
     if not frames:
         raise InputError("no pictures in the feed", expected="/".join(IMAGE_SUFFIXES), where=feed)
-    classes = bundle.manifest.spec.classes
-    predict = predictor(open_network(bundle.model, engine), bundle.manifest.spec)
-    predict(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
+    spec, watch = bundle.manifest.spec, Stopwatch()
+    network = open_network(bundle.model, engine)
+    predictor(network, spec)(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
+    predict = predictor(network, spec, on_phase=watch.lap)
     files.make_dir(out / FRAMES)
-    times_ms: list[float] = []
     detections = 0
     with files.open(out / DETECTIONS_FILE) as stream:
         for number, path in enumerate(frames):
             line: dict[str, Any] = {"frame": path.name}
+            watch.start()
             try:
-                picture = read_picture(path)
+                picture = read_picture(path, fit_px=spec.input_px)
+                watch.lap("capture")
             except InputError as error:
                 line["error"] = error.what  # without the path, which is this machine's
+                files.write(stream, _line(line))
             else:
-                image = picture.pixels
-                start = time.perf_counter()
-                boxes = predict(image)
-                times_ms.append((time.perf_counter() - start) * 1000)
-                line["detections"] = _rows(picture.to_file(boxes), classes)
+                boxes = predict(picture.pixels)
+                line["detections"] = _rows(picture.to_file(boxes), spec.classes)
+                files.write(stream, _line(line))
+                watch.lap("post")
+                watch.stop()
                 detections += len(boxes)
-                on_frame(len(times_ms))
-            files.write(stream, json.dumps(line, sort_keys=True).encode() + b"\n")
+                on_frame(watch.frames)
             if number < KEPT_FRAMES:
                 files.write_new(out / FRAMES / path.name, path.read_bytes())
         files.fsync(stream)
-    if not times_ms:
+    if not watch.frames:
         raise InputError("no readable picture in the feed", got=f"{len(frames)} unreadable", where=feed)
-    p50_ms, p99_ms = (round(float(value), 3) for value in np.percentile(times_ms, (50, 99)))
-    report = FeedReport(len(times_ms), len(frames) - len(times_ms), detections, p50_ms, p99_ms)
-    files.replace(out / "summary.json", json.dumps(asdict(report), indent=1, sort_keys=True).encode())
+    limit_ms = bundle.manifest.latency_budget_ms if limit_ms is None else limit_ms
+    report = _report(watch, detections, unreadable=len(frames) - watch.frames, limit_ms=limit_ms)
+    files.replace(out / "summary.json", json.dumps(report.to_json(), indent=1, sort_keys=True).encode())
     return report
+
+
+def _report(watch: Stopwatch, detections: int, *, unreadable: int, limit_ms: float) -> FeedReport:
+    predicting = PhaseTimes.of(watch.sums_ms("interconnect", "compute", "post"))
+    return FeedReport(
+        watch.frames, unreadable, detections, predicting.p50_ms, predicting.p99_ms, watch.times(limit_ms=limit_ms)
+    )
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
 def _frames(feed: Path) -> Iterator[Path]:

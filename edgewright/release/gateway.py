@@ -22,6 +22,7 @@ from typing import Any
 
 from edgewright.device.process import agent_command, agent_environment
 from edgewright.device.report import DeviceReport
+from edgewright.device.phases import FrameTimes
 from edgewright.device.runner import FeedReport
 from edgewright.errors import DeviceUnreachable, InputError, StageFailed, StoreUnavailable, UpdateRefused
 from edgewright.progress import OnProgress
@@ -43,6 +44,7 @@ class FlashReport:
     Attributes:
         version: the release number that runs.
         p50_ms, p99_ms: of a frame on the device, letterbox to boxes.
+        times: with the file read and its line written, phase by phase.
     """
 
     device_id: str
@@ -55,9 +57,11 @@ class FlashReport:
     detections: int
     selftest: SelfTest
     versions: dict[str, str]
+    times: FrameTimes | None
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "selftest": self.selftest.to_json()}
+        times = self.times.to_json() if self.times else None
+        return {**asdict(self), "selftest": self.selftest.to_json(), "times": times}
 
 
 def flash_device(
@@ -116,6 +120,7 @@ def flash_device(
         detections=feed_report.detections,
         selftest=selftest,
         versions=report.versions,
+        times=feed_report.times,
     )
 
 

@@ -22,6 +22,7 @@ from edgewright.data.rows import LabelState, Origin, Split, count_by_class, spre
 from edgewright.detect.evaluate import Evaluation
 from edgewright.detect.mistakes import MISTAKES_FILE, Mistakes
 from edgewright.detect.train import FACTS_FILE, provenance_of
+from edgewright.device.phases import FrameTimes
 from edgewright.device.runner import DETECTIONS_FILE, FRAMES
 from edgewright.gates.evidence import EVIDENCE_FILE
 from edgewright.gates.model_gate import MEASURED_FILE
@@ -293,6 +294,8 @@ class Gathered:
         yield "release", f"{device['version']}, signature verified (TUF)"
         yield "slot", f"{device['slot']}"
         yield "p50, p99", f"{device['p50_ms']:.1f} ms, {device['p99_ms']:.1f} ms"
+        if device.get("times"):
+            yield "a frame, from file to line", str(FrameTimes.from_json(device["times"]))
         yield "detections on its feed", f"{device['detections']} on {device['frames']} frames"
 
     def _device_pictures(self) -> list[Picture]:

@@ -10,7 +10,7 @@ Decides what a file's pixels are, so that a device sees what was learned from:
 - what can be seen through lies on white; CMYK becomes RGB without its color profile;
 - the first of several frames or pages;
 - above MAX_PIXELS a half, a quarter or an eighth of the width and height: a JPEG is decoded at that size, any other
-  file is averaged over squares.
+  file is averaged over squares. Whoever needs fewer px says so, and a JPEG is decoded smaller (`fit_px`).
 
 Refuses, from the header and with what to do about it: what it does not read (GIF, HEIC, raw camera files…), more pixels
 than it is told, more memory than MAX_MEMORY_BYTES; and while decoding: bytes that end early or lie. What a file is, its
@@ -51,6 +51,8 @@ MAX_FILE_PIXELS = 200_000_000
 MAX_MEMORY_BYTES = 1_000_000_000
 """What decoding one picture may take: 200 megapixels of color in Pillow's four bytes a pixel fit."""
 REDUCTIONS = (1, 2, 4, 8)
+FIT_MARGIN = 2
+"""Px left, times those wanted: the letterbox's own filter still averages, as it does over a picture read whole."""
 PillowImage.MAX_IMAGE_PIXELS = MAX_FILE_PIXELS  # Pillow's own limit lies at 89 million, and is a global
 
 _BAND_ROWS = 512  # a multiple of every reduction
@@ -144,11 +146,15 @@ class DecodedPicture:
         return boxes.transform(scale=1 / self.reduced)
 
 
-def decode_picture(payload: bytes, *, max_pixels: int = MAX_FILE_PIXELS, where: str = "") -> DecodedPicture:
+def decode_picture(
+    payload: bytes, *, max_pixels: int = MAX_FILE_PIXELS, fit_px: int | None = None, where: str = ""
+) -> DecodedPicture:
     """Law: equal bytes give equal pixels, whoever asks.
 
     Args:
         max_pixels: more of them in the file refuse it.
+        fit_px: side of the square that the picture is about to be fitted into: a JPEG is decoded at the half, quarter
+            or eighth of its size that still has FIT_MARGIN times as many px; of any other file all px are read.
         where: for messages.
 
     Raises:
@@ -159,7 +165,7 @@ def decode_picture(payload: bytes, *, max_pixels: int = MAX_FILE_PIXELS, where: 
             warnings.simplefilter("ignore")  # Pillow on bombs, which are refused right here, and on TIFF tags
             with PillowImage.open(io.BytesIO(payload), formats=FORMATS) as opened:
                 _check_header(opened, payload, max_pixels=max_pixels)
-                return _decoded(opened, payload)
+                return _decoded(opened, payload, fit_px=fit_px)
     except _Refused as refused:
         raise InputError(refused.what, where=where or None, **refused.said) from refused
     except UnidentifiedImageError as error:
@@ -171,13 +177,13 @@ def decode_picture(payload: bytes, *, max_pixels: int = MAX_FILE_PIXELS, where: 
         raise InputError("corrupt or truncated picture", got=error, where=where or None) from error
 
 
-def read_picture(path: Path) -> DecodedPicture:
+def read_picture(path: Path, *, fit_px: int | None = None) -> DecodedPicture:
     """A picture file, decoded. Raises InputError as `decode_picture` does, and where the file cannot be read."""
     try:
         payload = path.read_bytes()
     except OSError as error:
         raise InputError("cannot read the picture", got=error.strerror, where=path) from error
-    return decode_picture(payload, where=str(path))
+    return decode_picture(payload, fit_px=fit_px, where=str(path))
 
 
 def reduction(wh: tuple[int, int]) -> int:
@@ -187,6 +193,15 @@ def reduction(wh: tuple[int, int]) -> int:
     (1, 2, 4)
     """
     return next((by for by in REDUCTIONS if math.prod(reduced_wh(wh, by)) <= MAX_PIXELS), REDUCTIONS[-1])
+
+
+def fitting(wh: tuple[int, int], fit_px: int) -> int:
+    """By how much a JPEG of `wh` px may be reduced before it is fitted into a square of `fit_px`.
+
+    >>> fitting((1280, 720), 320), fitting((1280, 720), 640), fitting((4624, 3468), 320)
+    (2, 1, 4)
+    """
+    return next((by for by in reversed(REDUCTIONS) if max(wh) >= by * FIT_MARGIN * fit_px), 1)
 
 
 def reduced_wh(wh: tuple[int, int], by: int) -> tuple[int, int]:
@@ -239,11 +254,13 @@ def _memory_bytes(opened: PillowImage.Image) -> int:
     return int(4 * pixels + turned + strip)
 
 
-def _decoded(opened: PillowImage.Image, payload: bytes) -> DecodedPicture:
+def _decoded(opened: PillowImage.Image, payload: bytes, *, fit_px: int | None) -> DecodedPicture:
     tags = _tiff_tags(opened)
     file_wh = (tags[_WIDTH], tags[_HEIGHT]) if tags else opened.size
     by = reduction(file_wh)
     bits, notes = _sample_bits(opened, payload), list(_notes(opened, by))
+    if fit_px and opened.format in _JPEG:
+        by = max(by, fitting(file_wh, fit_px))
     tagged = tags.get(_ORIENTATION, 1)  # a TIFF is turned by Pillow while it is loaded, which forgets the tag
     inverted = tags.get(_PHOTOMETRIC) == 0 and bits > 8
     drafted = opened.format in _JPEG and by > 1

@@ -40,6 +40,8 @@ Network = Callable[[FloatArray], FloatArray]
 """(1, 3, S, S) float32 RGB [0, 1] => the raw output that `decode` reads."""
 Predictor = Callable[[Image], Boxes]
 """Picture => detections in source px, best score first."""
+OnPhase = Callable[[str], None]
+"""Told after each part of the way: `interconnect` (the letterbox), `compute` (the network), `post` (boxes)."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +85,27 @@ class ModelSpec:
             raise InputError("not a model specification", got=error) from error
 
 
-def predictor(network: Network, spec: ModelSpec, *, score_threshold: float | None = None) -> Predictor:
+def predictor(
+    network: Network, spec: ModelSpec, *, score_threshold: float | None = None, on_phase: OnPhase = lambda _: None
+) -> Predictor:
     """The whole way from picture to boxes around any network: float, ONNX, INT8, on the device."""
     threshold = spec.score_threshold if score_threshold is None else score_threshold
 
     def predict(image: Image) -> Boxes:
         tensor, geometry = letterbox(image, size_px=spec.input_px)
-        found = decode(network(tensor), layout=spec.layout, score_threshold=threshold, iou_threshold=spec.iou_threshold)
+        on_phase("interconnect")
+        output = network(tensor)
+        on_phase("compute")
+        found = decode(output, layout=spec.layout, score_threshold=threshold, iou_threshold=spec.iou_threshold)
         if len(found) and found.class_id.max() >= len(spec.classes):
             raise InputError(
                 "the model knows more classes than its specification",
                 expected=f"{len(spec.classes)} classes",
                 got=f"class {found.class_id.max()}",
             )
-        return geometry.to_source(found)
+        boxes = geometry.to_source(found)
+        on_phase("post")
+        return boxes
 
     return predict
 

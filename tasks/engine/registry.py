@@ -163,21 +163,22 @@ def save_model(int8: Artifact, precision: str, *, out: Path) -> None:
             str(out),
             python_model=str(_CODE),
             artifacts={"model": str(int8.path(FILES[precision])), "spec": str(int8.path(SPEC_FILE))},
-            signature=_signature(),
+            signature=_signature(ModelSpec.from_json(int8.json(SPEC_FILE)).score_threshold),
             input_example=np.full((_EXAMPLE_PX, _EXAMPLE_PX, 3), PAD_VALUE, np.uint8),
             pip_requirements=[f"edgewright=={edgewright.__version__}", "pandas"],
         )
 
 
-def _signature() -> ModelSignature:
-    """(H, W, 3) uint8 => a row an object."""
+def _signature(score_threshold: float) -> ModelSignature:
+    """(H, W, 3) uint8 and, where another than the device's is wanted, a score threshold => a row an object."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
     numbers = [ColSpec("float", name) for name in ("x1", "y1", "x2", "y2", "score")]
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, 3))]),
         outputs=Schema([*numbers, ColSpec("string", "class_name")]),
+        params=ParamSchema([ParamSpec("score_threshold", "double", score_threshold)]),
     )
 
 
@@ -187,7 +188,8 @@ def _describe_model(name: str, project: str) -> str:
         "that it was made from (tags `precision` and `float_version`). `champion` is the INT8 version that passed its "
         "gate last, no worse than the champion before it, which is `previous`; `challenger` is the newest.\n\n"
         f'`mlflow.pyfunc.load_model("models:/{name}@champion").predict(image)` takes one picture, (H, W, 3) uint8 RGB, '
-        "and returns a table, a row an object: x1, y1, x2, y2 in px of the picture, score, class_name."
+        "and returns a table, a row an object: x1, y1, x2, y2 in px of the picture, score, class_name. The parameter "
+        "`score_threshold` is the device's unless given."
     )
 
 

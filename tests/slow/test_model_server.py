@@ -23,6 +23,7 @@ from tests.conftest import free_port
 pytestmark = pytest.mark.slow
 
 MODEL = "models:/edgewright-demo@champion"
+ALL = {"score_threshold": 0.001}  # a network of a few steps is sure of little
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,8 @@ def test_a_posted_picture_is_answered(server: str, toy_run: Any, monkeypatch: py
     found = 0
     for row in photographs.usable[:4]:
         image = photographs.image(row)
-        expected = model.predict(image).to_dict(orient="records")
-        answered = posted(server, {"inputs": image.tolist()})["predictions"]
+        expected = model.predict(image, params=ALL).to_dict(orient="records")
+        answered = posted(server, {"inputs": image.tolist(), "params": ALL})["predictions"]
         assert [one["class_name"] for one in answered] == [one["class_name"] for one in expected]
         for name in ("x1", "y1", "x2", "y2", "score"):
             np.testing.assert_allclose([a[name] for a in answered], [e[name] for e in expected], atol=1e-3)

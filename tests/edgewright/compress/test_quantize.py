@@ -6,7 +6,9 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,6 +17,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from edgewright.artifacts import Artifact
@@ -25,15 +29,21 @@ from edgewright.compress.qdq import quantized_convs
 from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
-from edgewright.detect.evaluate import Sample, evaluate
+from edgewright.detect.evaluate import Evaluation, Sample, evaluate
 from edgewright.detect.forward import as_network
 from edgewright.detect.network import load_module
 from edgewright.detect.yolo.graphs import slim_graph
 from edgewright.detect.yolo.network import build_module
 from edgewright.errors import InputError
+from edgewright.gates.model_gate import decide_model
+from edgewright.gates.verdict import Outcome
 from edgewright.recipe.compress import QuantizeConfig
-from edgewright.runtime.boxes import FloatArray
-from edgewright.runtime.session import ModelSpec, load_network, predictor
+from edgewright.recipe.gates import GateModelConfig
+from edgewright.runtime.boxes import Boxes, FloatArray
+from edgewright.runtime.preprocess import letterbox
+from edgewright.runtime.session import ModelSpec, load_exact_network, load_network, predictor
+from tests.measured_models import GOOD
+from tests.scenes import BLUE, RED, gray, paint_square
 
 Int8 = tuple[Artifact, QuantizeReport]
 
@@ -209,8 +219,47 @@ def test_another_class_list_is_refused(detector: Artifact, squares: Dataset, tmp
 
 
 def test_nothing_to_calibrate_on_is_refused(squares: Dataset) -> None:
-    with pytest.raises(InputError, match="no photograph to calibrate on"):
-        CalibrationImages(squares, [], input_name="images", input_px=64)
+    for rows, said in (([], "no photograph"), (squares.rows[:1], "one photograph")):
+        with pytest.raises(InputError, match=f"{said} to calibrate on"):
+            CalibrationImages(squares, rows, input_name="images", input_px=64)
+
+
+COLLAPSE_PX = 512
+
+
+def test_a_graph_that_is_quantized_whole_finds_nothing_and_is_refused(detector: Artifact, tmp_path: Path) -> None:
+    """Boxes of up to 512 px and scores of up to 1 with one scale of 8 bits: its step is 2, every score becomes 0."""
+    rng = np.random.default_rng(5)
+    samples = []
+    for index in range(4):
+        image = np.full((COLLAPSE_PX, COLLAPSE_PX, 3), 128, np.uint8)
+        x, y = (int(place) for place in rng.integers(0, COLLAPSE_PX - 64, 2))
+        tile, class_id = gray(rng), index % 2
+        box = np.array(paint_square(tile, rng, (RED, BLUE)[class_id])) + (x, y, x, y)
+        image[y : y + 64, x : x + 64] = tile
+        samples.append(Sample(image, Boxes.of([box], class_id=[class_id])))
+    module, spec = load_module(detector.path)
+    spec = replace(spec, input_px=COLLAPSE_PX)
+    floating, prepared, whole = (tmp_path / f"{name}.onnx" for name in ("float", "prepared", "whole"))
+    onnx.save(export_onnx(module, input_px=COLLAPSE_PX), floating)
+    quant_pre_process(floating, prepared, skip_symbolic_shape=True)
+    tensors = iter([letterbox(sample.image, size_px=COLLAPSE_PX)[0] for sample in samples])
+    reader = SimpleNamespace(get_next=lambda: next(({"images": tensor} for tensor in tensors), None))
+    quantize_static(prepared, whole, reader, quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8)
+
+    def found(path: Path) -> Evaluation:
+        predict = predictor(load_exact_network(path), spec, score_threshold=0.001)
+        return evaluate(predict, samples, classes=spec.classes)
+
+    before, after = found(floating), found(whole)
+    assert (before.map50 or 0) > 0.1
+    assert after.map50 == 0
+    assert load_exact_network(whole)(letterbox(samples[0].image, size_px=COLLAPSE_PX)[0])[0, 4:].max() == 0
+    shown = {"float_map50": before.map50, "float_map50_95": before.map50_95}
+    shown |= {"int8_map50": after.map50, "int8_map50_95": after.map50_95}
+    verdict = decide_model(replace(GOOD, **shown), GateModelConfig(min_map50=0.0))  # were any mAP enough
+    assert (verdict.outcome, verdict.decision) == (Outcome.REFUSE, "end")
+    assert {check.set_at for check in verdict.checks if check.outcome is Outcome.REFUSE} == {"gate_model.max_map_drop"}
 
 
 def test_the_published_file_loads_on_the_device_runtime(int8: Int8) -> None:

@@ -15,6 +15,8 @@ from edgewright.errors import InputError
 from edgewright.runtime import pictures
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.pictures import decode_picture, read_picture
+from edgewright.runtime.preprocess import letterbox
+from edgewright.simulate.camera import SimulatedCamera
 from tests.scenes import deep_png, png_header, raw_tiff
 
 RNG = np.random.default_rng(0)
@@ -165,6 +167,20 @@ def test_a_large_picture_is_read_at_a_part_of_its_size(
     boxes = Boxes.of([(0.0, 0.0, *map(float, decoded.rgb.size))], class_id=[0], score=[1.0])
     assert decoded.to_file(boxes).xyxy.tolist() == [[0, 0, *decoded.upright_file_wh]]
     assert decoded.from_file(boxes).xyxy[0, 2:].tolist() == [side / 2 for side in decoded.rgb.size]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_is_decoded_no_larger_than_the_square_that_it_is_fitted_into_needs(orientation: int) -> None:
+    scene = SimulatedCamera(0, wh=(640, 480)).photograph(0).image
+    payload = encode(scene, "JPEG", quality=92, exif=oriented(orientation))
+    whole, small = decode_picture(payload), decode_picture(payload, fit_px=128)
+    assert (whole.reduced, small.reduced) == (1, 2), "a quarter would leave 160 px, less than twice those wanted"
+    assert small.upright_file_wh == whole.upright_file_wh == whole.rgb.size
+    (seen, _), (expected, _) = (letterbox(each.pixels, size_px=128) for each in (small, whole))
+    apart = 255 * np.abs(seen - expected)
+    assert (apart.mean(), apart.max()) < (1.0, 40.0)
+    assert decode_picture(payload, fit_px=400).reduced == 1
+    assert decode_picture(encode(scene, "PNG"), fit_px=32).reduced == 1, "all px of any other file are read"
 
 
 def test_reading_in_bands_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,14 @@ def test_weights_outside_the_file_are_refused(tmp_path: Path, monkeypatch: pytes
         load_network(write_model(tmp_path / "m.onnx", external=True))
 
 
+def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
+    model = onnx.load(write_model(tmp_path / "m.onnx"))
+    model.graph.node[0].op_type = "Wobble"
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(InputError, match="refuses the model.*Wobble"):
+        load_network(tmp_path / "odd.onnx")
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import LocalStore
+from edgewright.errors import InputError
 from edgewright.gates.verdict import Outcome, Verdict
 from tasks.engine.registry import register_models
 from tasks.engine.session import Session
@@ -42,6 +43,10 @@ def test_a_champion_is_loaded_and_finds_what_the_device_finds(
     assert list(found["class_name"]) == ["red", "green"]
     assert found[["x1", "y1", "x2", "y2"]].to_numpy().tolist() == [[2, 2, 30, 30], [34, 34, 62, 62]]
     assert len(loaded.predict(np.zeros((50, 90, 3), np.uint8))) == 0, "any size; nothing found is an empty table"
+    above = loaded.predict(cell_picture(red=0, green=3), params={"score_threshold": float(found["score"].max()) + 1e-3})
+    assert len(above) == 0, "the threshold is the caller's where one is given"
+    with pytest.raises(InputError, match="0 to 1"):
+        loaded.predict(cell_picture(red=0, green=3), params={"score_threshold": 1.5})
     floating = mlflow.pyfunc.load_model(f"models:/edgewright-parts/{versions['float']}")
     assert floating.predict(cell_picture(red=1, green=2))["score"].min() > found["score"].max()
 
