@@ -80,6 +80,8 @@ def _numbers(measured: ModelMeasurement, comparison: Comparison) -> dict[str, fl
     found = metrics_of({name: value for name, value in evidence.items() if not isinstance(value, dict)})
     for precision, evaluation in (("float", measured.float_torch), ("int8", measured.int8)):
         found |= {f"{precision}_{name}": value for name, value in evaluation.numbers.items()}
+    if measured.fpga:
+        found |= metrics_of({"fpga_map50": measured.fpga.map50, "fpga_map50_95": measured.fpga.map50_95})
     return found | {f"champion_{name}": value for name, value in comparison.numbers.items()}
 
 

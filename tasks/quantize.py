@@ -13,6 +13,7 @@ from tasks.engine.work import Work
 @stage(pools=("cpu",))
 def quantize(work: Work, config: QuantizeConfig, detector: ArtifactRef, dataset: ArtifactRef) -> ArtifactRef:
     """Convolutions to U8 activations and S8 weights; decoding stays in float."""
+    from edgewright.compress.fpga.session import NUMBER_FORMAT
     from edgewright.compress.quantize import quantize as quantize_detector
 
     with work.session.store.workspace() as out:
@@ -25,4 +26,5 @@ def quantize(work: Work, config: QuantizeConfig, detector: ArtifactRef, dataset:
             threads=work.threads,
             on_progress=work.on_progress,
         )
-        return work.publish(out, kind="int8_model", metrics=metrics_of(report))
+        facts = {"fpga_number_format": NUMBER_FORMAT} if config.fpga else {}
+        return work.publish(out, kind="int8_model", metrics=metrics_of(report), facts=facts)

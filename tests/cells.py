@@ -25,11 +25,11 @@ CELL_PX, INPUT_PX = 32, 64
 SPEC = ModelSpec(classes=("red", "green"), input_px=INPUT_PX, layout="dense", score_threshold=0.5, iou_threshold=0.6)
 
 
-def cell_detector(*, box_px: float = 28.0, gain: float = 1.0) -> bytes:
-    """Dense layout: a box in the middle of each 32 px cell, scores = mean red and mean green of the cell times gain."""
-    side = INPUT_PX // CELL_PX
+def cell_detector(*, box_px: float = 28.0, gain: float = 1.0, input_px: int = INPUT_PX) -> bytes:
+    """Dense layout: a box in the middle of each quarter, scores = mean red and mean green of the quarter times gain."""
+    side, cell_px = 2, input_px // 2
     y, x = np.divmod(np.arange(side * side), side)
-    center = (np.stack([x, y]) + 0.5) * CELL_PX
+    center = (np.stack([x, y]) + 0.5) * cell_px
     boxes = np.concatenate([center, np.full_like(center, box_px)]).astype(np.float32)[None]
     constants = {
         "boxes": boxes,
@@ -40,7 +40,7 @@ def cell_detector(*, box_px: float = 28.0, gain: float = 1.0) -> bytes:
         "gain": np.array(gain, np.float32),
     }
     nodes = [
-        helper.make_node("AveragePool", ["image"], ["cells"], kernel_shape=[CELL_PX] * 2, strides=[CELL_PX] * 2),
+        helper.make_node("AveragePool", ["image"], ["cells"], kernel_shape=[cell_px] * 2, strides=[cell_px] * 2),
         helper.make_node("Reshape", ["cells", "shape"], ["flat"]),
         helper.make_node("Slice", ["flat", "first", "last", "axis"], ["colors"]),
         helper.make_node("Mul", ["colors", "gain"], ["scores"]),
@@ -49,7 +49,7 @@ def cell_detector(*, box_px: float = 28.0, gain: float = 1.0) -> bytes:
     graph = helper.make_graph(
         nodes,
         "cells",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, INPUT_PX, INPUT_PX])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, input_px, input_px])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 6, side * side])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

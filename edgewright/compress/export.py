@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from edgewright.detect.network import as_exported
@@ -32,9 +35,15 @@ def export_onnx(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
     Raises:
         StageFailed: the exporter does not know an operator of the graph.
     """
+    with as_exported(module):
+        return export_module(module, input_px=input_px)
+
+
+def export_module(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
+    """Any module of one picture and one output. Raises StageFailed as `export_onnx` does."""
     buffer = io.BytesIO()
     try:
-        with _quiet(), as_exported(module):
+        with _quiet():
             torch.onnx.export(
                 module.cpu().eval(),
                 (torch.zeros(1, 3, input_px, input_px),),
@@ -47,6 +56,16 @@ def export_onnx(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise StageFailed("the network cannot be exported to ONNX", got=error) from error
     return onnx.load_model_from_string(buffer.getvalue())
+
+
+def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What does not depend on the input computed once: the graph that is quantized. Leaves no file."""
+    with tempfile.TemporaryDirectory(prefix="edgewright-fold-") as folder:
+        path = Path(folder) / "prepared.onnx"
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)  # the next call moves the weights out of what it is given
+        quant_pre_process(copy, path, skip_symbolic_shape=True)
+        return onnx.load_model(path)
 
 
 def minify(model: onnx.ModelProto) -> onnx.ModelProto:

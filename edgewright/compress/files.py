@@ -8,6 +8,8 @@ from edgewright.runtime.instruction_sets import choose_model, this_processor
 
 INT8_FILE, SAFE_FILE = "model.onnx", "model-safe.onnx"
 """For processors that add 8-bit products in 32 bits, and for every other; a device loads one of them."""
+FPGA_FILE = "model-fpga.onnx"
+"""For the `fpga` pool, where one is wanted; no device loads it."""
 FLOAT_FILE, SPEC_FILE, FACTS_FILE = "float.onnx", "spec.json", "quantize.json"
 
 

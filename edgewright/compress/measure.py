@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import onnx
 
 from edgewright.artifacts import Artifact
-from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.compress.files import FLOAT_FILE, FPGA_FILE, INT8_FILE, SPEC_FILE
 from edgewright.compress.forms import MUST_HOLD, forms_of
-from edgewright.compress.measure_files import FileMeasurement, measure_file
+from edgewright.compress.fpga.session import open_fpga
+from edgewright.compress.measure_files import FileMeasurement, Judge, measure_file
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, Split
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate, find_matches
@@ -61,6 +63,17 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class FpgaMeasurement:
+    """The file in an FPGA's number format. `run_by`: a card's execution provider, or `emulation`."""
+
+    bytes: int
+    map50: float | None
+    map50_95: float | None
+    n_images: int
+    run_by: str
+
+
+@dataclass(frozen=True)
 class ModelMeasurement:
     """Everything measured of a model before it may be released. `to_json` is plain JSON.
 
@@ -69,6 +82,7 @@ class ModelMeasurement:
         float_bytes: of the float ONNX file.
         export_difference: largest absolute difference of float ONNX to torch, raw output, in input px or score.
         files: of each INT8 file that a device may load, by name; none in what was measured when there was one.
+        fpga: None where no such file was wanted.
         mistakes: of INT8; None in what was measured before they were looked for. In a file of their own.
         matched: of INT8, to be compared with another model's; never written.
     """
@@ -83,6 +97,7 @@ class ModelMeasurement:
     float_latency: Latency
     int8_latency: Latency
     files: Mapping[str, FileMeasurement] = field(default_factory=dict)
+    fpga: FpgaMeasurement | None = None
     mistakes: Mistakes | None = None
     matched: Matched | None = field(default=None, compare=False, repr=False)
 
@@ -99,6 +114,7 @@ class ModelMeasurement:
             **{name: Latency(**value[name]) for name in ("float_latency", "int8_latency")},
             "parity": Parity(**value["parity"]),
             "files": {name: FileMeasurement.from_json(each) for name, each in value.get("files", {}).items()},
+            "fpga": FpgaMeasurement(**value["fpga"]) if value.get("fpga") else None,
         }
         return cls(**{**value, **parts})
 
@@ -157,8 +173,17 @@ def measure_model(
         float_latency=latency[FLOAT_FILE],
         int8_latency=latency[INT8_FILE],
         files=files,
+        fpga=_measure_fpga(int8, rows, judge, threads=threads) if FPGA_FILE in int8.files else None,
         mistakes=_mistakes(found["INT8"].detections, rows, spec),
         matched=found["INT8"].matched,
+    )
+
+
+def _measure_fpga(int8: Artifact, rows: Sequence[Row], judge: Judge, *, threads: int) -> FpgaMeasurement:
+    opened = open_fpga(onnx.load_model(int8.path(FPGA_FILE)), threads=threads)
+    found = judge(f"{FPGA_FILE} by {opened.run_by}", opened.network, rows)
+    return FpgaMeasurement(
+        int8.path(FPGA_FILE).stat().st_size, found.map50, found.map50_95, found.n_images, opened.run_by
     )
 
 

@@ -26,14 +26,16 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgewright.artifacts import Artifact, canonical_json
 from edgewright.compress.bias import correct_biases, mean_patches
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
 from edgewright.compress.emulate import LayerSaturation, exact_network, measure_saturation, with_saturation
-from edgewright.compress.export import INPUT, export_onnx, minify
-from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
+from edgewright.compress.export import INPUT, export_onnx, fold_constants, minify
+from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, FPGA_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
+from edgewright.compress.fpga.operators import is_decoder, support_of
+from edgewright.compress.fpga.quantize import quantize_for_fpga
+from edgewright.compress.fpga.session import NUMBER_FORMAT
 from edgewright.compress.layers import LayerError, compare_layers
 from edgewright.compress.qdq import quantized_convs
 from edgewright.compress.safe import SafeFile, make_safe
@@ -134,7 +136,7 @@ def quantize(
 ) -> QuantizeReport:
     """Export, calibrate on real `train` images, quantize.
 
-    `out` gets `model.onnx model-safe.onnx float.onnx spec.json quantize.json`.
+    `out` gets `model.onnx model-safe.onnx float.onnx spec.json quantize.json`, where wanted `model-fpga.onnx` too.
 
     Raises:
         InputError: the data set has another class list or no real train image.
@@ -160,14 +162,23 @@ def quantize(
     for name, model in ((INT8_FILE, int8.whole), (SAFE_FILE, int8.safe.model)):
         (out / name).write_bytes(minify(model).SerializeToString(deterministic=True))
         load_network(out / name)  # what the device's own runtime refuses is not published
+    fpga = _for_fpga(int8.prepared, reader, out=out) if config.fpga else None
     spec = replace(spec, score_threshold=_reports_from(out / INT8_FILE, spec, dataset, config))
     (out / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
     report = _report(out, int8, rows, searched)
     versions = {name: version(name) for name in ("onnx", "onnxruntime", "torch")}
     began = provenance_of(detector.json(DETECTOR_FILE)).facts()
-    facts = {**report.to_json(), "versions": versions, "start": began}
+    facts = {**report.to_json(), "versions": versions, "start": began, **({"fpga": fpga} if fpga else {})}
     (out / FACTS_FILE).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     return report
+
+
+def _for_fpga(prepared: onnx.ModelProto, reader: CalibrationImages, *, out: Path) -> dict[str, Any]:
+    """The file for the unit, and what is said of it."""
+    model = quantize_for_fpga(prepared, lambda: _first(reader, len(reader)))
+    (out / FPGA_FILE).write_bytes(minify(model).SerializeToString(deterministic=True))
+    size = (out / FPGA_FILE).stat().st_size
+    return {"number_format": NUMBER_FORMAT, "bytes": size, "support": support_of(prepared).to_json()}
 
 
 def _searched(
@@ -236,10 +247,7 @@ def quantize_model(
 ) -> Int8Models:
     """A float model => its QDQ models. Temporary files are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="edgewright-int8-") as folder:
-        prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)  # the next call moves the weights out of what it is given
-        quant_pre_process(copy, prepared, skip_symbolic_shape=True)
+        prepared, quantized = fold_constants(model), Path(folder) / "int8.onnx"
         quantize_static(
             prepared,
             quantized,
@@ -247,7 +255,7 @@ def quantize_model(
             quant_format=QuantFormat.QDQ,
             # A Relu or Clip (ReLU6) between two quantized tensors is folded into their range.
             op_types_to_quantize=["Conv", "Relu", "Clip"],
-            nodes_to_exclude=_float_nodes(onnx.load_model(prepared)),
+            nodes_to_exclude=_float_nodes(prepared),
             per_channel=config.per_channel,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -255,7 +263,7 @@ def quantize_model(
             # One image at a time: memory stays that of one picture's activations, whatever the method.
             extra_options={"CalibStridedMinMax": 1},
         )
-        whole, float_model = onnx.load_model(quantized), onnx.load_model(prepared)
+        whole, float_model = onnx.load_model(quantized), fold_constants(model)
         watched = watch(reader)
         safe = make_safe(whole, float_model, watched, max_loss=config.safe_max_loss, max_bytes=config.max_bytes)
         if config.bias_correction:
@@ -274,7 +282,7 @@ def set_threads(threads: int) -> None:
 
 def _float_nodes(model: onnx.ModelProto) -> list[str]:
     """The box decoder's expectation over distances is a convolution too; in INT8 it costs the boxes their edges."""
-    return [node.name for node in model.graph.node if node.op_type == "Conv" and "/dfl/" in node.name]
+    return [node.name for node in model.graph.node if node.op_type == "Conv" and is_decoder(node)]
 
 
 def watch(reader: CalibrationDataReader) -> list[FloatArray]:

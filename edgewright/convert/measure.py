@@ -131,5 +131,3 @@ def _median_ms(network: Network, spec: ModelSpec) -> float:
         network(picture)
         took.append(1000 * (time.perf_counter() - began))
     return median(took[2:])
-
-

@@ -13,6 +13,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -132,7 +133,8 @@ def _ncnn(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
 
     beside = {f"pnnx{kind}": str(out / f"pnnx.{kind}") for kind in ("param", "bin", "py", "onnx")}
     kept = {"ncnnparam": str(out / "model.ncnn.param"), "ncnnbin": str(out / "model.ncnn.bin")}
-    with as_exported(module):
+    with as_exported(module), torch.inference_mode():
+        module(_picture(spec))  # a graph that keeps its anchors from its first call differs from itself in that one
         pnnx.export(
             module,
             str(out / "traced.pt"),
@@ -174,7 +176,7 @@ _WRITERS: dict[str, Writer] = {
 def _by_ultralytics(name: str) -> Writer:
     def export(module: Any, spec: ModelSpec, out: Path) -> Path:
         module.pt_path = str(out / "model.pt")  # beside which it writes
-        module.names = dict(enumerate(spec.classes))
+        module.names, module.task = dict(enumerate(spec.classes)), "detect"
         exporter = open_ultralytics("engine.exporter").Exporter
         return Path(exporter(overrides={"format": name, "imgsz": spec.input_px, "device": "cpu"})(model=module))
 
@@ -191,12 +193,14 @@ def _last_line(error: Exception) -> str:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Converters print from compiled code too: the process's own stdout goes nowhere meanwhile."""
+    """Converters print from compiled code too: the process's own stdout goes nowhere meanwhile. A trace warns of what
+    it takes for constant, which is what a fixed input size means."""
     sys.stdout.flush()
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 1)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         os.dup2(kept, 1)

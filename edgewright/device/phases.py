@@ -45,6 +45,8 @@ class PhaseTimes:
     @classmethod
     def of(cls, times_ms: Sequence[float]) -> PhaseTimes:
         """Raises ValueError where there are none."""
+        if not times_ms:
+            raise ValueError("no frame was timed")
         p50_ms, p99_ms = (round(float(value), 3) for value in np.percentile(times_ms, (50, 99)))
         steps = np.bincount(np.searchsorted(BOUNDS_MS, times_ms), minlength=len(BOUNDS_MS) + 1)
         return cls(p50_ms, p99_ms, round(float(np.sum(times_ms)), 3), tuple(map(int, steps)))

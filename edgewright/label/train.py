@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save
 from torch import Tensor
@@ -29,9 +30,9 @@ from torch import Tensor
 from edgewright.artifacts import canonical_json
 from edgewright.data.dataset import Dataset
 from edgewright.data.folds import assign_folds
-from edgewright.data.rows import LabelState, Origin, Row, Split, count_by_class
+from edgewright.data.rows import LabelState, Origin, Row, Split, count_by_class, spread
 from edgewright.errors import InputError
-from edgewright.label.network.batches import load_examples
+from edgewright.label.network.batches import Examples, load_examples
 from edgewright.label.network.fit import Fit, OnLoss, fit_segmenter
 from edgewright.label.network.net import SPEC_FILE, WEIGHTS_FILE, Labeler, LabelerSpec
 from edgewright.label.outline.outlines import Outliner, leave_boxes, outline
@@ -54,8 +55,12 @@ from edgewright.learning.device import torch_threads
 from edgewright.metrics import HISTORY_FILE
 from edgewright.progress import OnProgress
 from edgewright.recipe.label import TrainLabelerConfig
+from edgewright.runtime.boxes import FloatArray
+from edgewright.runtime.preprocess import letterbox
 
 PREVIEW_FILE = "preview.png"
+_CALIBRATED_ON = 32
+"""Photographs from which the scales of an FPGA's format are chosen."""
 TRUSTED_STATES = (LabelState.HUMAN, LabelState.REVIEWED, LabelState.BACKGROUND)
 
 
@@ -70,7 +75,7 @@ class LabelerReport:
         unlearned: classes without a label in `train`; what the labeler says of them is worth nothing.
         calibrated_on: `out_of_fold`, `val`, or `none`: the temperature is then 1 and no score has a known worth.
         out_of_fold: by class, on `train`, each photograph by a net that had not seen it; empty with one fold.
-        val: by class, the published labeler on `val`.
+        val: by class, the published labeler on `val`. val_fpga: the same in an FPGA's number format; empty without it.
         suspects: labels of people that a labeler doubts which had not seen them (`audit.json`).
         teacher: by class, all boxes of the examined teacher, faint ones too, on `train` and `val`; empty without one.
         mask_fallbacks: boxes in which GrabCut or SAM found nothing usable.
@@ -89,6 +94,7 @@ class LabelerReport:
     temperature: float
     out_of_fold: dict[str, ClassScore]
     val: dict[str, ClassScore]
+    val_fpga: dict[str, ClassScore]
     suspects: int
     teacher: dict[str, ClassScore]
     mask_fallbacks: int
@@ -136,6 +142,7 @@ def train_labeler(
             shape=config.mask_from_box,
             outliner=outliner,
         )
+        fpga = _for_fpga(judged, train_rows, val_rows, val, dataset=dataset, out=out) if config.fpga else None
     learned = zip(dataset.classes, judged.labeler.spec.learned, strict=True)
     report = LabelerReport(
         classes=dataset.classes,
@@ -148,6 +155,7 @@ def train_labeler(
         temperature=judged.labeler.spec.temperature,
         out_of_fold=judged.out_of_fold,
         val=judged.val,
+        val_fpga=fpga.val if fpga else {},
         suspects=len(judged.suspects),
         teacher=teacher,
         mask_fallbacks=work.examples.fallbacks,
@@ -156,7 +164,7 @@ def train_labeler(
         continued_from=sum(fit.continued_from for fit in work.fits),
         seconds=time.monotonic() - started,
     )
-    _write(out, judged, work.fits, report)
+    _write(out, judged, work.fits, report, fpga=fpga)
     return report
 
 
@@ -305,7 +313,37 @@ def _warmed(part: HeldOut, temperature: float) -> HeldOut:
     return replace(part, labeler=Labeler(spec, part.labeler.net))
 
 
-def _write(out: Path, judged: _Judged, fits: Sequence[Fit], report: LabelerReport) -> None:
+@dataclass(frozen=True)
+class _Fpga:
+    """Attributes: val: by class, on `val`. facts: what is said of the file."""
+
+    val: dict[str, ClassScore]
+    facts: dict[str, Any]
+
+
+def _for_fpga(
+    judged: _Judged, train: Sequence[Row], val: Sequence[Row], examples: Examples, *, dataset: Dataset, out: Path
+) -> _Fpga:
+    """Written beside the weights, calibrated on photographs of `train`, scored on `val`."""
+    from edgewright.compress.fpga.session import NUMBER_FORMAT
+    from edgewright.label.network.fpga import FPGA_FILE, FpgaNet, write_for_fpga
+
+    spec, rows = judged.labeler.spec, spread(train, _CALIBRATED_ON)
+
+    def tensors() -> Iterator[FloatArray]:
+        return (letterbox(dataset.image(row), size_px=spec.image_px)[0] for row in rows)
+
+    support = write_for_fpga(judged.labeler.net, tensors, image_px=spec.image_px, path=out / FPGA_FILE)
+    net = FpgaNet.open(out / FPGA_FILE)
+    held_out = [HeldOut(Labeler(spec, net), tuple(val), examples)]
+    scores = score_classes(held_out, predict_held_out(held_out, dataset), dataset.classes)
+    facts = {"number_format": NUMBER_FORMAT, "scored_by": net.run_by, "support": support.to_json()}
+    return _Fpga(scores, {**facts, "val": _scores(scores)})
+
+
+def _write(
+    out: Path, judged: _Judged, fits: Sequence[Fit], report: LabelerReport, *, fpga: _Fpga | None = None
+) -> None:
     weights: dict[str, Tensor] = {
         name: value.detach().cpu().contiguous() for name, value in judged.labeler.net.state_dict().items()
     }
@@ -318,6 +356,7 @@ def _write(out: Path, judged: _Judged, fits: Sequence[Fit], report: LabelerRepor
         "val": _scores(judged.val),
         "val_images": report.val_images,
         "start": fits[-1].provenance.to_json(),
+        **({"fpga": fpga.facts} if fpga else {}),
     }
     (out / SPEC_FILE).write_bytes(canonical_json(description))
     (out / EVIDENCE_FILE).write_bytes(canonical_json(judged.evidence.to_json()))

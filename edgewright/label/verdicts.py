@@ -64,7 +64,7 @@ class Examiner:
     """An opened labeler, and a teacher where there is one and something for it to label.
 
     Raises:
-        InputError: the labeler knows other classes than the data set.
+        InputError: the labeler knows other classes than the data set, or was not written in the wanted format.
         ArtifactCorrupt: its files do not fit each other.
     """
 
@@ -78,7 +78,7 @@ class Examiner:
         has_unlabeled: bool,
     ) -> None:
         self._answers, self._config = answers, config
-        self._labeler, self._model = Labeler.open(artifact), artifact.ref.sha256
+        self._labeler, self._model = _opened(artifact, config), artifact.ref.sha256
         dataset.check_classes(self._labeler.spec.classes)
         self.pseudo = _open_pseudo_labeler(
             artifact, self._labeler, dataset.classes, config, has_unlabeled=has_unlabeled
@@ -107,6 +107,10 @@ class Examiner:
     def _look(self, row: Row, source: Dataset) -> tuple[Boxes, Agreement]:
         seen = self._labeler.find(source.image(row))
         return seen, judge_row(row, seen, spec=self._labeler.spec, config=self._config)
+
+
+def _opened(artifact: Artifact, config: LabelConfig) -> Labeler:
+    return Labeler.open_for_fpga(artifact) if config.number_format == "fpga" else Labeler.open(artifact)
 
 
 def is_unlabeled(row: Row) -> bool:

@@ -31,6 +31,11 @@ class QuantizeConfig(Section):
         "does not or its bytes are full; none: no layers are searched",
     )
     max_bytes: int = Field(2_000_000, ge=1, description="What layers in float may make of a file, at most")
+    fpga: bool = Field(
+        False,
+        description="Also a file in an FPGA's number format (INT8, one power-of-two scale a tensor), with which of its "
+        "operators the unit takes; the model gate tells its accuracy, emulated where there is no card",
+    )
     score_threshold: float | None = Field(
         None,
         ge=0,

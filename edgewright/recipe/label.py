@@ -45,6 +45,10 @@ class TrainLabelerConfig(Section):
         "nobody labeled, for the classes where it proves itself on people's labels",
     )
     checkpoint_every: int = Field(100, ge=1)
+    fpga: bool = Field(
+        False,
+        description="Also the labeler in an FPGA's number format, scored on val as it is: for label.number_format",
+    )
 
     @model_validator(mode="after")
     def _weights_for_sam(self) -> Self:
@@ -54,6 +58,11 @@ class TrainLabelerConfig(Section):
 
 
 class LabelConfig(Section):
+    number_format: Literal["float", "fpga"] = Field(
+        "float",
+        description="fpga: the labeler as train_labeler.fpga wrote it, by a card (VitisAI) where this machine has one, "
+        "else emulated: the same numbers",
+    )
     use_unlabeled: bool = Field(
         True, description="Label the train photographs that nobody labeled, and train on those with a sure object"
     )

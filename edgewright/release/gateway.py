@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgewright.device.phases import FrameTimes
 from edgewright.device.process import agent_command, agent_environment
 from edgewright.device.report import DeviceReport
-from edgewright.device.phases import FrameTimes
 from edgewright.device.runner import FeedReport
 from edgewright.errors import DeviceUnreachable, InputError, StageFailed, StoreUnavailable, UpdateRefused
 from edgewright.progress import OnProgress

@@ -15,6 +15,7 @@ import yaml
 
 from edgewright.artifacts import Artifact, ArtifactRef, Store
 from edgewright.compress.files import FACTS_FILE as QUANTIZE_FILE
+from edgewright.compress.files import FPGA_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.ingest import REPORT_FILE as INGEST_FILE
@@ -284,6 +285,10 @@ class Gathered:
                 yield FormFigures(
                     name, form, file["bytes"], found["map50"], found["map50_95"], decides=found["decides"]
                 )
+        fpga = self._measured().get("fpga")
+        if fpga:
+            form = f"in an FPGA's numbers, by {fpga['run_by']}"
+            yield FormFigures(FPGA_FILE, form, fpga["bytes"], fpga["map50"], fpga["map50_95"], decides=False)
 
     def _device(self) -> Iterator[tuple[str, str]]:
         artifact = self._open("flash")

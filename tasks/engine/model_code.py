@@ -4,10 +4,10 @@
     found = detector.predict(image)             # (H, W, 3) uint8 RGB, any size
     weak = detector.predict(image, params={"score_threshold": 0.05})
 
-One picture in; a table out, a row an object, best score first: `x1 y1 x2 y2` (px of the picture), `score` in [0, 1] and
-`class_name`. Where no `score_threshold` is given, it is the specification's, as on the device. Decides nothing: the way
-from picture to boxes is `edgewright.runtime`, which the device runs too; so edgewright must be installed where the model
-is loaded, its base install is enough.
+One picture in; a table out, a row an object, best score first: `x1 y1 x2 y2` (px of the picture), `score` in [0, 1],
+`class_name`. Where no `score_threshold` is given, it is the specification's, as on the device. Decides nothing: the
+way from picture to boxes is `edgewright.runtime`, which the device runs too; so edgewright must be installed where the
+model is loaded, its base install is enough.
 """
 
 from __future__ import annotations

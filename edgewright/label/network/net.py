@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgewright.artifacts import Artifact
-from edgewright.errors import ArtifactCorrupt
+from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.label.instances import find_instances
 from edgewright.label.network.graph import network_named
 from edgewright.label.outline.masks import picture_area
@@ -27,6 +27,11 @@ from edgewright.runtime.preprocess import Letterbox, letterbox
 
 WEIGHTS_FILE = "labeler.safetensors"
 SPEC_FILE = "labeler.json"
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Where its weights lie; one that is computed elsewhere is fed from the CPU."""
+    return next((each.device for each in net.parameters()), torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,21 @@ class Labeler:
         return cls.read(artifact.path(SPEC_FILE), artifact.path(WEIGHTS_FILE))
 
     @classmethod
+    def open_for_fpga(cls, artifact: Artifact) -> Labeler:
+        """The same in an FPGA's number format. Raises InputError where it was not written."""
+        from edgewright.label.network.fpga import FPGA_FILE, FpgaNet
+
+        if FPGA_FILE not in artifact.files:
+            raise InputError(
+                "the labeler was not written for an FPGA",
+                expected=FPGA_FILE,
+                where=artifact.ref.uri,
+                next_step="train_labeler.fpga=true beside label.number_format=fpga",
+            )
+        spec = LabelerSpec.from_json(json.loads(artifact.path(SPEC_FILE).read_bytes()))
+        return cls(spec, FpgaNet.open(artifact.path(FPGA_FILE)))
+
+    @classmethod
     def read(cls, spec_file: Path, weights_file: Path) -> Labeler:
         """Raises ArtifactCorrupt where weights and description do not fit."""
         spec = LabelerSpec.from_json(json.loads(spec_file.read_bytes()))
@@ -108,8 +128,7 @@ class Labeler:
         """What it makes of every pixel of the letterboxed picture; the letterbox's border is background."""
         tensor, geometry = letterbox(image, size_px=self.spec.image_px)
         with torch.inference_mode():
-            device = next(self.net.parameters()).device
-            logits = self.net(torch.from_numpy(tensor).to(device))[0].float().cpu() / self.spec.temperature
+            logits = self.net(torch.from_numpy(tensor).to(device_of(self.net)))[0].float().cpu() / self.spec.temperature
         inside = picture_area(geometry, size_px=self.spec.image_px)
         classes = np.where(inside, torch.softmax(logits[:-1], dim=0).numpy(), 0)
         classes[0] += ~inside

@@ -17,7 +17,7 @@ from edgewright.data.dataset import Dataset
 from edgewright.data.rle import Mask
 from edgewright.data.rows import Row
 from edgewright.label.network.batches import Examples, LabeledBatch, plain_batch
-from edgewright.label.network.net import Labeler
+from edgewright.label.network.net import Labeler, device_of
 from edgewright.label.trust.agreement import inside, match_greedily
 from edgewright.label.trust.evidence import ClassEvidence, Evidence
 from edgewright.runtime.boxes import Boxes
@@ -165,7 +165,7 @@ def _pixel_iou(parts: Sequence[HeldOut], n_classes: int) -> list[float | None]:
 
 def _forward(net: torch.nn.Module, examples: Examples) -> Iterator[tuple[Tensor, LabeledBatch]]:
     """Logits and targets, a few photographs at a time."""
-    device = next(net.parameters()).device
+    device = device_of(net)
     for start in range(0, len(examples), _BATCH):
         batch = plain_batch(examples, slice(start, start + _BATCH))
         with torch.inference_mode():

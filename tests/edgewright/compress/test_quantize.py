@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
@@ -18,13 +18,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
-from edgewright.artifacts import Artifact
+from edgewright.artifacts import Artifact, Store
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
 from edgewright.compress.emulate import with_saturation
 from edgewright.compress.export import export_onnx, minify
+from edgewright.compress.fpga.session import open_fpga
 from edgewright.compress.qdq import quantized_convs
 from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
@@ -39,11 +39,12 @@ from edgewright.gates.model_gate import decide_model
 from edgewright.gates.verdict import Outcome
 from edgewright.recipe.compress import QuantizeConfig
 from edgewright.recipe.gates import GateModelConfig
-from edgewright.runtime.boxes import Boxes, FloatArray
+from edgewright.runtime.boxes import FloatArray
 from edgewright.runtime.preprocess import letterbox
 from edgewright.runtime.session import ModelSpec, load_exact_network, load_network, predictor
+from tests.cells import SPEC as CELLS
+from tests.cells import cell_detector, publish_cells
 from tests.measured_models import GOOD
-from tests.scenes import BLUE, RED, gray, paint_square
 
 Int8 = tuple[Artifact, QuantizeReport]
 
@@ -123,6 +124,8 @@ def test_the_same_inputs_give_the_same_artifact(int8: Int8, make_int8: Callable[
         ({"calibration_images": 8, "per_channel": False}, "model.onnx"),
         # kernels that lose little, and yet too much
         ({"calibration_images": 8, "safe_max_loss": 0.001}, "model-safe.onnx"),
+        # for an FPGA too
+        ({"calibration_images": 8, "fpga": True}, "quantize.json"),
         # biases as they were
         ({"calibration_images": 8, "bias_correction": False}, "model.onnx"),
         # layers that go back to float, where the file has room
@@ -224,36 +227,48 @@ def test_nothing_to_calibrate_on_is_refused(squares: Dataset) -> None:
             CalibrationImages(squares, rows, input_name="images", input_px=64)
 
 
-COLLAPSE_PX = 512
+def test_the_file_for_an_fpga_finds_what_the_others_find(make_int8: Callable[..., Int8], squares: Dataset) -> None:
+    artifact, report = make_int8(calibration_images=8, fpga=True)
+    facts = artifact.json("quantize.json")["fpga"]
+    assert facts["bytes"] == artifact.path("model-fpga.onnx").stat().st_size < 1.1 * report.bytes
+    assert facts["support"]["on_unit"]["Conv"] == report.convolutions - 1
+    assert facts["support"]["reasons"] == {}
+    fpga = open_fpga(onnx.load(artifact.path("model-fpga.onnx")))
+    spec = ModelSpec.from_json(artifact.json("spec.json"))
+    rows = squares.select(split="val", labeled=True)
+    tensor = letterbox(squares.image(rows[0]), size_px=64)[0]
+    floats, found = load_network(artifact.path("float.onnx"))(tensor), fpga.network(tensor)
+    assert np.abs(found[0, :4] - floats[0, :4]).mean() < 2.0, "px"
+    assert np.abs(found[0, 4:] - floats[0, 4:]).mean() < 0.02
+    assert predictor(fpga.network, spec)(squares.image(rows[0])) is not None
 
 
-def test_a_graph_that_is_quantized_whole_finds_nothing_and_is_refused(detector: Artifact, tmp_path: Path) -> None:
-    """Boxes of up to 512 px and scores of up to 1 with one scale of 8 bits: its step is 2, every score becomes 0."""
-    rng = np.random.default_rng(5)
-    samples = []
-    for index in range(4):
-        image = np.full((COLLAPSE_PX, COLLAPSE_PX, 3), 128, np.uint8)
-        x, y = (int(place) for place in rng.integers(0, COLLAPSE_PX - 64, 2))
-        tile, class_id = gray(rng), index % 2
-        box = np.array(paint_square(tile, rng, (RED, BLUE)[class_id])) + (x, y, x, y)
-        image[y : y + 64, x : x + 64] = tile
-        samples.append(Sample(image, Boxes.of([box], class_id=[class_id])))
-    module, spec = load_module(detector.path)
-    spec = replace(spec, input_px=COLLAPSE_PX)
-    floating, prepared, whole = (tmp_path / f"{name}.onnx" for name in ("float", "prepared", "whole"))
-    onnx.save(export_onnx(module, input_px=COLLAPSE_PX), floating)
-    quant_pre_process(floating, prepared, skip_symbolic_shape=True)
+COLLAPSE_PX = 640
+
+
+def test_a_graph_that_is_quantized_whole_finds_nothing_and_is_refused(store: Store, tmp_path: Path) -> None:
+    """Boxes of 640 px and scores of at most 1 with one scale of 8 bits: half of its step is more than any score."""
+    cells = publish_cells(store, n=4)
+    samples = [Sample(cells.image(row), row.boxes) for row in cells.rows]
+    spec = replace(CELLS, input_px=COLLAPSE_PX)
+    floating, whole = (tmp_path / f"{name}.onnx" for name in ("float", "whole"))
+    floating.write_bytes(cell_detector(input_px=COLLAPSE_PX, box_px=28.0 * COLLAPSE_PX / CELLS.input_px))
     tensors = iter([letterbox(sample.image, size_px=COLLAPSE_PX)[0] for sample in samples])
-    reader = SimpleNamespace(get_next=lambda: next(({"images": tensor} for tensor in tensors), None))
-    quantize_static(prepared, whole, reader, quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8)
+    reader = SimpleNamespace(get_next=lambda: next(({"image": tensor} for tensor in tensors), None))
+    quantize_static(
+        floating,
+        whole,
+        reader,
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=[node.op_type for node in onnx.load(floating).graph.node],
+        activation_type=QuantType.QUInt8,
+    )
 
     def found(path: Path) -> Evaluation:
-        predict = predictor(load_exact_network(path), spec, score_threshold=0.001)
-        return evaluate(predict, samples, classes=spec.classes)
+        return evaluate(predictor(load_exact_network(path), spec), samples, classes=spec.classes)
 
     before, after = found(floating), found(whole)
-    assert (before.map50 or 0) > 0.1
-    assert after.map50 == 0
+    assert (before.map50, after.map50) == (1.0, 0.0)
     assert load_exact_network(whole)(letterbox(samples[0].image, size_px=COLLAPSE_PX)[0])[0, 4:].max() == 0
     shown = {"float_map50": before.map50, "float_map50_95": before.map50_95}
     shown |= {"int8_map50": after.map50, "int8_map50_95": after.map50_95}
@@ -290,7 +305,7 @@ def test_choice_of_calibration_rows(rows: list[Row], count: int, random: Random)
 
 def test_the_default_graph_is_under_two_megabytes(squares: Dataset) -> None:
     module = build_module(slim_graph(width=0.1875, n_classes=3), n_classes=3).eval().fuse(verbose=False)
-    rows = squares.select(split="train")[:1]
+    rows = squares.select(split="train")[:2]
     reader = CalibrationImages(squares, rows, input_name="images", input_px=256)
     models = quantize_model(export_onnx(module, input_px=256), reader, QuantizeConfig())
     assert minify(models.whole).ByteSize() < 2_000_000

@@ -22,7 +22,7 @@ HALF_A_PIXEL = 0.5
 """Between boxes in px of the input, where weights have 16 bits."""
 
 
-@pytest.mark.parametrize("model", ["yolov5u-slim", "efficientdet-slim", "yolo26-slim"])
+@pytest.mark.parametrize("model", ["edgewright-slim", "efficientdet-slim", "yolo26-slim"])
 @pytest.mark.parametrize("name", [each.name for each in OWN])
 def test_what_was_written_answers_as_the_detector_does(
     publish_random: Callable[[str], Path], tmp_path: Path, model: str, name: str
@@ -50,7 +50,7 @@ def test_ultralytics_exporter_writes_its_own_graphs_beside_nothing_else(
     publish_random: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "format_named", lambda name: None)  # as of a format that is not written here
-    written = write("torchscript", publish_random("yolov5u-slim").__truediv__, out=tmp_path / "theirs")
+    written = write("torchscript", publish_random("edgewright-slim").__truediv__, out=tmp_path / "theirs")
     assert written.path.is_file()
     assert written.path.parent == tmp_path / "theirs"
     with pytest.raises(InputError, match="ultralytics' graphs alone"):
@@ -61,7 +61,7 @@ def test_ultralytics_exporter_writes_its_own_graphs_beside_nothing_else(
 def test_a_converter_that_fails_leaves_nothing(
     publish_random: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = publish_random("yolov5u-slim")
+    folder = publish_random("edgewright-slim")
 
     def fail(*_: object) -> Path:
         raise RuntimeError("first line\nunknown operator Odd")
@@ -80,5 +80,5 @@ def test_a_converter_that_fails_leaves_nothing(
 def test_what_converters_print_is_not_shown(
     publish_random: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write("mnn", publish_random("yolov5u-slim").__truediv__, out=tmp_path / "mnn")
+    write("mnn", publish_random("edgewright-slim").__truediv__, out=tmp_path / "mnn")
     assert capfd.readouterr().out == ""

@@ -23,12 +23,12 @@ def test_a_time_is_counted_in_the_first_step_that_holds_it() -> None:
         "beyond": 1,
     }
     assert (times.sum_ms, times.p50_ms) == (5005.1, 2.3)
-    with pytest.raises(ValueError, match="at least one|empty"):
+    with pytest.raises(ValueError, match="no frame"):
         PhaseTimes.of([])
 
 
 def test_a_frame_is_the_sum_of_its_phases_and_one_that_was_not_stopped_is_none() -> None:
-    ticks = iter([0, 1, 3, 6, 10, 11, 20, 21, 23, 26, 36])
+    ticks = iter([0, 1, 3, 6, 10, 11, 20, 21, 23, 26, 36, 38])
     watch = Stopwatch(clock=lambda: next(ticks) / 1000)
     watch.start()
     for phase in PHASES:
@@ -40,10 +40,10 @@ def test_a_frame_is_the_sum_of_its_phases_and_one_that_was_not_stopped_is_none()
     for phase in ("interconnect", "compute", "post", "post"):
         watch.lap(phase)
     watch.stop()
-    assert watch.sums_ms(*PHASES) == pytest.approx([10, 15])
+    assert watch.sums_ms(*PHASES) == pytest.approx([10, 17])
     times = watch.times(limit_ms=10.5)
     assert (times.frames, times.over) == (2, 1)
-    assert times.phases["post"].sum_ms == pytest.approx(4 + 13)
+    assert times.phases["post"].sum_ms == pytest.approx(4 + 12)
     assert FrameTimes.from_json(json.loads(json.dumps(times.to_json()))) == times
 
 

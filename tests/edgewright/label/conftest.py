@@ -87,7 +87,7 @@ def photographs(publish: Callable[..., Dataset]) -> Dataset:
 def trained(photographs: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelerReport, Path]:
     """(report, folder) of a labeler that has learned the scenes."""
     out, scratch = tmp_path_factory.mktemp("labeler"), tmp_path_factory.mktemp("scratch")
-    config = TrainLabelerConfig(image_px=64, steps=100, batch=8, width=8, learning_rate=5e-3, folds=2)
+    config = TrainLabelerConfig(image_px=64, steps=100, batch=8, width=8, learning_rate=5e-3, folds=2, fpga=True)
     report = train_labeler(
         photographs, config, out=out, scratch=scratch, seed=0, threads=1, on_progress=lambda *progress: None
     )

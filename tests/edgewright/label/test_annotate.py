@@ -174,6 +174,27 @@ def test_every_threshold_changes_a_count(
     assert getattr(base.total, field) != getattr(changed.total, field)
 
 
+@pytest.mark.trains
+def test_in_an_fpgas_numbers_it_judges_nearly_the_same_and_says_where_that_was_not_written(
+    publish: Publish, scene: MakeScene, run: Annotate, trained: tuple[LabelerReport, Path], store: Store, tmp_path: Path
+) -> None:
+    dataset = publish([scene(seed, **SYNTHETIC) for seed in range(200, 206)])
+    fpga = CONFIG.model_copy(update={"number_format": "fpga"})
+    (base, rows, _), (other, others, _) = run(dataset), run(dataset, fpga)
+    assert abs(other.total.keep - base.total.keep) <= 0.2 * base.total.keep
+    confidences = [[label.confidence for row in some.values() for label in row.labels] for some in (rows, others)]
+    assert confidences[0] != confidences[1]
+    for path in trained[1].iterdir():
+        if path.name != "labeler-fpga.onnx":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with store.workspace() as work:
+        for path in tmp_path.iterdir():
+            (work / path.name).write_bytes(path.read_bytes())
+        plain = store.open(store.publish(work, Content(kind="labeler", stage="train_labeler"), Record()))
+    with store.workspace() as work, pytest.raises(InputError, match=r"train_labeler\.fpga=true"):
+        annotate(plain, dataset, fpga, writer=DatasetWriter(work, classes=dataset.classes), on_progress=silent)
+
+
 def test_a_patient_config_leaves_nothing_out(publish: Publish, scene: MakeScene, run: Annotate) -> None:
     row, payload = scene(101, **SYNTHETIC)
     report, _, _ = run(publish([(moved(row), payload)]), CONFIG.model_copy(update={"max_bad_share": 1.0}))

@@ -51,11 +51,24 @@ def test_it_learns_the_scenes(trained: Trained) -> None:
     assert all(score.iou > 0.5 and score.recall > 0.6 and score.precision > 0.6 for score in report.val.values())
     assert (report.folds, report.steps, report.calibrated_on) == (2, 300, "out_of_fold")
     assert 0.25 <= report.temperature <= 4
-    assert {path.name for path in out.iterdir()} == set(FILES)
+    assert {path.name for path in out.iterdir()} == {*FILES, "labeler-fpga.onnx"}
     history = json.loads((out / "history.json").read_text())
     assert history[-1]["loss"] < 0.6 * history[0]["loss"]
     description = json.loads((out / "labeler.json").read_text())
     assert description["val"]["disk"]["iou"] == report.val["disk"].iou
+
+
+@pytest.mark.trains
+def test_in_an_fpgas_numbers_it_sees_nearly_the_same(trained: Trained) -> None:
+    report, out = trained
+    for name, score in report.val.items():
+        assert abs(report.val_fpga[name].iou - score.iou) < 0.1
+        assert report.val_fpga[name].recall > 0.5
+    facts = json.loads((out / "labeler.json").read_text())["fpga"]
+    assert (facts["number_format"].split(",")[0], facts["scored_by"]) == ("INT8", "emulation")
+    assert facts["support"]["on_unit"]["Conv"] == 1 + 2 * 4 + 2 * 3 + 1, "stem, four levels down, three up, head"
+    assert "MatMul" in facts["support"]["on_processor"], "the last doubling"
+    assert facts["val"]["disk"]["iou"] == report.val_fpga["disk"].iou
 
 
 def test_every_photograph_of_train_is_judged_by_a_net_that_has_not_seen_it(

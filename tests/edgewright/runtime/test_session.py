@@ -91,7 +91,7 @@ def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
     model = onnx.load(write_model(tmp_path / "m.onnx"))
     model.graph.node[0].op_type = "Wobble"
     onnx.save(model, tmp_path / "odd.onnx")
-    with pytest.raises(InputError, match="refuses the model.*Wobble"):
+    with pytest.raises(InputError, match=r"refuses the model.*Wobble"):
         load_network(tmp_path / "odd.onnx")
 
 
