@@ -66,7 +66,7 @@ format: $(VENV)/.dev  ## let ruff format and sort imports
 	@$(BIN)/ruff check --fix --select I .
 
 bench: $(VENV)/.dev  ## measure the hot paths on this machine
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+	@for file in benchmarks/*.py; do echo "== $$file"; PYTHONPATH=. $(BIN)/python "$$file"; done
 
 constraints: $(VENV)/.dev  ## write constraints.txt from .venv
 	@$(BIN)/python docs/write_constraints.py

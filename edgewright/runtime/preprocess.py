@@ -52,8 +52,9 @@ def letterbox(image: Image, *, size_px: int) -> tuple[FloatArray, Letterbox]:
         resized = np.asarray(PillowImage.fromarray(image).resize(new_wh, PillowImage.Resampling.BILINEAR))
     canvas = np.full((size_px, size_px, 3), PAD_VALUE, dtype=np.uint8)
     canvas[pad_xy[1] : pad_xy[1] + new_wh[1], pad_xy[0] : pad_xy[0] + new_wh[0]] = resized
-    tensor = np.multiply(canvas.transpose(2, 0, 1)[None], np.float32(1 / 255), dtype=np.float32)
-    return np.ascontiguousarray(tensor), Letterbox(scale, pad_xy, (width, height))
+    planes = np.ascontiguousarray(canvas.transpose(2, 0, 1))  # as bytes: a quarter of the time of moving floats
+    tensor = np.multiply(planes, np.float32(1 / 255), dtype=np.float32)[None]
+    return tensor, Letterbox(scale, pad_xy, (width, height))
 
 
 def decode_image(payload: bytes, *, where: str = "") -> Image:

@@ -1,4 +1,4 @@
-"""Block-sparse matrix times dense, compiled by numba (extra `sparse`). Decides the order of sums, and nothing else.
+"""Block-sparse matrix times a vector, compiled by numba (extra `sparse`). Decides the order of sums, and nothing else.
 
 `one_by_eight` writes its eight sums out: so they stay in one vector register, where an array of sums would lie in
 memory.
@@ -47,20 +47,4 @@ def one_by_eight(x: Any, values: Any, columns: Any, starts: Any, bias: Any) -> A
         out = 8 * group
         for place, total in enumerate((a, b, c, d, e, f, g, h)):
             found[out + place] = bias[out + place] + total
-    return found
-
-
-@_compiled
-def many(x: Any, values: Any, columns: Any, starts: Any, bias: Any) -> Any:
-    """(I, N) => (O, N): a weight meets all N at once."""
-    rows, n = values.shape[1], x.shape[1]
-    found = np.empty((len(bias), n), np.float32)
-    for group in range(len(starts) - 1):
-        for row in range(rows):
-            out = found[group * rows + row]
-            out[:] = bias[group * rows + row]
-            for block in range(np.uint64(starts[group]), np.uint64(starts[group + 1])):
-                value, entering = values[block, row], x[columns[block]]
-                for place in range(n):
-                    out[place] += value * entering[place]
     return found
