@@ -3,7 +3,7 @@
 Baselines in the same run, by turns: ONNX Runtime's session on a tensor that is ready (the raw session), and
 `YOLO.predict` of the same INT8 file, threads and picture (1280 × 720 px, decoded RGB). Our frame is letterbox, network,
 boxes. Memory is the peak resident size of a process of its own that loads the file and predicts; the cold start is a
-whole process of the agent's runtime, from its start to the first boxes, and one of the agent with its self-test. Weights
+whole process of the runtime, from its start to the first boxes, and one of the agent with its self-test. Weights
 are random: right for time and size.
 
 python benchmarks/device_frame.py --image-px 320 640

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
@@ -13,10 +13,6 @@ from edgewright.sparse.facts import FACTS_FILE
 from tasks.engine.stage import stage
 from tasks.engine.told import Told
 from tasks.engine.work import Work
-
-if TYPE_CHECKING:
-    from edgewright.detect.lesson import EpochReport
-
 
 SPEED_UP = "sparsity/speed_up"
 """Of the float network on one thread of this machine: in the record, for no two machines agree on it."""
@@ -43,11 +39,6 @@ def compress(work: Work, config: CompressConfig, detector: ArtifactRef, dataset:
     from edgewright.compress.sparsify import sparsify
     from edgewright.compress.speed import speed_up
 
-    def on_epoch(report: EpochReport) -> None:
-        found = "" if report.map50 is None else f", val mAP50 {report.map50:.3f}"
-        work.on_progress(report.epoch, report.epochs, f"epoch {report.epoch} of {report.epochs}{found}")
-        work.child.log(metrics_of(report), step=report.epoch)
-
     whole = work.open(detector)
     with work.session.store.workspace() as out:
         report = sparsify(
@@ -58,7 +49,7 @@ def compress(work: Work, config: CompressConfig, detector: ArtifactRef, dataset:
             scratch=work.scratch,
             seed=work.seed,
             threads=work.threads,
-            on_epoch=on_epoch,
+            on_epoch=work.on_epoch,
         )
         faster = speed_up(whole.path, lambda name: out / name)
         return work.publish(out, kind="detector", metrics={**metrics_of(report, prefix="sparsity/"), SPEED_UP: faster})

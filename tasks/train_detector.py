@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.metrics import HISTORY_FILE, history_of, metrics_of
@@ -11,9 +9,6 @@ from edgewright.recipe.detect import TrainDetectorConfig
 from tasks.engine.stage import stage
 from tasks.engine.told import Told, told_of_start
 from tasks.engine.work import Work
-
-if TYPE_CHECKING:
-    from edgewright.detect.lesson import EpochReport
 
 
 def told_of(artifact: Artifact) -> Told:
@@ -28,12 +23,6 @@ def train_detector(work: Work, config: TrainDetectorConfig, dataset: ArtifactRef
     """Train from scratch or from given weights; a killed training continues from its last epoch."""
     from edgewright.detect.train import train_detector as train
 
-    def on_epoch(report: EpochReport) -> None:
-        found = "" if report.map50 is None else f", val mAP50 {report.map50:.3f}"
-        text = f"epoch {report.epoch} of {report.epochs}{found}"
-        work.on_progress(report.epoch, report.epochs, text)
-        work.child.log(metrics_of(report), step=report.epoch)
-
     with work.session.store.workspace() as out:
         report = train(
             Dataset.open(work.session.store, dataset),
@@ -42,7 +31,7 @@ def train_detector(work: Work, config: TrainDetectorConfig, dataset: ArtifactRef
             scratch=work.scratch,
             seed=work.seed,
             threads=work.threads,
-            on_epoch=on_epoch,
+            on_epoch=work.on_epoch,
         )
         _fill_gaps(work, history_of(out / HISTORY_FILE))
         return work.publish(out, kind="detector", metrics=metrics_of(report, prefix="detector/"))

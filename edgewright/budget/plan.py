@@ -45,7 +45,7 @@ class BudgetConfig(Section):
     shares: tuple[float, ...] = Field((0.3, 0.5), description="Of channels that are cut from each family's widest")
     steps: int = Field(400, ge=1, description="Optimizer steps of the last rung")
     epochs: int = Field(16, ge=1, description="Parts that those are cut into")
-    rungs: int = Field(3, ge=1, le=5, description="How often the better half goes on, less one")
+    rungs: int = Field(3, ge=1, le=5, description="After each but the last the better half goes on for twice as long")
     photographs: str = Field("", description="Digest of a run's photographs; none: what the source is made into")
     training: str = Field("", description="Digest of its training set; none: the photographs alone")
 

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 def compress(
     recipe: Annotated[
         str,
-        typer.Argument(help="A preset or a YAML file: how detectors are trained", autocompletion=completion.recipes),
-    ] = "laptop",
+        typer.Argument(
+            help="A preset or a YAML file, of how detectors are trained (laptop)",
+            autocompletion=completion.recipes,
+        ),
+    ] = "",
     source: Annotated[str, typer.Option(help="As for `run`")] = "",
     project: Annotated[str, typer.Option(help="Default: the source's name")] = "",
     run: Annotated[
@@ -37,7 +40,7 @@ def compress(
     shares: Annotated[str, typer.Option(help="Of channels that are cut from each family's widest")] = "0.3,0.5",
     steps: Annotated[int, typer.Option(help="Optimizer steps of the last rung")] = 400,
     epochs: Annotated[int, typer.Option(help="Parts that those are cut into")] = 16,
-    rungs: Annotated[int, typer.Option(help="How often the better half goes on, less one")] = 3,
+    rungs: Annotated[int, typer.Option(help="After each but the last the better half goes on for twice as long")] = 3,
     set_: SetOption = [],  # noqa: B006 - typer's way to say "none"
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the candidates and train none")] = False,
 ) -> None:
@@ -48,11 +51,11 @@ def compress(
     settings = home_settings() if dry_run else recording_settings()
     digests: dict[str, str] = {}
     if run:
-        if source or project or set_:
+        if recipe or source or project or set_:
             raise RecipeError("a run's recipe and photographs are taken as they were", next_step="leave --run out")
         resolved, source, project, digests = _taken_from(run, settings)
     else:
-        resolved = resolve(recipe, overrides=set_)
+        resolved = resolve(recipe or "laptop", overrides=set_)
         source = source_for(resolved, source)
     config = budget_config(
         max_bytes=max_bytes,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, Record
+from edgewright.metrics import metrics_of
 from edgewright.progress import OnProgress
 from edgewright.recipe.section import Section
 from tasks.engine.fingerprint import Fingerprint
@@ -21,6 +22,9 @@ from tasks.engine.ran import device_here
 from tasks.engine.session import Session
 from tasks.engine.shown import StageProgress
 from tasks.engine.tracking import Child
+
+if TYPE_CHECKING:
+    from edgewright.detect.lesson import EpochReport
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,18 @@ class Work:
             shown.report(done, total, what)
 
         shown = StageProgress(self.stage)
+        return report
+
+    @property
+    def on_epoch(self) -> Callable[[EpochReport], None]:
+        """Of a detector's training: its progress, and what the epoch gave."""
+        on_progress = self.on_progress
+
+        def report(epoch: EpochReport) -> None:
+            found = "" if epoch.map50 is None else f", val mAP50 {epoch.map50:.3f}"
+            on_progress(epoch.epoch, epoch.epochs, f"epoch {epoch.epoch} of {epoch.epochs}{found}")
+            self.child.log(metrics_of(epoch), step=epoch.epoch)
+
         return report
 
     def warn(self, sentences: Sequence[str]) -> None:
