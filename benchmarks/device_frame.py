@@ -1,10 +1,10 @@
 """A frame on a device beside the bare network, and beside ultralytics' own prediction on the same file.
 
 Baselines in the same run, by turns: ONNX Runtime's session on a tensor that is ready (the raw session), and
-`YOLO.predict` of the same INT8 file, threads and picture (1280 × 720 px, decoded RGB). Our frame is letterbox, network,
-boxes. Memory is the peak resident size of a process of its own that loads the file and predicts; the cold start is a
-whole process of the runtime, from its start to the first boxes, and one of the agent with its self-test. Weights
-are random: right for time and size.
+`YOLO.predict` of the same INT8 file and picture (1280 × 720 px, decoded RGB), which takes all cores. Our frame is
+letterbox, network, boxes. Memory is the peak resident size of a process of its own that loads the file and predicts;
+the cold start is a whole process of the runtime, from its start to the first boxes, and one of the agent with its
+self-test. Weights are random: right for time and size.
 
 python benchmarks/device_frame.py --image-px 320 640
 """
@@ -122,22 +122,26 @@ def measure(image_px: int, folder: Path, *, turns: int) -> None:
     path = rung.paths[1 if choose_model(this_processor(), (MODEL_FILE, SAFE_MODEL_FILE)).file == MODEL_FILE else 2]
     spec = ModelSpec(CLASSES, image_px, "dense", 0.25, 0.5)
     (folder / "spec.json").write_text(json.dumps(spec.to_json()))
-    network = load_network(path, threads=1)
-    ours, theirs = predictor(network, spec), YOLO(str(path), task="detect")
+    cores = len(os.sched_getaffinity(0))
+    network, wide = (load_network(path, threads=threads, spinning=threads > 1) for threads in (1, cores))
+    ours, ours_wide, theirs = predictor(network, spec), predictor(wide, spec), YOLO(str(path), task="detect")
     frame = np.random.default_rng(0).integers(0, 255, (FRAME_WH[1], FRAME_WH[0], 3), dtype=np.uint8)
     tensor = np.random.default_rng(1).random((1, 3, image_px, image_px), dtype=np.float32)
     found = by_turns(
         {
             "raw session": lambda: network(tensor),
             "our frame": lambda: ours(frame),
+            "raw session, all cores": lambda: wide(tensor),
+            "our frame, all cores": lambda: ours_wide(frame),
             "YOLO.predict": lambda: theirs.predict(frame, imgsz=image_px, conf=0.25, iou=0.5, verbose=False),
         },
         turns=turns,
     )
-    print(f"\n{image_px} px, one thread")
+    print(f"\n{image_px} px, one thread or all {cores} cores")
     for name, took in found.items():
-        shares = (took / found["raw session"], took / found["YOLO.predict"])
-        print(f"  {name:14}{took:8.2f} ms   {shares[0]:5.2f} of the raw session   {shares[1]:5.2f} of YOLO.predict")
+        raw = found["raw session, all cores" if name.endswith("cores") or name.startswith("YOLO") else "raw session"]
+        said = f"{took / raw:5.2f} of the raw session   {took / found['YOLO.predict']:5.2f} of YOLO.predict"
+        print(f"  {name:24}{took:8.2f} ms   {said}")
     (cold, ours_mb) = process(OURS, str(path), str(folder / "spec.json"))
     (their_cold, theirs_mb) = process(THEIRS, str(path), str(image_px))
     print(f"  memory        {ours_mb:8.0f} MB   {ours_mb / theirs_mb:5.2f} of YOLO.predict's {theirs_mb:.0f} MB")

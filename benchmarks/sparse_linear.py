@@ -13,11 +13,13 @@ import statistics
 import time
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import scipy.sparse
 import torch
 from torch import nn
 
-from edgewright.sparse.linear import SparseLinear
+from edgewright.sparse.linear import FrozenLinear, SparseLinear
 
 SIDE, ROUNDS, CALLS = 1024, 40, 20
 SPARSITIES, BATCHES, ROWS = (0.9, 0.95), (1, 32), (1, 8)
@@ -28,6 +30,14 @@ def dense(x: torch.Tensor, layer: nn.Linear, threads: int) -> Callable[[], objec
         torch.set_num_threads(threads)
         with torch.inference_mode():
             return layer(x)
+
+    return run
+
+
+def sparse(x: npt.NDArray[np.float32], layer: FrozenLinear, threads: int) -> Callable[[], object]:
+    def run() -> object:
+        torch.set_num_threads(threads)
+        return layer(x)
 
     return run
 
@@ -55,7 +65,8 @@ def main() -> None:
                 layer = SparseLinear.of(linear, sparsity=sparsity, rows=rows)
                 layer.thin_out()
                 frozen = layer.freeze()
-                runs[f"{sparsity:.0%} sparse, rows of {rows}"] = lambda frozen=frozen, array=array: frozen(array)
+                for threads in (1, 2) if batch > 1 else (1,):
+                    runs[f"{sparsity:.0%} sparse, rows of {rows}, {threads} threads"] = sparse(array, frozen, threads)
                 if rows == 1:
                     matrix = scipy.sparse.csr_matrix(layer.weight.detach().numpy())
                     runs[f"{sparsity:.0%} sparse, scipy"] = lambda m=matrix, array=array: (m @ array.T).T + bias

@@ -30,7 +30,7 @@ PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = 
     "train_generator.scene_px":     (192,  320,    640,         640),
     "generate.images":              (160,  240,    4000,        50000),
     "generate.image_px":            (192,  320,    640,         640),
-    "train_labeler.steps":          (250,  400,    5000,        10000),
+    "train_labeler.steps":          (250,  320,    5000,        10000),
     "train_labeler.batch":          (8,    8,      16,          16),
     "train_labeler.image_px":       (128,  160,    256,         256),
     "train_labeler.folds":          (2,    2,      5,           5),

@@ -146,8 +146,9 @@ class FrozenLinear:
             raise InputError("not this layer's input", expected=f"(N, {self.in_features})", got=x.shape)
         x = np.ascontiguousarray(x, dtype=np.float32)
         if len(x) != 1:
-            found = self._by_output @ torch.from_numpy(np.ascontiguousarray(x.T))
-            return np.ascontiguousarray(found.numpy().T) + self.bias
+            with torch.inference_mode():
+                found = self._by_output @ torch.from_numpy(x).T.contiguous()
+            return found.numpy().T + self.bias  # type: ignore[no-any-return]
         kernels = _kernels()
         weights = (self.values, self.columns, self.starts, self.bias)
         one = kernels.one if self.values.shape[1] == 1 else kernels.one_by_eight
