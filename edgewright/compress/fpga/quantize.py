@@ -190,11 +190,11 @@ class _Writer:
 
     def _scale(self, exponent: int) -> str:
         name = f"scale/{exponent}"
-        self.constants[name] = numpy_helper.from_array(np.float32(2.0**exponent), name)
+        self.constants[name] = numpy_helper.from_array(np.array(2.0**exponent, np.float32), name)
         return name
 
     def _zero(self) -> str:
-        self.constants["zero"] = numpy_helper.from_array(np.int8(0), "zero")
+        self.constants["zero"] = numpy_helper.from_array(np.array(0, np.int8), "zero")
         return "zero"
 
     def _drop_unread(self) -> None:

@@ -75,7 +75,9 @@ def emulation_of(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)
-    graph.initializer.extend(numpy_helper.from_array(value, f"emulated/{name}") for name, value in numbers.items())
+    graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value), f"emulated/{name}") for name, value in numbers.items()
+    )
     return small
 
 
