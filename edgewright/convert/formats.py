@@ -4,7 +4,7 @@ Decides that formats whose converter takes any graph are written here, for every
 ultralytics' exporters, for its own graphs. Refuses a name that neither knows.
 
 >>> format_named("ncnn").file
-'model.ncnn.param'
+'detector.ncnn.param'
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Format:
 
 
 OWN = (
-    Format("onnx", "model.onnx", "", "onnxruntime"),
-    Format("torchscript", "model.torchscript", "", "torch"),
-    Format("openvino", "model.xml", "openvino", "openvino"),
-    Format("ncnn", "model.ncnn.param", "pnnx", "ncnn", top_k=False),
-    Format("mnn", "model.mnn", "MNN", "MNN"),
+    Format("onnx", "detector.onnx", "", "onnxruntime"),
+    Format("torchscript", "detector.torchscript", "", "torch"),
+    Format("openvino", "detector.xml", "openvino", "openvino"),
+    Format("ncnn", "detector.ncnn.param", "pnnx", "ncnn", top_k=False),
+    Format("mnn", "detector.mnn", "MNN", "MNN"),
 )
 
 

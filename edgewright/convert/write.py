@@ -107,13 +107,13 @@ def _readable(get_path: GetPath, *, top_k: bool) -> tuple[nn.Module, ModelSpec]:
 
 
 def _onnx(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
-    path = out / "model.onnx"
+    path = out / "detector.onnx"
     path.write_bytes(minify(export_onnx(module, input_px=spec.input_px)).SerializeToString(deterministic=True))
     return path
 
 
 def _torchscript(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
-    path = out / "model.torchscript"
+    path = out / "detector.torchscript"
     with as_exported(module), torch.inference_mode():
         torch.jit.trace(module, _picture(spec), check_trace=False).save(str(path))  # type: ignore[no-untyped-call]
     return path
@@ -122,7 +122,7 @@ def _torchscript(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
 def _openvino(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
     import openvino
 
-    onnx, path = _onnx(module, spec, out), out / "model.xml"
+    onnx, path = _onnx(module, spec, out), out / "detector.xml"
     openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=True)
     onnx.unlink()
     return path
@@ -132,7 +132,7 @@ def _ncnn(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
     import pnnx
 
     beside = {f"pnnx{kind}": str(out / f"pnnx.{kind}") for kind in ("param", "bin", "py", "onnx")}
-    kept = {"ncnnparam": str(out / "model.ncnn.param"), "ncnnbin": str(out / "model.ncnn.bin")}
+    kept = {"ncnnparam": str(out / "detector.ncnn.param"), "ncnnbin": str(out / "detector.ncnn.bin")}
     with as_exported(module), torch.inference_mode():
         module(_picture(spec))  # a graph that keeps its anchors from its first call differs from itself in that one
         pnnx.export(
@@ -151,7 +151,7 @@ def _ncnn(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
 def _mnn(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
     from MNN.tools import mnnconvert
 
-    onnx, path = _onnx(module, spec, out), out / "model.mnn"
+    onnx, path = _onnx(module, spec, out), out / "detector.mnn"
     mnnconvert.convert(["", "-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--fp16"])
     _remove_others(out, [str(path)])
     return path
