@@ -24,7 +24,7 @@ import torch
 
 from edgewright.artifacts import Artifact
 from edgewright.convert.read import open_written
-from edgewright.convert.write import Written, write
+from edgewright.convert.write import Written, silenced, write
 from edgewright.detect.evaluate import Sample, evaluate
 from edgewright.detect.network import GRAPH_FILE, SPEC_FILE, WEIGHTS_FILE, load_float_network
 from edgewright.errors import EdgewrightError
@@ -90,6 +90,13 @@ def _apart(work: Callable[..., Exported], *arguments: Any, name: str) -> Exporte
 
 def _export(name: str, files: Mapping[str, Path], samples: Sequence[Sample], out: Path, threads: int) -> Exported:
     torch.set_num_threads(threads)
+    with silenced():  # runtimes print too
+        return _written_and_run(name, files, samples, out, threads)
+
+
+def _written_and_run(
+    name: str, files: Mapping[str, Path], samples: Sequence[Sample], out: Path, threads: int
+) -> Exported:
     try:
         written = write(name, files.__getitem__, out=out)
     except EdgewrightError as error:

@@ -5,6 +5,7 @@ Decides nothing. Refuses a format whose runtime is not installed, with its name.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +34,9 @@ def _torchscript(path: Path, _: int, threads: int) -> Network:
     import torch
 
     torch.set_num_threads(threads)
-    return as_network(torch.jit.load(str(path)), device=torch.device("cpu"))  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch.export, which other programs do not read yet
+        return as_network(torch.jit.load(str(path)), device=torch.device("cpu"))  # type: ignore[no-untyped-call]
 
 
 def _openvino(path: Path, _: int, threads: int) -> Network:

@@ -83,7 +83,7 @@ def write(name: str, get_path: GetPath, *, out: Path) -> Written:
 
 def _converted(name: str, format_: Format | None, module: nn.Module, spec: ModelSpec, out: Path) -> Path:
     try:
-        with _silent():
+        with silenced():
             path = (_WRITERS[name] if format_ else _by_ultralytics(name))(module, spec, out)
     except (InputError, StageFailed):
         raise
@@ -149,10 +149,10 @@ def _ncnn(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
 
 
 def _mnn(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
-    from MNN.tools import mnnconvert
+    import _tools  # what `MNN.tools` wraps, which at its import installs a package and reports to its makers
 
     onnx, path = _onnx(module, spec, out), out / "detector.mnn"
-    mnnconvert.convert(["", "-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--fp16"])
+    _tools.mnnconvert(["", "-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--fp16"])
     _remove_others(out, [str(path)])
     return path
 
@@ -192,17 +192,20 @@ def _last_line(error: Exception) -> str:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Converters print from compiled code too: the process's own stdout goes nowhere meanwhile. A trace warns of what
+def silenced() -> Iterator[None]:
+    """Converters print from compiled code too: the process's own output goes nowhere meanwhile. A trace warns of what
     it takes for constant, which is what a fixed input size means."""
     sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    sys.stderr.flush()
+    kept, nowhere = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for stream, copy in enumerate(kept, start=1):
+            os.dup2(copy, stream)
+            os.close(copy)
         os.close(nowhere)

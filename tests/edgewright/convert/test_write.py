@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,8 +79,17 @@ def test_a_converter_that_fails_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_converters_print_is_not_shown(
-    publish_random: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_what_converters_print_is_not_shown_and_they_start_nothing(
+    publish_random: Callable[[str], Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write("mnn", publish_random("edgewright-slim").__truediv__, out=tmp_path / "mnn")
-    assert capfd.readouterr().out == ""
+    """MNN's own wrapper installs a package with `pip` and reports each conversion."""
+    started: list[object] = []
+    monkeypatch.setattr(os, "system", started.append)
+    for name in ("mnn", "ncnn"):
+        write(name, publish_random("edgewright-slim").__truediv__, out=tmp_path / name)
+    assert not started
+    assert not [name for name in sys.modules if name.startswith(("aliyun", "MNN.tools"))]
+    assert capfd.readouterr() == ("", "")
