@@ -26,9 +26,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.ladder import make
+from edgewright.device.core import State
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home
-from edgewright.device.slots import Slots, State
+from edgewright.device.slots import Slots
 from edgewright.release.bundle import build_bundle
 from edgewright.runtime.instruction_sets import MODEL_FILE, SAFE_MODEL_FILE, choose_model, this_processor
 from edgewright.runtime.session import ModelSpec, load_network, predictor

@@ -11,6 +11,7 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_RAY_ADDRESS  HOST:PORT of a Ray cluster that this machine is a node of, or local         (local)
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
     EDGEWRIGHT_WEBHOOK   what `edgewright up` has Prefect tell of runs that fail, wait or are refused   (none)
+    EDGEWRIGHT_KEYS_SECRET  a file elsewhere that opens the keys which nobody has to open   (beside each project's keys)
     EDGEWRIGHT_DATABASE  PostgreSQL for the servers that `edgewright up` starts                  (sqlite in the home)
     PREFECT_API_URL      use this Prefect server instead of the home's own
     MLFLOW_TRACKING_URI  use this MLflow instead of the home's own
@@ -42,6 +43,7 @@ NAMES = (
     "EDGEWRIGHT_THREADS",
     "EDGEWRIGHT_WEBHOOK",
     "EDGEWRIGHT_DATABASE",
+    "EDGEWRIGHT_KEYS_SECRET",
 )
 PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 """What makes a server of `edgewright up` ask for it; its clients on this machine are told."""
@@ -121,6 +123,7 @@ class Settings:
     services: tuple[Service, ...] = ()
     webhook: str = field(default="", repr=False)
     database: str = field(default="", repr=False)
+    keys_opened_by: Path | None = None
     passwords: Passwords = Passwords()
     fanout: str = FANOUTS[0]
     ray_address: str = "local"
@@ -181,6 +184,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         services=tuple(Service(name, url, proxy_for(url, env)) for name in SERVICES if (url := env.get(name))),
         webhook=env.get("EDGEWRIGHT_WEBHOOK") or "",
         database=env.get("EDGEWRIGHT_DATABASE") or "",
+        keys_opened_by=Path(secret).expanduser().resolve() if (secret := env.get("EDGEWRIGHT_KEYS_SECRET")) else None,
         passwords=Passwords(
             prefect=env.get(PREFECT_PASSWORD) or "",
             mlflow=env.get(MLFLOW_PASSWORD) or "",

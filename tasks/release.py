@@ -58,6 +58,8 @@ def release(
             keys=work.session.settings.keys / work.project,
             channel=config.channel,
             now=datetime.now(UTC),
+            roll_out=config.roll_out,
+            secret=work.session.settings.keys_opened_by,
         )
         facts = {"version": published.version, "digest": published.digest, "channel": config.channel, "start": began}
         (out / RELEASE_FILE).write_text(json.dumps(facts, sort_keys=True))

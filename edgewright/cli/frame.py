@@ -99,6 +99,7 @@ def _application() -> typer.Typer:
     )
     from edgewright.cli.budget import compress
     from edgewright.cli.commands import add_commands
+    from edgewright.cli.fleet import add_fleet
     from edgewright.cli.groups import add_groups
     from edgewright.cli.inspect import inspect
     from edgewright.cli.models import export_model
@@ -113,6 +114,8 @@ def _application() -> typer.Typer:
     add_stack(application)
     add_groups(application)
     add_releases(application)
+    add_fleet(application)
+    add_fleet(application)
     application.command(
         name="device",
         help="Forward to edgewright-device: init, update, run, status.",

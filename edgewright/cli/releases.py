@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgewright.cli import completion
+from edgewright.cli.ceremonies import add_ceremonies
 from edgewright.cli.home import home_settings
 from edgewright.cli.printed import print_json
 from edgewright.errors import InputError
@@ -22,9 +23,10 @@ _NOTHING = "nothing is released in this home yet. Next: edgewright run"
 def add_releases(application: typer.Typer) -> None:
     """`edgewright serve-releases`, `edgewright release …`."""
     application.command(name="serve-releases")(serve_releases)
-    group = typer.Typer(help="What is released, and how fresh its signatures are.", no_args_is_help=True)
+    group = typer.Typer(help="What is released, by whose keys, and how fresh its signatures are.", no_args_is_help=True)
     group.command(name="status")(release_status)
     group.command(name="renew")(release_renew)
+    add_ceremonies(group)
     application.add_typer(group, name="release")
 
 

@@ -1,7 +1,9 @@
 """`edgewright-device`: the agent's commands. One sentence on stderr for an error, exit codes as in `errors.py`.
 
-    init       --home DIR --root FILE --server URL --device-id ID [--channel NAME]
-    update     [--home DIR]
+    init       --home DIR --root FILE --server URL --device-id ID [--channel NAME] [--tier NAME]
+    update     [--home DIR] [--again] [--from FOLDER]
+    wish       [--home DIR] [--hold] [--pin N] [--window H-H] [--go]
+    diagnostics [--home DIR] [--out FILE]
     run        [--home DIR] --feed DIR --out DIR [--frames N] [--threads N] [--limit-ms MS]
     benchmark  [--home DIR]
     status     [--home DIR] [--json]
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,14 +34,27 @@ from pathlib import Path
 from typing import Any
 
 import edgewright
+from edgewright.device.core import SLOTS
+from edgewright.device.diagnostics import diagnostics
 from edgewright.device.engine import engine_for, keep_fastest, kept
 from edgewright.device.files import Files
 from edgewright.device.freshness import freshness_in, in_words, span
-from edgewright.device.home import CONFIG_FILE, MAX_ROOT_BYTES, DeviceConfig, Home, init_home, locked, open_home
+from edgewright.device.home import (
+    CONFIG_FILE,
+    MAX_ROOT_BYTES,
+    DeviceConfig,
+    Home,
+    init_home,
+    keep_wish,
+    locked,
+    open_home,
+    wish_of,
+)
+from edgewright.device.offer import NO_WISH, TIERS, Wish
 from edgewright.device.process import ENGINES_MEMORY_BYTES, limit_this_process, network_environment
 from edgewright.device.report import DeviceReport, send
 from edgewright.device.runner import run_feed
-from edgewright.device.slots import SLOTS, Slots
+from edgewright.device.slots import Slots
 from edgewright.device.start import commit, start
 from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
 from edgewright.runtime.bundle import Bundle
@@ -62,7 +78,7 @@ def main(argv: Sequence[str] | None = None, *, devices: Path = Path()) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    config = DeviceConfig(arguments.device_id, arguments.server, arguments.channel)
+    config = DeviceConfig(arguments.device_id, arguments.server, arguments.channel, arguments.tier)
     init_home(arguments.home, trust_root=_trust_root(arguments.root), config=config, files=Files())
     print(f"{config.device_id} trusts {arguments.root} and pulls {config.channel} from {config.server_url}")
     return 0
@@ -75,7 +91,7 @@ def _update(arguments: argparse.Namespace) -> int:
     home = open_home(_one_device(arguments.home), files=Files())
     with locked(home):
         try:
-            done = update(home)
+            done = update(home, again=arguments.again, folder=arguments.folder)
         except EdgewrightError as error:
             send(home, replace(_running(home, "update"), refused=str(error)))
             raise
@@ -85,6 +101,24 @@ def _update(arguments: argparse.Namespace) -> int:
             keep_fastest(home, bundle)
     state = "installed, on trial" if done.changed else "already current"
     print(f"release {done.release} {state} in slot {done.slot}, {done.downloaded_bytes} bytes downloaded")
+    return 0
+
+
+def _wish(arguments: argparse.Namespace) -> int:
+    home = open_home(_one_device(arguments.home), files=Files())
+    with locked(home):
+        if arguments.go or arguments.hold or arguments.pin or arguments.window:
+            keep_wish(home, Wish(arguments.hold, arguments.pin, arguments.window) if not arguments.go else NO_WISH)
+        print(wish_of(home))
+    return 0
+
+
+def _diagnostics(arguments: argparse.Namespace) -> int:
+    home = open_home(_one_device(arguments.home), files=Files())
+    payload = json.dumps(diagnostics(home), indent=1, sort_keys=True)
+    if arguments.out:
+        arguments.out.write_text(payload + "\n", encoding="utf-8")
+    print(f"written to {arguments.out}" if arguments.out else payload)
     return 0
 
 
@@ -166,7 +200,15 @@ def _running(home: Home, command: str) -> DeviceReport:
     slots = Slots(home)
     state = slots.state()
     bundle = slots.bundle(state.active)
-    report = DeviceReport(device_id=home.config.device_id, command=command, on_trial=state.on_trial)
+    report = DeviceReport(
+        device_id=home.config.device_id,
+        command=command,
+        on_trial=state.on_trial,
+        offered=state.offered,
+        failed=state.offer_failed,
+        rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        tier=home.config.tier,
+    )
     if bundle is None:
         return report
     return replace(
@@ -213,13 +255,15 @@ def _describe(home: Home) -> dict[str, Any]:
         "home": str(home.root),
         "server": home.config.server_url,
         "channel": home.config.channel,
+        "tier": home.config.tier,
+        "wish": str(wish_of(home)),
         "slot": running.slot,
         "release": running.release,
         "digest": running.digest,
         "model": running.model,
         "engine": _engine(home, bundles.get(running.slot)),
         "on_trial": state.on_trial,
-        "min_release": state.min_release,
+        "floor": state.floor,
         **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
         "metadata": fresh.version if fresh else None,
         "metadata_from": fresh.fetched.isoformat(timespec="seconds") if fresh else None,
@@ -258,7 +302,25 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     init.add_argument("--server", required=True, metavar="URL")
     init.add_argument("--device-id", required=True, metavar="ID")
     init.add_argument("--channel", default="stable")
-    _command(commands, "update", _update, "install the channel's release, on trial", home=devices)
+    init.add_argument("--tier", default=TIERS[0], choices=TIERS, help="which of a release's bundles it runs")
+    pull = _command(
+        commands, "update", _update, "install the release that the channel has for it, on trial", home=devices
+    )
+    pull.add_argument("--again", action="store_true", help="try once more what failed here")
+    pull.add_argument(
+        "--from",
+        dest="folder",
+        type=Path,
+        metavar="FOLDER",
+        help="a project's repository, brought by hand",
+    )
+    wish = _command(commands, "wish", _wish, "what this device is to run, whatever the plan says", home=devices)
+    wish.add_argument("--hold", action="store_true", help="install nothing")
+    wish.add_argument("--pin", type=int, default=0, metavar="N", help="run release N, where it is permitted")
+    wish.add_argument("--window", default="", metavar="H-H", help="fetch files in these local hours alone, as 22-6")
+    wish.add_argument("--go", action="store_true", help="follow the plan again, at any hour")
+    told = _command(commands, "diagnostics", _diagnostics, "all that is known here, without a picture", home=devices)
+    told.add_argument("--out", type=Path, metavar="FILE", help="a JSON file (default: print it)")
     run = _command(commands, "run", _run, "detect on a feed", home=devices)
     run.add_argument("--feed", type=Path, required=True, help="a folder of pictures")
     run.add_argument("--out", type=Path, required=True)

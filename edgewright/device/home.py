@@ -1,8 +1,9 @@
 """The device's folder: who it is, whom it trusts, where things lie.
 
-    device.json   id, server, channel             root.json   the trust root, given by hand once
+    device.json   id, server, channel, tier       root.json   the trust root, given by hand once
     state.json    which slot runs                 trust/      TUF metadata seen last
     slots/a b     bundles                         outbox.json reports not sent yet
+    wish.json     what somebody here wants
 
 Decides the device's identity. Refuses to be told another trust root than its first: then it is another device's home.
 
@@ -21,11 +22,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edgewright.device.files import Files
+from edgewright.device.offer import NO_WISH, TIERS, Wish
 from edgewright.errors import HomeBusy, InputError, StoreUnavailable
 from edgewright.files import try_locked
 from edgewright.runtime.bundle import CHANNEL_NAME
 
-CONFIG_FILE, ROOT_FILE = "device.json", "root.json"
+CONFIG_FILE, ROOT_FILE, WISH_FILE = "device.json", "root.json", "wish.json"
 MAX_ROOT_BYTES = 512_000
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _INIT_HINT = "edgewright-device init --home HOME --root FILE --server URL --device-id ID"
@@ -38,12 +40,15 @@ class DeviceConfig:
     device_id: str
     server_url: str
     channel: str
+    tier: str = TIERS[0]
 
     def __post_init__(self) -> None:
         if not _DEVICE_ID.fullmatch(self.device_id):
             raise InputError("not a device id", expected="letters, digits, . _ -, at most 128", got=self.device_id)
         if not CHANNEL_NAME.fullmatch(self.channel):
             raise InputError("not a channel", expected=CHANNEL_NAME.pattern, got=self.channel)
+        if self.tier not in TIERS:
+            raise InputError("not a tier", expected=", ".join(TIERS), got=self.tier)
         url = urlsplit(self.server_url)
         if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
             raise InputError("not a server's address", expected="http(s)://host[:port][/path]", got=self.server_url)
@@ -106,6 +111,18 @@ def open_home(root: Path, *, files: Files) -> Home:
         raise InputError("not a device's folder", where=root, next_step=_INIT_HINT) from error
     except (OSError, ValueError, TypeError) as error:
         raise InputError("device.json cannot be read", got=error, where=root, next_step=_INIT_HINT) from error
+
+
+def wish_of(home: Home) -> Wish:
+    """What somebody at the device wants. Raises InputError where what is kept cannot be read."""
+    try:
+        return Wish.from_bytes((home.root / WISH_FILE).read_bytes())
+    except FileNotFoundError:
+        return NO_WISH
+
+
+def keep_wish(home: Home, wish: Wish) -> None:
+    home.files.replace(home.root / WISH_FILE, wish.to_bytes())
 
 
 @contextmanager

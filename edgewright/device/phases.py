@@ -58,12 +58,13 @@ class FrameTimes:
 
     Attributes:
         phases: by name, in order.
-        p50_ms, p99_ms: of whole frames, the sum of their phases.
+        p50_ms, p95_ms, p99_ms: of whole frames, the sum of their phases.
         limit_ms: what a frame may take. over: frames that took longer.
     """
 
     phases: Mapping[str, PhaseTimes]
     p50_ms: float
+    p95_ms: float
     p99_ms: float
     frames: int
     limit_ms: float
@@ -83,7 +84,7 @@ class FrameTimes:
             name: PhaseTimes(each["p50_ms"], each["p99_ms"], each["sum_ms"], tuple(each["counts"]))
             for name, each in value["phases"].items()
         }
-        whole = (value[name] for name in ("p50_ms", "p99_ms", "frames", "limit_ms", "over"))
+        whole = (value[name] for name in ("p50_ms", "p95_ms", "p99_ms", "frames", "limit_ms", "over"))
         return cls(phases, *whole)
 
 
@@ -119,7 +120,8 @@ class Stopwatch:
 
     def times(self, *, limit_ms: float) -> FrameTimes:
         """Raises ValueError where no frame was stopped."""
-        whole = PhaseTimes.of(self.sums_ms(*PHASES))
-        over = sum(each > limit_ms for each in self.sums_ms(*PHASES))
+        frames = self.sums_ms(*PHASES)
         phases = {phase: PhaseTimes.of(self.sums_ms(phase)) for phase in PHASES}
-        return FrameTimes(phases, whole.p50_ms, whole.p99_ms, self.frames, limit_ms, over)
+        p50_ms, p95_ms, p99_ms = (round(float(value), 3) for value in np.percentile(frames, (50, 95, 99)))
+        over = sum(each > limit_ms for each in frames)
+        return FrameTimes(phases, p50_ms, p95_ms, p99_ms, self.frames, limit_ms, over)

@@ -53,6 +53,9 @@ class DeviceReport:
         refused: why a release was refused, in a sentence.
         fell_back: why another slot runs than the one that should.
         model: which of the release's files runs, and why.
+        offered: the release that the channel offered last. failed: whether that one failed here.
+        rss_mb: the agent's memory, at its most.
+        tier: of the device.
     """
 
     device_id: str
@@ -66,6 +69,10 @@ class DeviceReport:
     refused: str = ""
     fell_back: str = ""
     model: str = ""
+    offered: int = 0
+    failed: bool = False
+    rss_mb: float = 0.0
+    tier: str = ""
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def to_json(self) -> dict[str, Any]:

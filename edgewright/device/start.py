@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgewright.device.core import FallBack, on_fallen_back, on_frame, on_start, other
 from edgewright.device.process import SelfTester, selftest_in_child
-from edgewright.device.slots import MAX_TRIAL_STARTS, Slots, other
+from edgewright.device.slots import Slots
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.selftest import SelfTest
@@ -33,37 +34,37 @@ class Started:
 
 def start(slots: Slots, *, selftest: SelfTester = selftest_in_child) -> Started:
     """Raises InputError where nothing is installed, ArtifactCorrupt where no slot passes its self-test."""
-    state = slots.state()
-    if not state.active:
+    before = slots.state()
+    if not before.active:
         raise InputError("no release is installed", where=slots.home.root, next_step="edgewright-device update")
-    tried_out = state.on_trial and bool(state.proven) and state.starts >= MAX_TRIAL_STARTS
-    if state.on_trial and not tried_out:
-        state = slots.save(state.started())
-    reason = f"{state.starts} starts on trial without a frame" if tried_out else ""
-    if not reason:
-        bundle, proof = _check(slots, state.active, selftest)
-        if bundle and proof.passed:
-            return Started(state.active, bundle, proof, fell_back="")
-        reason = "; ".join(proof.reasons)
-    return _fall_back(slots, reason, selftest)
+    state, action = on_start(before)
+    if state != before:
+        slots.save(state)
+    if isinstance(action, FallBack):
+        return _fall_back(slots, action.why, selftest, blamed=slots.manifest_sha256(state.active))
+    bundle, proof = _check(slots, action.slot, selftest)
+    if bundle and proof.passed:
+        return Started(action.slot, bundle, proof, fell_back="")
+    # Files that rotted are no fault of the release: it is fetched again.
+    return _fall_back(slots, "; ".join(proof.reasons), selftest, blamed=bundle.manifest_sha256 if bundle else "")
 
 
 def commit(slots: Slots) -> None:
     """The release on trial has detected on a frame: it is what to fall back to from now on."""
     state = slots.state()
-    bundle = slots.bundle(state.active)
-    if state.on_trial and bundle:
-        slots.save(state.committed(release=bundle.manifest.release))
+    if state.on_trial and slots.bundle(state.active):
+        slots.save(on_frame(state))
 
 
-def _fall_back(slots: Slots, reason: str, selftest: SelfTester) -> Started:
+def _fall_back(slots: Slots, reason: str, selftest: SelfTester, *, blamed: str) -> Started:
+    """`blamed`: manifest of a release that failed; "" where it was not the release."""
     state = slots.state()
     failed, slot = state.active, other(state.active)
     bundle, proof = _check(slots, slot, selftest)
     if not (bundle and proof.passed):
         got = f"slot {failed}: {reason}; slot {slot}: {'; '.join(proof.reasons)}"
         raise ArtifactCorrupt("no slot passes its self-test", got=got, next_step="edgewright-device update")
-    slots.save(state.fell_back(slot))
+    slots.save(on_fallen_back(state, slot, failed=blamed))
     slots.withdraw(failed)
     return Started(slot, bundle, proof, fell_back=f"slot {failed} failed: {reason}")
 

@@ -1,12 +1,13 @@
 """What the channel offers, as far as it is signed: the TUF client around the agent's own file port.
 
-Decides what is current and allowed. Refuses bad signatures, expired metadata, older versions than it has seen, files
-of another length or digest, downloads longer than signed. python-tuf writes into a throw-away copy of its metadata;
+Decides what is allowed. Refuses bad signatures, expired metadata, older versions than it has seen, files
+of another length or digest, downloads longer than signed, and what had expired by a time that was signed and seen,
+however early the device's clock is. python-tuf writes into a throw-away copy of its metadata;
 what it came to trust is then kept through the port, so that a power cut leaves each file old or new. Expiry is a matter
 of two clocks: where it fails, the message shows the device's own.
 
 >>> with open_channel(home) as channel:
-...     channel.release
+...     channel.offer_to("line-1", running=2).release
 3
 """
 
@@ -21,32 +22,48 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
-from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, ExpiredMetadataError, RepositoryError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    RepositoryError,
+)
 from tuf.api.metadata import TargetFile
 from tuf.ngclient import FetcherInterface, Updater
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from edgewright.addresses import proxy_for, shown, why
+from edgewright.device.core import Offer
 from edgewright.device.home import Home
+from edgewright.device.offer import MAX_PLAN_BYTES, POLICY_FILE, Plan, Policy, plan_path, target_path
 from edgewright.device.process import network_environment
-from edgewright.errors import DeviceUnreachable, EdgewrightError, UpdateRefused
+from edgewright.errors import DeviceUnreachable, EdgewrightError, InputError, UpdateRefused
 from edgewright.runtime.bundle import MANIFEST_FILE
 
+BUILT = datetime(2026, 11, 1, tzinfo=UTC)
+"""It is no earlier than when this agent was written, whatever a clock says that lost its battery."""
 _SOCKET_TIMEOUT_S = 30
-_ROLE_FILE = re.compile(r"(?:\d+\.)?(root|timestamp|snapshot|targets)\.json")
+_PIECE_BYTES = 1 << 16
+_ROLE_FILE = re.compile(r"(?:\d+\.)?(root|timestamp|snapshot|targets|rollout)\.json")
 _OF_THE_CLOCK = ("not yet valid", "has expired")
 """What TLS says of a certificate, when the fault may be the device's."""
 # In the order in which they vouch for each other: a cut between two leaves an older one, which is fetched again.
-_KEPT = ("root_history/*.root.json", "timestamp.json", "snapshot.json", "targets.json")
+_KEPT = ("root_history/*.root.json", "timestamp.json", "snapshot.json", "targets.json", "rollout.json")
 
 
-class _Fetcher(Urllib3Fetcher):
-    """TUF's own, which keeps what it fetched last of each role, because an error does not say what had expired when."""
+class _Keeping(FetcherInterface):
+    """Keeps what it fetched last of each role, because an error does not say what had expired when.
 
-    def __init__(self) -> None:
-        super().__init__(socket_timeout=_SOCKET_TIMEOUT_S, app_user_agent="edgewright-device")
-        self.metadata: dict[str, bytes] = {}
+    Attributes: base: of every address, with a slash at its end. where: as messages name it.
+    """
+
+    base: str
+    where: str
+    metadata: dict[str, bytes]
 
     def download_bytes(self, url: str, max_length: int) -> bytes:
         payload = super().download_bytes(url, max_length)
@@ -55,72 +72,143 @@ class _Fetcher(Urllib3Fetcher):
         return payload
 
 
+class _FromServer(_Keeping, Urllib3Fetcher):
+    """TUF's own."""
+
+    def __init__(self, server_url: str) -> None:
+        super().__init__(socket_timeout=_SOCKET_TIMEOUT_S, app_user_agent="edgewright-device")
+        self.base, self.where, self.metadata = f"{server_url.rstrip('/')}/", shown(server_url), {}
+
+
+class _FromFolder(_Keeping):
+    """A repository that was brought by hand: the same files, the same signatures, no network."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.where, self.metadata = folder.resolve(), str(folder), {}
+        self.base = f"{self.folder.as_uri()}/"
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        path = self.folder / unquote(url.removeprefix(self.base))
+        if not path.is_file():
+            raise DownloadHTTPError("no such file", 404)
+        with path.open("rb") as stream:
+            while piece := stream.read(_PIECE_BYTES):
+                yield piece
+
+
 @dataclass(frozen=True)
 class Channel:
-    """The home's channel as its signed metadata describe it now.
-
-    Attributes:
-        manifest: the signed manifest target of the current release.
-    """
+    """The home's channel as its signed metadata describe it now."""
 
     home: Home
     updater: Updater
-    fetcher: FetcherInterface
-    manifest: TargetFile
+    fetcher: _Keeping
 
-    @property
-    def release(self) -> int:
-        """The signed release number; known before a byte of the bundle is fetched."""
-        custom = self.manifest.custom or {}
-        return int(custom.get("release", 0))
+    def offer_to(self, device_id: str, *, running: int, pinned: int = 0) -> Offer:
+        """What this device is to run, by the plan of the channel's rollout; without one, the channel's current release.
 
-    @property
-    def manifest_sha256(self) -> str:
-        return self.manifest.hashes["sha256"]
+        Args:
+            running: the release that runs; 0 where none does.
+            pinned: what somebody at the device wants instead; 0: nothing.
 
-    def fetch(self, name: str, *, max_bytes: int) -> bytes:
-        """A file of the release, verified. Raises UpdateRefused, DeviceUnreachable."""
-        target = _target(self.updater, self.home, name)
+        Raises:
+            UpdateRefused: nothing is released for it, or what is chosen is not permitted.
+            DeviceUnreachable: the server lacks a file.
+        """
+        channel, issued = self.home.config.channel, int(issued_in(self.home.trust))
+        try:
+            signed = self._find(f"{channel}/{POLICY_FILE}")
+            policy = Policy.from_json(signed.custom if signed else None)
+            plan = self._plan()
+        except (ValueError, InputError) as error:
+            raise UpdateRefused("the channel's plan cannot be used", got=error) from error
+        if plan is None and signed is not None:
+            raise UpdateRefused("nothing is rolled out on the channel yet", got=channel, where=self.fetcher.where)
+        if plan is None:
+            manifest = self._target(f"{channel}/{MANIFEST_FILE}")
+            return Offer(int((manifest.custom or {}).get("release", 0)), manifest.hashes["sha256"], policy, issued)
+        release = pinned or plan.chosen(device_id, running=running) or running
+        manifest = self._target(target_path(channel, self.home.config.tier, release, MANIFEST_FILE))
+        return Offer(release, manifest.hashes["sha256"], policy, issued)
+
+    def fetch(self, release: int, name: str, *, max_bytes: int) -> bytes:
+        """A file of a release, verified. Raises UpdateRefused, DeviceUnreachable."""
+        path = target_path(self.home.config.channel, self.home.config.tier, release, name)
+        found = self._find(path) or self._target(f"{self.home.config.channel}/{name}")
+        return self._fetched(found, max_bytes=max_bytes)
+
+    def _plan(self) -> Plan | None:
+        """None in a repository without rollouts."""
+        target = self._find(plan_path(self.home.config.channel))
+        return Plan.from_bytes(self._fetched(target, max_bytes=MAX_PLAN_BYTES)) if target else None
+
+    def _fetched(self, target: TargetFile, *, max_bytes: int) -> bytes:
+        name = target.path
         if target.length > max_bytes:
             raise UpdateRefused("a file over its cap", expected=f"<= {max_bytes} bytes", got=target.length, where=name)
         directory, _, base = target.path.rpartition("/")
-        url = f"{_base(self.home)}targets/{directory}/{target.hashes['sha256']}.{base}"
+        url = f"{self.fetcher.base}targets/{directory}/{target.hashes['sha256']}.{base}"
         try:
             payload = self.fetcher.download_bytes(url, target.length)
             target.verify_length_and_hashes(payload)
         except (DownloadError, RepositoryError) as error:
-            raise _refusal(error, self.home, what=name) from error
+            raise _refusal(error, self.fetcher, what=name) from error
         return payload
+
+    def _find(self, path: str) -> TargetFile | None:
+        """Raises UpdateRefused, DeviceUnreachable: the delegated role's metadata are not acceptable."""
+        with _refusing(self.home, self.fetcher):
+            return self.updater.get_targetinfo(path)
+
+    def _target(self, path: str) -> TargetFile:
+        target = self._find(path)
+        if target is None or "sha256" not in target.hashes:
+            raise UpdateRefused("not signed as a part of a release", got=path, where=self.fetcher.where)
+        return target
 
 
 @contextmanager
-def open_channel(home: Home) -> Iterator[Channel]:
+def open_channel(home: Home, *, folder: Path | None = None, seen: float = 0.0) -> Iterator[Channel]:
     """Refresh the metadata and keep what is trusted now.
 
+    Args:
+        folder: a repository that was brought by hand; none: the device's server is asked.
+        seen: the newest signed time that the device knows, seconds since 1970: it is no earlier now.
+
     Raises:
-        UpdateRefused: the metadata are not acceptable, or the channel has no release.
+        UpdateRefused: the metadata are not acceptable.
         DeviceUnreachable: the server cannot be reached or lacks a file.
     """
     network_environment()
-    fetcher = _Fetcher()
+    fetcher = _FromFolder(folder) if folder else _FromServer(home.config.server_url)
     with tempfile.TemporaryDirectory(prefix="edgewright-tuf-") as name:
         scratch = Path(name)
         if home.trust.is_dir():
             shutil.copytree(home.trust, scratch, dirs_exist_ok=True)
-        try:
+        with _refusing(home, fetcher):
             updater = Updater(
                 metadata_dir=name,
-                metadata_base_url=f"{_base(home)}metadata/",
+                metadata_base_url=f"{fetcher.base}metadata/",
                 fetcher=fetcher,
                 bootstrap=home.trust_root,
             )
             updater.refresh()
-        except ExpiredMetadataError as error:
-            raise _expired(error, home, {**_kept_roots(home), **fetcher.metadata}) from error
-        except (DownloadError, RepositoryError) as error:
-            raise _refusal(error, home, what="the channel's metadata") from error
+        channel = Channel(home, updater, fetcher)
+        channel._find(plan_path(home.config.channel))  # the delegated role's metadata are kept with the others
+        _refuse_stale(scratch, seen, fetcher)
         _keep(home, scratch)
-        yield Channel(home, updater, fetcher, _target(updater, home, MANIFEST_FILE))
+        yield channel
+
+
+@contextmanager
+def _refusing(home: Home, fetcher: _Keeping) -> Iterator[None]:
+    """What TUF finds wrong with metadata, in our words."""
+    try:
+        yield
+    except ExpiredMetadataError as error:
+        raise _expired(error, fetcher, {**_kept_roots(home), **fetcher.metadata}) from error
+    except (DownloadError, RepositoryError) as error:
+        raise _refusal(error, fetcher, what="the channel's metadata") from error
 
 
 def _keep(home: Home, scratch: Path) -> None:
@@ -133,32 +221,62 @@ def _keep(home: Home, scratch: Path) -> None:
                 home.files.replace(kept, payload)
 
 
-def _target(updater: Updater, home: Home, name: str) -> TargetFile:
-    path = f"{home.config.channel}/{name}"
-    target = updater.get_targetinfo(path)
-    if target is None or "sha256" not in target.hashes:
-        raise UpdateRefused("not signed as a part of a release", got=path, where=shown(home.config.server_url))
-    return target
+def _refuse_stale(folder: Path, seen: float, fetcher: _Keeping) -> None:
+    """A clock that went back must not make old metadata new: what had expired when a later time was signed is old.
+
+    Raises:
+        UpdateRefused: a role that had expired by then.
+    """
+    floor = datetime.fromtimestamp(max(seen, BUILT.timestamp()), UTC)
+    for role in ("timestamp", "snapshot", "targets", "rollout"):
+        path = folder / f"{role}.json"
+        until = _signed(path).get("expires") if path.is_file() else None
+        if until and datetime.fromisoformat(until) <= floor:
+            raise UpdateRefused(
+                "the channel's metadata refused: Expired",
+                expected=f"{role} metadata that held at {floor:%Y-%m-%dT%H:%M:%SZ}, which was signed",
+                got=f"valid until {until}, while the device's clock says {_now()}",
+                where=fetcher.where,
+                next_step="set the device's clock; else have the release repository signed again",
+            )
 
 
-def _refusal(error: Exception, home: Home, *, what: str) -> EdgewrightError:
+def issued_in(trust: Path) -> float:
+    """When the kept timestamp was signed, as it says itself, seconds since 1970; 0 where it says nothing."""
+    try:
+        return datetime.fromisoformat(str(_signed(trust / "timestamp.json")["issued"])).timestamp()
+    except (KeyError, ValueError):
+        return 0.0
+
+
+def _signed(path: Path) -> dict[str, Any]:
+    """What a kept file of metadata says; empty where it cannot be read."""
+    try:
+        return dict(json.loads(path.read_bytes())["signed"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _refusal(error: Exception, fetcher: _Keeping, *, what: str) -> EdgewrightError:
     """A server that lies is refused; one that is silent is tried again later."""
-    where = shown(home.config.server_url)
+    where = fetcher.where
     if isinstance(error, RepositoryError | DownloadLengthMismatchError):
         kind = type(error).__name__.removesuffix("Error")
         return UpdateRefused(f"{what} refused", got=f"{kind}: {error}" if str(error) else kind, where=where)
     reason, next_step = why(error), "see that the server runs and that the device reaches it"
     if any(words in reason for words in _OF_THE_CLOCK):
         reason, next_step = f"{reason}; the device's clock says {_now()}", "set the device's clock, if it is wrong"
-    elif proxy := proxy_for(home.config.server_url, network_environment()):
+    elif proxy := proxy_for(fetcher.base, network_environment()):
         reason = f"{reason}, through {proxy}"
         next_step = f"correct {proxy.variable}, or add the server to NO_PROXY"
     return DeviceUnreachable(f"{what} cannot be fetched", got=reason, where=where, next_step=next_step)
 
 
-def _expired(error: ExpiredMetadataError, home: Home, fetched: Mapping[str, bytes]) -> UpdateRefused:
+def _expired(error: ExpiredMetadataError, fetcher: _Keeping, fetched: Mapping[str, bytes]) -> UpdateRefused:
     """The message's dates are not proven, and nothing is decided by them."""
-    role = next((role for role in ("root", "timestamp", "snapshot", "targets") if role in str(error)), "metadata")
+    role = next(
+        (role for role in ("root", "timestamp", "snapshot", "targets", "rollout") if role in str(error)), "metadata"
+    )
     try:
         until = json.loads(fetched[role])["signed"]["expires"]
     except (KeyError, TypeError, ValueError):
@@ -167,7 +285,7 @@ def _expired(error: ExpiredMetadataError, home: Home, fetched: Mapping[str, byte
         "the channel's metadata refused: Expired",
         expected=f"{role} metadata that hold now",
         got=f"valid until {until}, while the device's clock says {_now()}",
-        where=shown(home.config.server_url),
+        where=fetcher.where,
         next_step="set the device's clock, if it is wrong; else have the release repository signed again",
     )
 
@@ -180,7 +298,3 @@ def _kept_roots(home: Home) -> dict[str, bytes]:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _base(home: Home) -> str:
-    return home.config.server_url.rstrip("/") + "/"

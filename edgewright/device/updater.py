@@ -1,9 +1,9 @@
 """Update: fetch the channel's release into the slot that does not count, prove it there, then switch.
 
 Decides when the pointer moves: after every file is verified, durable, and the self-test has passed in a child process.
-Of two models it fetches the one for this processor. Refuses a lower release than one that was committed here, a bundle
-for a newer agent or another channel, one that does not fit on the disk, one that fails its self-test. Until the pointer
-moves, the slot that runs has not been touched.
+Of two models it fetches the one for this processor. What is offered is decided on in `core.py`. Refuses a release that
+is not permitted or below the floor, one that failed here, a bundle for a newer agent or another channel, one that does
+not fit on the disk, one that fails its self-test. Until the pointer moves, the slot that runs has not been touched.
 
     metadata -> manifest -> space -> files -> manifest written last -> self-test -> switch (on trial)
 
@@ -13,14 +13,16 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import edgewright
-from edgewright.device.home import Home
+from edgewright.device.core import Refuse, Stay, on_offer, on_proof
+from edgewright.device.home import Home, wish_of
+from edgewright.device.offer import Wish
 from edgewright.device.process import SelfTester, selftest_in_child
-from edgewright.device.slots import Slots, State
+from edgewright.device.slots import Slots
 from edgewright.device.trust import Channel, open_channel
 from edgewright.errors import ArtifactCorrupt, StoreUnavailable, UpdateRefused
 from edgewright.runtime.bundle import (
@@ -57,8 +59,20 @@ class Update:
     downloaded_bytes: int
 
 
-def update(home: Home, *, selftest: SelfTester = selftest_in_child) -> Update:
-    """Bring the device to the channel's current release, on trial; law: `update` twice is `update` once.
+def update(
+    home: Home,
+    *,
+    selftest: SelfTester = selftest_in_child,
+    again: bool = False,
+    folder: Path | None = None,
+    hour: int | None = None,
+) -> Update:
+    """Bring the device to the release that it is to run, on trial; law: `update` twice is `update` once.
+
+    Args:
+        again: what failed here is tried once more.
+        folder: a repository that was brought by hand; none: the device's server.
+        hour: local, of the day; the clock's unless told.
 
     Raises:
         UpdateRefused: the release is not acceptable; the running slot is untouched.
@@ -66,43 +80,58 @@ def update(home: Home, *, selftest: SelfTester = selftest_in_child) -> Update:
         StoreUnavailable: the disk is full or broken; the running slot is untouched.
     """
     try:
-        with open_channel(home) as channel:
-            return _update(home, channel, selftest)
+        with open_channel(home, folder=folder, seen=Slots(home).state().seen) as channel:
+            wish, now = wish_of(home), datetime.now().astimezone().hour if hour is None else hour
+            late = f"{now} o'clock" if folder is None and not wish.fetches_at(now) else ""
+            return _update(home, channel, selftest, again=again, wish=wish, late=late)
     except OSError as error:
         raise StoreUnavailable("the device's disk cannot be written", got=error, where=home.root) from error
 
 
-def _update(home: Home, channel: Channel, selftest: SelfTester) -> Update:
+def _update(home: Home, channel: Channel, selftest: SelfTester, *, again: bool, wish: Wish, late: str) -> Update:
+    """`late`: the hour, where it is none in which files are fetched."""
     slots = Slots(home)
-    state = slots.state()
-    running = slots.bundle(state.active)
-    if running and running.manifest_sha256 == channel.manifest_sha256:
+    before = slots.state().forgiving if again else slots.state()
+    running = slots.bundle(before.active)
+    offer = channel.offer_to(home.config.device_id, running=running.manifest.release if running else 0, pinned=wish.pin)
+    state, action = on_offer(before, offer, holds=slots.holds, wish=wish)
+    if isinstance(action, Refuse | Stay) and state != before:
+        slots.save(state)  # what is signed offline holds from now on, whatever is offered
+    if isinstance(action, Refuse):
+        raise UpdateRefused(action.why, expected=action.expected, got=action.got)
+    if isinstance(action, Stay) and running is None:
+        raise UpdateRefused("nothing is installed, and updates are held here", next_step="edgewright-device wish --go")
+    if isinstance(action, Stay):
+        assert running is not None
         return Update(False, state.active, running.manifest.release, running.manifest.digest, None, 0)
-    payload = channel.fetch(MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES)
-    manifest = _acceptable(payload, channel, state)
-    if state.on_trial and state.proven:
-        state = slots.save(state.fell_back(state.proven))  # the slot on trial is the one to overwrite
-    slot = state.candidate
+    if late:
+        raise UpdateRefused("outside of the hours in which files are fetched", expected=wish.window, got=late)
+    payload = channel.fetch(offer.release, MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES)
+    manifest = _acceptable(payload, channel, offer.release)
+    if state != before:
+        slots.save(state)
+    slot = action.slot
     home.files.make_dir(slots.folder(slot))
     slots.withdraw(slot)
-    downloaded_bytes = _fill(slots.folder(slot), manifest.files_for(this_processor()), channel)
+    downloaded_bytes = _fill(slots.folder(slot), manifest, channel)
     home.files.replace(slots.folder(slot) / MANIFEST_FILE, payload)
     proof = _prove(slots, slot, selftest)
-    slots.save(state.switched(slot))
+    slots.save(on_proof(state, slot, offer.manifest, passed=proof.passed))
+    if not proof.passed:
+        slots.withdraw(slot)
+        raise UpdateRefused("the release fails its self-test on this device", got="; ".join(proof.reasons))
     return Update(True, slot, manifest.release, manifest.digest, proof, downloaded_bytes)
 
 
-def _acceptable(payload: bytes, channel: Channel, state: State) -> BundleManifest:
+def _acceptable(payload: bytes, channel: Channel, release: int) -> BundleManifest:
     """The manifest that the signed bytes hold. Raises UpdateRefused."""
     try:
         manifest = BundleManifest.from_bytes(payload, where=MANIFEST_FILE)
     except ArtifactCorrupt as error:
         raise UpdateRefused("the release's manifest cannot be used", got=error) from error
-    if manifest.release < state.min_release:
-        raise UpdateRefused("an older release", expected=f">= {state.min_release}", got=manifest.release)
-    if manifest.release != channel.release or manifest.channel != channel.home.config.channel:
+    if manifest.release != release or manifest.channel != channel.home.config.channel:
         got = f"{manifest.channel} {manifest.release}"
-        raise UpdateRefused("a manifest for another release or channel", expected=channel.release, got=got)
+        raise UpdateRefused("a manifest for another release or channel", expected=release, got=got)
     if parse_version(edgewright.__version__) < parse_version(manifest.min_agent_version):
         raise UpdateRefused(
             "the release needs a newer agent",
@@ -113,9 +142,9 @@ def _acceptable(payload: bytes, channel: Channel, state: State) -> BundleManifes
     return manifest
 
 
-def _fill(folder: Path, wanted: Mapping[str, FileEntry], channel: Channel) -> int:
-    """Make the folder hold these files and no others; the bytes that were downloaded."""
-    files = channel.home.files
+def _fill(folder: Path, manifest: BundleManifest, channel: Channel) -> int:
+    """Make the folder hold the manifest's files for this processor and no others; the bytes that were downloaded."""
+    files, wanted = channel.home.files, manifest.files_for(this_processor())
     missing = {name: entry for name, entry in wanted.items() if not _is_whole(folder / name, entry)}
     for path in sorted(folder.rglob("*")):
         if not path.is_dir() and path.relative_to(folder).as_posix() not in set(wanted) - set(missing):
@@ -126,7 +155,7 @@ def _fill(folder: Path, wanted: Mapping[str, FileEntry], channel: Channel) -> in
         raise UpdateRefused("not enough space", expected=f"{needed_bytes} bytes free", got=free_bytes, where=folder)
     files.make_dir(folder / "golden")
     for name, entry in sorted(missing.items()):
-        files.write_new(folder / name, channel.fetch(name, max_bytes=entry.bytes))
+        files.write_new(folder / name, channel.fetch(manifest.release, name, max_bytes=entry.bytes))
     files.fsync_dir(folder / "golden")
     files.fsync_dir(folder)
     return sum(entry.bytes for entry in missing.values())
@@ -141,14 +170,10 @@ def _is_whole(path: Path, entry: FileEntry) -> bool:
 
 
 def _prove(slots: Slots, slot: str, selftest: SelfTester) -> SelfTest:
-    """The slot read back from disk and tested; one that fails is withdrawn, so that nothing ever chooses it."""
+    """The slot read back from disk and tested."""
     try:
         Bundle.load(slots.folder(slot))
     except ArtifactCorrupt as error:
         slots.withdraw(slot)
         raise UpdateRefused("the signed files are not what the signed manifest says", got=error) from error
-    proof = selftest(slots.folder(slot))
-    if not proof.passed:
-        slots.withdraw(slot)
-        raise UpdateRefused("the release fails its self-test on this device", got="; ".join(proof.reasons))
-    return proof
+    return selftest(slots.folder(slot))

@@ -16,6 +16,9 @@ class ReleaseConfig(Section):
         description="Pictures a device checks itself with: admitted synthetic ones, else the simulated camera's; "
         "photographs only where approved",
     )
+    roll_out: bool = Field(
+        True, description="To all devices at once; false: the release is permitted, and `edgewright fleet` rolls it out"
+    )
     approve_real_golden: bool = Field(False, description="Allow photographs as golden images: they go to every device")
 
 

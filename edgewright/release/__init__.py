@@ -1,5 +1,5 @@
 """Releases: bundles, the signed repository, the server that devices pull from, the gateway's side of a flash.
 
-Decides what is current on a channel. Refuses to publish a number twice, or with keys that the repository does not
+Decides what is permitted on a channel. Refuses to publish a number twice, or with keys that the repository does not
 trust.
 """

@@ -27,8 +27,8 @@ from edgewright.device.runner import FeedReport
 from edgewright.errors import DeviceUnreachable, InputError, StageFailed, StoreUnavailable, UpdateRefused
 from edgewright.progress import OnProgress
 from edgewright.release.address import Address
-from edgewright.release.metadata import FIRST_ROOT
-from edgewright.release.repository import next_release_number
+from edgewright.release.metadata import FIRST_ROOT, SignedSet
+from edgewright.release.repository import state_of
 from edgewright.release.server import METADATA, RepositoryServer, serve_releases
 from edgewright.runtime.selftest import SelfTest
 
@@ -87,7 +87,8 @@ def flash_device(
         DeviceUnreachable: no report in time.
         StageFailed: the agent ended with an error of another kind.
     """
-    desired = next_release_number(repository, channel) - 1
+    known = SignedSet.exists(repository / METADATA)
+    desired = state_of(repository).releases.get(channel, 0) if known else 0
     if desired < 1:
         raise InputError("nothing is released", expected=f"a release on {channel}", where=repository)
     deadline = time.monotonic() + timeout_s

@@ -1,10 +1,14 @@
-"""The signed repository of a project: what is released on each channel, as TUF targets.
+"""The signed repository of a project: which releases are permitted on each channel, and which of them is rolled out.
 
-    metadata/   <n>.root.json <n>.targets.json <n>.snapshot.json timestamp.json
-    targets/    <channel>/<sha256>.manifest.json, <channel>/<sha256>.model.onnx, <channel>/golden/<sha256>.<name>.png
+    metadata/   <n>.root.json <n>.targets.json <n>.rollout.json <n>.snapshot.json timestamp.json
+    targets/    <channel>/<tier>/<release>/<sha256>.manifest.json, <sha256>.model.onnx, golden/<sha256>.<name>.png
+                <channel>/<sha256>.policy.json      the floor; its numbers stand in the signed metadata too
+                rollout/<sha256>.<channel>.json     the plan
+                <channel>/<sha256>.manifest.json …  the newest release once more, for agents that know no plan
 
-Decides what is current: every file of a bundle is a signed target, `<channel>/<file>`, whose `custom.release` is the
-release number. Publishing an equal bundle publishes nothing. Refuses a number that is not higher than the channel's.
+Decides what is permitted (role `targets`, offline) and what a cohort runs (role `rollout`, online, delegated).
+Publishing an equal bundle publishes nothing. Refuses a number that is not higher than every one before on the channel,
+a plan for a release that is not permitted or lies below the floor.
 
 >>> publish_release(bundle, repository=repository, keys=keys, channel="stable", now=now).version
 3
@@ -12,19 +16,22 @@ release number. Publishing an equal bundle publishes nothing. Refuses a number t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tuf.api.metadata import TargetFile
 
+from edgewright.device.offer import POLICY_FILE, TIERS, Plan, Policy, plan_path, target_path
 from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
-from edgewright.release.keys import ROLES, make_keys, read_keys, roles_in
-from edgewright.release.metadata import LIFETIME, SignedSet
+from edgewright.release.keys import Keys, Passphrase, make_keys, path_of, read_keys, roles_in
+from edgewright.release.metadata import LIFETIME, ROLLOUT, SignedSet
 from edgewright.release.server import METADATA
 from edgewright.runtime.bundle import MANIFEST_FILE, Bundle
 
@@ -38,7 +45,7 @@ class ReleaseReport:
         digest: of the bundle's content, the number apart.
         published: False where an equal bundle was current already.
         signed: the TUF roles that were signed, in order.
-        targets: the signed names.
+        targets: the signed names of the release.
     """
 
     version: int
@@ -50,12 +57,32 @@ class ReleaseReport:
     bytes: int
 
 
-def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: str, now: datetime) -> ReleaseReport:
-    """Make the bundle the channel's current release; afterwards the folder holds exactly what is released.
+ReadKeys = Callable[[tuple[str, ...]], Keys]
+"""Roles => their signers: how the keys are opened."""
 
-    Laws: publishing twice is publishing once; release numbers and metadata versions only rise; cut off at any point,
-    devices see the old release or the new one. Keys and repository are made where there are none yet. What is half
-    expired is signed again either way.
+
+def publish_release(
+    bundle_dir: Path,
+    *,
+    repository: Path,
+    keys: Path,
+    channel: str,
+    now: datetime,
+    tier: str = TIERS[0],
+    roll_out: bool = True,
+    secret: Path | None = None,
+    passphrase: Passphrase | None = None,
+) -> ReleaseReport:
+    """Permit the bundle on the channel, and have all devices run it unless that is left to a rollout.
+
+    Afterwards the folder holds exactly what is released. Laws: publishing twice is publishing once; release numbers and
+    metadata versions only rise; cut off at any point, devices see the old release or the new one. Keys and repository
+    are made where there are none yet. What is half expired is signed again either way.
+
+    Args:
+        roll_out: needs the key of `rollout` beside that of `targets`.
+        secret: the file of what opens the keys, where it does not lie beside them.
+        passphrase: asked for keys that it does not open; none: those are refused.
 
     Raises:
         ArtifactCorrupt: the bundle or the repository is damaged.
@@ -65,27 +92,105 @@ def publish_release(bundle_dir: Path, *, repository: Path, keys: Path, channel: 
     bundle = Bundle.load_whole(bundle_dir)
     if bundle.manifest.channel != channel:
         raise InputError("a bundle for another channel", expected=channel, got=bundle.manifest.channel)
-    with _writing(repository):
+    with writing(repository):
         metadata = repository / METADATA
         new = not SignedSet.exists(metadata)
-        signers = make_keys(keys) if new else read_keys(keys)
+        if new:
+            signers = make_keys(keys, secret=secret)
+        else:
+            signers = _opened(metadata, keys, roll_out=roll_out, secret=secret, passphrase=passphrase)
         signed_set = SignedSet.create(metadata, signers, now=now) if new else SignedSet.read(metadata)
-        version, digest = _current(signed_set, channel)
+        changed = _with_rollouts(signed_set, signers, repository / "targets", now=now)
+        permitted = _permitted(signed_set, channel, tier)
+        version, digest = _newest(permitted)
         equal = digest == bundle.manifest.digest
         if equal:
             write_atomically(bundle_dir / MANIFEST_FILE, bundle.manifest.numbered(version).to_bytes(), mode=READABLE)
         else:
-            _add(signed_set, bundle, repository / "targets", above=version)
-        signed = signed_set.sign(signers, now=now, changed=not equal)
+            _permit(signed_set, bundle, repository / "targets", tier=tier, above=next_number(signed_set, channel) - 1)
+            changed.add("targets")
+            version = bundle.manifest.release
+        if roll_out and not _is_everywhere(signed_set, repository, channel, version):
+            plan = Plan(f"release-{version}", version, share=1.0, otherwise=version)
+            _set_plan(signed_set, plan, repository / "targets", channel=channel)
+            changed.add(ROLLOUT)
+        signed = signed_set.sign(signers, now=now, changed=changed)
     return ReleaseReport(
-        version=version if equal else bundle.manifest.release,
+        version=version,
         digest=bundle.manifest.digest,
         channel=channel,
         published=not equal,
         signed=signed,
-        targets=tuple(sorted(f"{channel}/{name}" for name in signed_set.channel(channel))),
+        targets=tuple(
+            sorted(target_path(channel, tier, version, name) for name in [MANIFEST_FILE, *bundle.manifest.files])
+        ),
         bytes=bundle.manifest.total_bytes,
     )
+
+
+def set_plan(
+    plan: Plan, *, repository: Path, keys: Path, channel: str, now: datetime, secret: Path | None = None
+) -> tuple[str, ...]:
+    """Have cohorts run what the plan says; the roles that were signed. The online keys are enough.
+
+    Raises:
+        InputError: a release that is not permitted or lies below the floor; keys that are not the repository's.
+        ArtifactCorrupt, StoreUnavailable: the repository is damaged, or cannot be written.
+    """
+    with writing(repository):
+        signed_set = SignedSet.read(repository / METADATA)
+        if signed_set.rollout is None:
+            raise InputError("the repository has no rollouts yet", next_step="publish a release, which adds them")
+        known, floor = permitted_releases(signed_set, channel), policy_of(signed_set, channel).floor
+        for release in filter(None, (plan.release, plan.otherwise)):
+            if release not in known:
+                expected = ", ".join(map(str, known))
+                raise InputError("a release that is not permitted on the channel", expected=expected, got=release)
+            if release < floor:
+                raise InputError("a release below the channel's floor", expected=f">= {floor}", got=release)
+        _set_plan(signed_set, plan, repository / "targets", channel=channel)
+        signers = read_keys(keys, (ROLLOUT, "snapshot", "timestamp"), secret=secret)
+        return signed_set.sign(signers, now=now, changed=(ROLLOUT,))
+
+
+def set_policy(
+    change: Callable[[Policy], Policy],
+    *,
+    repository: Path,
+    channel: str,
+    now: datetime,
+    read: ReadKeys,
+) -> tuple[Policy, tuple[str, ...]]:
+    """Change a channel's floor, or allow devices to go back below it; the policy, and the roles that were signed.
+
+    Args:
+        read: opens the key of `targets`, and those of snapshot and timestamp where they are here.
+    """
+    with writing(repository):
+        signed_set = SignedSet.read(repository / METADATA)
+        before = policy_of(signed_set, channel)
+        policy = replace(change(before), version=before.version + 1)
+        _set_policy(signed_set, policy, repository / "targets", channel=channel)
+        return policy, signed_set.sign(read(("targets", "snapshot", "timestamp")), now=now, changed=("targets",))
+
+
+def revoke_release(release: int, *, repository: Path, channel: str, now: datetime, read: ReadKeys) -> tuple[str, ...]:
+    """The release is permitted no longer, in any tier; the roles that were signed.
+
+    Raises:
+        InputError: it is not permitted now, or the plan rolls it out.
+    """
+    with writing(repository):
+        signed_set = SignedSet.read(repository / METADATA)
+        if release not in permitted_releases(signed_set, channel):
+            raise InputError("a release that is not permitted on the channel", got=release)
+        plan = plan_of(signed_set, repository, channel)
+        if plan and release in (plan.release, plan.otherwise):
+            next_step = "roll another one out first: devices would have nothing to run"
+            raise InputError("the release is rolled out", got=release, next_step=next_step)
+        for tier in TIERS:
+            signed_set.drop(f"{channel}/{tier}/{release}/")
+        return signed_set.sign(read(("targets", "snapshot", "timestamp")), now=now, changed=("targets",))
 
 
 @dataclass(frozen=True)
@@ -99,20 +204,29 @@ class Renewal:
     offline: tuple[str, ...]
 
 
-def renew(repository: Path, *, keys: Path, now: datetime) -> Renewal:
-    """Sign again what is half expired, so that devices can tell a quiet server from a frozen one.
+def renew(repository: Path, *, keys: Path, now: datetime, secret: Path | None = None) -> Renewal:
+    """Sign again what is half expired, and announce what offline keys signed elsewhere.
 
-    Law: renewing twice is renewing once. The keys of the timestamp alone are enough while the others are fresh.
+    So devices can tell a quiet server from a frozen one. Law: renewing twice is renewing once. The keys of the
+    timestamp alone are enough while the others are fresh.
 
     Raises:
         ArtifactCorrupt: the repository is damaged. InputError: keys that are not the repository's.
         StoreUnavailable: the repository cannot be written.
     """
-    with _writing(repository):
-        signed_set = SignedSet.read(repository / METADATA)
-        due, here = signed_set.due(now), roles_in(keys)
-        signed = signed_set.sign(read_keys(keys, here), now=now, changed=False) if due else ()
-        return Renewal(signed, tuple(role for role in due if role not in here))
+    with writing(repository):
+        metadata = repository / METADATA
+        signed_set = SignedSet.read(metadata)
+        here = _opening_alone(keys, secret=secret)
+        adopted: tuple[str, ...] = ()
+        if {"snapshot", "timestamp"} <= set(here):
+            adopted = signed_set.adopt()
+        if adopted:
+            signed_set.announce(adopted, read_keys(keys, ("snapshot", "timestamp"), secret=secret), now=now)
+        due = signed_set.due(now)
+        mine = tuple(role for role in signed_set.roles if role in here)
+        signed = signed_set.sign(read_keys(keys, mine, secret=secret), now=now) if due else ()
+        return Renewal((*adopted, *signed), tuple(role for role in due if role not in here))
 
 
 @dataclass(frozen=True)
@@ -120,27 +234,49 @@ class RepositoryState:
     """What a repository offers, and until when devices may believe it.
 
     Attributes:
-        releases: channel => the current release's number.
+        releases: channel => the release that is rolled out, or the newest.
+        permitted: channel => all that may be run, rising.
+        plans, policies: by channel.
         expires: TUF role => when it expires.
         signed: when the timestamp was signed.
     """
 
     releases: Mapping[str, int]
+    permitted: Mapping[str, tuple[int, ...]]
+    plans: Mapping[str, Plan]
+    policies: Mapping[str, Policy]
     expires: Mapping[str, datetime]
     signed: datetime
 
     def to_json(self) -> dict[str, Any]:
-        expires = {role: when.isoformat() for role, when in self.expires.items()}
-        return {"releases": dict(self.releases), "expires": expires, "signed": self.signed.isoformat()}
+        return {
+            "releases": dict(self.releases),
+            "permitted": {channel: list(numbers) for channel, numbers in self.permitted.items()},
+            "plans": {channel: json.loads(plan.to_bytes()) for channel, plan in self.plans.items()},
+            "policies": {channel: policy.to_json() for channel, policy in self.policies.items()},
+            "expires": {role: when.isoformat() for role, when in self.expires.items()},
+            "signed": self.signed.isoformat(),
+        }
 
 
 def state_of(repository: Path) -> RepositoryState:
     """Raises ArtifactCorrupt where the repository is damaged."""
     signed_set = SignedSet.read(repository / METADATA)
     channels = sorted({path.partition("/")[0] for path in signed_set.targets.signed.targets})
-    expires = {role: signed_set.role(role).signed.expires for role in ROLES}
+    expires = {role: signed_set.role(role).signed.expires for role in signed_set.roles}
+    plans = {channel: plan for channel in channels if (plan := plan_of(signed_set, repository, channel))}
+    permitted = {
+        channel: permitted_releases(signed_set, channel) or (_of_old_agents(signed_set, channel),)
+        for channel in channels
+    }
     return RepositoryState(
-        releases={channel: _current(signed_set, channel)[0] for channel in channels},
+        releases={
+            channel: plans[channel].release if channel in plans else max(numbers, default=0)
+            for channel, numbers in permitted.items()
+        },
+        permitted=permitted,
+        plans=plans,
+        policies={channel: policy_of(signed_set, channel) for channel in channels},
         expires=expires,
         signed=expires["timestamp"] - LIFETIME["timestamp"],
     )
@@ -152,38 +288,157 @@ def repositories_in(releases: Path) -> list[Path]:
 
 
 def next_release_number(repository: Path, channel: str) -> int:
-    """One above the channel's current release; 1 where there is none."""
+    """One above every release that the channel ever had; 1 where there is none."""
     if not SignedSet.exists(repository / METADATA):
         return 1
-    return _current(SignedSet.read(repository / METADATA), channel)[0] + 1
+    return next_number(SignedSet.read(repository / METADATA), channel)
 
 
-def _current(signed_set: SignedSet, channel: str) -> tuple[int, str]:
-    """(release number, digest); (0, "") where nothing is released on the channel."""
-    manifest = signed_set.channel(channel).get(MANIFEST_FILE)
-    if manifest is None or not manifest.custom:
-        return 0, ""
-    return int(manifest.custom["release"]), str(manifest.custom["digest"])
+def next_number(signed_set: SignedSet, channel: str) -> int:
+    """As `next_release_number`, of what was read. What is permitted no longer counts."""
+    policy = signed_set.targets.signed.targets.get(f"{channel}/{POLICY_FILE}")
+    ever = int((policy.custom or {}).get("newest", 0)) if policy else 0
+    return 1 + max([ever, _of_old_agents(signed_set, channel), *permitted_releases(signed_set, channel)])
 
 
-def _add(signed_set: SignedSet, bundle: Bundle, folder: Path, *, above: int) -> None:
+def permitted_releases(signed_set: SignedSet, channel: str) -> tuple[int, ...]:
+    """In any tier, rising."""
+    paths = (path.split("/") for path in signed_set.targets.signed.targets if path.startswith(f"{channel}/"))
+    return tuple(sorted({int(parts[2]) for parts in paths if len(parts) > 3 and parts[1] in TIERS}))
+
+
+def policy_of(signed_set: SignedSet, channel: str) -> Policy:
+    target = signed_set.targets.signed.targets.get(f"{channel}/{POLICY_FILE}")
+    return Policy.from_json(target.custom if target else None)
+
+
+def plan_of(signed_set: SignedSet, repository: Path, channel: str) -> Plan | None:
+    target = signed_set.rollout.signed.targets.get(plan_path(channel)) if signed_set.rollout else None
+    if target is None:
+        return None
+    return Plan.from_bytes((repository / "targets" / target.get_prefixed_paths()[0]).read_bytes())
+
+
+def _opened(metadata: Path, keys: Path, *, roll_out: bool, secret: Path | None, passphrase: Passphrase | None) -> Keys:
+    """What publishing signs with: targets, what is asked for beside it, and whatever else is here and opens by itself.
+
+    The key of `rollout` is made where the repository is from before the role.
+    """
+    if SignedSet.read(metadata).rollout is None and not path_of(keys, ROLLOUT).exists():
+        make_keys(keys, secret=secret)
+    alone = _opening_alone(keys, secret=secret)
+    wanted = dict.fromkeys(("targets", *((ROLLOUT,) if roll_out else ()), *alone))
+    return read_keys(keys, wanted, passphrase=passphrase, secret=secret)
+
+
+def _opening_alone(keys: Path, *, secret: Path | None) -> tuple[str, ...]:
+    """The roles whose keys lie here and need no person."""
+    found = []
+    for role in roles_in(keys):
+        try:
+            read_keys(keys, (role,), secret=secret)
+        except InputError as error:
+            if "passphrase" in error.what:
+                continue
+            raise
+        found.append(role)
+    return tuple(found)
+
+
+def _with_rollouts(signed_set: SignedSet, signers: Keys, folder: Path, *, now: datetime) -> set[str]:
+    """A repository of before gets the role, and its releases the names that plans know; what is to be signed for it."""
+    if signed_set.rollout is not None:
+        return set()
+    signed_set.delegate([signer.public_key for signer in signers[ROLLOUT]], now=now)
+    for path, target in list(signed_set.targets.signed.targets.items()):
+        channel, _, name = path.partition("/")
+        release = int((target.custom or {}).get("release", 0))
+        payload = (folder / target.get_prefixed_paths()[0]).read_bytes()
+        _put(signed_set, folder, target_path(channel, TIERS[0], release, name), payload, custom=target.custom or {})
+        if name == MANIFEST_FILE:
+            plan = Plan(f"release-{release}", release, share=1.0, otherwise=release)
+            _set_plan(signed_set, plan, folder, channel=channel)
+    return {"targets", ROLLOUT}
+
+
+def _permitted(signed_set: SignedSet, channel: str, tier: str) -> dict[int, str]:
+    """Release number => digest, of a tier."""
+    found = {}
+    for release in permitted_releases(signed_set, channel):
+        target = signed_set.targets.signed.targets.get(target_path(channel, tier, release, MANIFEST_FILE))
+        if target is not None and target.custom:
+            found[release] = str(target.custom["digest"])
+    return found
+
+
+def _of_old_agents(signed_set: SignedSet, channel: str) -> int:
+    """The release that agents without plans are told is current; 0 where there is none."""
+    manifest = signed_set.targets.signed.targets.get(f"{channel}/{MANIFEST_FILE}")
+    return int(manifest.custom["release"]) if manifest and manifest.custom else 0
+
+
+def _newest(permitted: Mapping[int, str]) -> tuple[int, str]:
+    newest = max(permitted, default=0)
+    return newest, permitted.get(newest, "")
+
+
+def _is_everywhere(signed_set: SignedSet, repository: Path, channel: str, release: int) -> bool:
+    plan = plan_of(signed_set, repository, channel)
+    return plan is not None and {plan.release, plan.otherwise} == {release}
+
+
+def _permit(signed_set: SignedSet, bundle: Bundle, folder: Path, *, tier: str, above: int) -> None:
     manifest = bundle.manifest
-    if manifest.release <= above:
+    of_another_tier = manifest.release == above and _lacks(signed_set, manifest.channel, tier, manifest.release)
+    if manifest.release <= above and not of_another_tier:
         raise InputError("a release number that is not new", expected=f"> {above}", got=manifest.release)
-    custom = {"release": manifest.release, "digest": manifest.digest}
-    targets = []
+    put = partial(_put, signed_set, folder, custom={"release": manifest.release, "digest": manifest.digest})
+    if tier == TIERS[0]:
+        signed_set.drop_of_old_agents(manifest.channel)
     for name in sorted([MANIFEST_FILE, *manifest.files]):
         payload = (bundle.root / name).read_bytes()
-        target = TargetFile.from_data(f"{manifest.channel}/{name}", payload, ["sha256"])
-        target.unrecognized_fields["custom"] = custom
-        path = folder / target.get_prefixed_paths()[0]
-        write_atomically(path, payload, mode=READABLE)
-        targets.append(target)
-    signed_set.set_channel(manifest.channel, targets)
+        put(target_path(manifest.channel, tier, manifest.release, name), payload)
+        if tier == TIERS[0]:
+            put(f"{manifest.channel}/{name}", payload)
+    policy = policy_of(signed_set, manifest.channel)
+    _set_policy(signed_set, policy, folder, channel=manifest.channel, newest=manifest.release)
+
+
+def _lacks(signed_set: SignedSet, channel: str, tier: str, release: int) -> bool:
+    """Whether the release is permitted, and not in this tier."""
+    permitted = release in permitted_releases(signed_set, channel)
+    return permitted and target_path(channel, tier, release, MANIFEST_FILE) not in signed_set.targets.signed.targets
+
+
+def _set_policy(
+    signed_set: SignedSet, policy: Policy, folder: Path, *, channel: str, newest: int | None = None
+) -> None:
+    known = signed_set.targets.signed.targets.get(f"{channel}/{POLICY_FILE}")
+    ever = newest if newest is not None else int((known.custom or {}).get("newest", 0)) if known else 0
+    custom = {**policy.to_json(), "newest": ever}
+    _put(signed_set, folder, f"{channel}/{POLICY_FILE}", json.dumps(custom, sort_keys=True).encode(), custom=custom)
+
+
+def _set_plan(signed_set: SignedSet, plan: Plan, folder: Path, *, channel: str) -> None:
+    assert signed_set.rollout is not None
+    target = _written(folder, plan_path(channel), plan.to_bytes())
+    signed_set.rollout.signed.targets[target.path] = target
+
+
+def _put(signed_set: SignedSet, folder: Path, path: str, payload: bytes, *, custom: Mapping[str, Any]) -> None:
+    target = _written(folder, path, payload)
+    target.unrecognized_fields["custom"] = dict(custom)
+    signed_set.targets.signed.targets[path] = target
+
+
+def _written(folder: Path, path: str, payload: bytes) -> TargetFile:
+    target = TargetFile.from_data(path, payload, ["sha256"])
+    write_atomically(folder / target.get_prefixed_paths()[0], payload, mode=READABLE)
+    return target
 
 
 @contextmanager
-def _writing(repository: Path) -> Iterator[None]:
+def writing(repository: Path) -> Iterator[None]:
     """One writer at a time; the lock dies with its process."""
     try:
         (repository / METADATA).mkdir(parents=True, exist_ok=True)

@@ -140,7 +140,8 @@ def _kept_fresh(settings: Settings, say: Say) -> Iterator[None]:
 
 def _renewed(repository: Path, settings: Settings, now: datetime) -> Renewed:
     try:
-        return Renewed(repository.name, renew(repository, keys=settings.keys / repository.name, now=now))
+        done = renew(repository, keys=settings.keys / repository.name, now=now, secret=settings.keys_opened_by)
+        return Renewed(repository.name, done)
     except EdgewrightError as error:
         return Renewed(repository.name, Renewal((), ()), refused=str(error))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edgewright.device.core import State
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, Home, init_home
 from edgewright.device.slots import Slots
@@ -36,6 +38,11 @@ class Device:
     @property
     def slots(self) -> Slots:
         return Slots(self.home)
+
+    @property
+    def state(self) -> State:
+        """Without what was offered last, and when that was signed."""
+        return replace(self.slots.state(), offered=0, offered_manifest="", seen=0)
 
     @property
     def running(self) -> int:

@@ -56,7 +56,7 @@ def test_update_run_status_and_what_the_server_hears(
     assert (done.returncode, done.stderr) == (0, "")
     assert "release 2 in slot b: 6 detections on 3 frames" in done.stdout
     status = json.loads(agent("status", "--home", str(home), "--json").stdout)
-    assert (status["slot"], status["release"], status["on_trial"], status["min_release"]) == ("b", 2, False, 2)
+    assert (status["slot"], status["release"], status["on_trial"], status["floor"]) == ("b", 2, False, 0)
     assert status["model"] == "model.onnx: the release has one file"
     assert status["engine"] in {str(engine) for engine in engines_here()}, "measured after the flash"
     said = agent("benchmark", "--home", str(home)).stdout

@@ -82,7 +82,7 @@ def test_a_proxy_in_the_way_is_named(
     with answering(502) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//me:secret@"))
         with open_channel(device.home) as channel:  # its server is on this machine
-            assert channel.release == 1
+            assert channel.offer_to("line-1", running=0).release == 1
         assert proxy.requests == []
         said = unreachable(device, "http://releases.example", tmp_path)
     assert f"status 502, through the proxy {proxy.url} that HTTP_PROXY names, in http://releases.example" in said

@@ -3,18 +3,36 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
+from edgewright.device.core import State
 from edgewright.device.files import Files
-from edgewright.device.slots import State
+from edgewright.device.home import keep_wish
+from edgewright.device.offer import Course, Plan, Wish, place_of
+from edgewright.device.updater import update
 from edgewright.errors import ArtifactCorrupt, DeviceUnreachable, InputError, StoreUnavailable, UpdateRefused
-from edgewright.release.repository import ReleaseReport, publish_release, renew
+from edgewright.release.keys import KEY_NAMES, ONLINE, read_keys
+from edgewright.release.metadata import SignedSet
+from edgewright.release.repository import (
+    ReleaseReport,
+    next_release_number,
+    publish_release,
+    renew,
+    set_plan,
+    set_policy,
+)
+from edgewright.release.server import RepositoryServer
+from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.instruction_sets import MODEL_FILE, SAFE_MODEL_FILE, choose_model, this_processor
-from tests.edgewright.device.conftest import Device
+from tests.edgewright.device.conftest import Device, selftest_here
 
 Make = Callable[..., Path]
 Publish = Callable[..., ReleaseReport]
@@ -39,11 +57,11 @@ def test_first_install_then_trial_then_commit(make_bundle: Make, publish: Publis
     done = device.update()
     assert (done.changed, done.slot, done.release, done.digest) == (True, "a", 1, published.digest)
     assert done.downloaded_bytes == published.bytes
-    assert device.slots.state() == State(active="a")
+    assert device.state == State(active="a")
     device.start()
-    assert device.slots.state() == State(active="a", starts=1)
+    assert device.state == State(active="a", starts=1)
     device.start_and_commit()
-    assert device.slots.state() == State(active="a", proven="a", min_release=1)
+    assert device.state == State(active="a", proven="a")
 
 
 def test_an_update_that_changes_nothing_writes_nothing(device: Device) -> None:
@@ -76,7 +94,7 @@ def test_the_slots_alternate(device: Device, make_bundle: Make, publish: Publish
 
 def model_file(repository: Path) -> Path:
     """The model of the newest release."""
-    return max((repository / "targets/stable").glob("*.model.onnx"), key=lambda path: path.stat().st_mtime_ns)
+    return max((repository / "targets/stable/full").glob("*/*.model.onnx"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def flip(path: Path) -> None:
@@ -102,7 +120,7 @@ TAMPERINGS: list[tuple[str, Callable[[Path], None]]] = [
     ("a model cut short", lambda r: cut(model_file(r))),
     ("a model longer than signed", lambda r: grow(model_file(r))),
     ("an empty model", lambda r: model_file(r).write_bytes(b"")),
-    ("one bit of each manifest", lambda r: [flip(path) for path in r.glob("targets/stable/*.manifest.json")]),
+    ("one bit of each manifest", lambda r: [flip(path) for path in r.glob("targets/stable/**/*.manifest.json")]),
     ("one bit of the timestamp", lambda r: flip(r / "metadata/timestamp.json")),
     ("one bit of the snapshot", lambda r: flip(newest(r, "snapshot"))),
     ("one bit of the targets", lambda r: flip(newest(r, "targets"))),
@@ -126,7 +144,7 @@ def test_tampering_is_refused_and_the_old_slot_runs(
         device.update()
     assert device.start().slot == "a"
     assert device.running == 1
-    assert device.slots.state() == State(active="a", proven="a", min_release=1)
+    assert device.state == State(active="a", proven="a")
 
 
 def test_a_file_the_server_has_lost(device: Device, make_bundle: Make, publish: Publish, tmp_path: Path) -> None:
@@ -148,12 +166,20 @@ def test_old_metadata_are_refused(device: Device, make_bundle: Make, publish: Pu
     assert device.running == 2
 
 
-def test_an_older_release_is_refused_however_new_its_signature(
+def test_a_release_below_the_floor_is_refused_however_new_its_signature(
     device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime
 ) -> None:
     publish(make_bundle(release=5, gain=0.9))
+    set_policy(
+        lambda policy: replace(policy, floor=5),
+        repository=tmp_path / "repository",
+        channel="stable",
+        now=now,
+        read=lambda roles: read_keys(tmp_path / "keys", roles),
+    )
     device.update()
     device.start_and_commit()
+    assert device.slots.state().floor == 5
     # The same keys sign release 2 in a repository whose metadata versions are higher than any the device has seen.
     shutil.rmtree(tmp_path / "repository/metadata")
     paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys", "now": now}
@@ -161,7 +187,7 @@ def test_an_older_release_is_refused_however_new_its_signature(
         publish_release(make_bundle(release=release, gain=1 - release / 10), channel="stable", **paths)
     for release in (1, 2, 3):
         publish_release(make_bundle(release=release, channel="beta", gain=1 - release / 10), channel="beta", **paths)
-    with pytest.raises(UpdateRefused, match=r"an older release.*>= 5.*got 2"):
+    with pytest.raises(UpdateRefused, match=r"below the channel's floor.*>= 5.*got 2"):
         device.update()
     assert device.running == 5
 
@@ -241,18 +267,19 @@ def test_a_full_disk_leaves_the_running_slot(
     assert device.update().release == 2  # as soon as there is space again
 
 
-def test_a_release_that_fails_here_is_withdrawn_and_fetched_again_without_download(
+def test_a_release_that_fails_here_is_withdrawn_and_not_tried_again_until_it_changes_or_a_person_says_so(
     device: Device, make_bundle: Make, publish: Publish
 ) -> None:
     publish(make_bundle(release=2, gain=0.9, latency_budget_ms=50.0))
-    from edgewright.device.updater import update
     from edgewright.runtime.selftest import SelfTest
 
     with pytest.raises(UpdateRefused, match=r"fails its self-test.*too hot"):
         update(device.home, selftest=lambda folder: SelfTest.failed("too hot"))
     assert device.slots.bundle("b") is None
     assert device.start().slot == "a"
-    done = device.update()
+    with pytest.raises(UpdateRefused, match="failed on this device"):
+        device.update()
+    done = update(device.home, selftest=selftest_here, again=True)
     assert (done.slot, done.downloaded_bytes) == ("b", 0)
 
 
@@ -273,7 +300,7 @@ def test_an_active_slot_that_rots_is_left_and_repaired(device: Device, make_bund
     started = device.start()
     assert (started.slot, started.bundle.manifest.release) == ("a", 1)
     assert "bytes differ" in started.fell_back
-    assert device.slots.state() == State(active="a", proven="a", min_release=2)
+    assert device.state == State(active="a", proven="a")
     assert device.update().release == 2
     assert device.start_and_commit().slot == "b"
 
@@ -316,7 +343,204 @@ def test_lost_trust_metadata_are_fetched_again(device: Device, make_bundle: Make
 def test_the_device_follows_a_renewed_root(device: Device, tmp_path: Path, make_bundle: Make) -> None:
     later = datetime.now(UTC) + timedelta(days=200)  # past half of root's and targets' year
     paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
-    assert renew(**paths, now=later).signed == ("root", "targets", "snapshot", "timestamp")
+    assert renew(**paths, now=later).signed == ("root", "targets", "rollout", "snapshot", "timestamp")
     publish_release(make_bundle(release=2, gain=0.9), channel="stable", now=datetime.now(UTC), **paths)
     assert device.update().release == 2
     assert (device.home.trust / "root_history/2.root.json").exists()
+
+
+def write_repository_of_before(repository: Path, keys: Path, bundle: Path) -> None:
+    """As 0.1.0 wrote them: four roles, plain keys, a channel's files right below its name."""
+    keys.mkdir(mode=0o700)
+    signers: dict[str, list[CryptoSigner]] = {}
+    for role, names in KEY_NAMES.items():
+        for name in names if role != "rollout" else ():
+            signer = CryptoSigner.generate_ed25519()
+            (keys / f"{name}.pem").write_bytes(signer.private_bytes)
+            (keys / f"{name}.pem").chmod(0o600)
+            signers.setdefault(role, []).append(signer)
+    expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=5)
+    root = Root(expires=expires, consistent_snapshot=True)
+    for role, of_role in signers.items():
+        for signer in of_role:
+            root.add_key(signer.public_key, role)
+    root.roles["root"].threshold = 2
+    targets = Targets(expires=expires)
+    manifest = Bundle.load(bundle).manifest
+    for name in ("manifest.json", *manifest.files):
+        payload = (bundle / name).read_bytes()
+        target = TargetFile.from_data(f"stable/{name}", payload, ["sha256"])
+        target.unrecognized_fields["custom"] = {"release": manifest.release, "digest": manifest.digest}
+        targets.targets[target.path] = target
+        path = repository / "targets" / target.get_prefixed_paths()[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(payload)
+    (repository / "metadata").mkdir(exist_ok=True)
+    signed = {
+        "root": Metadata(root),
+        "targets": Metadata(targets),
+        "snapshot": Metadata(Snapshot(expires=expires, meta={"targets.json": MetaFile(1)})),
+        "timestamp": Metadata(Timestamp(expires=expires, snapshot_meta=MetaFile(1))),
+    }
+    for role, metadata in signed.items():
+        for signer in signers[role]:
+            metadata.sign(signer, append=True)
+        metadata.to_file(str(repository / "metadata" / ("timestamp.json" if role == "timestamp" else f"1.{role}.json")))
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_device_of_a_repository_of_before_goes_on_when_it_gets_plans(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, tmp_path: Path, now: datetime, same: bool
+) -> None:
+    write_repository_of_before(tmp_path / "repository", tmp_path / "keys", make_bundle(release=1))
+    device = make_device()
+    assert device.update().release == 1
+    device.start_and_commit()
+    device.slots.save(replace(device.slots.state(), floor=1))  # as 0.1.0 took its committed release for a floor
+    number = next_release_number(tmp_path / "repository", "stable")
+    report = publish(make_bundle(release=number) if same else make_bundle(release=number, gain=0.9))
+    assert (report.published, report.version) == (not same, 1 if same else 2)
+    assert {"targets", "rollout"} <= set(report.signed)
+    assert device.update().release == report.version
+    device.start_and_commit()
+    plan = Plan("back", release=1, share=1.0, otherwise=1)
+    paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
+    set_plan(plan, **paths, channel="stable", now=now)
+    assert device.update().release == 1, "what was permitted before is permitted still"
+    fresh = make_device("fresh")
+    assert fresh.update().release == 1
+
+
+def test_what_is_permitted_and_planned_for_nobody_is_taken_by_nobody(
+    make_bundle: Make, make_device: MakeDevice, tmp_path: Path, now: datetime
+) -> None:
+    paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
+    publish_release(make_bundle(release=1), **paths, channel="stable", now=now, roll_out=False)
+    with pytest.raises(UpdateRefused, match="nothing is rolled out on the channel yet"):
+        make_device().update()
+
+
+def test_a_plan_takes_a_cohort_forth_and_back_and_what_is_there_is_not_fetched_again(
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime
+) -> None:
+    paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
+    bundle = make_bundle(release=2, gain=0.9)
+    publish_release(bundle, **paths, channel="stable", now=now, roll_out=False)
+    assert device.update().changed is False, "permitted is not rolled out"
+    place = place_of("device-0", "canary")
+    for share, release in ((place - 1e-6, 1), (place + 1e-6, 2)):
+        set_plan(Plan("canary", 2, share, 1), **paths, channel="stable", now=now)
+        device.update()
+        assert device.start_and_commit().bundle.manifest.release == release
+    set_plan(Plan("canary", 2, 0.0, 1, Course.HALTED), **paths, channel="stable", now=now)
+    assert device.update().changed is False, "who has it keeps it"
+    set_plan(Plan("canary", 2, 0.0, 1, Course.WITHDRAWN), **paths, channel="stable", now=now)
+    done = device.update()
+    assert (done.release, done.downloaded_bytes) == (1, 0), "it lies in the other slot"
+
+
+def test_a_stolen_online_key_chooses_among_what_is_permitted_and_nothing_else(
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime
+) -> None:
+    """It can neither permit a release, nor go below the floor, nor sign a file of another name."""
+    publish(make_bundle(release=2, gain=0.9))
+    repository, keys = tmp_path / "repository", tmp_path / "keys"
+    set_policy(
+        lambda policy: replace(policy, floor=2),
+        repository=repository,
+        channel="stable",
+        now=now,
+        read=lambda roles: read_keys(keys, roles),
+    )
+    for release, said in ((1, r"below the channel's floor.*>= 2.*got 1"), (7, "not signed as a part of a release")):
+        forge_plan(repository, keys, Plan("theft", release, 1.0, release), now)
+        with pytest.raises(UpdateRefused, match=said):
+            device.update()
+    signed_set = SignedSet.read(repository / "metadata")
+    evil = TargetFile.from_data("stable/full/7/manifest.json", b"{}", ["sha256"])
+    signed_set.rollout.signed.targets[evil.path] = evil
+    signed_set.sign(read_keys(keys, ONLINE), now=now, changed=("rollout",))
+    with pytest.raises(UpdateRefused, match="not signed as a part of a release"):
+        device.update()
+    assert device.running == 1
+
+
+def forge_plan(repository: Path, keys: Path, plan: Plan, now: datetime) -> None:
+    """As whoever has the online keys alone would write it, past our own checks."""
+    signed_set = SignedSet.read(repository / "metadata")
+    target = TargetFile.from_data("rollout/stable.json", plan.to_bytes(), ["sha256"])
+    (repository / "targets" / target.get_prefixed_paths()[0]).write_bytes(plan.to_bytes())
+    signed_set.rollout.signed.targets[target.path] = target
+    signed_set.sign(read_keys(keys, ONLINE), now=now, changed=("rollout",))
+
+
+def test_a_repository_that_was_brought_by_hand_is_as_good_as_the_server_and_no_better(
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, server: RepositoryServer
+) -> None:
+    publish(make_bundle(release=2, gain=0.9))
+    shutil.copytree(tmp_path / "repository", tmp_path / "stick")
+    device.__init__(device.home.root, trust_root=device.home.trust_root, server_url="http://127.0.0.1:9")
+    with pytest.raises(DeviceUnreachable):
+        device.update()
+    done = update(device.home, selftest=selftest_here, folder=tmp_path / "stick")
+    assert (done.release, done.changed) == (2, True)
+    device.start_and_commit()
+    publish(make_bundle(release=3, gain=0.8))
+    shutil.rmtree(tmp_path / "stick")
+    shutil.copytree(tmp_path / "repository", tmp_path / "stick")
+    flip(newest(tmp_path / "stick", "targets"))
+    with pytest.raises(UpdateRefused, match=f"in {tmp_path}/stick"):
+        update(device.home, selftest=selftest_here, folder=tmp_path / "stick")
+    with pytest.raises(DeviceUnreachable, match=r"cannot be fetched"):
+        update(device.home, selftest=selftest_here, folder=tmp_path / "nothing")
+    assert device.running == 2
+
+
+def test_what_somebody_at_the_device_wants_goes_before_the_plan_and_not_beyond_what_is_permitted(
+    device: Device, make_bundle: Make, publish: Publish
+) -> None:
+    for release in (2, 3):
+        publish(make_bundle(release=release, gain=1 - release / 10))
+    keep_wish(device.home, Wish(hold=True))
+    assert device.update().changed is False
+    keep_wish(device.home, Wish(pin=2))
+    assert device.update().release == 2
+    device.start_and_commit()
+    assert device.update().changed is False
+    keep_wish(device.home, Wish(pin=9))
+    with pytest.raises(UpdateRefused, match="not signed as a part of a release"):
+        device.update()
+    keep_wish(device.home, Wish(window="22-6"))
+    with pytest.raises(UpdateRefused, match=r"outside of the hours.*22-6.*got 12 o'clock"):
+        update(device.home, selftest=selftest_here, hour=12)
+    assert update(device.home, selftest=selftest_here, hour=23).release == 3
+    (device.home.root / "wish.json").write_bytes(b"{")
+    with pytest.raises(InputError, match="not a wish"):
+        device.update()
+
+
+def test_a_clock_that_went_back_makes_no_old_metadata_new_and_one_far_ahead_poisons_nothing(
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = device.slots.state()
+    assert abs(state.seen - now.timestamp()) < 2, "what was signed, not what the clock says"
+    later = now + timedelta(days=30)
+    device.slots.save(replace(state, seen=int(later.timestamp())))  # it has seen a later time, and lost its clock since
+    publish(make_bundle(release=2, gain=0.9))
+    with pytest.raises(UpdateRefused, match=r"Expired.*that held at .*which was signed"):
+        device.update()
+    device.slots.save(state)
+    ahead = now + timedelta(days=3650)
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return ahead.astimezone(tz)
+
+    clock = SimpleNamespace(datetime=Ahead, timezone=timezone)
+    monkeypatch.setattr("tuf.ngclient._internal.trusted_metadata_set.datetime", clock)
+    with pytest.raises(UpdateRefused, match="Expired"):
+        device.update()
+    monkeypatch.undo()
+    assert device.slots.state().seen == state.seen
+    assert device.update().release == 2

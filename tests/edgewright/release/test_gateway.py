@@ -57,7 +57,9 @@ def test_flash_twice_then_a_tampered_release(
     assert server_of(tmp_path / "device") == f"{address.url}/repository"
 
     publish(make_bundle(release=2, gain=0.9))
-    model = max((tmp_path / "repository/targets/stable").glob("*.model.onnx"), key=lambda path: path.stat().st_mtime_ns)
+    model = max(
+        (tmp_path / "repository/targets/stable/full").glob("*/*.model.onnx"), key=lambda path: path.stat().st_mtime_ns
+    )
     payload = bytearray(model.read_bytes())
     payload[-1] ^= 1
     model.write_bytes(payload)

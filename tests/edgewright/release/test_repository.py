@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,21 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata
 
+from edgewright.device.offer import Plan, Policy
 from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
-from edgewright.release.keys import KEY_NAMES
+from edgewright.release.keys import KEY_NAMES, ONLINE, Keys, make_keys, read_keys
 from edgewright.release.metadata import LIFETIME
-from edgewright.release.repository import ReleaseReport, Renewal, next_release_number, publish_release, renew, state_of
+from edgewright.release.repository import (
+    ReleaseReport,
+    Renewal,
+    next_release_number,
+    publish_release,
+    renew,
+    revoke_release,
+    set_plan,
+    set_policy,
+    state_of,
+)
 from edgewright.runtime.bundle import Bundle
 from tests.goldens import Golden
 
@@ -51,7 +63,11 @@ def masked(value: Any) -> Any:
 def test_publishing_twice_is_publishing_once(make_bundle: Make, paths: dict[str, Path], publish: Publish) -> None:
     assert next_release_number(paths["repository"], "stable") == 1
     first = publish(make_bundle(release=1))
-    assert (first.version, first.published, first.signed) == (1, True, ("root", "targets", "snapshot", "timestamp"))
+    assert (first.version, first.published, first.signed) == (
+        1,
+        True,
+        ("root", "targets", "rollout", "snapshot", "timestamp"),
+    )
     before = snapshot_of(paths["repository"])
     again_bundle = make_bundle(release=next_release_number(paths["repository"], "stable"))
     again = publish(again_bundle)
@@ -70,6 +86,13 @@ def test_numbers_and_metadata_versions_only_rise(make_bundle: Make, paths: dict[
     assert versions == ["1.targets.json", "2.targets.json", "3.targets.json"]
     targets = Metadata.from_file(str(paths["repository"] / "metadata/3.targets.json")).signed.targets
     assert {path.split("/")[0] for path in targets} == {"stable", "beta"}
+    assert {path for path in targets if path.endswith("/model.onnx")} == {
+        "stable/full/1/model.onnx",
+        "stable/full/2/model.onnx",
+        "stable/model.onnx",  # for agents that know no plan
+        "beta/full/1/model.onnx",
+        "beta/model.onnx",
+    }
     assert targets["stable/model.onnx"].custom["release"] == 2
     with pytest.raises(InputError, match=r"not new.*> 2.*got 2"):
         publish(make_bundle(release=2, gain=0.8))
@@ -82,7 +105,10 @@ def test_keys_are_private_from_the_first_byte(make_bundle: Make, paths: dict[str
     finally:
         os.umask(old)
     files = sorted(paths["keys"].iterdir())
-    assert [path.stem for path in files] == sorted(name for names in KEY_NAMES.values() for name in names)
+    assert [path.stem for path in files] == sorted(
+        [*(name for names in KEY_NAMES.values() for name in names), "secret"]
+    )
+    assert all(b"ENCRYPTED" in path.read_bytes() for path in files if path.suffix == ".pem")
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert stat.S_IMODE(paths["keys"].stat().st_mode) == 0o700
     public = b"".join(snapshot_of(paths["repository"]).values())
@@ -119,8 +145,8 @@ def test_keys_that_are_refused(
     [
         (3, ()),  # all fresh
         (4, ("timestamp",)),  # past half of its week
-        (16, ("snapshot", "timestamp")),  # past half of its month
-        (190, ("root", "targets", "snapshot", "timestamp")),  # past half of the year
+        (16, ("rollout", "snapshot", "timestamp")),  # past half of their month
+        (190, ("root", "targets", "rollout", "snapshot", "timestamp")),  # past half of the year
     ],
 )
 def test_what_is_half_expired_is_signed_again(
@@ -137,10 +163,10 @@ def test_what_is_half_expired_is_signed_again(
     ("days", "here", "renewal"),
     [
         (4, ("timestamp",), Renewal(("timestamp",), offline=())),  # what is not due is not missed
-        (16, ("timestamp",), Renewal(("timestamp",), offline=("snapshot",))),
-        (16, (), Renewal((), offline=("snapshot", "timestamp"))),
-        (190, ("snapshot", "timestamp"), Renewal(("snapshot", "timestamp"), offline=("root", "targets"))),
-        (190, ("root", "snapshot", "timestamp"), Renewal(("root", "snapshot", "timestamp"), offline=("targets",))),
+        (16, ("timestamp",), Renewal(("timestamp",), offline=("rollout", "snapshot"))),
+        (16, (), Renewal((), offline=("rollout", "snapshot", "timestamp"))),
+        (190, ONLINE, Renewal(ONLINE, offline=("root", "targets"))),
+        (190, ("root", *ONLINE), Renewal(("root", *ONLINE), offline=("targets",))),
     ],
 )
 def test_keys_that_are_offline_are_not_needed_for_the_others(
@@ -204,3 +230,118 @@ def test_a_place_that_cannot_be_written(make_bundle: Make, tmp_path: Path, now: 
         publish_release(
             make_bundle(), repository=tmp_path / "file" / "r", keys=tmp_path / "keys", channel="stable", now=now
         )
+
+
+def test_a_plan_is_signed_by_the_online_keys_alone(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    for release in (1, 2, 3):
+        publish(make_bundle(release=release, gain=1 - release / 20))
+    for name in ("root-1", "root-2", "root-3", "targets"):
+        (paths["keys"] / f"{name}.pem").unlink()
+    plan = Plan("canary", release=3, share=0.05, otherwise=1)
+    assert set_plan(plan, **paths, channel="stable", now=now) == ("rollout", "snapshot", "timestamp")
+    assert state_of(paths["repository"]).plans == {"stable": plan}
+    assert state_of(paths["repository"]).permitted == {"stable": (1, 2, 3)}
+    with pytest.raises(InputError, match=r"not permitted.*1, 2, 3.*got 4"):
+        set_plan(replace(plan, release=4), **paths, channel="stable", now=now)
+    with pytest.raises(InputError, match="signing key is missing"):
+        revoke_release(2, repository=paths["repository"], channel="stable", now=now, read=opener(paths))
+
+
+def opener(paths: dict[str, Path]) -> Callable[[tuple[str, ...]], Keys]:
+    return lambda roles: read_keys(paths["keys"], roles)
+
+
+def test_a_floor_forbids_plans_and_a_revoked_release_is_none(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    for release in (1, 2, 3):
+        publish(make_bundle(release=release, gain=1 - release / 20))
+    where: dict[str, Any] = {"repository": paths["repository"], "channel": "stable", "now": now, "read": opener(paths)}
+    policy, signed = set_policy(lambda before: replace(before, floor=2), **where)
+    assert (policy, signed) == (Policy(version=1, floor=2), ("targets", "snapshot", "timestamp"))
+    with pytest.raises(InputError, match=r"below the channel's floor.*>= 2.*got 1"):
+        set_plan(Plan("back", 1, 1.0, 1), **paths, channel="stable", now=now)
+    assert set_policy(lambda before: replace(before, allow_rollback_to=1, floor=1), **where)[0].version == 2
+    set_plan(Plan("back", 1, 1.0, 1), **paths, channel="stable", now=now)
+    with pytest.raises(InputError, match="is rolled out"):
+        revoke_release(1, **where)
+    assert "targets" in revoke_release(3, **where)
+    assert state_of(paths["repository"]).permitted == {"stable": (1, 2)}
+    assert next_release_number(paths["repository"], "stable") == 4, "a number is never given twice"
+    with pytest.raises(InputError, match="not permitted"):
+        revoke_release(3, **where)
+    with pytest.raises(InputError, match="number that is not new"):
+        publish(make_bundle(release=3, gain=0.5))
+
+
+def test_what_is_signed_where_no_online_key_is_waits_for_them(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    publish(make_bundle(release=1))
+    for name in ONLINE:
+        (paths["keys"] / f"{name}.pem").rename(paths["keys"] / f"{name}.away")
+    before = snapshot_of(paths["repository"])
+    where: dict[str, Any] = {"repository": paths["repository"], "channel": "stable", "now": now}
+    read = lambda roles: read_keys(paths["keys"], [role for role in roles if role in ("targets",)])  # noqa: E731
+    assert set_policy(lambda policy: replace(policy, floor=1), **where, read=read)[1] == ("targets",)
+    changed = {name for name, payload in snapshot_of(paths["repository"]).items() if before.get(name) != payload}
+    assert "metadata/pending/targets.json" in changed
+    assert "metadata/timestamp.json" not in changed
+    assert state_of(paths["repository"]).policies["stable"].floor == 0, "nobody is told yet"
+    for name in ONLINE:
+        (paths["keys"] / f"{name}.away").rename(paths["keys"] / f"{name}.pem")
+    (paths["keys"] / "targets.pem").unlink()
+    assert renew(**paths, now=now) == Renewal(("targets",), offline=())
+    assert state_of(paths["repository"]).policies["stable"].floor == 1
+    assert renew(**paths, now=now) == Renewal((), offline=())
+
+
+def test_what_waits_and_is_not_signed_rightly_is_refused(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    publish(make_bundle(release=1))
+    waiting = paths["repository"] / "metadata/pending/targets.json"
+    waiting.parent.mkdir()
+    document = json.loads((paths["repository"] / "metadata/1.targets.json").read_bytes())
+    document["signed"]["version"] = 9
+    waiting.write_text(json.dumps(document))
+    with pytest.raises(ArtifactCorrupt, match="not signed rightly"):
+        renew(**paths, now=now)
+
+
+def test_a_second_tier_has_the_number_of_the_first(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    publish(make_bundle(release=1))
+    basic = make_bundle(release=1, gain=0.8)
+    report = publish_release(basic, **paths, channel="stable", now=now, tier="basic")
+    assert (report.version, report.published) == (1, True)
+    assert all(name.startswith("stable/basic/1/") for name in report.targets)
+    targets = Metadata.from_file(str(paths["repository"] / "metadata/2.targets.json")).signed.targets
+    assert targets["stable/manifest.json"].custom["digest"] != targets["stable/basic/1/manifest.json"].custom["digest"]
+    with pytest.raises(InputError, match="not new"):
+        publish_release(make_bundle(release=1, gain=0.7), **paths, channel="stable", now=now, tier="basic")
+
+
+def test_offline_keys_are_opened_by_a_persons_passphrase_and_the_others_by_the_secret(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def passphrase(name: str) -> bytes:
+        asked.append(name)
+        return f"of {name}".encode()
+
+    secret = tmp_path / "elsewhere/secret"
+    make_keys(tmp_path / "keys", passphrase=passphrase, secret=secret)
+    assert {*asked} == {"root-1", "root-2", "root-3", "targets"}
+    assert not (tmp_path / "keys/secret").exists()
+    read_keys(tmp_path / "keys", ONLINE, secret=secret)
+    with pytest.raises(InputError, match="only a passphrase opens"):
+        read_keys(tmp_path / "keys", ("targets",), secret=secret)
+    with pytest.raises(InputError, match="passphrase does not open"):
+        read_keys(tmp_path / "keys", ("targets",), passphrase=lambda name: b"wrong", secret=secret)
+    with pytest.raises(InputError, match="only a passphrase opens"):
+        read_keys(tmp_path / "keys", ONLINE)  # without the file that opens them
+    with pytest.raises(InputError, match="needs a passphrase"):
+        make_keys(tmp_path / "other", passphrase=lambda name: b"")

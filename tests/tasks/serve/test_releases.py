@@ -223,4 +223,6 @@ def test_keys_that_are_offline_are_named(
         (settings.keys / f"demo/{name}.pem").unlink()
     code, out, err = told(["release", "renew"], capsys)
     assert (code, "not everything could be signed again" in err) == (2, True)
-    assert out == "demo: signed snapshot, timestamp; half expired, and their keys are not here: root, targets\n"
+    assert (
+        out == "demo: signed rollout, snapshot, timestamp; half expired, and their keys are not here: root, targets\n"
+    )

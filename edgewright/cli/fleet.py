@@ -1,0 +1,150 @@
+"""`edgewright fleet status|rollout|step|watch|halt|resume|rollback`: words in, sentences out. Decides nothing."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgewright.cli import completion
+from edgewright.cli.home import home_settings
+from edgewright.cli.printed import print_json
+
+if TYPE_CHECKING:
+    from edgewright.fleet.rollout import Rollout
+    from tasks.serve.fleet import Fleet
+
+Project = Annotated[str, typer.Option(help="Whose devices", autocompletion=completion.projects)]
+Channel = Annotated[str, typer.Option(help="Of the project")]
+_QUIET_AFTER_S = 3600.0
+
+
+def add_fleet(application: typer.Typer) -> None:
+    """`edgewright fleet …`."""
+    group = typer.Typer(help="Many devices: what they run, and how a release spreads.", no_args_is_help=True)
+    for command in (status, rollout, step, watch, halt, resume, rollback):
+        group.command()(command)
+    application.add_typer(group, name="fleet")
+
+
+def status(
+    project: Project,
+    channel: Channel = "stable",
+    json_: Annotated[bool, typer.Option("--json", help="One object")] = False,
+) -> None:
+    """Say what each device runs, when it was heard last, and how the rollout stands."""
+    settings = home_settings()
+    from tasks.serve.fleet import fleet_of
+
+    fleet = fleet_of(settings, project, channel)
+    if json_:
+        print_json(
+            {
+                "project": project,
+                "channel": channel,
+                "devices": {name: told.__dict__ for name, told in fleet.told.items()},
+                "unreadable": fleet.unreadable,
+                "rollout": fleet.rollout.to_json() if fleet.rollout else None,
+            }
+        )
+        return
+    _print_devices(fleet)
+    if fleet.rollout:
+        _print(fleet.rollout)
+
+
+def rollout(
+    release: Annotated[int, typer.Argument(help="A permitted release's number")],
+    project: Project,
+    channel: Channel = "stable",
+    stages: Annotated[str, typer.Option(help="Shares of the devices, rising to 1")] = "0.01,0.05,0.25,1",
+    dwell_minutes: Annotated[float, typer.Option(help="How long each stage lasts at least")] = 30.0,
+) -> None:
+    """Begin to roll a release out: to a first few devices."""
+    settings = home_settings()
+    from tasks.serve.fleet import begin_rollout
+
+    shares = [float(part) for part in stages.split(",")]
+    _print(begin_rollout(settings, project, channel, release=release, stages=shares, dwell_s=60 * dwell_minutes))
+
+
+def step(project: Project, channel: Channel = "stable") -> None:
+    """Look at what devices said since, and take the next step."""
+    settings = home_settings()
+    from tasks.serve.fleet import step_rollout
+
+    _print(step_rollout(settings, project, channel))
+
+
+def watch(
+    project: Project,
+    channel: Channel = "stable",
+    every_s: Annotated[float, typer.Option(help="Seconds between two steps")] = 60.0,
+) -> None:
+    """Step until the rollout has ended, or Ctrl-C."""
+    settings = home_settings()
+    from tasks.serve.fleet import step_rollout
+
+    said = ""
+    while True:
+        now = step_rollout(settings, project, channel)
+        if now.why != said:
+            _print(now)
+            said = now.why
+        if now.ended:
+            return
+        time.sleep(every_s)
+
+
+def halt(project: Project, channel: Channel = "stable") -> None:
+    """Who has the release keeps it, nobody else takes it."""
+    from edgewright.fleet.rollout import halted
+
+    _changed(project, channel, halted)
+
+
+def resume(project: Project, channel: Channel = "stable") -> None:
+    """Go on where it was halted; the stage begins anew."""
+    from edgewright.fleet.rollout import resumed
+
+    _changed(project, channel, resumed)
+
+
+def rollback(project: Project, channel: Channel = "stable") -> None:
+    """Whoever has the release goes back to what ran before, within a poll."""
+    from edgewright.fleet.rollout import withdrawn
+
+    _changed(project, channel, withdrawn)
+
+
+def _changed(project: str, channel: str, change: object) -> None:
+    settings = home_settings()
+    from tasks.serve.fleet import change_rollout
+
+    _print(change_rollout(settings, project, channel, change))  # type: ignore[arg-type]
+
+
+def _print(rollout: Rollout) -> None:
+    plan = rollout.plan
+    print(f"{plan.id}: release {plan.release} to {plan.share:.1%}, otherwise {plan.otherwise}; {rollout.why}")
+
+
+def _print_devices(fleet: Fleet) -> None:
+    now = datetime.now(UTC).timestamp()
+    for name in fleet.devices:
+        if name in fleet.unreadable:
+            print(f"{name:24} sent what cannot be read: {fleet.unreadable[name]}")
+            continue
+        told = fleet.told[name]
+        parts = [
+            f"release {told.release}",
+            f"refused {told.offered}" if told.failed else "",
+            f"{told.p95_ms:.0f} ms" if told.p95_ms else "",
+            f"{told.detections:.1f} detections a frame" if told.detections is not None else "",
+            f"silent for {(now - told.at) / 3600:.0f} h" if now - told.at > _QUIET_AFTER_S else "",
+        ]
+        print(f"{name:24} {', '.join(filter(None, parts))}")
+    if not fleet.devices:
+        print("no device has reported yet")

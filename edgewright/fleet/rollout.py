@@ -1,0 +1,202 @@
+"""A rollout's next step: its state and what devices said => the next state. No network, no clock, no device.
+
+Decides when a release goes to more devices, and when nobody is to run it any longer. It advances where the stage has
+lasted, nearly all of its cohort have answered, and neither the updates nor what they run look worse than before. A
+device that has not answered is unknown, which is never success. It is withdrawn where too many failed, by the rule of
+two fields that AWS IoT Jobs has (so many executed, such a share of them failed), or the cohort got slower, blinder or
+larger than it was. Refuses nothing: what is odd is a reason to wait, and is said.
+
+    rollout = begin("spring", release=9, otherwise=8, now=now)
+    rollout = step(rollout, told, devices=enrolled, now=now)
+    rollout.plan.share, rollout.why
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median, pstdev
+from typing import Any
+
+from edgewright.device.offer import Course, Plan, place_of
+
+STAGES = (0.01, 0.05, 0.25, 1.0)
+"""Shares of the devices. Of few devices the first stage is one device."""
+DWELL_S = 1800.0
+FAILED_SHARE, FAILED_AFTER, FAILED_LEAST = 0.05, 10, 2
+"""Of those that executed, once so many have, or sooner where few are to; of fewer than FAILED_AFTER one is too many."""
+UNKNOWN_SHARE = 0.1
+"""Of a cohort that may be silent when it advances."""
+SLOWER, LARGER, SIGMAS = 1.2, 1.5, 3.0
+"""Of its own time and memory before; of the spread of detections a frame before."""
+LEAST_MS, LEAST_MB = 2.0, 20.0
+"""What a frame, and the agent, may take more whatever the share: of a millisecond a fifth is nothing."""
+_LEAST_SPREAD = 0.1
+"""Of detections a frame: a fleet that sees the same everywhere is not held to nothing."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a device said last.
+
+    Attributes:
+        at: when it was heard, seconds by the collector's clock.
+        release: what runs. offered: what the plan offered it when it asked last.
+        failed: it refused what was offered, or fell back from it.
+        p95_ms, detections, rss_mb: of a frame, a frame, the process; None where it detected on nothing yet.
+    """
+
+    at: float
+    release: int
+    offered: int
+    failed: bool = False
+    p95_ms: float | None = None
+    detections: float | None = None
+    rss_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Law: `Rollout.from_json(r.to_json()) == r`.
+
+    Attributes:
+        plan: what is signed and served.
+        stages: shares, rising to 1. stage: which of them holds now. since: when it began.
+        dwell_s: how long each stage lasts at least.
+        before: what devices had said when the rollout began.
+        why: the last step, in words.
+    """
+
+    plan: Plan
+    stages: tuple[float, ...]
+    stage: int
+    since: float
+    dwell_s: float
+    before: Mapping[str, Told]
+    why: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.plan.state is not Course.RUNNING or (self.plan.share >= 1 and self.stage >= len(self.stages))
+
+    def cohort(self, devices: Collection[str]) -> list[str]:
+        """Those that are to have the release now."""
+        return [device for device in devices if place_of(device, self.plan.id) < self.plan.share]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "plan": self.plan.to_bytes().decode(), "stages": list(self.stages)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Rollout:
+        before = {device: Told(**told) for device, told in value["before"].items()}
+        plan = Plan.from_bytes(str(value["plan"]).encode())
+        return cls(**{**value, "plan": plan, "stages": tuple(value["stages"]), "before": before})
+
+
+def begin(
+    name: str,
+    *,
+    release: int,
+    otherwise: int,
+    told: Mapping[str, Told],
+    devices: Collection[str],
+    now: float,
+    stages: Sequence[float] = STAGES,
+    dwell_s: float = DWELL_S,
+) -> Rollout:
+    """Its first stage: at least one device, whatever the share."""
+    plan = Plan(name, release, share=_share(stages[0], name, devices), otherwise=otherwise)
+    before = {device: said for device, said in told.items() if said.release == otherwise}
+    return Rollout(plan, tuple(stages), 0, now, dwell_s, before, f"begins with {plan.share:.1%} of the devices")
+
+
+def step(rollout: Rollout, told: Mapping[str, Told], *, devices: Collection[str], now: float) -> Rollout:
+    """The next state; the same where there is nothing to do but wait. `told`: of each device what it said last."""
+    if rollout.ended:
+        return rollout
+    cohort = rollout.cohort(devices)
+    heard = {device: told[device] for device in cohort if device in told and told[device].at >= rollout.since}
+    executed = {device: said for device, said in heard.items() if said.offered == rollout.plan.release}
+    failed = sorted(device for device, said in executed.items() if said.failed)
+    if bad := _too_many(failed, executed, cohort) or _worse(rollout, executed):
+        plan = replace(rollout.plan, state=Course.WITHDRAWN)
+        return replace(rollout, plan=plan, since=now, why=f"withdrawn at {rollout.plan.share:.1%}: {bad}")
+    unknown = len(cohort) - len(executed)
+    if now - rollout.since < rollout.dwell_s:
+        return replace(rollout, why=f"waits: {len(executed)} of {len(cohort)} have it, the stage is young")
+    if unknown > UNKNOWN_SHARE * len(cohort):
+        return replace(rollout, why=f"waits: {unknown} of {len(cohort)} have not answered, and silence is no success")
+    return _advanced(rollout, devices, now)
+
+
+def halted(rollout: Rollout, *, now: float) -> Rollout:
+    """By a person: who has the release keeps it, nobody else takes it."""
+    return replace(rollout, plan=replace(rollout.plan, state=Course.HALTED), since=now, why="halted by a person")
+
+
+def resumed(rollout: Rollout, *, now: float) -> Rollout:
+    """The stage begins anew."""
+    return replace(rollout, plan=replace(rollout.plan, state=Course.RUNNING), since=now, why="resumed by a person")
+
+
+def withdrawn(rollout: Rollout, *, now: float) -> Rollout:
+    """By a person: whoever has the release goes back."""
+    return replace(rollout, plan=replace(rollout.plan, state=Course.WITHDRAWN), since=now, why="withdrawn by a person")
+
+
+def _advanced(rollout: Rollout, devices: Collection[str], now: float) -> Rollout:
+    stage = rollout.stage + 1
+    if stage >= len(rollout.stages):
+        return replace(rollout, stage=stage, since=now, why="every stage is done: all devices have it")
+    share = _share(rollout.stages[stage], rollout.plan.id, devices)
+    plan = replace(rollout.plan, share=max(share, rollout.plan.share))
+    return replace(rollout, plan=plan, stage=stage, since=now, why=f"advances to {plan.share:.1%} of the devices")
+
+
+def _share(wanted: float, name: str, devices: Collection[str]) -> float:
+    """At least what one device needs: a canary among five is one of them."""
+    first = min((place_of(device, name) for device in devices), default=0.0)
+    return min(1.0, max(wanted, math.nextafter(first, 1.0)))
+
+
+def _too_many(failed: Sequence[str], executed: Mapping[str, Told], cohort: Sequence[str]) -> str:
+    """Why the failures are too many; "" where they are not."""
+    few = len(cohort) < FAILED_AFTER / FAILED_SHARE
+    least = 1 if len(cohort) < FAILED_AFTER else FAILED_LEAST
+    enough = len(executed) >= min(FAILED_AFTER, len(cohort)) or few
+    if not failed or not enough or len(failed) < max(least, FAILED_SHARE * len(executed)):
+        return ""
+    named = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
+    return f"{len(failed)} of {len(executed)} that took it failed: {named}"
+
+
+def _worse(rollout: Rollout, executed: Mapping[str, Told]) -> str:
+    """What the devices that run the release do worse than before, as a sentence; "" where nothing."""
+    ran = {d: said for d, said in executed.items() if said.release == rollout.plan.release and d in rollout.before}
+    for what, value, most, least in (
+        ("a frame takes", "p95_ms", SLOWER, LEAST_MS),
+        ("the agent takes memory", "rss_mb", LARGER, LEAST_MB),
+    ):
+        pairs = [
+            (after, before)
+            for device, said in ran.items()
+            if (after := getattr(said, value)) is not None and (before := getattr(rollout.before[device], value))
+        ]
+        times = median(after / before for after, before in pairs) if pairs else 1.0
+        if times > most and median(after - before for after, before in pairs) > least:
+            return f"{what} {times:.1f} times as much as before, {most} at most"
+    return _blinder(ran, rollout.before)
+
+
+def _blinder(ran: Mapping[str, Told], before: Mapping[str, Told]) -> str:
+    """Detections a frame beyond the fleet's own spread."""
+    known = [said.detections for said in before.values() if said.detections is not None]
+    found = [said.detections for said in ran.values() if said.detections is not None]
+    if not known or not found:
+        return ""
+    usual, spread = sum(known) / len(known), max(pstdev(known), _LEAST_SPREAD)
+    mean = sum(found) / len(found)
+    if abs(mean - usual) <= SIGMAS * spread / math.sqrt(len(found)) + _LEAST_SPREAD * usual:
+        return ""
+    return f"{mean:.2f} detections a frame where there were {usual:.2f}"

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from edgewright.device.offer import Course
+from edgewright.fleet.rollout import Rollout, Told, begin, halted, resumed, step, withdrawn
+
+DEVICES = [f"line-{number}" for number in range(1000)]
+BEFORE = {
+    name: Told(0.0, release=8, offered=8, p95_ms=20.0, detections=3 + number % 3, rss_mb=80.0)
+    for number, name in enumerate(DEVICES)
+}
+HOUR = 3600.0
+
+
+@pytest.fixture
+def rollout() -> Rollout:
+    return begin("spring", release=9, otherwise=8, told=BEFORE, devices=DEVICES, now=0.0)
+
+
+def answered(rollout: Rollout, *, at: float, share: float = 1.0, **changes: object) -> dict[str, Told]:
+    """Its cohort runs the release, or the first part of it."""
+    cohort = rollout.cohort(DEVICES)
+    good = {name: replace(BEFORE[name], at=at, release=9, offered=9) for name in cohort[: round(share * len(cohort))]}
+    return {**BEFORE, **{name: replace(said, **changes) for name, said in good.items()}}  # type: ignore[arg-type]
+
+
+def test_a_good_release_goes_from_one_in_a_hundred_to_all(rollout: Rollout) -> None:
+    shares, now = [rollout.plan.share], 0.0
+    while not rollout.ended:
+        now += HOUR
+        rollout = step(rollout, answered(rollout, at=now), devices=DEVICES, now=now)
+        shares.append(rollout.plan.share)
+    assert shares == [0.01, 0.05, 0.25, 1.0, 1.0]
+    assert (rollout.plan.state, rollout.why) == (Course.RUNNING, "every stage is done: all devices have it")
+    assert step(rollout, BEFORE, devices=DEVICES, now=now + HOUR) == rollout
+
+
+def test_it_waits_for_the_stage_to_last_and_silence_is_no_success(rollout: Rollout) -> None:
+    young = step(rollout, answered(rollout, at=60.0), devices=DEVICES, now=60.0)
+    assert (young.plan, young.why.split(":")[0]) == (rollout.plan, "waits")
+    quiet = step(rollout, answered(rollout, at=HOUR, share=0.5), devices=DEVICES, now=HOUR)
+    assert quiet.plan == rollout.plan
+    assert "silence is no success" in quiet.why
+    old = step(replace(rollout, since=HOUR), answered(rollout, at=60.0), devices=DEVICES, now=3 * HOUR)
+    assert "have not answered" in old.why, "what was said before the stage began does not count"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"failed": True, "release": 8}, "that took it failed"),
+        ({"p95_ms": 26.0}, "a frame takes 1.3 times as much"),
+        ({"rss_mb": 200.0}, "the agent takes memory 2.5 times"),
+        ({"detections": 0.0}, "0.00 detections a frame"),
+        ({"detections": 30.0}, "30.00 detections a frame"),
+    ],
+)
+def test_a_bad_release_is_withdrawn_before_its_stage_is_over(
+    rollout: Rollout, changes: dict[str, object], said: str
+) -> None:
+    after = step(rollout, answered(rollout, at=60.0, **changes), devices=DEVICES, now=60.0)
+    assert (after.plan.state, after.ended) == (Course.WITHDRAWN, True)
+    assert said in after.why
+    assert after.plan.chosen(rollout.cohort(DEVICES)[0], running=9) == 8
+
+
+def test_single_failures_of_many_are_borne_and_of_few_are_not() -> None:
+    wide = begin("wide", release=9, otherwise=8, told=BEFORE, devices=DEVICES, now=0.0, stages=(0.5, 1.0))
+    told = answered(wide, at=60.0)
+    one = wide.cohort(DEVICES)[0]
+    told[one] = replace(told[one], failed=True, release=8)
+    assert step(wide, told, devices=DEVICES, now=60.0).plan.state is Course.RUNNING
+    five = [f"shop-{number}" for number in range(5)]
+    small = begin("small", release=9, otherwise=8, told={}, devices=five, now=0.0)
+    (canary,) = small.cohort(five)
+    assert small.plan.share > 0.01, "of five devices the first stage is one"
+    after = step(small, {canary: Told(60.0, 8, 9, failed=True)}, devices=five, now=60.0)
+    assert after.plan.state is Course.WITHDRAWN
+    assert canary in after.why
+
+
+def test_what_a_person_does(rollout: Rollout) -> None:
+    stopped = halted(rollout, now=60.0)
+    assert step(stopped, answered(rollout, at=HOUR), devices=DEVICES, now=HOUR) == stopped
+    again = resumed(stopped, now=HOUR)
+    assert again.plan == rollout.plan
+    assert step(again, answered(again, at=3 * HOUR), devices=DEVICES, now=3 * HOUR).plan.share == 0.05
+    assert withdrawn(rollout, now=60.0).plan.state is Course.WITHDRAWN
+
+
+def test_it_is_kept_as_json(rollout: Rollout) -> None:
+    assert Rollout.from_json(json.loads(json.dumps(rollout.to_json()))) == rollout

@@ -1,0 +1,221 @@
+"""A small fleet: real agents, a real server between them and the rollout, releases that are good, slow and blind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from edgewright.cli import fleet as commands
+from edgewright.cli import main
+from edgewright.device import cli as agent
+from edgewright.device import updater
+from edgewright.device.files import Files
+from edgewright.device.home import DeviceConfig, init_home, open_home
+from edgewright.device.slots import Slots
+from edgewright.device.start import start
+from edgewright.errors import InputError
+from edgewright.fleet import rollout
+from edgewright.fleet.rollout import halted, resumed, withdrawn
+from edgewright.release.metadata import FIRST_ROOT
+from edgewright.release.repository import publish_release, state_of
+from edgewright.release.server import serve_releases
+from edgewright.settings import Settings, read_settings
+from tasks.serve.fleet import begin_rollout, change_rollout, fleet_of, step_rollout
+from tests.edgewright.device.conftest import selftest_here
+
+N = 5
+STAGES = (0.01, 0.5, 1.0)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings({"EDGEWRIGHT_HOME": str(tmp_path / "home")})
+
+
+class Devices:
+    """The agents' own commands, in this process; only what would start another process is done here."""
+
+    def __init__(self, settings: Settings, folder: Path, feed: Path, url: str) -> None:
+        self.folder, self.feed = folder, feed
+        root = (settings.releases / "belt/metadata" / FIRST_ROOT).read_bytes()
+        for number in range(N):
+            config = DeviceConfig(f"line-{number}", f"{url}/belt", "stable")
+            init_home(folder / f"line-{number}", trust_root=root, config=config, files=Files())
+
+    def poll(self) -> None:
+        for number in range(N):
+            home = str(self.folder / f"line-{number}")
+            agent.main(["update", "--home", home])  # what it refuses is told to the server
+            out = str(self.folder / f"out-{number}")
+            assert agent.main(["run", "--home", home, "--feed", str(self.feed), "--out", out, "--threads", "1"]) == 0
+
+    @property
+    def running(self) -> list[int]:
+        homes = (open_home(self.folder / f"line-{number}", files=Files()) for number in range(N))
+        bundles = [(slots := Slots(home)).bundle(slots.state().active) for home in homes]
+        return [bundle.manifest.release if bundle else 0 for bundle in bundles]
+
+
+@pytest.fixture
+def publish(settings: Settings, make_cells: Callable[..., Path]) -> Callable[..., None]:
+    """`publish(2, gain=0.9)`: release 2 is permitted; the first is rolled out to all."""
+
+    def run(release: int, **changes: float) -> None:
+        publish_release(
+            make_cells(release=release, **changes),
+            repository=settings.releases / "belt",
+            keys=settings.keys / "belt",
+            channel="stable",
+            now=datetime.now(UTC),
+            roll_out=release == 1,
+        )
+
+    return run
+
+
+@pytest.fixture
+def make_cells(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    from tests.cells import write_bundle
+
+    return lambda **changes: write_bundle(tmp_path_factory.mktemp("bundle"), **changes)
+
+
+@pytest.fixture
+def devices(
+    settings: Settings,
+    publish: Callable[..., None],
+    tmp_path: Path,
+    cells_feed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Devices]:
+    update = updater.update
+    monkeypatch.setattr(updater, "update", lambda home, **words: update(home, selftest=selftest_here, **words))
+    monkeypatch.setattr(agent, "start", lambda slots: start(slots, selftest=selftest_here))
+    monkeypatch.setattr(agent, "keep_fastest", lambda home, bundle: None)
+    monkeypatch.setattr(rollout, "SLOWER", 1e9)  # three frames of a millisecond say nothing of speed
+    publish(1)
+    with serve_releases(settings.releases, host="127.0.0.1", port=0) as server:
+        made = Devices(settings, tmp_path / "devices", cells_feed, server.url)
+        made.poll()
+        assert made.running == [1] * N
+        yield made
+
+
+@pytest.fixture
+def cells_feed(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    from tests.cells import cell_picture
+
+    (tmp_path / "feed").mkdir()
+    for number in range(3):
+        Image.fromarray(cell_picture(number % 4, (number + 1) % 4)).save(tmp_path / f"feed/{number}.png")
+    return tmp_path / "feed"
+
+
+def test_a_good_release_goes_to_one_to_some_to_all(
+    settings: Settings, devices: Devices, publish: Callable[..., None]
+) -> None:
+    publish(2, gain=0.95)
+    devices.poll()
+    assert devices.running == [1] * N, "permitted is not rolled out"
+    begin_rollout(settings, "belt", "stable", release=2, stages=STAGES, dwell_s=0.0)
+    with pytest.raises(InputError, match="a rollout lives"):
+        begin_rollout(settings, "belt", "stable", release=2)
+    taken = []
+    for _ in range(8):
+        devices.poll()
+        taken.append(sum(release == 2 for release in devices.running))
+        if step_rollout(settings, "belt", "stable").ended:
+            break
+    assert taken[0] == 1
+    assert taken == sorted(taken)
+    assert devices.running == [2] * N
+    assert fleet_of(settings, "belt", "stable").rollout.why == "every stage is done: all devices have it"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gain": 0.95, "latency_budget_ms": 1e-6}, "that took it failed"),  # it fails its self-test on the canary
+        ({"gain": 0.3}, "0.00 detections a frame"),  # it passes its golden pictures, and finds nothing in the field
+    ],
+)
+def test_a_bad_release_ends_at_the_canary_which_is_back_within_a_poll(
+    settings: Settings,
+    devices: Devices,
+    publish: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, float],
+    said: str,
+) -> None:
+    from edgewright.release import bundle
+
+    monkeypatch.setattr(bundle, "_report", lambda out: None)  # the factory is faster than the device
+    publish(2, **changes)
+    began = begin_rollout(settings, "belt", "stable", release=2, stages=STAGES, dwell_s=0.0)
+    (canary,) = began.cohort(fleet_of(settings, "belt", "stable").devices)
+    devices.poll()
+    after = step_rollout(settings, "belt", "stable")
+    assert (after.plan.state, said in after.why) == ("withdrawn", True), after.why
+    devices.poll()
+    assert devices.running == [1] * N
+    assert step_rollout(settings, "belt", "stable") == after
+    assert canary in fleet_of(settings, "belt", "stable").told
+
+
+def test_a_person_halts_resumes_and_takes_back(
+    settings: Settings,
+    devices: Devices,
+    publish: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "home_settings", lambda: settings)
+
+    def told(*words: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["fleet", *words, "--project", "belt"])
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    publish(2, gain=0.95)
+    capsys.readouterr()
+    assert "begins with" in told("rollout", "2", "--stages", "0.5,1", "--dwell-minutes", "0")
+    devices.poll()
+    some = devices.running.count(2)
+    assert 0 < some < N
+    change_rollout(settings, "belt", "stable", halted)
+    devices.poll()
+    assert devices.running.count(2) == some, "who has it keeps it, nobody else takes it"
+    capsys.readouterr()
+    assert f"{'release 2':}" in told("status")
+    change_rollout(settings, "belt", "stable", resumed)
+    assert "waits" in told("step") or "advances" in told("step")
+    assert "withdrawn by a person" in told("rollback")
+    devices.poll()
+    assert devices.running == [1] * N
+    capsys.readouterr()
+    state = json.loads(told("status", "--json"))
+    assert {told["release"] for told in state["devices"].values()} == {1}
+    assert state_of(settings.releases / "belt").plans["stable"].state == "withdrawn"
+    assert change_rollout(settings, "belt", "stable", withdrawn).plan.state == "withdrawn"
+
+
+def test_without_devices_or_a_rollout_that_is_said(settings: Settings, publish: Callable[..., None]) -> None:
+    publish(1)
+    publish(2, gain=0.95)
+    with pytest.raises(InputError, match="no device has reported yet"):
+        begin_rollout(settings, "belt", "stable", release=2)
+    with pytest.raises(InputError, match="no release is rolled out"):
+        step_rollout(settings, "belt", "stable")
+    reports = settings.releases / "belt/reports"
+    reports.mkdir()
+    (reports / "odd.json").write_text("[]")
+    assert list(fleet_of(settings, "belt", "stable").unreadable) == ["odd"]
+    with pytest.raises(InputError, match="all devices are to run already"):
+        begin_rollout(settings, "belt", "stable", release=1)
