@@ -6,7 +6,7 @@ letterbox, network, boxes. Memory is the peak resident size of a process of its 
 the cold start is a whole process of the runtime, from its start to the first boxes, and one of the agent with its
 self-test. Weights are random: right for time and size.
 
-python benchmarks/device_frame.py --image-px 320 640
+python -m benchmarks.device_frame --image-px 320 640
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 The baseline is the detector before the cut. Every network sees the same photographs of train; val is not looked at, and
 the last epoch is kept. The narrower graph's width is searched until its multiplications are the cut network's, and it
-gets the steps of training and tuning together, so that neither has learned longer. Ratios of time are medians by turns
-of the float networks in ONNX Runtime on one thread. Results are appended to a file; what stands there is not run again.
+gets the steps of training and tuning together, so that neither has learned longer; the cut network alone has a teacher
+while it is tuned, itself before the cut. Ratios of time are medians by turns
+of the float networks in ONNX Runtime on one thread. A network that was made is not made again.
 
     python -m benchmarks.experiments.pruning --source cells=~/bccd --work /var/tmp/pruning
 """
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.experiments.detectors import opened
-from edgewright.artifacts import Artifact, Content, Record, Store
+from edgewright.artifacts import Artifact, Content, Record, Store, canonical_json, sha256_bytes
 from edgewright.compress.sparsify import sparsify
 from edgewright.compress.speed import speed_up
 from edgewright.data.dataset import Dataset
@@ -36,7 +37,7 @@ from edgewright.recipe.detect import TrainDetectorConfig
 from edgewright.runtime.session import EVALUATION_SCORE_THRESHOLD, predictor
 from edgewright.sparse.cut import multiplications
 
-RESULTS = "results.jsonl"
+RESULTS = "pruning.json"
 _WIDTHS = (0.05, 1.0)
 _HALVINGS = 12
 
@@ -66,7 +67,7 @@ class Bench:
     def trained(self, *, width: float, steps: int) -> Artifact:
         config = self.config(width=width, steps=steps)
         return self._kept(
-            f"width-{width:.4f}-{steps}",
+            "trained",
             config.model_dump(mode="json"),
             lambda out, scratch: train_detector(
                 self.dataset, config, out=out, scratch=scratch, seed=0, threads=1, on_epoch=lambda _: None
@@ -78,15 +79,18 @@ class Bench:
             method="channels", share=share, steps=steps, epochs=max(1, steps // 25), learning_rate=self.arguments.rate
         )
         return self._kept(
-            f"cut-{share}-{steps}",
+            "cut",
             config.model_dump(mode="json"),
             lambda out, scratch: sparsify(
                 whole, self.dataset, config, out=out, scratch=scratch, seed=0, threads=1, on_epoch=lambda _: None
             ),
+            of=whole.ref.sha256,
         )
 
-    def _kept(self, name: str, config: dict[str, Any], make: Callable[[Path, Path], object]) -> Artifact:
-        """Made once; cut off, it goes on from its scratch folder."""
+    def _kept(self, what: str, config: dict[str, Any], make: Callable[[Path, Path], object], of: str = "") -> Artifact:
+        """Made once from equal words; cut off, it goes on from its scratch folder."""
+        said = [what, config, of, self.dataset.ref.sha256]
+        name = f"{what}-{sha256_bytes(canonical_json(said))[:12]}"
         known = self.work / f"{name}.ref"
         if not known.is_file():
             scratch = self.work / f"scratch-{name}"
@@ -201,8 +205,7 @@ def main() -> None:
         work = arguments.work / f"{name}-networks"
         work.mkdir(exist_ok=True)
         found = measure(Bench(store, dataset, work, arguments), name)
-        with (arguments.work / RESULTS).open("a") as stream:
-            stream.writelines(json.dumps(made) + "\n" for made in found)
+        (arguments.work / f"{name}-{RESULTS}").write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

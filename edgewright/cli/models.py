@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,9 +31,9 @@ def export_model(
 ) -> None:
     """Write a run's float detector for other runtimes, and evaluate each where its runtime is installed."""
     from edgewright.convert.formats import require_known
+    from edgewright.convert.measure import Shown
     from edgewright.convert.measure import export_model as export
     from edgewright.data.rows import Origin, Split, spread
-    from edgewright.detect.evaluate import Sample
 
     settings = home_settings()
     names = list(dict.fromkeys(filter(None, (word.strip() for word in to.split(",")))))
@@ -42,17 +43,22 @@ def export_model(
         raise InputError("a format needs a folder of its own", expected="new ones", got=", ".join(there) or "no format")
     detector, photographs = _taken_from(run, settings)
     rows = spread(photographs.select(split=Split.TEST, origin=Origin.REAL, labeled=True), _PICTURES)
-    samples = [Sample(photographs.image(row), row.boxes, row.ignored) for row in rows]
     done = []
-    for row in export(detector, names, samples, out=out, threads=settings.threads):
-        print(row, flush=True)
-        done.append(row)
+    with TemporaryDirectory(prefix="edgewright-shown-") as folder:
+        shown = []
+        for number, row in enumerate(rows):
+            path = Path(folder) / f"{number}"
+            path.write_bytes(photographs.payload(row))
+            shown.append(Shown(path, row.boxes, row.ignored))
+        for made in export(detector, names, shown, out=out, threads=settings.threads):
+            print(made, flush=True)
+            done.append(made)
     out.mkdir(parents=True, exist_ok=True)
     facts = {"detector": detector.ref.sha256, "n_images": len(rows), "formats": [row.to_json() for row in done]}
     (out / "export.json").write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
-    failed = [row.name for row in done[1:] if row.bytes is None]
+    failed = [f"{row.name}: {row.note}" for row in done[1:] if row.bytes is None]
     if failed:
-        raise InputError("not everything could be written", got=", ".join(failed), where=out)
+        raise InputError("not everything could be written", got="; ".join(failed), where=out)
 
 
 def _taken_from(run: str, settings: Settings) -> tuple[Artifact, Dataset]:

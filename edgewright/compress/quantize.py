@@ -34,7 +34,7 @@ from edgewright.compress.emulate import LayerSaturation, exact_network, measure_
 from edgewright.compress.export import INPUT, export_onnx, fold_constants, minify
 from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, FPGA_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
 from edgewright.compress.fpga.operators import is_decoder, support_of
-from edgewright.compress.fpga.quantize import quantize_for_fpga
+from edgewright.compress.fpga.quantize import largest_sum, quantize_for_fpga
 from edgewright.compress.fpga.session import NUMBER_FORMAT
 from edgewright.compress.layers import LayerError, compare_layers
 from edgewright.compress.qdq import quantized_convs
@@ -177,8 +177,13 @@ def _for_fpga(prepared: onnx.ModelProto, reader: CalibrationImages, *, out: Path
     """The file for the unit, and what is said of it."""
     model = quantize_for_fpga(prepared, lambda: _first(reader, len(reader)))
     (out / FPGA_FILE).write_bytes(minify(model).SerializeToString(deterministic=True))
-    size = (out / FPGA_FILE).stat().st_size
-    return {"number_format": NUMBER_FORMAT, "bytes": size, "support": support_of(prepared).to_json()}
+    load_network(out / FPGA_FILE)
+    return {
+        "number_format": NUMBER_FORMAT,
+        "bytes": (out / FPGA_FILE).stat().st_size,
+        "largest_sum": largest_sum(model),
+        "support": support_of(prepared).to_json(),
+    }
 
 
 def _searched(

@@ -53,7 +53,7 @@ def format_named(name: str) -> Format | None:
 
 
 def require_known(names: list[str]) -> None:
-    """Raises InputError naming what can be asked for; without ultralytics, what is written here."""
+    """Raises InputError naming what can be asked for; MissingExtra where only ultralytics would know."""
     known = [each.name for each in OWN]
     if set(names) <= set(known):
         return

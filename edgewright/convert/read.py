@@ -14,7 +14,7 @@ import numpy as np
 
 from edgewright.convert.formats import Format
 from edgewright.detect.forward import as_network
-from edgewright.errors import MissingExtra
+from edgewright.errors import MissingExtra, StageFailed
 from edgewright.runtime.boxes import FloatArray
 from edgewright.runtime.session import Network, load_network
 
@@ -22,7 +22,8 @@ from edgewright.runtime.session import Network, load_network
 def open_written(path: Path, format_: Format, *, input_px: int, threads: int) -> Network:
     """Raises MissingExtra where its runtime is not installed."""
     if find_spec(format_.runtime) is None:
-        raise MissingExtra(f"nothing here runs {format_.name}", expected=format_.runtime)
+        next_step = "pip install 'edgewright[convert]'"
+        raise MissingExtra(f"nothing here runs {format_.name}", expected=format_.runtime, next_step=next_step)
     return _READERS[format_.name](path, input_px, threads)
 
 
@@ -55,14 +56,16 @@ def _ncnn(path: Path, _: int, threads: int) -> Network:
     network = ncnn.Net()
     network.opt.num_threads = threads
     network.opt.use_vulkan_compute = False
-    network.load_param(str(path))
-    network.load_model(str(path.with_suffix(".bin")))
+    if network.load_param(str(path)) or network.load_model(str(path.with_suffix(".bin"))):
+        raise StageFailed("ncnn does not load what was written for it", where=path)
     into, out = network.input_names()[0], network.output_names()[0]
 
     def run(tensor: FloatArray) -> FloatArray:
         with network.create_extractor() as extractor:
             extractor.input(into, ncnn.Mat(np.ascontiguousarray(tensor[0])).clone())
-            _, found = extractor.extract(out)
+            failed, found = extractor.extract(out)
+            if failed:
+                raise StageFailed("ncnn does not compute what was written for it", got=f"code {failed}", where=path)
             return np.array(found, dtype=np.float32)[None]
 
     return run

@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -72,13 +72,22 @@ def write(name: str, get_path: GetPath, *, out: Path) -> Written:
         )
     module, spec = _readable(get_path, top_k=format_ is not None and format_.top_k)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{name}-", dir=out.parent) as folder:
-        part = Path(folder) / "part"
-        part.mkdir()
+    part = staging_of(out)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
         path = _converted(name, format_, module, spec, part)
-        (part / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
+        if format_ is not None:  # what another's output means its exporter says
+            (part / SPEC_FILE).write_bytes(canonical_json(spec.to_json()))
         part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return Written(out / path.relative_to(part), format_, spec, as_network(module, device=torch.device("cpu")))
+
+
+def staging_of(out: Path) -> Path:
+    """Where a format is written until it is whole: beside its folder."""
+    return out.with_name(f".{out.name}.part")
 
 
 def _converted(name: str, format_: Format | None, module: nn.Module, spec: ModelSpec, out: Path) -> Path:
@@ -88,10 +97,13 @@ def _converted(name: str, format_: Format | None, module: nn.Module, spec: Model
     except (InputError, StageFailed):
         raise
     except ImportError as error:
-        raise MissingExtra(f"the converter to {name} is not installed", got=_last_line(error)) from error
+        next_step = "pip install 'edgewright[convert]'" if format_ else "install what ultralytics' exporter names"
+        raise MissingExtra(
+            f"the converter to {name} is not installed", got=_last_line(error), next_step=next_step
+        ) from error
     except Exception as error:  # whatever a converter raises
         raise StageFailed(f"the detector cannot be written as {name}", got=_last_line(error)) from error
-    if not path.exists():
+    if not path.exists() or not path.is_relative_to(out):
         raise StageFailed(f"the detector cannot be written as {name}", got="a converter that wrote nothing")
     return path
 

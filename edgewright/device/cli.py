@@ -293,6 +293,13 @@ def _trust_root(path: Path) -> bytes:
     return payload
 
 
+def _milliseconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"not milliseconds: {text}")
+    return value
+
+
 def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgewright-device", description="The agent on an edge device.")
     parser.add_argument("--version", action="version", version=f"edgewright-device {edgewright.__version__}")
@@ -330,7 +337,7 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--limit-ms",
-        type=float,
+        type=_milliseconds,
         metavar="MS",
         help="what a frame may take, from the file to its line (default: the release's budget)",
     )

@@ -72,14 +72,17 @@ class FrameTimes:
 
     def __str__(self) -> str:
         parts = " + ".join(f"{name} {each.p50_ms:.1f}" for name, each in self.phases.items())
-        within = f"{self.over} of {self.frames} frames over the limit of {self.limit_ms:.0f} ms"
+        within = f"{self.over} of {self.frames} frames over the limit of {self.limit_ms:g} ms"
         return f"{parts} ms (medians), a frame {self.p50_ms:.1f} ms (p99 {self.p99_ms:.1f} ms), {within}"
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "bounds_ms": list(BOUNDS_MS)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> FrameTimes:
+        """Raises KeyError, TypeError or ValueError: of histograms with other steps, too."""
+        if tuple(value["bounds_ms"]) != BOUNDS_MS:
+            raise ValueError(f"histograms with other steps: {value['bounds_ms']}")
         phases = {
             name: PhaseTimes(each["p50_ms"], each["p99_ms"], each["sum_ms"], tuple(each["counts"]))
             for name, each in value["phases"].items()

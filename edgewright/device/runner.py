@@ -44,7 +44,7 @@ class FeedReport:
     frames: read and detected on.
     unreadable: frames that were not.
     detections: on all frames.
-    p50_ms, p99_ms: of a frame, letterbox to boxes; reading the file is not counted.
+    p50_ms, p99_ms: of a frame, letterbox to its line; reading the file is not counted.
     times: with it, phase by phase; None from an agent that did not say.
     """
 
@@ -83,7 +83,8 @@ def run_feed(
     """Detect on the feed's pictures, or on the first `limit`; `on_frame` is told how many are done.
 
     Args:
-        limit_ms: what a frame may take from the file to its line; the bundle's budget unless told.
+        limit_ms: what a frame may take from the file to its line; the bundle's budget, which was set for a decoded
+            picture, unless told.
 
     Raises:
         InputError: no pictures in the feed, none that can be read, or a model that cannot be loaded.

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from edgewright.artifacts import Artifact
+from edgewright.compress.fpga.session import PROVIDER
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import LabelState, Origin, Row
 from edgewright.errors import InputError
@@ -121,7 +122,8 @@ def annotate(
     looked = rows_to_look_at(dataset, photographs)
     examiner = open_examiner(labeler, dataset, config, looked=looked, reviewed=reviewed)
     job = LabelJob.of(labeler, (dataset, photographs, reviewed), config, [row for row, _ in looked])
-    few = hands if best_device().type == "cpu" else ALONE  # others would only wait for the same accelerator
+    on_card = best_device().type != "cpu" or job.computed_by == PROVIDER
+    few = ALONE if on_card else hands  # others would only wait for the same accelerator
     helped_by = Help(few, WORKER, job.to_bytes(), after_s=helpers_after_s)
     with shard_root(scratch) as root, torch_threads(1):
         folder = ShardFolder(root / job.name, ShardPlan(len(looked), SHARD_ROWS))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_bytes
+from edgewright.compress.fpga.session import computed_by
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.learning.device import arithmetic
@@ -27,6 +28,7 @@ class LabelJob:
         rows_sha256: of the ids that are looked at, in order: a part of a dataset is not the dataset.
         scratch: where the store stages copies on the machine that asks.
         arithmetic: how its networks compute; another's must compute alike.
+        computed_by: what computes an FPGA's numbers here; "" where they are not asked for.
     """
 
     labeler: dict[str, str]
@@ -35,6 +37,7 @@ class LabelJob:
     config: dict[str, Any]
     scratch: str
     arithmetic: str
+    computed_by: str = ""
 
     @classmethod
     def of(cls, labeler: Artifact, datasets: Datasets, config: LabelConfig, rows: Sequence[Row]) -> Self:
@@ -45,13 +48,15 @@ class LabelJob:
             config=config.model_dump(mode="json"),
             scratch=str(labeler.store.scratch),
             arithmetic=arithmetic(),
+            computed_by=computed_by() if config.number_format == "fpga" else "",
         )
 
     @property
     def name(self) -> str:
         """The same for equal work, wherever its inputs lie."""
         inputs = [self.labeler["sha256"], [one and one["sha256"] for one in self.datasets], self.rows_sha256]
-        return "looks-" + sha256_bytes(canonical_json([inputs, self.config]))[:16]
+        computed = [self.computed_by] if self.computed_by else []  # a card's numbers are its own
+        return "looks-" + sha256_bytes(canonical_json([inputs, self.config, *computed]))[:16]
 
     def to_bytes(self) -> bytes:
         return canonical_json(asdict(self))

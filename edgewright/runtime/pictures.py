@@ -10,7 +10,8 @@ Decides what a file's pixels are, so that a device sees what was learned from:
 - what can be seen through lies on white; CMYK becomes RGB without its color profile;
 - the first of several frames or pages;
 - above MAX_PIXELS a half, a quarter or an eighth of the width and height: a JPEG is decoded at that size, any other
-  file is averaged over squares. Whoever needs fewer px says so, and a JPEG is decoded smaller (`fit_px`).
+  file is averaged over squares. Whoever needs fewer px says so, and a JPEG is decoded smaller (`fit_px`): a device does
+  with its feed; training, gates and golden pictures see all px, which differ by what two ways of averaging differ.
 
 Refuses, from the header and with what to do about it: what it does not read (GIF, HEIC, raw camera files…), more pixels
 than it is told, more memory than MAX_MEMORY_BYTES; and while decoding: bytes that end early or lie. What a file is, its
@@ -149,7 +150,7 @@ class DecodedPicture:
 def decode_picture(
     payload: bytes, *, max_pixels: int = MAX_FILE_PIXELS, fit_px: int | None = None, where: str = ""
 ) -> DecodedPicture:
-    """Law: equal bytes give equal pixels, whoever asks.
+    """Law: equal bytes and equal `fit_px` give equal pixels, whoever asks.
 
     Args:
         max_pixels: more of them in the file refuse it.

@@ -63,7 +63,7 @@ class SelfTest:
 
 
 def run_selftest(bundle: Bundle, *, threads: int = 1, clock: Callable[[], float] = time.perf_counter) -> SelfTest:
-    """Run the golden pictures through the same way that the feed will take. `clock` counts seconds."""
+    """Run the golden pictures, decoded whole, through the way that the feed will take. `clock` counts seconds."""
     manifest = bundle.manifest
     try:
         predict = predictor(load_network(bundle.model, threads=threads), manifest.spec)

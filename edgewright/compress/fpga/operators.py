@@ -2,7 +2,8 @@
 
 Decides by the product guide: PG338 names the operators, the Vitis AI user guide (UG1414 3.0, "Currently Supported
 Operators", DPUCZDX8G_ISA1_B4096) their limits: kernels of 1 to 16, strides of 1 to 8, padding below the kernel, and a
-kernel's weights of one output that fit a bank. Decides too where the unit's part ends: after the last convolution that
+kernel's weights of one output that fit a bank. What those name and nothing here writes (average pooling, transposed
+convolutions, products) stays on the processor. Decides too where the unit's part ends: after the last convolution that
 is not the box decoder's; what follows is float, on the processor. Refuses nothing: what is not supported is a line with
 its reason. The compiler of a card has the last word.
 
@@ -24,8 +25,6 @@ from onnx import numpy_helper
 UNIT = "DPUCZDX8G"
 _CHANNELS_AT_ONCE, _BANK_DEPTH = 16, 2048
 _KERNEL_PX, _STRIDE_PX = 16, 8
-_PLAIN = ("Relu", "Clip", "Add", "Concat")
-_WINDOWED = ("Conv", "MaxPool")
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,30 @@ def _body(graph: onnx.GraphProto) -> set[int]:
 
 
 def _problem(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> str:
-    if node.op_type in _PLAIN:
-        return "a constant is added" if any(name in weights for name in node.input) and node.op_type == "Add" else ""
-    given = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if node.op_type in ("Add", "Concat"):
+        return "one of its inputs is a constant" if any(name in weights for name in node.input) else ""
+    if node.op_type == "Clip":
+        bounds = [float(numpy_helper.to_array(weights[name])) for name in node.input[1:] if name in weights]
+        return "" if bounds == [0.0, 6.0] else f"bounds of {bounds}, 0 and 6 wanted"
+    if node.op_type == "Relu":
+        return ""
     if node.op_type == "Resize":
-        return "" if given.get("mode") == b"nearest" else f"mode {given.get('mode', b'').decode()}"
-    if node.op_type not in _WINDOWED:
-        return f"{node.op_type} is none of its operators"
-    kernel = given.get("kernel_shape", (1, 1))
+        mode = next((each.s for each in node.attribute if each.name == "mode"), b"nearest")
+        return "" if mode == b"nearest" else f"mode {mode.decode()}"
+    if node.op_type not in ("Conv", "MaxPool"):
+        return f"{node.op_type} is not written for it here"
+    return _window_problem(node, weights)
+
+
+def _window_problem(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> str:
+    given = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if node.op_type == "Conv" and node.input[1] not in weights:
+        return "a kernel that is computed"
+    shape = numpy_helper.to_array(weights[node.input[1]]).shape if node.op_type == "Conv" else ()
+    group = int(given.get("group", 1))
+    if group > 1 and shape[1] > 1:
+        return f"{group} groups of {shape[1]} channels: one, or one channel a group, wanted"
+    kernel = given.get("kernel_shape", shape[2:])
     if not all(1 <= side <= _KERNEL_PX for side in kernel):
         return f"a kernel of {'x'.join(map(str, kernel))}, 1 to {_KERNEL_PX} wanted"
     if not all(1 <= step <= _STRIDE_PX for step in given.get("strides", (1, 1))):
@@ -94,7 +109,7 @@ def _problem(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> s
     reach = [(side - 1) * step for side, step in zip(kernel, given.get("dilations", (1, 1)), strict=True)]
     if any(pad > most for pad, most in zip(given.get("pads", (0,) * 4), reach * 2, strict=True)):
         return f"padding of {given['pads']}, at most {reach} wanted"
-    return _fits_bank(numpy_helper.to_array(weights[node.input[1]]).shape) if node.op_type == "Conv" else ""
+    return _fits_bank(shape) if node.op_type == "Conv" else ""
 
 
 def _fits_bank(shape: tuple[int, ...]) -> str:

@@ -28,6 +28,7 @@ LOWEST, HIGHEST = -128, 127
 _HALVED = 4
 """How many exponents are tried, from the one that clips nothing downwards."""
 _TINY = 1e-12
+_ROUNDED = "/fpga/rounded"
 Tensors = Callable[[], Iterable[FloatArray]]
 """The calibration's inputs, (1, 3, S, S), anew with each call."""
 
@@ -36,14 +37,39 @@ def quantize_for_fpga(model: onnx.ModelProto, tensors: Tensors) -> onnx.ModelPro
     """Args: model: float, its constants folded.
 
     Raises:
-        InputError: no tensor to calibrate on.
+        InputError: no tensor to calibrate on, or nothing in the graph that the unit computes.
     """
     small = onnx.ModelProto()
     small.CopyFrom(model)
     places = [place for place, problem in unit_nodes(small).items() if not problem]
+    if not places:
+        raise InputError(
+            "nothing in the graph is the unit's to compute",
+            expected="convolutions",
+            got=f"{len(small.graph.node)} nodes",
+        )
     writer = _Writer(small.graph, _exponents(small, places, tensors))
     writer.write(set(places))
     return small
+
+
+def largest_sum(model: onnx.ModelProto) -> int:
+    """What a convolution's sum of products can reach at most, in its units: below 2^24 floats count it exactly.
+
+    Args:
+        model: as `quantize_for_fpga` makes it.
+    """
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    integers = {
+        node.output[0]: constants[node.input[0]]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants
+    }
+    kernels = [
+        integers[node.input[1]] for node in model.graph.node if node.op_type == "Conv" and node.input[1] in integers
+    ]
+    sums = [np.abs(kernel.astype(np.int64)).reshape(len(kernel), -1).sum(axis=1).max() for kernel in kernels]
+    return int(-LOWEST * max(sums, default=0))
 
 
 def exponent_of(values: npt.NDArray[np.floating], *, least: int | None = None) -> int:
@@ -91,7 +117,7 @@ def _exponents(model: onnx.ModelProto, places: Iterable[int], tensors: Tensors) 
         largest = {name: max(largest[name], float(np.abs(found[name]).max())) for name in watched}
     if not n:
         raise InputError("no picture to calibrate on", expected="at least 1")
-    first = {name: _clipping_nothing(value) for name, value in largest.items()}
+    first = {name: _clipping_nothing(value or HIGHEST) for name, value in largest.items()}  # silent ones may yet speak
     errors = {name: np.zeros(_HALVED) for name in watched}
     for tensor in tensors():
         found = seen(tensor)
@@ -118,13 +144,15 @@ class _Writer:
         folded = self._folded(places)
         read = {name for place in places for name in _activations(self.graph.node[place])}
         written = {name for place in places - folded for name in self.graph.node[place].output}
-        rounded = {name: f"{name}/rounded" for name in (read | written) - set(weights) - self._inside(folded)}
+        rounded = {name: f"{name}{_ROUNDED}" for name in (read | written) - set(weights) - self._inside(folded)}
         nodes: list[onnx.NodeProto] = []
         for value in self.graph.input:
             nodes += self._pair(value.name, rounded)
         for place, node in enumerate(self.graph.node):
             outputs = list(node.output)
-            node.input[:] = [rounded.get(name, name) for name in node.input]
+            # The processor reads what it made itself as it made it.
+            seen = rounded if place in places else {name: rounded[name] for name in rounded if name in written}
+            node.input[:] = [seen.get(name, name) for name in node.input]
             if place in places and node.op_type == "Conv":
                 nodes += self._kernel(node, weights)
             nodes.append(node)
@@ -171,7 +199,7 @@ class _Writer:
 
     def _kernel(self, node: onnx.NodeProto, weights: Mapping[str, TensorProto]) -> list[onnx.NodeProto]:
         """Kernel and bias as integers; the bias no finer than the sums."""
-        source = node.input[0].removesuffix("/rounded")
+        source = node.input[0].removesuffix(_ROUNDED)
         kernel = numpy_helper.to_array(weights[node.input[1]])
         exponent = exponent_of(kernel)
         made = [self._integers(node, 1, kernel, exponent)]
@@ -189,13 +217,14 @@ class _Writer:
         return helper.make_node("DequantizeLinear", [name, self._scale(exponent), self._zero()], [f"{name}/rounded"])
 
     def _scale(self, exponent: int) -> str:
-        name = f"scale/{exponent}"
+        name = f"fpga/scale/{exponent}"
         self.constants[name] = numpy_helper.from_array(np.array(2.0**exponent, np.float32), name)
         return name
 
     def _zero(self) -> str:
-        self.constants["zero"] = numpy_helper.from_array(np.array(0, np.int8), "zero")
-        return "zero"
+        name = "fpga/zero"
+        self.constants[name] = numpy_helper.from_array(np.array(0, np.int8), name)
+        return name
 
     def _drop_unread(self) -> None:
         """Float kernels that nothing reads any more."""

@@ -20,6 +20,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from edgewright.compress.emulate import exact_session
+from edgewright.errors import StageFailed
 from edgewright.runtime.boxes import FloatArray
 from edgewright.runtime.session import Network
 
@@ -36,7 +37,11 @@ class Fpga:
 
 
 def open_fpga(model: onnx.ModelProto, *, threads: int = 1) -> Fpga:
-    """Args: model: as `quantize_for_fpga` makes it. threads: the emulation's."""
+    """Args: model: as `quantize_for_fpga` makes it. threads: the emulation's.
+
+    Raises:
+        StageFailed: a provider that is installed and finds no card.
+    """
     by = computed_by()
     session = _on_card(model) if by == PROVIDER else emulated(model, threads=threads)
     name = session.get_inputs()[0].name
@@ -105,4 +110,15 @@ def _number(value: float, numbers: dict[str, np.float32]) -> str:
 
 
 def _on_card(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=[PROVIDER, "CPUExecutionProvider"])
+    """Where the provider is installed and finds no card, the runtime would go on without it, and say nothing."""
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=[PROVIDER, "CPUExecutionProvider"], enable_fallback=0
+    )
+    if session.get_providers()[:1] != [PROVIDER]:
+        raise StageFailed(
+            "the VitisAI provider is installed and computes nothing here",
+            expected=PROVIDER,
+            got=", ".join(session.get_providers()),
+            next_step="see that the card is set up, or use an onnxruntime without the provider: it is emulated then",
+        )
+    return session

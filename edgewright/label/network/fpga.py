@@ -1,9 +1,8 @@
 """The segmenter in an FPGA's number format: written beside its weights, and opened in their place.
 
-Decides that it looks like any other net to whoever calls it, a picture at a time. Refuses a labeler that was not
-written for it.
+Decides that it looks like any other net to whoever calls it, a picture at a time.
 
-    support = write_for_fpga(net, spec, tensors, path=out / FPGA_FILE)
+    support = write_for_fpga(net, tensors, image_px=128, path=out / FPGA_FILE)
     FpgaNet.open(out / FPGA_FILE).run_by            # "emulation", or "VitisAIExecutionProvider"
 """
 
@@ -44,8 +43,8 @@ class FpgaNet(nn.Module):
         self._fpga = fpga
 
     @classmethod
-    def open(cls, path: Path) -> FpgaNet:
-        return cls(open_fpga(onnx.load_model(path)))
+    def open(cls, path: Path, *, threads: int = 1) -> FpgaNet:
+        return cls(open_fpga(onnx.load_model(path), threads=threads))
 
     @property
     def run_by(self) -> str:

@@ -27,6 +27,8 @@ from edgewright.runtime.preprocess import Letterbox, letterbox
 
 WEIGHTS_FILE = "labeler.safetensors"
 SPEC_FILE = "labeler.json"
+MOST_LOST = 0.1
+"""Of a class's pixel IoU on `val`, between float and an FPGA's numbers."""
 
 
 def device_of(net: nn.Module) -> torch.device:
@@ -100,7 +102,13 @@ class Labeler:
 
     @classmethod
     def open_for_fpga(cls, artifact: Artifact) -> Labeler:
-        """The same in an FPGA's number format. Raises InputError where it was not written."""
+        """The same in an FPGA's number format.
+
+        Its temperature and the evidence for thresholds are the float network's: so it must see on `val` what that sees.
+
+        Raises:
+            InputError: it was not written, or sees much less on `val`, or nothing is known of that.
+        """
         from edgewright.label.network.fpga import FPGA_FILE, FpgaNet
 
         if FPGA_FILE not in artifact.files:
@@ -110,7 +118,22 @@ class Labeler:
                 where=artifact.ref.uri,
                 next_step="train_labeler.fpga=true beside label.number_format=fpga",
             )
-        spec = LabelerSpec.from_json(json.loads(artifact.path(SPEC_FILE).read_bytes()))
+        described = json.loads(artifact.path(SPEC_FILE).read_bytes())
+        spec = LabelerSpec.from_json(described)
+        lost = {
+            name: score["iou"] - (described["fpga"]["val"][name]["iou"] or 0.0)
+            for name, score in described["val"].items()
+            if score["iou"] is not None
+        }
+        worst = max(lost, key=lambda name: lost[name], default="")
+        if not worst or lost[worst] > MOST_LOST:
+            raise InputError(
+                "the labeler in an FPGA's numbers is not the one that was examined",
+                expected=f"pixel IoU on val lower by at most {MOST_LOST:g}",
+                got=f"{lost[worst]:.2f} for {worst}" if worst else "nothing labeled in val to know it by",
+                where=artifact.ref.uri,
+                next_step="label.number_format=float",
+            )
         return cls(spec, FpgaNet.open(artifact.path(FPGA_FILE)))
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +14,11 @@ from edgewright.compress.measure import ModelMeasurement, measure_latency, measu
 from edgewright.compress.quantize import QuantizeReport
 from edgewright.data.dataset import Dataset
 from edgewright.errors import InputError
+from edgewright.gates.champion import Comparison
 from edgewright.recipe.gates import GateModelConfig
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.session import ModelSpec
+from tasks.gate_model import _numbers
 
 Measured = tuple[ModelMeasurement, list[tuple[int, int]]]
 Found = list[tuple[list[int], int, float]]
@@ -66,6 +69,23 @@ def test_each_file_is_measured_in_each_form(measured: Measured, int8: tuple[Arti
     assert files["model-safe.onnx"].saturating == 0 < files["model.onnx"].saturating
     assert all(found.n_images == 4 for file in files.values() for found in file.forms.values())
     assert all(0 < (file.layer_error or 0) < 1 and file.worst_layer for file in files.values())
+
+
+def test_the_file_for_an_fpga_is_measured_and_told_and_decides_nothing(
+    detector: Artifact, squares: Dataset, make_int8: Callable[..., tuple[Artifact, QuantizeReport]], measured: Measured
+) -> None:
+    artifact, _ = make_int8(calibration_images=8, fpga=True)
+    found = measure_model(artifact, detector, squares, GateModelConfig(latency_runs=10), threads=1)
+    assert found.fpga is not None
+    assert (found.fpga.run_by, found.fpga.n_images) == ("emulation", 4)
+    assert found.fpga.bytes == artifact.path("model-fpga.onnx").stat().st_size
+    assert found.fpga.map50 == pytest.approx(found.float_onnx.map50, abs=0.3)
+    again = ModelMeasurement.from_json(json.loads(json.dumps(found.to_json())))
+    assert again.fpga == found.fpga
+    assert measured[0].fpga is None
+    numbers = _numbers(found, Comparison())
+    assert numbers["fpga_map50"] == found.fpga.map50
+    assert "model-fpga.onnx" not in found.files, "the gate decides on what devices load"
 
 
 def test_latency_is_of_the_asked_number_of_runs(measured: Measured) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from edgewright.convert import write as module
 from edgewright.convert.formats import OWN
+from edgewright.convert.measure import difference
 from edgewright.convert.read import open_written
 from edgewright.convert.write import write
 from edgewright.errors import InputError, MissingExtra, StageFailed
@@ -34,9 +35,7 @@ def test_what_was_written_answers_as_the_detector_does(
     network = open_written(written.path, written.format, input_px=PX, threads=1)
     found, expected = network(PICTURE), written.before(PICTURE)
     assert found.shape == expected.shape
-    best_first = written.spec.layout == "end2end"  # then near scores may change places
-    apart = np.abs(found[..., 4] - expected[..., 4] if best_first else found - expected)
-    assert apart.max() < (0.01 if best_first else HALF_A_PIXEL)
+    assert difference(found, expected, layout=written.spec.layout) < HALF_A_PIXEL
     assert np.abs(expected).max() > 10, "boxes, not zeros"
     assert ModelSpec.from_json(json.loads((tmp_path / name / "spec.json").read_bytes())) == written.spec
     assert sorted(tmp_path.iterdir()) == [tmp_path / name], "nothing is left beside it"
@@ -55,6 +54,7 @@ def test_ultralytics_exporter_writes_its_own_graphs_beside_nothing_else(
     written = write("torchscript", publish_random("edgewright-slim").__truediv__, out=tmp_path / "theirs")
     assert written.path.is_file()
     assert written.path.parent == tmp_path / "theirs"
+    assert not (tmp_path / "theirs/spec.json").exists(), "what its output means its exporter says"
     with pytest.raises(InputError, match="ultralytics' graphs alone"):
         write("torchscript", publish_random("efficientdet-slim").__truediv__, out=tmp_path / "ours")
     assert not (tmp_path / "ours").exists()

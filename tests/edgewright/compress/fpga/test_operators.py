@@ -55,19 +55,29 @@ def test_the_units_part_ends_behind_the_last_convolution() -> None:
         (conv("x", "a", "k", kernel_shape=[1, 1], pads=[1, 1, 1, 1]), {"k": kernel(1, 3, 1)}, "padding"),
         # weights of one output that no bank holds: 16 * 16 * ceil(129 / 16) = 2304
         (conv("x", "a", "k", kernel_shape=[16, 16]), {"k": np.zeros((1, 129, 16, 16), np.float32)}, "2304 deep"),
-        (helper.make_node("Sigmoid", ["x"], ["a"]), {}, "Sigmoid is none"),
+        (helper.make_node("Sigmoid", ["x"], ["a"]), {}, "Sigmoid is not written"),
+        (helper.make_node("Clip", ["x", "l", "h"], ["a"]), {"l": np.float32(-1), "h": np.float32(1)}, "0 and 6 wanted"),
+        (helper.make_node("Concat", ["x", "s"], ["a"], axis=1), {"s": np.ones((1, 1), np.float32)}, "is a constant"),
+        # grouped, but not depthwise
+        (conv("x", "a", "k", kernel_shape=[1, 1], group=2), {"k": kernel(4, 2, 1)}, "2 groups of 2"),
+        (conv("x", "a", "x"), {}, "a kernel that is computed"),
         (
             helper.make_node("Resize", ["x", "", "s"], ["a"], mode="linear"),
             {"s": np.ones(4, np.float32)},
             "mode linear",
         ),
-        (helper.make_node("Add", ["x", "s"], ["a"]), {"s": np.ones(3, np.float32)}, "a constant is added"),
+        (helper.make_node("Add", ["x", "s"], ["a"]), {"s": np.ones(3, np.float32)}, "is a constant"),
     ],
 )
 def test_what_the_unit_cannot_is_said(node: onnx.NodeProto, constants: dict[str, Any], reason: str) -> None:
     model = graph([node, conv("a", "y", "last", kernel_shape=[1, 1])], {**constants, "last": kernel(1, 1, 1)})
     (said,) = support_of(model).reasons.values()
     assert reason in said
+
+
+def test_a_kernels_shape_that_is_not_said_is_the_weights_own() -> None:
+    nodes = [conv("x", "y", "k", pads=[1, 1, 1, 1])]
+    assert unit_nodes(graph(nodes, {"k": kernel(2, 3, 3)})) == {0: ""}
 
 
 def test_the_box_decoder_is_none_of_the_units() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.compress.emulate import exact_session
 from edgewright.compress.fpga import session
-from edgewright.compress.fpga.quantize import exponent_of, quantize_for_fpga, to_integers
+from edgewright.compress.fpga.quantize import exponent_of, largest_sum, quantize_for_fpga, to_integers
 from edgewright.compress.fpga.session import EMULATION, PROVIDER, computed_by, emulated, open_fpga
-from edgewright.errors import InputError
+from edgewright.errors import InputError, StageFailed
 
 Integers = npt.NDArray[np.int64]
 SIDE = 12
@@ -96,6 +97,63 @@ def test_a_convolution_and_its_relu_are_integers_by_hand(rng: np.random.Generato
     assert kinds.count("QuantizeLinear") == 2, "not between a convolution and its activation"
 
 
+@pytest.mark.parametrize("tiny", [1.0, 1e-4])
+def test_a_depthwise_convolution_with_a_stride_and_relu6_are_integers_by_hand(
+    rng: np.random.Generator, tiny: float
+) -> None:
+    """A bias is never finer than the sums that it is added to."""
+    kernel, bias = rng.normal(size=(3, 1, 3, 3)).astype(np.float32), (tiny * rng.normal(size=3)).astype(np.float32)
+    given = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2], "group": 3}
+    nodes = [
+        helper.make_node("Conv", ["x", "k", "b"], ["a"], **given),
+        helper.make_node("Clip", ["a", "none", "six"], ["y"]),
+    ]
+    bounds = {"none": np.float32(0), "six": np.float32(6)}
+    floats = model(nodes, {"k": kernel, "b": bias, **bounds}, [1, 3, SIDE // 2, SIDE // 2])
+    image = 4 * rng.random((1, 3, SIDE, SIDE), np.float32)
+    written = quantize_for_fpga(floats, lambda: [image])
+    scale = exponents(written)
+    of_input, of_output, of_kernel = scale["x"], scale["y"], scale["a/1"]
+    assert scale["a/2"] >= of_input + of_kernel
+    x = np.pad(to_integers(image[0], of_input).astype(np.int64), ((0, 0), (1, 1), (1, 1)))
+    weights = to_integers(kernel, of_kernel).astype(np.int64)[:, 0]
+    raised = to_integers(bias, scale["a/2"]).astype(np.int64) << (scale["a/2"] - of_input - of_kernel)
+    sums = np.zeros((3, SIDE // 2, SIDE // 2), np.int64)
+    for channel, row, column in np.ndindex(*sums.shape):
+        patch = x[channel, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+        sums[channel, row, column] = (patch * weights[channel]).sum() + raised[channel]
+    six = 6 * 2.0 ** -(of_input + of_kernel)
+    expected = shifted(np.clip(sums, 0, round(six)), of_output - of_input - of_kernel)
+    (found,) = emulated(written).run(None, {"x": image})
+    np.testing.assert_array_equal(np.ldexp(found[0], -of_output), expected)
+    assert largest_sum(written) >= np.abs(sums - raised[:, None, None]).max()
+
+
+def test_what_was_silent_while_it_was_calibrated_may_speak(rng: np.random.Generator) -> None:
+    kernel = np.abs(rng.normal(size=(2, 3, 1, 1))).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "k"], ["a"], kernel_shape=[1, 1]), helper.make_node("Relu", ["a"], ["y"])]
+    written = quantize_for_fpga(
+        model(nodes, {"k": kernel}, [1, 2, SIDE, SIDE]), lambda: [-np.ones((1, 3, SIDE, SIDE), np.float32)]
+    )
+    (found,) = emulated(written).run(None, {"x": np.ones((1, 3, SIDE, SIDE), np.float32)})
+    assert found.max() > 0.5
+
+
+def test_the_processor_reads_what_it_made_as_it_made_it(rng: np.random.Generator) -> None:
+    kernel = rng.normal(size=(3, 3, 1, 1)).astype(np.float32)
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["s"]),
+        helper.make_node("Conv", ["s", "k"], ["c"], kernel_shape=[1, 1]),
+        helper.make_node("Mul", ["s", "c"], ["y"]),
+    ]
+    written = quantize_for_fpga(
+        model(nodes, {"k": kernel}, [1, 3, SIDE, SIDE]), lambda: [rng.random((1, 3, SIDE, SIDE), np.float32)]
+    )
+    (product,) = [node for node in written.graph.node if node.op_type == "Mul"]
+    assert product.input[0] == "s"
+    assert product.input[1] != "c", "what the unit made comes rounded"
+
+
 def test_a_sum_aligns_its_terms_a_concatenation_moves_them_and_the_rest_only_picks(rng: np.random.Generator) -> None:
     kernel = {f"k{i}": rng.normal(scale=3.0**i, size=(2, 3, 1, 1)).astype(np.float32) for i in range(3)}
     sizes = {"none": np.zeros(0, np.float32), "twice": np.array([1, 1, 2, 2], np.float32)}
@@ -159,5 +217,11 @@ def test_who_computes_is_said_and_nothing_is_calibrated_on_nothing(
     assert opened.network(image).shape == (1, 1, SIDE, SIDE)
     with pytest.raises(InputError, match="no picture to calibrate on"):
         quantize_for_fpga(floats, list)
+    nothing = model([helper.make_node("Sigmoid", ["x"], ["y"])], {}, [1, 3, SIDE, SIDE])
+    with pytest.raises(InputError, match="nothing in the graph is the unit's"):
+        quantize_for_fpga(nothing, lambda: [image])
     monkeypatch.setattr(session.onnxruntime, "get_available_providers", lambda: [PROVIDER, "CPUExecutionProvider"])
     assert computed_by() == PROVIDER
+    with warnings.catch_warnings(), pytest.raises(StageFailed, match="installed and computes nothing here"):
+        warnings.simplefilter("ignore", UserWarning)  # the runtime's own, of a provider that it does not have
+        open_fpga(quantize_for_fpga(floats, lambda: [image]))
