@@ -44,7 +44,8 @@ STAGES = (
 
 def stages_of(recipe: Recipe) -> tuple[Stage[...], ...]:
     """Those that a recipe asks for."""
-    return tuple(stage for stage in STAGES if stage is not compress or recipe.compress.wanted)
+    left_out = {compress: not recipe.compress.wanted, flash: not recipe.release.roll_out}
+    return tuple(stage for stage in STAGES if not left_out.get(stage))
 
 
 @pipeline(name="lifecycle")
@@ -64,4 +65,5 @@ def lifecycle(recipe: Recipe, source: str) -> None:
     measured = gate_model(recipe.gate_model, int8, detector, real, find_champion(int8))
     admitted = enforce_model(measured, int8)
     released = release(recipe.release, int8, admitted, training)
-    flash(recipe.flash, released, real)
+    if recipe.release.roll_out:
+        flash(recipe.flash, released, real)

@@ -17,6 +17,7 @@ from edgewright.runtime.session import ModelSpec, load_network, predictor
 from edgewright.simulate.camera import SimulatedCamera
 from tasks.engine.stage import stage
 from tasks.engine.work import Work
+from tasks.serve.fleet import refuse_while_rolled_out
 
 RELEASE_FILE = "release.json"
 _CANDIDATES = 24
@@ -52,6 +53,8 @@ def release(
             latency_budget_ms=budget_ms,
             start=began,
         )
+        if config.roll_out:
+            refuse_while_rolled_out(work.session.settings, work.project, config.channel)
         published = publish_release(
             bundle,
             repository=repository,

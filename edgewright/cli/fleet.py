@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from edgewright.cli import completion
 from edgewright.cli.home import home_settings
 from edgewright.cli.printed import print_json
+from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
 
 if TYPE_CHECKING:
     from edgewright.fleet.rollout import Rollout
@@ -47,12 +49,15 @@ def status(
                 "devices": {name: told.__dict__ for name, told in fleet.told.items()},
                 "unreadable": fleet.unreadable,
                 "rollout": fleet.rollout.to_json() if fleet.rollout else None,
+                "superseded": fleet.superseded,
             }
         )
         return
     _print_devices(fleet)
     if fleet.rollout:
         _print(fleet.rollout)
+    if fleet.superseded:
+        print(f"superseded: devices are told {fleet.signed.id if fleet.signed else 'no plan'}")
 
 
 def rollout(
@@ -66,7 +71,10 @@ def rollout(
     settings = home_settings()
     from tasks.serve.fleet import begin_rollout
 
-    shares = [float(part) for part in stages.split(",")]
+    try:
+        shares = [float(part) for part in stages.split(",")]
+    except ValueError as error:
+        raise InputError("not shares", expected="as 0.01,0.05,0.25,1", got=stages) from error
     _print(begin_rollout(settings, project, channel, release=release, stages=shares, dwell_s=60 * dwell_minutes))
 
 
@@ -83,13 +91,18 @@ def watch(
     channel: Channel = "stable",
     every_s: Annotated[float, typer.Option(help="Seconds between two steps")] = 60.0,
 ) -> None:
-    """Step until the rollout has ended, or Ctrl-C."""
+    """Step until the rollout has ended, or Ctrl-C. What cannot be read or written now is tried again."""
     settings = home_settings()
     from tasks.serve.fleet import step_rollout
 
     said = ""
     while True:
-        now = step_rollout(settings, project, channel)
+        try:
+            now = step_rollout(settings, project, channel)
+        except (StoreUnavailable, ArtifactCorrupt) as error:
+            print(f"tries again: {error}", file=sys.stderr)
+            time.sleep(every_s)
+            continue
         if now.why != said:
             _print(now)
             said = now.why

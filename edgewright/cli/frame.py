@@ -115,7 +115,6 @@ def _application() -> typer.Typer:
     add_groups(application)
     add_releases(application)
     add_fleet(application)
-    add_fleet(application)
     application.command(
         name="device",
         help="Forward to edgewright-device: init, update, run, status.",

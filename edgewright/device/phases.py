@@ -80,15 +80,18 @@ class FrameTimes:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> FrameTimes:
-        """Raises KeyError, TypeError or ValueError: of histograms with other steps, too."""
-        if tuple(value["bounds_ms"]) != BOUNDS_MS:
+        """What agents wrote before they told the steps and p95 is read: the steps were these, and p99 stands for p95.
+
+        Raises KeyError, TypeError or ValueError: of histograms with other steps, too.
+        """
+        if tuple(value.get("bounds_ms", BOUNDS_MS)) != BOUNDS_MS:
             raise ValueError(f"histograms with other steps: {value['bounds_ms']}")
         phases = {
             name: PhaseTimes(each["p50_ms"], each["p99_ms"], each["sum_ms"], tuple(each["counts"]))
             for name, each in value["phases"].items()
         }
-        whole = (value[name] for name in ("p50_ms", "p95_ms", "p99_ms", "frames", "limit_ms", "over"))
-        return cls(phases, *whole)
+        p95_ms = value.get("p95_ms", value["p99_ms"])
+        return cls(phases, value["p50_ms"], p95_ms, value["p99_ms"], value["frames"], value["limit_ms"], value["over"])
 
 
 class Stopwatch:

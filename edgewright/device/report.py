@@ -1,7 +1,8 @@
 """What the device says of itself, kept until the server has it.
 
-Decides what is sent and in which order: oldest first, at most OUTBOX_REPORTS kept, the oldest dropped. Refuses nothing:
-a report that cannot be sent now is sent with the next one, and never stops the device.
+Decides what is sent and in which order: oldest first, at most OUTBOX_REPORTS kept, the oldest dropped. What was
+measured on the last feed is told again until another release runs: an update must not silence it. Refuses nothing: a
+report that cannot be sent now is sent with the next one, and never stops the device.
 
 >>> send(home, DeviceReport(device_id="line-1", command="update", release=3))
 True
@@ -14,18 +15,19 @@ import json
 import platform
 import urllib.error
 import urllib.request
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
 import edgewright
-from edgewright.device.home import Home
+from edgewright.device.home import Home, wish_of
 from edgewright.device.runner import FeedReport
+from edgewright.errors import InputError
 from edgewright.runtime.selftest import SelfTest
 
-OUTBOX_FILE = "outbox.json"
+OUTBOX_FILE, LATEST_FILE = "outbox.json", "latest.json"
 OUTBOX_REPORTS = 32
 _TIMEOUT_S = 10
 
@@ -54,8 +56,9 @@ class DeviceReport:
         fell_back: why another slot runs than the one that should.
         model: which of the release's files runs, and why.
         offered: the release that the channel offered last. failed: whether that one failed here.
-        rss_mb: the agent's memory, at its most.
-        tier: of the device.
+        latest: the feed that the release which runs detected on last, whatever this command was.
+        rss_mb: the agent's memory at its most, of that feed where there is one.
+        tier, channel: of the device. follows: whether it runs what the plan says, and nobody here wished otherwise.
     """
 
     device_id: str
@@ -71,13 +74,19 @@ class DeviceReport:
     model: str = ""
     offered: int = 0
     failed: bool = False
+    latest: FeedReport | None = None
     rss_mb: float = 0.0
     tier: str = ""
+    channel: str = ""
+    follows: bool = True
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def to_json(self) -> dict[str, Any]:
         selftest = self.selftest.to_json() if self.selftest else None
-        return {**asdict(self), "selftest": selftest, "feed": self.feed.to_json() if self.feed else None}
+        feeds = {
+            name: feed.to_json() if feed else None for name, feed in (("feed", self.feed), ("latest", self.latest))
+        }
+        return {**asdict(self), "selftest": selftest, **feeds}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> DeviceReport:
@@ -86,14 +95,14 @@ class DeviceReport:
         Raises KeyError, TypeError or ValueError where it is no report.
         """
         selftest = SelfTest.from_json(value["selftest"]) if value["selftest"] else None
-        feed = FeedReport.from_json(value["feed"]) if value["feed"] else None
+        feed, latest = (FeedReport.from_json(each) if each else None for each in (value["feed"], value.get("latest")))
         known = {name: each for name, each in value.items() if name in cls.__dataclass_fields__}
-        return cls(**{**known, "selftest": selftest, "feed": feed})
+        return cls(**{**known, "selftest": selftest, "feed": feed, "latest": latest})
 
 
 def send(home: Home, report: DeviceReport) -> bool:
     """Queue the report durably, then send what is queued; whether all of it arrived."""
-    queue = [*_queued(home), report.to_json()][-OUTBOX_REPORTS:]
+    queue = [*_queued(home), _complete(home, report).to_json()][-OUTBOX_REPORTS:]
     _keep(home, queue)
     sent = 0
     while sent < len(queue) and _post(home, queue[sent]):
@@ -101,6 +110,27 @@ def send(home: Home, report: DeviceReport) -> bool:
     if sent:
         _keep(home, queue[sent:])
     return sent == len(queue)
+
+
+def _complete(home: Home, report: DeviceReport) -> DeviceReport:
+    """With what is the home's to say, and what the running release did on its last feed."""
+    try:
+        wish = wish_of(home)
+        follows = not (wish.hold or wish.pin)
+    except InputError:
+        follows = False
+    report = replace(report, channel=home.config.channel, follows=follows)
+    if report.feed is not None:
+        kept = {"digest": report.digest, "feed": report.feed.to_json(), "rss_mb": report.rss_mb}
+        home.files.replace(home.root / LATEST_FILE, json.dumps(kept).encode())
+        return replace(report, latest=report.feed)
+    try:
+        kept = json.loads((home.root / LATEST_FILE).read_bytes())
+        if kept["digest"] == report.digest:
+            return replace(report, latest=FeedReport.from_json(kept["feed"]), rss_mb=float(kept["rss_mb"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # nothing that can be read was kept: it is not worth a device that does not report
+    return replace(report, rss_mb=0.0)
 
 
 def _queued(home: Home) -> list[dict[str, Any]]:

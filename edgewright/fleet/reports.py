@@ -1,7 +1,7 @@
 """What the devices of a project said last, from the box that the release server keeps: a file a device.
 
-Decides what a report means for a rollout. A report that cannot be read is told apart from silence: it names its device.
-Refuses nothing.
+Decides what a report means for a rollout. A report that cannot be read, one with a number that is none among them, is
+told apart from silence: it names its device. Refuses nothing.
 
     told, unreadable = read_reports(releases / "belt" / "reports")
 """
@@ -9,6 +9,7 @@ Refuses nothing.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def read_reports(folder: Path) -> tuple[dict[str, Told], dict[str, str]]:
     for path in sorted(folder.glob("*.json")):
         try:
             told[path.stem] = told_by(json.loads(path.read_bytes()), at=path.stat().st_mtime)
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             unreadable[path.stem] = f"{type(error).__name__}: {error}"
     return told, unreadable
 
@@ -31,13 +32,24 @@ def read_reports(folder: Path) -> tuple[dict[str, Told], dict[str, str]]:
 def told_by(value: dict[str, Any], *, at: float) -> Told:
     """Args: at: when it arrived, seconds since 1970. Raises KeyError, TypeError or ValueError: it is no report."""
     report = DeviceReport.from_json(value)
-    feed = report.feed
+    feed = report.feed or report.latest
     return Told(
         at=at,
-        release=report.release,
-        offered=report.offered or report.release,
-        failed=report.failed,
-        p95_ms=feed.times.p95_ms if feed and feed.times else None,
-        detections=feed.detections / feed.frames if feed and feed.frames else None,
-        rss_mb=report.rss_mb or None,
+        release=int(_sane(report.release)),
+        offered=int(_sane(report.offered or report.release)),
+        failed=report.failed is True,
+        on_trial=report.on_trial is True,
+        p95_ms=_sane(feed.times.p95_ms) if feed and feed.times else None,
+        detections=_sane(feed.detections) / feed.frames if feed and _sane(feed.frames) else None,
+        rss_mb=_sane(report.rss_mb) or None if feed else None,
+        tier=str(report.tier),
+        channel=str(report.channel),
+        follows=report.follows is True,
     )
+
+
+def _sane(value: Any) -> float:
+    """Raises ValueError for what is no finite number from 0: a comparison with NaN never says that it is too much."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"not a number from 0: {value!r}")
+    return value

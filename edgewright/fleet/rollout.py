@@ -1,10 +1,12 @@
 """A rollout's next step: its state and what devices said => the next state. No network, no clock, no device.
 
 Decides when a release goes to more devices, and when nobody is to run it any longer. It advances where the stage has
-lasted, nearly all of its cohort have answered, and neither the updates nor what they run look worse than before. A
-device that has not answered is unknown, which is never success. It is withdrawn where too many failed, by the rule of
+lasted, nearly all of its cohort run it and have proven it, and neither the updates nor what they run look worse than
+before. A device that has not answered, or no longer says what it measured before, is unknown, which is never success;
+a cohort of none proves nothing. It is withdrawn where too many failed, by the rule of
 two fields that AWS IoT Jobs has (so many executed, such a share of them failed), or the cohort got slower, blinder or
-larger than it was. Refuses nothing: what is odd is a reason to wait, and is said.
+larger than it was. Refuses stages that do not rise to all, and to go on with what was withdrawn; what devices say that
+is odd is a reason to wait, and is said.
 
     rollout = begin("spring", release=9, otherwise=8, now=now)
     rollout = step(rollout, told, devices=enrolled, now=now)
@@ -20,6 +22,7 @@ from statistics import median, pstdev
 from typing import Any
 
 from edgewright.device.offer import Course, Plan, place_of
+from edgewright.errors import InputError
 
 STAGES = (0.01, 0.05, 0.25, 1.0)
 """Shares of the devices. Of few devices the first stage is one device."""
@@ -43,17 +46,23 @@ class Told:
     Attributes:
         at: when it was heard, seconds by the collector's clock.
         release: what runs. offered: what the plan offered it when it asked last.
-        failed: it refused what was offered, or fell back from it.
+        failed: it refused what was offered, or fell back from it. on_trial: what runs has detected on nothing yet.
         p95_ms, detections, rss_mb: of a frame, a frame, the process; None where it detected on nothing yet.
+        tier, channel: of the device; "" from an agent that does not say.
+        follows: it runs what the plan says, and nobody at the device wished otherwise.
     """
 
     at: float
     release: int
     offered: int
     failed: bool = False
+    on_trial: bool = False
     p95_ms: float | None = None
     detections: float | None = None
     rss_mb: float | None = None
+    tier: str = ""
+    channel: str = ""
+    follows: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,8 @@ class Rollout:
 
     @property
     def ended(self) -> bool:
-        return self.plan.state is not Course.RUNNING or (self.plan.share >= 1 and self.stage >= len(self.stages))
+        """All have it, or nobody is to have it. One that is halted has not ended."""
+        return self.plan.state is Course.WITHDRAWN or (self.plan.share >= 1 and self.stage >= len(self.stages))
 
     def cohort(self, devices: Collection[str]) -> list[str]:
         """Those that are to have the release now."""
@@ -105,23 +115,39 @@ def begin(
     stages: Sequence[float] = STAGES,
     dwell_s: float = DWELL_S,
 ) -> Rollout:
-    """Its first stage: at least one device, whatever the share."""
+    """Its first stage: at least one device, whatever the share.
+
+    Args:
+        otherwise: what all others run; 0: whatever they run.
+
+    Raises:
+        InputError: shares that do not rise to 1.
+    """
+    rising = all(low < high for low, high in zip((0.0, *stages), stages, strict=False))
+    if not stages or not rising or stages[-1] != 1:
+        raise InputError("not a rollout's stages", expected="shares that rise to 1", got=list(stages))
+    if not math.isfinite(dwell_s) or dwell_s < 0:
+        raise InputError("not a time that a stage lasts", expected="seconds from 0", got=dwell_s)
     plan = Plan(name, release, share=_share(stages[0], name, devices), otherwise=otherwise)
-    before = {device: said for device, said in told.items() if said.release == otherwise}
+    before = {
+        device: said for device, said in told.items() if otherwise in (0, said.release) and said.release != release
+    }
     return Rollout(plan, tuple(stages), 0, now, dwell_s, before, f"begins with {plan.share:.1%} of the devices")
 
 
 def step(rollout: Rollout, told: Mapping[str, Told], *, devices: Collection[str], now: float) -> Rollout:
     """The next state; the same where there is nothing to do but wait. `told`: of each device what it said last."""
-    if rollout.ended:
+    if rollout.ended or rollout.plan.state is not Course.RUNNING:
         return rollout
     cohort = rollout.cohort(devices)
     heard = {device: told[device] for device in cohort if device in told and told[device].at >= rollout.since}
-    executed = {device: said for device, said in heard.items() if said.offered == rollout.plan.release}
+    executed = {device: said for device, said in heard.items() if _executed(said, device, rollout)}
     failed = sorted(device for device, said in executed.items() if said.failed)
     if bad := _too_many(failed, executed, cohort) or _worse(rollout, executed):
         plan = replace(rollout.plan, state=Course.WITHDRAWN)
         return replace(rollout, plan=plan, since=now, why=f"withdrawn at {rollout.plan.share:.1%}: {bad}")
+    if not cohort:
+        return replace(rollout, why="waits: no device is counted, and none proves nothing")
     unknown = len(cohort) - len(executed)
     if now - rollout.since < rollout.dwell_s:
         return replace(rollout, why=f"waits: {len(executed)} of {len(cohort)} have it, the stage is young")
@@ -131,18 +157,37 @@ def step(rollout: Rollout, told: Mapping[str, Told], *, devices: Collection[str]
 
 
 def halted(rollout: Rollout, *, now: float) -> Rollout:
-    """By a person: who has the release keeps it, nobody else takes it."""
+    """By a person: who has the release keeps it, nobody else takes it. Raises InputError where it has ended."""
+    _refuse_ended(rollout)
     return replace(rollout, plan=replace(rollout.plan, state=Course.HALTED), since=now, why="halted by a person")
 
 
 def resumed(rollout: Rollout, *, now: float) -> Rollout:
-    """The stage begins anew."""
+    """The stage begins anew. Raises InputError where it was not halted."""
+    if rollout.plan.state is not Course.HALTED:
+        raise InputError("a rollout that was not halted", expected=Course.HALTED, got=rollout.plan.state)
     return replace(rollout, plan=replace(rollout.plan, state=Course.RUNNING), since=now, why="resumed by a person")
 
 
 def withdrawn(rollout: Rollout, *, now: float) -> Rollout:
-    """By a person: whoever has the release goes back."""
+    """By a person: whoever has the release goes back; from all devices too. Twice is once."""
+    if rollout.plan.state is Course.WITHDRAWN:
+        return rollout
     return replace(rollout, plan=replace(rollout.plan, state=Course.WITHDRAWN), since=now, why="withdrawn by a person")
+
+
+def _refuse_ended(rollout: Rollout) -> None:
+    if rollout.ended:
+        raise InputError("a rollout that has ended", got=f"{rollout.plan.id}: {rollout.why}")
+
+
+def _executed(said: Told, device: str, rollout: Rollout) -> bool:
+    """It failed here, or runs, is proven, and tells what it told before."""
+    if said.failed:
+        return said.offered == rollout.plan.release
+    before = rollout.before.get(device)
+    silenced = before is not None and before.p95_ms is not None and said.p95_ms is None
+    return said.release == rollout.plan.release and not said.on_trial and not silenced
 
 
 def _advanced(rollout: Rollout, devices: Collection[str], now: float) -> Rollout:
@@ -190,13 +235,17 @@ def _worse(rollout: Rollout, executed: Mapping[str, Told]) -> str:
 
 
 def _blinder(ran: Mapping[str, Told], before: Mapping[str, Told]) -> str:
-    """Detections a frame beyond the fleet's own spread."""
+    """Detections a frame, of the same devices before and after, beyond the fleet's own spread."""
     known = [said.detections for said in before.values() if said.detections is not None]
-    found = [said.detections for said in ran.values() if said.detections is not None]
-    if not known or not found:
+    pairs = [
+        (said.detections, was)
+        for device, said in ran.items()
+        if said.detections is not None and (was := before[device].detections) is not None
+    ]
+    if not pairs:
         return ""
-    usual, spread = sum(known) / len(known), max(pstdev(known), _LEAST_SPREAD)
-    mean = sum(found) / len(found)
-    if abs(mean - usual) <= SIGMAS * spread / math.sqrt(len(found)) + _LEAST_SPREAD * usual:
+    after, usual = (sum(each) / len(pairs) for each in zip(*pairs, strict=True))
+    spread = max(pstdev(known), _LEAST_SPREAD)
+    if abs(after - usual) <= SIGMAS * spread / math.sqrt(len(pairs)) + _LEAST_SPREAD * usual:
         return ""
-    return f"{mean:.2f} detections a frame where there were {usual:.2f}"
+    return f"{after:.2f} detections a frame where there were {usual:.2f}"

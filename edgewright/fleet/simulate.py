@@ -15,7 +15,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgewright.device.core import Install, Offer, State, on_frame, on_offer, on_proof
+from edgewright.device.core import (
+    FallBack,
+    Install,
+    Offer,
+    State,
+    on_fallen_back,
+    on_frame,
+    on_offer,
+    on_proof,
+    on_start,
+)
 from edgewright.device.offer import Policy
 from edgewright.fleet.rollout import DWELL_S, STAGES, Rollout, Told, begin, step
 
@@ -71,12 +81,21 @@ class SimulatedDevice:
         self.took |= offered == NEW and self.state.active == action.slot
         if self.state.active != action.slot:
             self.fell_back = True
-        elif self.lucky < bad.fails + bad.crashes:
-            proven = self.state.proven
-            self.state = self.state.fell_back(proven).having_failed(str(offered))
-            self.fell_back = True
-        else:
-            self.state = on_frame(self.state)
+            return
+        self._start(crashes=self.lucky < bad.fails + bad.crashes)
+
+    def _start(self, *, crashes: bool) -> None:
+        """Until it comes to a frame, or the agent gives the release up."""
+        while True:
+            self.state, action = on_start(self.state)
+            if isinstance(action, FallBack):
+                blamed = str(self.release)
+                self.state = on_fallen_back(self.state, self.state.proven, failed=blamed)
+                self.fell_back = True
+                return
+            if not crashes:
+                self.state = on_frame(self.state)
+                return
 
     def tell(self, at: float, behavior: Behavior) -> Told:
         bad = behavior if self.release == NEW else Behavior()

@@ -87,10 +87,7 @@ def flash_device(
         DeviceUnreachable: no report in time.
         StageFailed: the agent ended with an error of another kind.
     """
-    known = SignedSet.exists(repository / METADATA)
-    desired = state_of(repository).releases.get(channel, 0) if known else 0
-    if desired < 1:
-        raise InputError("nothing is released", expected=f"a release on {channel}", where=repository)
+    desired = _desired(repository, channel, device_id)
     deadline = time.monotonic() + timeout_s
     identity = ["--root", str(repository / METADATA / FIRST_ROOT), "--device-id", device_id, "--channel", channel]
     with _served(repository, address) as server:
@@ -123,6 +120,24 @@ def flash_device(
         versions=report.versions,
         times=feed_report.times,
     )
+
+
+def _desired(repository: Path, channel: str, device_id: str) -> int:
+    """The release that the plan has for the device; the newest where older repositories have no plans."""
+    if not SignedSet.exists(repository / METADATA):
+        raise InputError("nothing is released", expected=f"a release on {channel}", where=repository)
+    state = state_of(repository)
+    plan = state.plans.get(channel)
+    desired = plan.chosen(device_id, running=0) if plan else 0 if state.plans else state.releases.get(channel, 0)
+    if desired < 1:
+        raise InputError(
+            "nothing is rolled out for the device",
+            expected=f"a release on {channel}",
+            got=device_id,
+            where=repository,
+            next_step="edgewright fleet rollout RELEASE, or edgewright release publish --roll-out",
+        )
+    return desired
 
 
 @contextmanager

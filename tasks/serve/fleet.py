@@ -1,8 +1,10 @@
 """Rollouts of a project: begun, stepped, halted and taken back, each change signed before it is kept.
 
-Decides where a rollout is written down: `rollouts/<channel>.json` beside the repository, under the repository's lock of
-its own. The plan is signed first, so that what is kept is never ahead of what devices are told. Refuses a second
-rollout on a channel while one lives.
+Decides where a rollout is written down, `rollouts/<channel>.json` beside the repository, and which devices it counts:
+those of the channel that were heard within LOST_AFTER_S and do what the plan says. It is written down first and signed
+then; what was cut off between the two is signed by the next step. A rollout whose plan was replaced by another, as by
+`release publish --roll-out`, is over. Refuses a second rollout on a channel while one lives. A person halts and takes
+back whatever devices said.
 """
 
 from __future__ import annotations
@@ -15,16 +17,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edgewright.device.offer import Course, Plan, target_path
 from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
 from edgewright.fleet.reports import read_reports
 from edgewright.fleet.rollout import DWELL_S, STAGES, Rollout, Told, begin, step
+from edgewright.release.metadata import SignedSet
 from edgewright.release.repository import set_plan, state_of
-from edgewright.release.server import REPORTS
+from edgewright.release.server import METADATA, REPORTS
+from edgewright.runtime.bundle import MANIFEST_FILE
 from edgewright.settings import Settings
 from tasks.serve.releases import projects_of
 
 FOLDER = "rollouts"
+LOST_AFTER_S = 14 * 24 * 3600.0
+"""A device that was silent for so long counts no longer, neither as a success nor as one to wait for."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,14 @@ class Fleet:
 
     Attributes:
         rollout: the last one; None where there was none.
+        signed: the plan that devices are told; None where there is none.
         told: of each device what it said last. unreadable: devices whose report cannot be read, and why.
     """
 
     project: str
     channel: str
     rollout: Rollout | None
+    signed: Plan | None
     told: dict[str, Told]
     unreadable: dict[str, str]
 
@@ -46,12 +55,35 @@ class Fleet:
     def devices(self) -> list[str]:
         return sorted({*self.told, *self.unreadable})
 
+    def counted(self, now: float) -> list[str]:
+        """The devices that a rollout counts: those that cannot be read among them, as unknown."""
+        heard = (name for name, said in self.told.items() if said.follows and now - said.at <= LOST_AFTER_S)
+        return sorted({*heard, *self.unreadable})
+
+    @property
+    def superseded(self) -> bool:
+        """Whether devices are told another plan than the last rollout's."""
+        return self.rollout is not None and (self.signed is None or self.signed.id != self.rollout.plan.id)
+
+    @property
+    def lives(self) -> bool:
+        return self.rollout is not None and not self.superseded and not self.rollout.ended
+
 
 def fleet_of(settings: Settings, project: str, channel: str) -> Fleet:
     """Raises InputError for a project that has released nothing; ArtifactCorrupt where its repository is damaged."""
     (repository,) = projects_of(settings, project=project)
     told, unreadable = read_reports(repository / REPORTS)
-    return Fleet(project, channel, _read(repository, channel), told, unreadable)
+    own = {name: said for name, said in told.items() if said.channel in ("", channel)}
+    return Fleet(project, channel, _read(repository, channel), _signed(repository, channel), own, unreadable)
+
+
+def refuse_while_rolled_out(settings: Settings, project: str, channel: str) -> None:
+    """Raises InputError where a rollout lives on the channel: to roll out beside it would end it unseen."""
+    repository = settings.releases / project
+    rollout = _read(repository, channel)
+    if rollout and not rollout.ended and Fleet(project, channel, rollout, _signed(repository, channel), {}, {}).lives:
+        raise _living(rollout)
 
 
 def begin_rollout(
@@ -63,31 +95,33 @@ def begin_rollout(
     stages: Sequence[float] = STAGES,
     dwell_s: float = DWELL_S,
 ) -> Rollout:
-    """To a first part of the devices that have ever reported.
+    """To a first part of the devices that were heard lately.
 
     Raises:
-        InputError: a rollout lives, no device has reported, the release is not permitted or is what runs already.
+        InputError: a rollout lives, no device has reported, the release is not permitted, lacks a device's tier or is
+            what all run already.
     """
     now = time.time()
     with _one_at_a_time(settings, project) as repository:
-        fleet, state = fleet_of(settings, project, channel), state_of(repository)
-        if fleet.rollout and not fleet.rollout.ended:
-            raise InputError(
-                "a rollout lives on this channel",
-                got=f"{fleet.rollout.plan.id}: {fleet.rollout.why}",
-                next_step="edgewright fleet rollback, or wait for its end",
-            )
-        if not fleet.devices:
+        fleet = fleet_of(settings, project, channel)
+        if fleet.rollout and fleet.lives:
+            raise _living(fleet.rollout)
+        devices = fleet.counted(now)
+        if not devices:
             raise InputError("no device has reported yet", where=repository / REPORTS)
-        current = state.plans[channel].release if channel in state.plans else state.releases.get(channel, 0)
+        current = settled_release(fleet.signed)
         if release == current:
             raise InputError("the release is what all devices are to run already", got=release)
+        _refuse_unpermitted(repository, channel, release=release, otherwise=current)
+        _refuse_untiered(
+            repository, channel, release, {fleet.told[name].tier for name in devices if name in fleet.told}
+        )
         made = begin(
             f"{channel}-{release}-{int(now)}",
             release=release,
             otherwise=current,
             told=fleet.told,
-            devices=fleet.devices,
+            devices=devices,
             now=now,
             stages=stages,
             dwell_s=dwell_s,
@@ -96,35 +130,102 @@ def begin_rollout(
 
 
 def step_rollout(settings: Settings, project: str, channel: str) -> Rollout:
-    """One step, by what devices have said since. Raises InputError where there is no rollout."""
-    return _change(settings, project, channel, lambda fleet, now: step(
-        _live(fleet), fleet.told, devices=fleet.devices, now=now
-    ))  # fmt: skip
+    """One step, by what devices have said since. Raises InputError where there is no rollout, or it was superseded."""
+    with _one_at_a_time(settings, project) as repository:
+        fleet, now = fleet_of(settings, project, channel), time.time()
+        rollout = _own(fleet.rollout, fleet.signed, channel)
+        return _keep(
+            settings, repository, channel, step(rollout, fleet.told, devices=fleet.counted(now), now=now), rollout
+        )
 
 
 def change_rollout(settings: Settings, project: str, channel: str, change: Callable[..., Rollout]) -> Rollout:
-    """`halted`, `resumed` or `withdrawn`, by a person. Raises InputError where there is no rollout."""
-    return _change(settings, project, channel, lambda fleet, now: change(_live(fleet), now=now))
+    """`halted`, `resumed` or `withdrawn`, by a person, whatever devices said.
 
-
-def _change(settings: Settings, project: str, channel: str, change: Callable[[Fleet, float], Rollout]) -> Rollout:
+    Raises InputError where there is no rollout, it was superseded, or the change does not apply to it.
+    """
     with _one_at_a_time(settings, project) as repository:
-        fleet = fleet_of(settings, project, channel)
-        after = change(fleet, time.time())
-        return fleet.rollout if after == fleet.rollout else _keep(settings, repository, channel, after)  # type: ignore[return-value]
+        rollout = _own(_read(repository, channel), _signed(repository, channel), channel)
+        return _keep(settings, repository, channel, change(rollout, now=time.time()), rollout)
 
 
-def _live(fleet: Fleet) -> Rollout:
-    if fleet.rollout is None:
+def settled_release(plan: Plan | None) -> int:
+    """What a device runs that a new rollout leaves out; 0: whatever it runs.
+
+    Of a rollout that came to all it is the release. Of one that was withdrawn or did not come to its end it is what ran
+    before: what was taken back must not come back as what all others run.
+    """
+    if plan is None:
+        return 0
+    return plan.release if plan.state is Course.RUNNING and plan.share >= 1 else plan.otherwise
+
+
+def _own(rollout: Rollout | None, signed: Plan | None, channel: str) -> Rollout:
+    """The channel's rollout, as far as devices are told it."""
+    if rollout is None:
         raise InputError(
-            "no release is rolled out on this channel", got=fleet.channel, next_step="edgewright fleet rollout RELEASE"
+            "no release is rolled out on this channel", got=channel, next_step="edgewright fleet rollout RELEASE"
         )
-    return fleet.rollout
+    if signed is None or signed.id != rollout.plan.id:
+        raise InputError(
+            "the rollout was superseded: devices are told another plan",
+            expected=rollout.plan.id,
+            got=signed.id if signed else "none",
+            next_step="edgewright fleet rollout RELEASE",
+        )
+    return rollout
 
 
-def _keep(settings: Settings, repository: Path, channel: str, rollout: Rollout) -> Rollout:
-    """Signed, then written down; a plan that is signed already is not signed again."""
-    if state_of(repository).plans.get(channel) != rollout.plan:
+def _living(rollout: Rollout) -> InputError:
+    return InputError(
+        "a rollout lives on this channel",
+        got=f"{rollout.plan.id}: {rollout.why}",
+        next_step="edgewright fleet rollback, or wait for its end",
+    )
+
+
+def _refuse_unpermitted(repository: Path, channel: str, *, release: int, otherwise: int) -> None:
+    """What would not be signed is not written down either."""
+    state = state_of(repository)
+    permitted, floor = (
+        state.permitted.get(channel, ()),
+        state.policies[channel].floor if channel in state.policies else 0,
+    )
+    for each in filter(None, (release, otherwise)):
+        if each not in permitted:
+            expected = ", ".join(map(str, permitted))
+            raise InputError("a release that is not permitted on the channel", expected=expected, got=each)
+        if each < floor:
+            raise InputError("a release below the channel's floor", expected=f">= {floor}", got=each)
+
+
+def _refuse_untiered(repository: Path, channel: str, release: int, tiers: set[str]) -> None:
+    signed = SignedSet.read(repository / METADATA).targets.signed.targets
+    lacks = sorted(
+        tier for tier in filter(None, tiers) if target_path(channel, tier, release, MANIFEST_FILE) not in signed
+    )
+    if lacks:
+        next_step = f"edgewright release publish BUNDLE --tier {lacks[0]}"
+        raise InputError(
+            "a release that is not permitted for all devices",
+            expected=", ".join(lacks),
+            got=release,
+            next_step=next_step,
+        )
+
+
+def _signed(repository: Path, channel: str) -> Plan | None:
+    return state_of(repository).plans.get(channel)
+
+
+def _keep(
+    settings: Settings, repository: Path, channel: str, rollout: Rollout, before: Rollout | None = None
+) -> Rollout:
+    """Written down, then signed; what is so already is not done again."""
+    if rollout != before:
+        payload = json.dumps(rollout.to_json(), indent=1, sort_keys=True).encode()
+        write_atomically(repository / FOLDER / f"{channel}.json", payload, mode=READABLE)
+    if _signed(repository, channel) != rollout.plan:
         set_plan(
             rollout.plan,
             repository=repository,
@@ -133,8 +234,6 @@ def _keep(settings: Settings, repository: Path, channel: str, rollout: Rollout) 
             now=datetime.now(UTC),
             secret=settings.keys_opened_by,
         )
-    payload = json.dumps(rollout.to_json(), indent=1, sort_keys=True).encode()
-    write_atomically(repository / FOLDER / f"{channel}.json", payload, mode=READABLE)
     return rollout
 
 
@@ -144,7 +243,7 @@ def _read(repository: Path, channel: str) -> Rollout | None:
         return None
     try:
         return Rollout.from_json(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError("the rollout cannot be read", got=error, where=path) from error
 
 

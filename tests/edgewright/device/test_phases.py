@@ -75,3 +75,16 @@ def test_reports_of_older_and_of_newer_agents_are_read() -> None:
     assert DeviceReport.from_json(json.loads(json.dumps(newer))) == report
     with pytest.raises(KeyError):
         FeedReport.from_json({"frames": 6})
+
+
+def test_what_earlier_agents_wrote_is_read() -> None:
+    watch = Stopwatch(clock=iter([0.0, 0.004]).__next__)
+    watch.start()
+    watch.lap("compute")
+    watch.stop()
+    told = watch.times(limit_ms=5.0).to_json()
+    for name in ("p95_ms", "bounds_ms"):
+        del told[name]
+    assert FrameTimes.from_json(told) == watch.times(limit_ms=5.0)
+    with pytest.raises(ValueError, match="other steps"):
+        FrameTimes.from_json({**told, "bounds_ms": [1.0]})

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from edgewright.device.offer import Course
+from edgewright.errors import InputError
 from edgewright.fleet.rollout import Rollout, Told, begin, halted, resumed, step, withdrawn
 
 DEVICES = [f"line-{number}" for number in range(1000)]
@@ -83,13 +84,46 @@ def test_single_failures_of_many_are_borne_and_of_few_are_not() -> None:
     assert canary in after.why
 
 
+def test_only_what_runs_proven_and_still_tells_its_figures_counts(rollout: Rollout) -> None:
+    for changes in ({"on_trial": True}, {"release": 8}, {"p95_ms": None}):
+        after = step(rollout, answered(rollout, at=HOUR, **changes), devices=DEVICES, now=HOUR)
+        assert (after.plan, after.why.split(":")[0]) == (rollout.plan, "waits"), changes
+    nobody = step(rollout, BEFORE, devices=[], now=HOUR)
+    assert (nobody.plan, "no device is counted" in nobody.why) == (rollout.plan, True)
+    other = answered(rollout, at=60.0, failed=True, offered=7)
+    assert step(rollout, other, devices=DEVICES, now=60.0).plan.state is Course.RUNNING, "that is another release's"
+
+
+def test_devices_are_compared_with_themselves() -> None:
+    busy, idle = [f"busy-{n}" for n in range(5)], [f"idle-{n}" for n in range(5)]
+    before = {d: Told(0.0, 8, 8, p95_ms=20.0, detections=20.0 if d in busy else 0.5) for d in (*busy, *idle)}
+    wide = begin("mixed", release=9, otherwise=0, told=before, devices=before, now=0.0, stages=(1.0,))
+    only_busy = {d: replace(before[d], at=60.0, release=9, offered=9) for d in busy}
+    after = step(wide, {**before, **only_busy}, devices=[*before], now=60.0)
+    assert after.plan.state is Course.RUNNING, "busy places answer first, and see what they saw"
+    blind = {d: replace(said, detections=0.0) for d, said in only_busy.items()}
+    assert step(wide, {**before, **blind}, devices=[*before], now=60.0).plan.state is Course.WITHDRAWN
+
+
+@pytest.mark.parametrize("stages", [(), (0.5,), (0.5, 0.2, 1.0), (0.0, 1.0), (0.5, 1.0, 1.5), (float("nan"), 1.0)])
+def test_stages_rise_to_all(stages: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="not a rollout's stages"):
+        begin("odd", release=9, otherwise=8, told=BEFORE, devices=DEVICES, now=0.0, stages=stages)
+
+
 def test_what_a_person_does(rollout: Rollout) -> None:
     stopped = halted(rollout, now=60.0)
     assert step(stopped, answered(rollout, at=HOUR), devices=DEVICES, now=HOUR) == stopped
     again = resumed(stopped, now=HOUR)
     assert again.plan == rollout.plan
     assert step(again, answered(again, at=3 * HOUR), devices=DEVICES, now=3 * HOUR).plan.share == 0.05
-    assert withdrawn(rollout, now=60.0).plan.state is Course.WITHDRAWN
+    with pytest.raises(InputError, match="was not halted"):
+        resumed(again, now=HOUR)
+    back = withdrawn(rollout, now=60.0)
+    assert (back.plan.state, withdrawn(back, now=90.0)) == (Course.WITHDRAWN, back)
+    for change, said in ((resumed, "was not halted"), (halted, "has ended")):
+        with pytest.raises(InputError, match=said):
+            change(back, now=90.0)
 
 
 def test_it_is_kept_as_json(rollout: Rollout) -> None:

@@ -1,8 +1,10 @@
-"""A small fleet: real agents, a real server between them and the rollout, releases that are good, slow and blind."""
+"""A small fleet: real agents, a real server between them and the rollout; releases good, over budget and blind."""
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,8 @@ from edgewright.cli import main
 from edgewright.device import cli as agent
 from edgewright.device import updater
 from edgewright.device.files import Files
-from edgewright.device.home import DeviceConfig, init_home, open_home
+from edgewright.device.home import DeviceConfig, init_home, keep_wish, open_home
+from edgewright.device.offer import Wish
 from edgewright.device.slots import Slots
 from edgewright.device.start import start
 from edgewright.errors import InputError
@@ -24,7 +27,8 @@ from edgewright.release.metadata import FIRST_ROOT
 from edgewright.release.repository import publish_release, state_of
 from edgewright.release.server import serve_releases
 from edgewright.settings import Settings, read_settings
-from tasks.serve.fleet import begin_rollout, change_rollout, fleet_of, step_rollout
+from tasks.serve import fleet as fleet_tasks
+from tasks.serve.fleet import begin_rollout, change_rollout, fleet_of, refuse_while_rolled_out, step_rollout
 from tests.edgewright.device.conftest import selftest_here
 
 N = 5
@@ -204,6 +208,86 @@ def test_a_person_halts_resumes_and_takes_back(
     assert {told["release"] for told in state["devices"].values()} == {1}
     assert state_of(settings.releases / "belt").plans["stable"].state == "withdrawn"
     assert change_rollout(settings, "belt", "stable", withdrawn).plan.state == "withdrawn"
+
+
+def test_what_was_taken_back_is_not_what_all_others_run(
+    settings: Settings, devices: Devices, publish: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(2, gain=0.95)
+    publish(3, gain=0.94)
+    begin_rollout(settings, "belt", "stable", release=2, stages=STAGES, dwell_s=0.0)
+    change_rollout(settings, "belt", "stable", halted)
+    with pytest.raises(InputError, match="a rollout lives"):
+        begin_rollout(settings, "belt", "stable", release=3)
+    with pytest.raises(InputError, match="a rollout lives"):
+        refuse_while_rolled_out(settings, "belt", "stable")
+    (settings.releases / "belt/reports/odd.json").write_text("[" * 100_000)
+    change_rollout(settings, "belt", "stable", withdrawn)
+    begun = begin_rollout(settings, "belt", "stable", release=3, stages=STAGES, dwell_s=0.0)
+    assert (begun.plan.release, begun.plan.otherwise) == (3, 1)
+    devices.poll()
+    assert 2 not in devices.running
+
+
+def test_a_rollout_that_was_written_and_not_signed_is_signed_by_the_next_step(
+    settings: Settings, devices: Devices, publish: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(2, gain=0.95)
+    begun = begin_rollout(settings, "belt", "stable", release=2, stages=STAGES, dwell_s=0.0)
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fleet_tasks, "set_plan", cut)
+        with pytest.raises(KeyboardInterrupt):
+            change_rollout(settings, "belt", "stable", withdrawn)
+    assert state_of(settings.releases / "belt").plans["stable"] == begun.plan
+    after = step_rollout(settings, "belt", "stable")
+    assert after.plan.state == "withdrawn"
+    assert state_of(settings.releases / "belt").plans["stable"] == after.plan
+
+
+def test_a_rollout_beside_which_all_were_given_another_release_is_over(
+    settings: Settings, devices: Devices, publish: Callable[..., None], make_cells: Callable[..., Path]
+) -> None:
+    publish(2, gain=0.95)
+    begin_rollout(settings, "belt", "stable", release=2, stages=STAGES, dwell_s=0.0)
+    publish_release(
+        make_cells(release=3, gain=0.94),
+        repository=settings.releases / "belt",
+        keys=settings.keys / "belt",
+        channel="stable",
+        now=datetime.now(UTC),
+    )
+    assert fleet_of(settings, "belt", "stable").superseded
+    for change in (step_rollout, lambda *words: change_rollout(*words, withdrawn)):
+        with pytest.raises(InputError, match=r"superseded.*got release-3"):
+            change(settings, "belt", "stable")
+    devices.poll()
+    assert devices.running == [3] * N
+
+
+def test_only_devices_of_the_channel_that_do_what_the_plan_says_are_counted(
+    settings: Settings, devices: Devices, publish: Callable[..., None]
+) -> None:
+    keep_wish(open_home(devices.folder / "line-0", files=Files()), Wish(pin=1))
+    devices.poll()
+    reports = settings.releases / "belt/reports"
+    kept = json.loads((reports / "line-1.json").read_bytes())
+    (reports / "elsewhere.json").write_text(json.dumps({**kept, "channel": "night"}))
+    (reports / "gone.json").write_text(json.dumps(kept))
+    os.utime(reports / "gone.json", (0, 0))
+    fleet = fleet_of(settings, "belt", "stable")
+    assert fleet.counted(time.time()) == [f"line-{number}" for number in range(1, N)]
+    assert set(fleet.devices) == {*(f"line-{number}" for number in range(N)), "gone"}
+    (reports / "line-1.json").write_text(json.dumps({**kept, "tier": "basic"}))
+    publish(2, gain=0.95)
+    with pytest.raises(InputError, match=r"not permitted for all devices.*expected basic"):
+        begin_rollout(settings, "belt", "stable", release=2)
+    with pytest.raises(InputError, match="not permitted on the channel"):
+        begin_rollout(settings, "belt", "stable", release=9)
+    assert fleet_of(settings, "belt", "stable").rollout is None, "what is refused is not written down"
 
 
 def test_without_devices_or_a_rollout_that_is_said(settings: Settings, publish: Callable[..., None]) -> None:
