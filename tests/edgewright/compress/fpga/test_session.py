@@ -222,6 +222,8 @@ def test_who_computes_is_said_and_nothing_is_calibrated_on_nothing(
         quantize_for_fpga(nothing, lambda: [image])
     monkeypatch.setattr(session.onnxruntime, "get_available_providers", lambda: [PROVIDER, "CPUExecutionProvider"])
     assert computed_by() == PROVIDER
-    with warnings.catch_warnings(), pytest.raises(StageFailed, match="installed and computes nothing here"):
+    graph = quantize_for_fpga(floats, lambda: [image])
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the runtime's own, of a provider that it does not have
-        open_fpga(quantize_for_fpga(floats, lambda: [image]))
+        with pytest.raises(StageFailed, match="installed and computes nothing here"):
+            open_fpga(graph)
