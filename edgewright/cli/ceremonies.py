@@ -1,6 +1,7 @@
 """`edgewright release init|publish|rotate-key|revoke|floor|verify|list`: what people do with a project's keys.
 
-Decides who is asked for a passphrase: whoever sits at the terminal, once a key. Refuses to ask where nobody does.
+Decides who is asked for a passphrase: whoever sits at the terminal, once a key, of a new one twice. Says of what was
+signed away from the online keys that it waits, not that it is out. Refuses to ask where nobody sits.
 """
 
 from __future__ import annotations
@@ -87,8 +88,11 @@ def publish(
         secret=settings.keys_opened_by,
         passphrase=_known,
     )
-    said = "permitted" if done.published else "was permitted already"
-    print(f"{channel} release {done.version}, {tier}, {said}; signed {', '.join(done.signed) or 'nothing'}")
+    if done.waits:
+        said = "is permitted once that is announced"
+    else:
+        said = "permitted" if done.published else "was permitted already"
+    print(f"{channel} release {done.version}, {tier}, {said}; {_outcome(done.signed, done.waits)}")
 
 
 def rotate(
@@ -105,6 +109,7 @@ def rotate(
         keys=settings.keys / project,
         now=datetime.now(UTC),
         passphrase=_known,
+        new_passphrase=_new,
         secret=settings.keys_opened_by,
     )
     print(f"{name} is a new key; signed {', '.join(dict.fromkeys(signed)) or 'nothing'}")
@@ -124,7 +129,8 @@ def revoke(
         now=datetime.now(UTC),
         read=_opening(settings, project),
     )
-    print(f"{channel} release {release} is permitted no longer; signed {', '.join(signed)}")
+    said = "is permitted no longer" if _is_out(signed) else "is permitted until that is announced"
+    print(f"{channel} release {release} {said}; {_outcome(signed)}")
 
 
 def floor(
@@ -156,7 +162,8 @@ def floor(
         now=datetime.now(UTC),
         read=_opening(settings, project),
     )
-    print(f"{channel}: no release below {policy.floor}; signed {', '.join(signed)}")
+    said = f"no release below {policy.floor}"
+    print(f"{channel}: {said}{'' if _is_out(signed) else ', once that is announced'}; {_outcome(signed)}")
 
 
 def verify(project: Annotated[str, typer.Option(help="One project; default: all")] = "") -> None:
@@ -196,6 +203,18 @@ def list_releases(
                     f"  {plan.state} {plan.id}: release {plan.release} to {plan.share:.0%}, "
                     f"otherwise {plan.otherwise or 'what runs'}"
                 )
+
+
+def _is_out(signed: tuple[str, ...]) -> bool:
+    return "timestamp" in signed
+
+
+def _outcome(signed: tuple[str, ...], waits: tuple[str, ...] | None = None) -> str:
+    """What was signed, and where it is. Waits: by default what was signed, where no timestamp names it."""
+    left = waits if waits is not None else () if _is_out(signed) else signed
+    if not left:
+        return f"signed {', '.join(signed) or 'nothing'}"
+    return f"{', '.join(left)} waits in metadata/pending/: run `edgewright release renew` where the online keys are"
 
 
 def _opening(settings: Settings, project: str) -> Callable[[tuple[str, ...]], Keys]:

@@ -75,6 +75,8 @@ def release_renew(project: ProjectOption = "") -> None:
     if any(renewed.refused or renewed.renewal.offline for renewed in done):
         next_step = f"bring their keys to {settings.keys}, renew, and take them away again"
         raise InputError("not everything could be signed again", next_step=next_step)
+    if any(renewed.renewal.refused for renewed in done):
+        raise InputError("not everything that waits could be announced", next_step="sign once more what it was to say")
 
 
 def _print_state(name: str, url: str, state: RepositoryState) -> None:

@@ -3,8 +3,9 @@
 Decides who may sign what, and what opens a key. The roles that a server signs with unattended are opened by the secret
 in a file, the two that belong offline by a person's passphrase. Where a home makes its own keys the file opens all of
 them: the shape of production, where root's three and `targets` are taken elsewhere and no device needs a new root.
-Refuses key files that others may read, and never writes them anywhere but into this folder: private from their first
-byte on, and never half a key.
+Of root's three any two are enough, so that one may be lost. Keys from before there was a secret stay plain until they
+are replaced. Refuses key files that others may read, and never writes them anywhere but into this folder: private from
+their first byte on, and never half a key.
 
     root       root-1 root-2 root-3 (threshold 2)     offline: which keys count
     targets    targets                                offline: which files are a release, and the channel's floor
@@ -55,7 +56,7 @@ def make_keys(folder: Path, *, passphrase: Passphrase | None = None, secret: Pat
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    opened_by = _secret(secret or folder / SECRET_FILE)
+    opened_by = secret_of(folder, secret)
     asked = cache(passphrase) if passphrase else None
     for role, names in KEY_NAMES.items():
         for name in names:
@@ -77,9 +78,12 @@ def write_key(folder: Path, name: str, *, passphrase: bytes) -> None:
 def read_keys(
     folder: Path, roles: Iterable[str] = ROLES, *, passphrase: Passphrase | None = None, secret: Path | None = None
 ) -> Keys:
-    """Raises InputError: a key is missing, unreadable, no Ed25519 key, readable by others, or not opened."""
+    """Of root those that are here, where they are enough.
+
+    Raises InputError: a key is missing, unreadable, no Ed25519 key, readable by others, or not opened.
+    """
     return {
-        role: tuple(read_one(folder, name, passphrase=passphrase, secret=secret) for name in KEY_NAMES[role])
+        role: tuple(read_one(folder, name, passphrase=passphrase, secret=secret) for name in _names(folder, role))
         for role in roles
     }
 
@@ -93,20 +97,40 @@ def read_one(
 
 
 def roles_in(folder: Path) -> tuple[str, ...]:
-    """The roles whose keys all lie in the folder: the others' are offline."""
-    return tuple(role for role in ROLES if all(path_of(folder, name).exists() for name in KEY_NAMES[role]))
+    """The roles of which enough keys lie in the folder: the others' are offline."""
+    return tuple(role for role in ROLES if all(path_of(folder, name).exists() for name in _names(folder, role)))
+
+
+def role_opens_alone(folder: Path, role: str, *, secret: Path | None = None) -> bool:
+    """Whether the role's keys here need no person. Raises InputError as `read_keys` does for any other reason."""
+    try:
+        read_keys(folder, (role,), secret=secret)
+    except InputError as error:
+        if "passphrase" in error.what:
+            return False
+        raise
+    return True
 
 
 def path_of(folder: Path, name: str) -> Path:
     return folder / f"{name}.pem"
 
 
-def _secret(path: Path) -> bytes:
+def secret_of(folder: Path, secret: Path | None) -> bytes:
+    """What opens the keys that no person has to open; made where there is none. Raises InputError: others may read."""
+    path = secret or folder / SECRET_FILE
     if not path.exists():
         write_atomically(path, secrets.token_urlsafe(32).encode(), mode=PRIVATE)
     if path.stat().st_mode & 0o077:
         raise InputError("a secret that others may read", expected="mode 0600", where=path)
     return path.read_bytes()
+
+
+def _names(folder: Path, role: str) -> tuple[str, ...]:
+    """The role's keys that are to be opened: all, or of root those that are here if they reach the threshold."""
+    names = KEY_NAMES[role]
+    here = tuple(name for name in names if path_of(folder, name).exists())
+    return here if role == "root" and len(here) >= ROOT_THRESHOLD else names
 
 
 def _read(path: Path, secret: bytes | None, passphrase: Passphrase | None) -> CryptoSigner:

@@ -3,14 +3,15 @@
 Decides versions and expiry, and what the delegated role `rollout` may sign: files below `rollout/` and nothing else.
 Versioned files are written first and `timestamp.json`, the one name that changes its bytes, last: whatever is cut off
 before that has not happened. What an offline key signs where no online key is waits in `pending/` for whoever has
-those. Refuses metadata whose signatures do not hold, and keys that the root does not name. Names and order are the TUF
-specification's (consistent snapshots, section 6.2; delegations, section 4.5).
+those; the next that an offline key signs goes on from it. Refuses metadata whose signatures do not hold, keys that the
+root does not name, and to sign a timestamp by a clock that went back. Names and order are the TUF specification's
+(consistent snapshots, section 6.2; delegations, section 4.5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,34 @@ LIFETIME: Mapping[str, timedelta] = {
 FIRST_ROOT = "1.root.json"
 ROLLOUT, ROLLOUT_PATHS = "rollout", ["rollout/*"]
 PENDING = "pending"
+LEFT = ("targets", ROLLOUT)
+"""What may wait in `pending/`, in the order in which they vouch for each other."""
+CLOCKS_DIFFER = timedelta(hours=1)
+"""A timestamp is not signed by a clock that is further than this behind the one that signed the last."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What was found in `pending/`.
+
+    Attributes:
+        taken: the roles that are newer and rightly signed: the set says them now.
+        stale: the roles of which something else of this version, or a newer one, is announced.
+        why: of what is not taken, stale or refused: a sentence each.
+    """
+
+    taken: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    why: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class SignedSet:
     """What the roles say now. `sign` is the only way to change it on disk.
 
-    Attributes: rollout: None in a repository from before there was the role.
+    Attributes:
+        rollout: None in a repository from before there was the role.
+        adopted: the roles that come from `pending/`, and are announced when next a timestamp is signed.
     """
 
     folder: Path
@@ -60,6 +82,7 @@ class SignedSet:
     rollout: Metadata[Targets] | None
     snapshot: Metadata[Snapshot]
     timestamp: Metadata[Timestamp]
+    adopted: set[str] = field(default_factory=set)
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
@@ -100,6 +123,25 @@ class SignedSet:
                 found._delegator(role).verify_delegate(role, found.role(role))
         except (OSError, KeyError, ValueError, RepositoryError, StorageError, DeserializationError) as error:
             raise ArtifactCorrupt("the release repository cannot be read", got=error, where=folder) from error
+        return found
+
+    @classmethod
+    def read_with_waiting(cls, folder: Path, *, now: datetime) -> SignedSet:
+        """As `read`, and what waits in `pending/`: what is signed next goes on from there, and loses nothing.
+
+        Raises:
+            ArtifactCorrupt: also where what waits is not signed rightly.
+            InputError: it was overtaken by what is announced.
+        """
+        found = cls.read(folder)
+        waiting = found.adopt(now=now)
+        for role, why in waiting.why.items():
+            raise (InputError if role in waiting.stale else ArtifactCorrupt)(
+                "what waits to be announced cannot be",
+                got=why,
+                where=found.pending(role),
+                next_step="remove the file, and sign once more what it was to say",
+            )
         return found
 
     @property
@@ -162,55 +204,95 @@ class SignedSet:
             raise InputError(f"the keys of {', '.join(sorted(missing))} are needed for this", where=self.folder)
         due = set(self.roles if new else self.due(now)) & set(keys) | set(changed)
         announced = {"snapshot", "timestamp"} <= set(keys)
-        if not announced and due & {"targets", ROLLOUT}:
-            return self._leave([role for role in self.roles if role in due & {"targets", ROLLOUT}], keys, now)
-        due |= {"snapshot"} if due & {"targets", ROLLOUT} else set()
+        if not announced and due & set(LEFT):
+            return self._leave([role for role in self.roles if role in due & set(LEFT)], keys, now)
+        carried = self.adopted if announced else set()
+        due |= {"snapshot"} if due & set(LEFT) or carried else set()
+        due -= set() if announced else {"snapshot"}  # nobody could be told of it
         due |= {"timestamp"} if "snapshot" in due else set()
-        for role in [role for role in self.roles if role in due]:
-            self._renew(role, keys, now, first=new)
+        if "timestamp" in due and not new:
+            self._check_clock(now)
+        written = tuple(role for role in self.roles if role in due | carried)
+        for role in written:
+            if role in due:
+                self._renew(role, keys, now, first=new)
             metadata = self.role(role)
             name = f"{role}.json" if role == "timestamp" else f"{metadata.signed.version}.{role}.json"
             write_atomically(self.folder / name, metadata.to_bytes(), mode=READABLE)
-        return tuple(role for role in self.roles if role in due)
+        self.discard(carried)
+        self.adopted = self.adopted - carried
+        return written
 
-    def adopt(self) -> tuple[str, ...]:
-        """Take what offline keys have signed and left; the roles. `sign` with them as changed announces it.
+    def pending(self, role: str) -> Path:
+        return self.folder / PENDING / f"{role}.json"
 
-        Raises:
-            ArtifactCorrupt: it is not signed by this repository's keys, or not newer.
+    def waiting(self) -> tuple[str, ...]:
+        """The roles of which something lies in `pending/` that is not what is announced."""
+        return tuple(role for role in LEFT if self.pending(role).is_file() and not self._is_announced(role))
+
+    def adopt(self, *, now: datetime | None = None) -> Waiting:
+        """Say what offline keys have signed and left, as far as it is newer and theirs; `sign` announces it.
+
+        Versions are compared first: what was overtaken is stale whoever signed it. What would leave `rollout` without
+        rightly signed metadata is refused as a whole: every device would refuse the repository.
+
+        Args:
+            now: what has expired by then is refused; none: that is not asked.
         """
-        taken = []
-        for role in ("targets", ROLLOUT):
-            path = self.folder / PENDING / f"{role}.json"
-            if not path.is_file():
-                continue
+        before = self.targets, self.rollout
+        taken, stale, why = [], [], {}
+        for role in self.waiting():
+            known: Metadata[Targets] | None = getattr(self, role)
             try:
-                waiting = Metadata[Targets].from_bytes(path.read_bytes())
+                waiting = Metadata[Targets].from_bytes(self.pending(role).read_bytes())
+                if known is not None and waiting.signed.version <= known.signed.version:
+                    stale.append(role)
+                    why[role] = (
+                        f"{role} version {waiting.signed.version} in {PENDING}/ is not newer than "
+                        f"{known.signed.version}, which is announced"
+                    )
+                    continue
                 self._delegator(role).verify_delegate(role, waiting)
+                if now and waiting.signed.expires <= now:
+                    raise ValueError(f"it has expired, {waiting.signed.expires:%Y-%m-%d}")
             except (OSError, ValueError, RepositoryError, DeserializationError) as error:
-                raise ArtifactCorrupt(
-                    "what waits to be announced is not signed rightly", got=error, where=path
-                ) from error
-            if waiting.signed.version > self.role(role).signed.version:
-                setattr(self, role, waiting)
-                taken.append(role)
-        return tuple(taken)
+                why[role] = f"{role} in {PENDING}/ is not signed rightly: {error}"
+                continue
+            setattr(self, role, waiting)
+            taken.append(role)
+        if taken and (left_out := self._without_rollout()):
+            self.targets, self.rollout = before
+            why |= {role: f"{role} in {PENDING}/ is not signed rightly: {left_out}" for role in taken}
+            taken = []
+        self.adopted = set(taken)
+        return Waiting(tuple(taken), tuple(stale), why)
 
-    def announce(self, roles: Collection[str], keys: Keys, *, now: datetime) -> None:
-        """Write adopted roles as they are signed, and a snapshot and a timestamp that name them."""
-        self._check_keys(keys)
+    def discard(self, roles: Collection[str]) -> None:
+        """What lies of them in `pending/` is announced, or was overtaken."""
         for role in roles:
-            metadata = self.role(role)
-            name = f"{metadata.signed.version}.{role}.json"
-            write_atomically(self.folder / name, metadata.to_bytes(), mode=READABLE)
-        self.sign(keys, now=now, changed=("snapshot",))
-        for role in roles:
-            (self.folder / PENDING / f"{role}.json").unlink(missing_ok=True)
+            self.pending(role).unlink(missing_ok=True)
+
+    def _is_announced(self, role: str) -> bool:
+        metadata: Metadata[Targets] | None = getattr(self, role)
+        if metadata is None:
+            return False
+        announced = self.folder / f"{metadata.signed.version}.{role}.json"
+        return announced.is_file() and announced.read_bytes() == self.pending(role).read_bytes()
+
+    def _without_rollout(self) -> str:
+        """Why devices would find no rightly signed `rollout`; "" where they do, or look for none."""
+        if self.rollout is None:
+            return "it names keys of rollout, which have signed nothing" if self.keyids(ROLLOUT) else ""
+        try:
+            self.targets.verify_delegate(ROLLOUT, self.rollout)
+        except (ValueError, RepositoryError) as error:
+            return str(error)
+        return ""
 
     def _leave(self, roles: list[str], keys: Keys, now: datetime) -> tuple[str, ...]:
         for role in roles:
             self._renew(role, keys, now, first=False)
-            write_atomically(self.folder / PENDING / f"{role}.json", self.role(role).to_bytes(), mode=READABLE)
+            write_atomically(self.pending(role), self.role(role).to_bytes(), mode=READABLE)
         return tuple(roles)
 
     def _renew(self, role: str, keys: Keys, now: datetime, *, first: bool) -> None:
@@ -231,6 +313,18 @@ class SignedSet:
 
     def _delegator(self, role: str) -> Metadata[Any]:
         return self.targets if role == ROLLOUT else self.root
+
+    def _check_clock(self, now: datetime) -> None:
+        """A device believes no earlier time than the newest it has seen signed: nothing is signed before it."""
+        issued = self.timestamp.signed.unrecognized_fields.get("issued")
+        if issued and datetime.fromisoformat(str(issued)) > now + CLOCKS_DIFFER:
+            raise InputError(
+                "the last timestamp was signed in this clock's future",
+                expected=f"a clock at or after {issued}",
+                got=now.replace(microsecond=0).isoformat(),
+                where=self.folder,
+                next_step="set this machine's clock; where the other one was wrong, wait until its time has come",
+            )
 
     def _check_keys(self, keys: Keys) -> None:
         for role in keys:

@@ -7,8 +7,9 @@
                 <channel>/<sha256>.manifest.json …  the newest release once more, for agents that know no plan
 
 Decides what is permitted (role `targets`, offline) and what a cohort runs (role `rollout`, online, delegated).
-Publishing an equal bundle publishes nothing. Refuses a number that is not higher than every one before on the channel,
-a plan for a release that is not permitted or lies below the floor.
+Publishing an equal bundle publishes nothing. A rollout can be stopped whatever has become of its release. Refuses a
+number that is not higher than every one before on the channel, a plan that has devices run what is not permitted or
+lies below the floor, and files that are not as they are signed.
 
 >>> publish_release(bundle, repository=repository, keys=keys, channel="stable", now=now).version
 3
@@ -25,13 +26,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import TargetFile
 
-from edgewright.device.offer import POLICY_FILE, TIERS, Plan, Policy, plan_path, target_path
-from edgewright.errors import InputError, StoreUnavailable
+from edgewright.device.offer import POLICY_FILE, TIERS, Course, Plan, Policy, plan_path, target_path
+from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
-from edgewright.release.keys import Keys, Passphrase, make_keys, path_of, read_keys, roles_in
-from edgewright.release.metadata import LIFETIME, ROLLOUT, SignedSet
+from edgewright.release.keys import (
+    Keys,
+    Passphrase,
+    make_keys,
+    path_of,
+    read_keys,
+    role_opens_alone,
+    roles_in,
+    secret_of,
+    write_key,
+)
+from edgewright.release.metadata import LEFT, LIFETIME, ROLLOUT, SignedSet, Waiting
 from edgewright.release.server import METADATA
 from edgewright.runtime.bundle import MANIFEST_FILE, Bundle
 
@@ -46,6 +58,7 @@ class ReleaseReport:
         published: False where an equal bundle was current already.
         signed: the TUF roles that were signed, in order.
         targets: the signed names of the release.
+        waits: the roles of which something waits in `pending/` for the online keys.
     """
 
     version: int
@@ -55,6 +68,7 @@ class ReleaseReport:
     signed: tuple[str, ...]
     targets: tuple[str, ...]
     bytes: int
+    waits: tuple[str, ...] = ()
 
 
 ReadKeys = Callable[[tuple[str, ...]], Keys]
@@ -92,14 +106,16 @@ def publish_release(
     bundle = Bundle.load_whole(bundle_dir)
     if bundle.manifest.channel != channel:
         raise InputError("a bundle for another channel", expected=channel, got=bundle.manifest.channel)
+    _refuse_reserved(channel)
     with writing(repository):
         metadata = repository / METADATA
         new = not SignedSet.exists(metadata)
         if new:
             signers = make_keys(keys, secret=secret)
+            signed_set = SignedSet.create(metadata, signers, now=now)
         else:
-            signers = _opened(metadata, keys, roll_out=roll_out, secret=secret, passphrase=passphrase)
-        signed_set = SignedSet.create(metadata, signers, now=now) if new else SignedSet.read(metadata)
+            signed_set = SignedSet.read_with_waiting(metadata, now=now)
+            signers = _opened(signed_set, keys, roll_out=roll_out, secret=secret, passphrase=passphrase)
         changed = _with_rollouts(signed_set, signers, repository / "targets", now=now)
         permitted = _permitted(signed_set, channel, tier)
         version, digest = _newest(permitted)
@@ -125,6 +141,7 @@ def publish_release(
             sorted(target_path(channel, tier, version, name) for name in [MANIFEST_FILE, *bundle.manifest.files])
         ),
         bytes=bundle.manifest.total_bytes,
+        waits=signed_set.waiting(),
     )
 
 
@@ -132,6 +149,9 @@ def set_plan(
     plan: Plan, *, repository: Path, keys: Path, channel: str, now: datetime, secret: Path | None = None
 ) -> tuple[str, ...]:
     """Have cohorts run what the plan says; the roles that were signed. The online keys are enough.
+
+    What is checked is what devices are to begin with: of a rollout that is halted or withdrawn not its release. Halting
+    is never refused for a floor: devices refuse by themselves what lies below it.
 
     Raises:
         InputError: a release that is not permitted or lies below the floor; keys that are not the repository's.
@@ -142,11 +162,11 @@ def set_plan(
         if signed_set.rollout is None:
             raise InputError("the repository has no rollouts yet", next_step="publish a release, which adds them")
         known, floor = permitted_releases(signed_set, channel), policy_of(signed_set, channel).floor
-        for release in filter(None, (plan.release, plan.otherwise)):
+        for release in filter(None, _to_be_run(plan)):
             if release not in known:
                 expected = ", ".join(map(str, known))
                 raise InputError("a release that is not permitted on the channel", expected=expected, got=release)
-            if release < floor:
+            if release < floor and plan.state is not Course.HALTED:
                 raise InputError("a release below the channel's floor", expected=f">= {floor}", got=release)
         _set_plan(signed_set, plan, repository / "targets", channel=channel)
         signers = read_keys(keys, (ROLLOUT, "snapshot", "timestamp"), secret=secret)
@@ -165,9 +185,16 @@ def set_policy(
 
     Args:
         read: opens the key of `targets`, and those of snapshot and timestamp where they are here.
+
+    Raises:
+        InputError: no release is permitted on the channel.
     """
+    _refuse_reserved(channel)
     with writing(repository):
-        signed_set = SignedSet.read(repository / METADATA)
+        signed_set = SignedSet.read_with_waiting(repository / METADATA, now=now)
+        if not permitted_releases(signed_set, channel):
+            next_step = "publish a release first, which a repository of before needs too"
+            raise InputError("a floor on a channel that permits no release", got=channel, next_step=next_step)
         before = policy_of(signed_set, channel)
         policy = replace(change(before), version=before.version + 1)
         _set_policy(signed_set, policy, repository / "targets", channel=channel)
@@ -175,13 +202,13 @@ def set_policy(
 
 
 def revoke_release(release: int, *, repository: Path, channel: str, now: datetime, read: ReadKeys) -> tuple[str, ...]:
-    """The release is permitted no longer, in any tier; the roles that were signed.
+    """The release is permitted no longer, in any tier and under any name; the roles that were signed.
 
     Raises:
         InputError: it is not permitted now, or the plan rolls it out.
     """
     with writing(repository):
-        signed_set = SignedSet.read(repository / METADATA)
+        signed_set = SignedSet.read_with_waiting(repository / METADATA, now=now)
         if release not in permitted_releases(signed_set, channel):
             raise InputError("a release that is not permitted on the channel", got=release)
         plan = plan_of(signed_set, repository, channel)
@@ -190,6 +217,8 @@ def revoke_release(release: int, *, repository: Path, channel: str, now: datetim
             raise InputError("the release is rolled out", got=release, next_step=next_step)
         for tier in TIERS:
             signed_set.drop(f"{channel}/{tier}/{release}/")
+        if _of_old_agents(signed_set, channel) == release:
+            signed_set.drop_of_old_agents(channel)
         return signed_set.sign(read(("targets", "snapshot", "timestamp")), now=now, changed=("targets",))
 
 
@@ -198,35 +227,36 @@ class Renewal:
     """Attributes:
     signed: the TUF roles that were signed again, in order.
     offline: half expired roles whose keys are not in the folder.
+    refused: what waited in `pending/` and was not announced, a sentence each.
     """
 
     signed: tuple[str, ...]
     offline: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
 
 def renew(repository: Path, *, keys: Path, now: datetime, secret: Path | None = None) -> Renewal:
     """Sign again what is half expired, and announce what offline keys signed elsewhere.
 
     So devices can tell a quiet server from a frozen one. Law: renewing twice is renewing once. The keys of the
-    timestamp alone are enough while the others are fresh.
+    timestamp alone are enough while the others are fresh. What waits and is refused stops nothing; what was overtaken
+    is taken away.
 
     Raises:
-        ArtifactCorrupt: the repository is damaged. InputError: keys that are not the repository's.
+        ArtifactCorrupt: the repository is damaged.
+        InputError: keys that are not the repository's, or a clock that went back.
         StoreUnavailable: the repository cannot be written.
     """
     with writing(repository):
         metadata = repository / METADATA
         signed_set = SignedSet.read(metadata)
         here = _opening_alone(keys, secret=secret)
-        adopted: tuple[str, ...] = ()
-        if {"snapshot", "timestamp"} <= set(here):
-            adopted = signed_set.adopt()
-        if adopted:
-            signed_set.announce(adopted, read_keys(keys, ("snapshot", "timestamp"), secret=secret), now=now)
+        waiting = signed_set.adopt(now=now) if {"snapshot", "timestamp"} <= set(here) else Waiting()
         due = signed_set.due(now)
         mine = tuple(role for role in signed_set.roles if role in here)
-        signed = signed_set.sign(read_keys(keys, mine, secret=secret), now=now) if due else ()
-        return Renewal((*adopted, *signed), tuple(role for role in due if role not in here))
+        signed = signed_set.sign(read_keys(keys, mine, secret=secret), now=now) if due or waiting.taken else ()
+        signed_set.discard({*LEFT} - {*signed_set.waiting()} | {*waiting.stale})
+        return Renewal(signed, tuple(role for role in due if role not in here), tuple(waiting.why.values()))
 
 
 @dataclass(frozen=True)
@@ -266,7 +296,7 @@ def state_of(repository: Path) -> RepositoryState:
     expires = {role: signed_set.role(role).signed.expires for role in signed_set.roles}
     plans = {channel: plan for channel in channels if (plan := plan_of(signed_set, repository, channel))}
     permitted = {
-        channel: permitted_releases(signed_set, channel) or (_of_old_agents(signed_set, channel),)
+        channel: permitted_releases(signed_set, channel) or tuple(filter(None, [_of_old_agents(signed_set, channel)]))
         for channel in channels
     }
     return RepositoryState(
@@ -288,10 +318,12 @@ def repositories_in(releases: Path) -> list[Path]:
 
 
 def next_release_number(repository: Path, channel: str) -> int:
-    """One above every release that the channel ever had; 1 where there is none."""
+    """One above every release that the channel ever had, what waits included; 1 where there is none."""
     if not SignedSet.exists(repository / METADATA):
         return 1
-    return next_number(SignedSet.read(repository / METADATA), channel)
+    signed_set = SignedSet.read(repository / METADATA)
+    signed_set.adopt()
+    return next_number(signed_set, channel)
 
 
 def next_number(signed_set: SignedSet, channel: str) -> int:
@@ -313,36 +345,70 @@ def policy_of(signed_set: SignedSet, channel: str) -> Policy:
 
 
 def plan_of(signed_set: SignedSet, repository: Path, channel: str) -> Plan | None:
+    """Raises ArtifactCorrupt where its file is missing, is not as it is signed, or is no plan."""
     target = signed_set.rollout.signed.targets.get(plan_path(channel)) if signed_set.rollout else None
     if target is None:
         return None
-    return Plan.from_bytes((repository / "targets" / target.get_prefixed_paths()[0]).read_bytes())
+    payload = _as_signed(target, repository / "targets")
+    try:
+        return Plan.from_bytes(payload)
+    except InputError as error:
+        where, next_step = repository / "targets" / target.get_prefixed_paths()[0], "sign another plan"
+        raise ArtifactCorrupt("a signed plan is none", got=error.what, where=where, next_step=next_step) from error
 
 
-def _opened(metadata: Path, keys: Path, *, roll_out: bool, secret: Path | None, passphrase: Passphrase | None) -> Keys:
+def _as_signed(target: TargetFile, folder: Path) -> bytes:
+    path = folder / target.get_prefixed_paths()[0]
+    try:
+        payload = path.read_bytes()
+        target.verify_length_and_hashes(payload)
+    except (OSError, LengthOrHashMismatchError) as error:
+        next_step = "put the file back as it was; `edgewright release verify` names all that are not as they are signed"
+        raise ArtifactCorrupt(
+            "a file is not as it is signed",
+            expected=f"{target.length} bytes",
+            got=error,
+            where=path,
+            next_step=next_step,
+        ) from error
+    return payload
+
+
+def _to_be_run(plan: Plan) -> tuple[int, ...]:
+    """The releases that a device may begin to run by this plan; 0: what it runs."""
+    return (plan.release, plan.otherwise) if plan.state is Course.RUNNING else (plan.otherwise,)
+
+
+def _refuse_reserved(channel: str) -> None:
+    """The plans lie below the name of their role."""
+    if channel == ROLLOUT:
+        raise InputError("a channel's name that is taken", got=channel, next_step="name the channel otherwise")
+
+
+def _opened(
+    signed_set: SignedSet, keys: Path, *, roll_out: bool, secret: Path | None, passphrase: Passphrase | None
+) -> Keys:
     """What publishing signs with: targets, what is asked for beside it, and whatever else is here and opens by itself.
 
-    The key of `rollout` is made where the repository is from before the role.
+    The key of `rollout`, and no other, is made where the repository is from before the role: what else is missing lies
+    elsewhere.
     """
-    if SignedSet.read(metadata).rollout is None and not path_of(keys, ROLLOUT).exists():
-        make_keys(keys, secret=secret)
-    alone = _opening_alone(keys, secret=secret)
-    wanted = dict.fromkeys(("targets", *((ROLLOUT,) if roll_out else ()), *alone))
-    return read_keys(keys, wanted, passphrase=passphrase, secret=secret)
+    without = signed_set.rollout is None
+    wanted = dict.fromkeys(
+        ("targets", *((ROLLOUT,) if roll_out or without else ()), *_opening_alone(keys, secret=secret))
+    )
+    made = without and not path_of(keys, ROLLOUT).exists()
+    first = [role for role in wanted if role != ROLLOUT or not made]
+    opened = read_keys(keys, first, passphrase=passphrase, secret=secret)
+    if not made:
+        return opened
+    write_key(keys, ROLLOUT, passphrase=secret_of(keys, secret))
+    return {**opened, **read_keys(keys, (ROLLOUT,), secret=secret)}
 
 
 def _opening_alone(keys: Path, *, secret: Path | None) -> tuple[str, ...]:
-    """The roles whose keys lie here and need no person."""
-    found = []
-    for role in roles_in(keys):
-        try:
-            read_keys(keys, (role,), secret=secret)
-        except InputError as error:
-            if "passphrase" in error.what:
-                continue
-            raise
-        found.append(role)
-    return tuple(found)
+    """The roles of which enough keys lie here and need no person."""
+    return tuple(role for role in roles_in(keys) if role_opens_alone(keys, role, secret=secret))
 
 
 def _with_rollouts(signed_set: SignedSet, signers: Keys, folder: Path, *, now: datetime) -> set[str]:
@@ -353,11 +419,12 @@ def _with_rollouts(signed_set: SignedSet, signers: Keys, folder: Path, *, now: d
     for path, target in list(signed_set.targets.signed.targets.items()):
         channel, _, name = path.partition("/")
         release = int((target.custom or {}).get("release", 0))
-        payload = (folder / target.get_prefixed_paths()[0]).read_bytes()
+        payload = _as_signed(target, folder)
         _put(signed_set, folder, target_path(channel, TIERS[0], release, name), payload, custom=target.custom or {})
         if name == MANIFEST_FILE:
             plan = Plan(f"release-{release}", release, share=1.0, otherwise=release)
             _set_plan(signed_set, plan, folder, channel=channel)
+            _set_policy(signed_set, Policy(version=1), folder, channel=channel, newest=release)
     return {"targets", ROLLOUT}
 
 
@@ -400,7 +467,8 @@ def _permit(signed_set: SignedSet, bundle: Bundle, folder: Path, *, tier: str, a
         put(target_path(manifest.channel, tier, manifest.release, name), payload)
         if tier == TIERS[0]:
             put(f"{manifest.channel}/{name}", payload)
-    policy = policy_of(signed_set, manifest.channel)
+    known = policy_of(signed_set, manifest.channel)
+    policy = known if known.version else replace(known, version=1)
     _set_policy(signed_set, policy, folder, channel=manifest.channel, newest=manifest.release)
 
 

@@ -40,8 +40,10 @@ class Renewed:
         if self.refused:
             return f"{self.project}: {self.refused}"
         signed, offline = (", ".join(roles) for roles in (self.renewal.signed, self.renewal.offline))
-        return f"{self.project}: {f'signed {signed}' if signed else 'fresh' if not offline else ''}" + (
-            f"{'; ' if signed else ''}half expired, and their keys are not here: {offline}" if offline else ""
+        return (
+            f"{self.project}: {f'signed {signed}' if signed else 'fresh' if not offline else ''}"
+            + (f"{'; ' if signed else ''}half expired, and their keys are not here: {offline}" if offline else "")
+            + "".join(f"; not announced: {each}" for each in self.renewal.refused)
         )
 
 
@@ -121,7 +123,8 @@ def _kept_fresh(settings: Settings, say: Say) -> Iterator[None]:
 
     def look() -> None:
         for renewed in renew_metadata(settings, now=datetime.now(UTC)):
-            if renewed.refused or renewed.renewal.signed or renewed.renewal.offline:
+            renewal = renewed.renewal
+            if renewed.refused or renewal.signed or renewal.offline or renewal.refused:
                 say(f"Renewed  {renewed}")
 
     def look_again() -> None:

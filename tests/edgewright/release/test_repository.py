@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.metadata import Metadata
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from edgewright.device.offer import Plan, Policy
+from edgewright.device.offer import Course, Plan, Policy
 from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
 from edgewright.release.keys import KEY_NAMES, ONLINE, Keys, make_keys, read_keys
-from edgewright.release.metadata import LIFETIME
+from edgewright.release.metadata import LIFETIME, SignedSet
 from edgewright.release.repository import (
     ReleaseReport,
     Renewal,
@@ -180,7 +181,8 @@ def test_keys_that_are_offline_are_not_needed_for_the_others(
 ) -> None:
     publish(make_bundle())
     for role in set(KEY_NAMES) - set(here):
-        (paths["keys"] / f"{KEY_NAMES[role][-1]}.pem").unlink()
+        for name in KEY_NAMES[role][-2:]:  # of root's three one is not enough
+            (paths["keys"] / f"{name}.pem").unlink()
     assert renew(**paths, now=now + timedelta(days=days)) == renewal
     assert state_of(paths["repository"]).releases == {"stable": 1}  # it still can be read
 
@@ -260,10 +262,10 @@ def test_a_floor_forbids_plans_and_a_revoked_release_is_none(
         publish(make_bundle(release=release, gain=1 - release / 20))
     where: dict[str, Any] = {"repository": paths["repository"], "channel": "stable", "now": now, "read": opener(paths)}
     policy, signed = set_policy(lambda before: replace(before, floor=2), **where)
-    assert (policy, signed) == (Policy(version=1, floor=2), ("targets", "snapshot", "timestamp"))
+    assert (policy, signed) == (Policy(version=2, floor=2), ("targets", "snapshot", "timestamp"))
     with pytest.raises(InputError, match=r"below the channel's floor.*>= 2.*got 1"):
         set_plan(Plan("back", 1, 1.0, 1), **paths, channel="stable", now=now)
-    assert set_policy(lambda before: replace(before, allow_rollback_to=1, floor=1), **where)[0].version == 2
+    assert set_policy(lambda before: replace(before, allow_rollback_to=1, floor=1), **where)[0].version == 3
     set_plan(Plan("back", 1, 1.0, 1), **paths, channel="stable", now=now)
     with pytest.raises(InputError, match="is rolled out"):
         revoke_release(1, **where)
@@ -293,7 +295,8 @@ def test_what_is_signed_where_no_online_key_is_waits_for_them(
     for name in ONLINE:
         (paths["keys"] / f"{name}.away").rename(paths["keys"] / f"{name}.pem")
     (paths["keys"] / "targets.pem").unlink()
-    assert renew(**paths, now=now) == Renewal(("targets",), offline=())
+    assert renew(**paths, now=now) == Renewal(("targets", "snapshot", "timestamp"), offline=())
+    assert not list((paths["repository"] / "metadata/pending").iterdir())
     assert state_of(paths["repository"]).policies["stable"].floor == 1
     assert renew(**paths, now=now) == Renewal((), offline=())
 
@@ -307,8 +310,16 @@ def test_what_waits_and_is_not_signed_rightly_is_refused(
     document = json.loads((paths["repository"] / "metadata/1.targets.json").read_bytes())
     document["signed"]["version"] = 9
     waiting.write_text(json.dumps(document))
-    with pytest.raises(ArtifactCorrupt, match="not signed rightly"):
-        renew(**paths, now=now)
+    renewal = renew(**paths, now=now + timedelta(days=4))
+    assert renewal.signed == ("timestamp",), "which it does not stop"
+    assert ["not signed rightly" in each for each in renewal.refused] == [True]
+    assert waiting.is_file(), "somebody is to look at it"
+    for ceremony in (
+        lambda: publish(make_bundle(release=2, gain=0.9)),
+        lambda: revoke_release(1, repository=paths["repository"], channel="stable", now=now, read=opener(paths)),
+    ):
+        with pytest.raises(ArtifactCorrupt, match=r"what waits to be announced cannot be.*pending/targets.json"):
+            ceremony()
 
 
 def test_a_second_tier_has_the_number_of_the_first(
@@ -345,3 +356,275 @@ def test_offline_keys_are_opened_by_a_persons_passphrase_and_the_others_by_the_s
         read_keys(tmp_path / "keys", ONLINE)  # without the file that opens them
     with pytest.raises(InputError, match="needs a passphrase"):
         make_keys(tmp_path / "other", passphrase=lambda name: b"")
+
+
+def of_before(paths: dict[str, Path], bundle: Path, now: datetime) -> None:
+    """As 0.1.0 wrote them: four roles, plain keys, a channel's files right below its name."""
+    paths["keys"].mkdir(mode=0o700)
+    root, signers = Root(expires=now + timedelta(days=300), consistent_snapshot=True), {}
+    for role, names in KEY_NAMES.items():
+        for name in names if role != "rollout" else ():
+            signer = CryptoSigner.generate_ed25519()
+            (paths["keys"] / f"{name}.pem").write_bytes(signer.private_bytes)
+            (paths["keys"] / f"{name}.pem").chmod(0o600)
+            root.add_key(signer.public_key, role)
+            signers.setdefault(role, []).append(signer)
+    root.roles["root"].threshold = 2
+    targets, manifest = Targets(expires=now + timedelta(days=300)), Bundle.load(bundle).manifest
+    for name in ("manifest.json", *manifest.files):
+        payload = (bundle / name).read_bytes()
+        target = TargetFile.from_data(f"{manifest.channel}/{name}", payload, ["sha256"])
+        target.unrecognized_fields["custom"] = {"release": manifest.release, "digest": manifest.digest}
+        targets.targets[target.path] = target
+        path = paths["repository"] / "targets" / target.get_prefixed_paths()[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(payload)
+    (paths["repository"] / "metadata").mkdir()
+    snapshot = Snapshot(expires=now + timedelta(days=30), meta={"targets.json": MetaFile(1)})
+    timestamp = Timestamp(expires=now + timedelta(days=7), snapshot_meta=MetaFile(1))
+    roles = {"root": root, "targets": targets, "snapshot": snapshot, "timestamp": timestamp}
+    for role, signed in roles.items():
+        signed.expires = signed.expires.replace(microsecond=0)
+        metadata = Metadata(signed)
+        for signer in signers[role]:
+            metadata.sign(signer, append=True)
+        metadata.to_file(str(paths["repository"] / "metadata" / f"{'' if role == 'timestamp' else '1.'}{role}.json"))
+
+
+def test_a_repository_of_before_gets_a_policy_and_no_key_but_that_of_rollouts(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    of_before(paths, make_bundle(release=4), now)
+    where: dict[str, Any] = {"repository": paths["repository"], "channel": "stable", "now": now, "read": opener(paths)}
+    with pytest.raises(InputError, match=r"permits no release.*publish a release first"):
+        set_policy(lambda policy: replace(policy, floor=4), **where)
+    for name in ("root-1", "root-2", "root-3"):
+        (paths["keys"] / f"{name}.pem").rename(paths["keys"] / f"{name}.elsewhere")
+    assert publish(make_bundle(release=5)).version == 4, "the same once more"
+    made = {path.name for path in paths["keys"].iterdir()}
+    assert made == {*(f"root-{n}.elsewhere" for n in (1, 2, 3)), *(f"{r}.pem" for r in ("targets", *ONLINE)), "secret"}
+    assert state_of(paths["repository"]).policies == {"stable": Policy(version=1)}
+    assert next((paths["repository"] / "targets/stable").glob("*.policy.json")).is_file()
+    assert next_release_number(paths["repository"], "stable") == 5
+
+
+def test_a_missing_key_of_a_repository_of_before_makes_no_other(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    of_before(paths, make_bundle(release=4), now)
+    (paths["keys"] / "targets.pem").unlink()
+    before = snapshot_of(paths["keys"])
+    with pytest.raises(InputError, match="a signing key is missing"):
+        publish(make_bundle(release=5))
+    assert snapshot_of(paths["keys"]) == before
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"x")
+
+
+@pytest.mark.parametrize("harm", [emptied, Path.unlink])
+def test_what_is_not_as_it_is_signed_is_not_signed_under_a_new_name(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime, harm: Callable[[Path], object]
+) -> None:
+    of_before(paths, make_bundle(release=4), now)
+    before = snapshot_of(paths["repository"] / "metadata")
+    harm(next((paths["repository"] / "targets/stable").glob("*.model.onnx")))
+    with pytest.raises(ArtifactCorrupt, match=r"not as it is signed.*model.onnx.*Next: put the file back"):
+        publish(make_bundle(release=5, gain=0.9))
+    assert snapshot_of(paths["repository"] / "metadata") == before
+
+
+@pytest.mark.parametrize("harm", [emptied, Path.unlink])
+def test_a_plan_that_is_not_as_it_is_signed(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, harm: Callable[[Path], object]
+) -> None:
+    publish(make_bundle(release=1))
+    harm(next((paths["repository"] / "targets/rollout").iterdir()))
+    with pytest.raises(ArtifactCorrupt, match=r"not as it is signed.*stable.json"):
+        state_of(paths["repository"])
+
+
+def test_a_signed_plan_that_is_none(make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime) -> None:
+    publish(make_bundle(release=1))
+    signed_set = SignedSet.read(paths["repository"] / "metadata")
+    target = TargetFile.from_data("rollout/stable.json", b"[]", ["sha256"])
+    (paths["repository"] / "targets" / target.get_prefixed_paths()[0]).write_bytes(b"[]")
+    signed_set.rollout.signed.targets[target.path] = target
+    signed_set.sign(read_keys(paths["keys"], ONLINE), now=now, changed=("rollout",))
+    with pytest.raises(ArtifactCorrupt, match=r"signed plan is none.*stable.json.*sign another plan"):
+        state_of(paths["repository"])
+    assert set_plan(Plan("again", 1, 1.0, 1), **paths, channel="stable", now=now)
+    assert state_of(paths["repository"]).releases == {"stable": 1}
+
+
+def test_a_rollout_can_be_stopped_whatever_became_of_its_release(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    for release in (1, 2, 3):
+        publish(make_bundle(release=release, gain=1 - release / 20))
+    where: dict[str, Any] = {"repository": paths["repository"], "channel": "stable", "now": now, "read": opener(paths)}
+    place: dict[str, Any] = {**paths, "channel": "stable", "now": now}
+    plan = Plan("spring", release=2, share=0.5, otherwise=1)
+    set_plan(plan, **place)
+    set_policy(lambda before: replace(before, floor=3), **where)
+    with pytest.raises(InputError, match=r"below the channel's floor.*>= 3.*got 2"):
+        set_plan(replace(plan, share=0.6), **place)
+    set_plan(replace(plan, state=Course.HALTED), **place)
+    set_plan(replace(plan, state=Course.WITHDRAWN, otherwise=3), **place)
+    set_plan(replace(plan, state=Course.WITHDRAWN, otherwise=0, release=9), **place)
+    with pytest.raises(InputError, match=r"below the channel's floor.*>= 3.*got 1"):
+        set_plan(replace(plan, state=Course.WITHDRAWN), **place)
+    for course in Course:
+        with pytest.raises(InputError, match=r"not permitted.*got 8"):
+            set_plan(replace(plan, release=3, otherwise=8, state=course), **place)
+
+
+def test_a_revoked_release_is_signed_under_no_name(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    where: dict[str, Any] = {"repository": paths["repository"], "channel": "stable", "now": now, "read": opener(paths)}
+    for release in (1, 2):
+        publish(make_bundle(release=release, gain=1 - release / 20))
+
+    def names() -> set[str]:
+        return set(SignedSet.read(paths["repository"] / "metadata").targets.signed.targets)
+
+    set_plan(Plan("on", 2, 1.0, 2), **paths, channel="stable", now=now)
+    revoke_release(1, **where)
+    assert "stable/manifest.json" in names(), "release 2's"
+    publish_release(make_bundle(release=3, gain=0.7), **paths, channel="stable", now=now, roll_out=False)
+    revoke_release(3, **where)
+    assert {name for name in names() if name.count("/") == 1} == {"stable/policy.json"}
+    assert not {name for name in names() if "/3/" in name}
+    assert next_release_number(paths["repository"], "stable") == 4
+    assert state_of(paths["repository"]).permitted == {"stable": (2,)}
+
+
+def test_a_channel_begins_with_the_first_policy_and_none_is_named_as_the_plans_are(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    with pytest.raises(InputError, match="name that is taken"):
+        publish(make_bundle(release=1, channel="rollout"), channel="rollout")
+    assert not paths["repository"].exists()
+    publish(make_bundle(release=1))
+    assert state_of(paths["repository"]).policies == {"stable": Policy(version=1)}
+    for channel, said in (("rollout", "name that is taken"), ("beta", "permits no release")):
+        with pytest.raises(InputError, match=said):
+            set_policy(
+                lambda before: before, repository=paths["repository"], channel=channel, now=now, read=opener(paths)
+            )
+
+
+@pytest.fixture
+def offline(paths: dict[str, Path]) -> Callable[[], None]:
+    """`offline()`: the online keys are elsewhere from now on."""
+
+    def take_away() -> None:
+        for name in ONLINE:
+            (paths["keys"] / f"{name}.pem").rename(paths["keys"] / f"{name}.away")
+
+    return take_away
+
+
+def bring_back(keys: Path) -> None:
+    for name in ONLINE:
+        (keys / f"{name}.away").rename(keys / f"{name}.pem")
+
+
+def test_a_second_ceremony_away_from_the_online_keys_goes_on_from_the_first(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime, offline: Callable[[], None]
+) -> None:
+    for release in (1, 2, 3):
+        publish(make_bundle(release=release, gain=1 - release / 20))
+    offline()
+    read = lambda roles: read_keys(paths["keys"], ("targets",))  # noqa: E731
+    where: dict[str, Any] = {"repository": paths["repository"], "channel": "stable", "now": now, "read": read}
+    set_policy(lambda before: replace(before, floor=2), **where)
+    revoke_release(1, **where)
+    assert next_release_number(paths["repository"], "stable") == 4
+    report = publish_release(
+        make_bundle(release=4, gain=0.6), **paths, channel="stable", now=now, tier="full", roll_out=False
+    )
+    assert (report.signed, report.waits) == (("targets",), ("targets",))
+    assert next_release_number(paths["repository"], "stable") == 5, "what waits counts"
+    assert state_of(paths["repository"]).permitted == {"stable": (1, 2, 3)}, "nobody is told yet"
+    bring_back(paths["keys"])
+    assert renew(**paths, now=now).refused == ()
+    state = state_of(paths["repository"])
+    assert (state.permitted, state.policies["stable"].floor) == ({"stable": (2, 3, 4)}, 2)
+
+
+def test_a_ceremony_with_all_keys_announces_what_waits_too(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime, offline: Callable[[], None]
+) -> None:
+    publish(make_bundle(release=1))
+    offline()
+    read = lambda roles: read_keys(paths["keys"], ("targets",))  # noqa: E731
+    where: dict[str, Any] = {"repository": paths["repository"], "channel": "stable", "now": now}
+    set_policy(lambda before: replace(before, floor=1), **where, read=read)
+    bring_back(paths["keys"])
+    report = publish(make_bundle(release=2, gain=0.9))
+    assert (report.signed[0], report.waits) == ("targets", ())
+    state = state_of(paths["repository"])
+    assert (state.permitted["stable"], state.policies["stable"].floor) == ((1, 2), 1)
+    assert renew(**paths, now=now) == Renewal((), ())
+
+
+def test_what_was_overtaken_is_said_and_stops_nothing(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    publish(make_bundle(release=1))
+    pending = paths["repository"] / "metadata/pending/targets.json"
+    pending.parent.mkdir()
+    announced = (paths["repository"] / "metadata/1.targets.json").read_bytes()
+    publish(make_bundle(release=2, gain=0.9))
+    pending.write_bytes(announced + b"\n")
+    with pytest.raises(InputError, match=r"what waits to be announced cannot be.*not newer than 2"):
+        revoke_release(1, repository=paths["repository"], channel="stable", now=now, read=opener(paths))
+    renewal = renew(**paths, now=now + timedelta(days=4))
+    assert (renewal.signed, ["not newer" in each for each in renewal.refused]) == (("timestamp",), [True])
+    assert not pending.exists()
+    assert renew(**paths, now=now + timedelta(days=4)) == Renewal((), ())
+    pending.write_bytes((paths["repository"] / "metadata/2.targets.json").read_bytes())
+    assert renew(**paths, now=now + timedelta(days=4)) == Renewal((), ()), "cut off after it was announced"
+    assert not pending.exists()
+
+
+def test_what_waits_and_would_leave_rollouts_unsigned_is_refused(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    """Rightly signed, and of before the rollouts' key: every device would refuse the repository."""
+    publish(make_bundle(release=1))
+    signed_set = SignedSet.read(paths["repository"] / "metadata")
+    signed_set.drop_key("rollout", *signed_set.keyids("rollout"))
+    signed_set.sign(read_keys(paths["keys"], ("targets",)), now=now, changed=("targets",))
+    renewal = renew(**paths, now=now)
+    assert (renewal.signed, len(renewal.refused)) == ((), 1)
+    assert state_of(paths["repository"]).releases == {"stable": 1}
+
+
+def test_a_clock_that_went_back_signs_no_timestamp(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    publish(make_bundle(release=1))
+    late = (now + timedelta(days=40)).replace(microsecond=0)
+    assert "timestamp" in renew(**paths, now=late).signed
+    before = snapshot_of(paths["repository"] / "metadata")
+    with pytest.raises(InputError) as refused:
+        set_plan(Plan("on", 1, 0.5, 1), **paths, channel="stable", now=now)
+    assert late.isoformat() in str(refused.value)
+    assert now.replace(microsecond=0).isoformat() in str(refused.value)
+    assert snapshot_of(paths["repository"] / "metadata") == before
+    assert set_plan(Plan("on", 1, 0.5, 1), **paths, channel="stable", now=late - timedelta(minutes=50))
+
+
+def test_one_of_roots_keys_may_be_lost(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    publish(make_bundle(release=1))
+    (paths["keys"] / "root-2.pem").unlink()
+    assert publish(make_bundle(release=2, gain=0.9)).published
+    assert renew(**paths, now=now + timedelta(days=190)) == Renewal(
+        ("root", "targets", "rollout", "snapshot", "timestamp"), offline=()
+    )
