@@ -2,7 +2,7 @@
 
     init       --home DIR --root FILE --server URL --device-id ID [--channel NAME] [--tier NAME]
     update     [--home DIR] [--again] [--from FOLDER]
-    wish       [--home DIR] [--hold] [--pin N] [--window H-H] [--go]
+    wish       [--home DIR] [--go] [--hold] [--pin N] [--window H-H]
     diagnostics [--home DIR] [--out FILE]
     run        [--home DIR] --feed DIR --out DIR [--frames N] [--threads N] [--limit-ms MS]
     benchmark  [--home DIR]
@@ -53,7 +53,7 @@ from edgewright.device.home import (
 from edgewright.device.offer import NO_WISH, TIERS, Wish
 from edgewright.device.process import ENGINES_MEMORY_BYTES, limit_this_process, network_environment
 from edgewright.device.report import DeviceReport, send
-from edgewright.device.runner import run_feed
+from edgewright.device.runner import frames_of, run_feed
 from edgewright.device.slots import Slots
 from edgewright.device.start import commit, start
 from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
@@ -99,7 +99,7 @@ def _update(arguments: argparse.Namespace) -> int:
         bundle = Slots(home).bundle(done.slot)
         if done.changed and bundle is not None:
             keep_fastest(home, bundle)
-    state = "installed, on trial" if done.changed else "already current"
+    state = "already current" if not done.changed else "installed, on trial" if done.selftest else "runs again"
     print(f"release {done.release} {state} in slot {done.slot}, {done.downloaded_bytes} bytes downloaded")
     return 0
 
@@ -107,10 +107,23 @@ def _update(arguments: argparse.Namespace) -> int:
 def _wish(arguments: argparse.Namespace) -> int:
     home = open_home(_one_device(arguments.home), files=Files())
     with locked(home):
-        if arguments.go or arguments.hold or arguments.pin or arguments.window:
-            keep_wish(home, Wish(arguments.hold, arguments.pin, arguments.window) if not arguments.go else NO_WISH)
+        given = {"hold": arguments.hold or None, "pin": arguments.pin, "window": arguments.window}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if arguments.go or changes:
+            keep_wish(home, replace(_wish_before(home, go=arguments.go), **changes))
         print(wish_of(home))
     return 0
+
+
+def _wish_before(home: Home, *, go: bool) -> Wish:
+    """What is kept; `go` clears hold and pin, and all of it where it cannot be read. Raises InputError there else."""
+    try:
+        kept_wish = wish_of(home)
+    except InputError:
+        if not go:
+            raise
+        return NO_WISH
+    return replace(kept_wish, hold=False, pin=0) if go else kept_wish
 
 
 def _diagnostics(arguments: argparse.Namespace) -> int:
@@ -126,7 +139,10 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     home = open_home(_one_device(arguments.home), files=Files())
     with locked(home):
         slots = Slots(home)
-        found = keep_fastest(home, start(slots).bundle)
+        bundle = slots.bundle(slots.state().active)  # without a start, which a release on trial has three of
+        if bundle is None:
+            raise InputError("no whole release is installed", where=home.root, next_step="edgewright-device update")
+        found = keep_fastest(home, bundle)
     _print_engines(found)
     return 0
 
@@ -149,6 +165,7 @@ def _print_engines(found: Fastest) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     home = open_home(_one_device(arguments.home), files=Files())
+    frames_of(arguments.feed, limit=arguments.frames)  # before the start, which counts where a release is on trial
     with locked(home):
         slots = Slots(home)
         started = start(slots)
@@ -321,11 +338,12 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="a project's repository, brought by hand",
     )
-    wish = _command(commands, "wish", _wish, "what this device is to run, whatever the plan says", home=devices)
+    about = "what this device is to run, whatever the plan says; what is not given stays as it is"
+    wish = _command(commands, "wish", _wish, about, home=devices)
+    wish.add_argument("--go", action="store_true", help="follow the plan again: no hold and no pin")
     wish.add_argument("--hold", action="store_true", help="install nothing")
-    wish.add_argument("--pin", type=int, default=0, metavar="N", help="run release N, where it is permitted")
-    wish.add_argument("--window", default="", metavar="H-H", help="fetch files in these local hours alone, as 22-6")
-    wish.add_argument("--go", action="store_true", help="follow the plan again, at any hour")
+    wish.add_argument("--pin", type=int, metavar="N", help="run release N, where it is permitted (0: none)")
+    wish.add_argument("--window", metavar="H-H", help='fetch files in these local hours alone, as 22-6 ("": at any)')
     told = _command(commands, "diagnostics", _diagnostics, "all that is known here, without a picture", home=devices)
     told.add_argument("--out", type=Path, metavar="FILE", help="a JSON file (default: print it)")
     run = _command(commands, "run", _run, "detect on a feed", home=devices)

@@ -3,15 +3,16 @@
 Decides when a release is fetched and into which slot, when it runs, when it counts as proven and when the other slot
 runs again. A new release is on trial until it has detected on a frame; three starts without that, or a failed
 self-test, and the other slot runs. What failed here is not tried again until it changes. Refuses what is below the
-floor: it rises with what is signed offline, and falls by that alone.
+floor: it rises with what is signed offline, and falls by that alone. Floors, policies and failures are of one channel.
 
     active == proven    committed        active != proven    on trial, `proven` is what to fall back to
 
 >>> state, action = on_offer(State(), Offer(3, "ab", Policy(version=1, floor=2)), holds={})
 >>> action
 Install(slot='a')
->>> on_proof(state, "a", "ab", passed=True)
-State(active='a', proven='', starts=0, floor=2, policy=1, failed=(), offered=3, offered_manifest='ab', seen=0)
+>>> after = on_proof(state, "a", "ab", passed=True)
+>>> after.active, after.on_trial, after.floor
+('a', True, 2)
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from edgewright.device.offer import NO_WISH, Policy, Wish
@@ -44,6 +45,8 @@ class State:
         failed: sha256 of the manifests of releases that failed here, the newest last.
         offered, offered_manifest: the release that the channel offered last, and sha256 of its manifest.
         seen: the newest time that was signed, seconds since 1970: it is no earlier now. Never a clock's.
+        seen_by: the keys that could sign it, as `trust.py` joins them; "" where nobody noted it.
+        channel: whose floor, policy, failures and offer these are; "" where nobody noted it.
     """
 
     active: str = _NONE
@@ -55,6 +58,8 @@ class State:
     offered: int = 0
     offered_manifest: str = ""
     seen: int = 0
+    seen_by: str = ""
+    channel: str = ""
 
     def __post_init__(self) -> None:
         numbers = (self.starts, self.floor, self.policy, self.seen)
@@ -90,15 +95,31 @@ class State:
         return replace(self, active=slot, proven=slot, starts=0)
 
     def heeding(self, policy: Policy) -> State:
-        """Floors rise with every policy; one that is newer than the last and allows it lowers them.
+        """Floors rise with every policy; one alone that is newer than the last and allows it lowers them.
 
-        The first takes the place of what the device took for a floor by itself.
+        A device that missed that one, and sees a later one that no longer allows it, keeps its higher floor: it was
+        never told to lower it. The first policy takes the place of what an agent 0.1.0 took for a floor by itself.
         """
-        if policy.version <= self.policy:
-            return self
-        kept = self.floor if self.policy else 0
         lowered = policy.allow_rollback_to
+        if policy.version <= self.policy:
+            return replace(self, floor=max(self.floor, policy.floor if lowered is None else lowered))
+        kept = self.floor if self.policy else 0
         return replace(self, policy=policy.version, floor=max(kept, policy.floor) if lowered is None else lowered)
+
+    def on_channel(self, channel: str) -> State:
+        """What was learnt of another channel says nothing of this one; one that nobody noted is taken for this one."""
+        if self.channel in (_NONE, channel):
+            return replace(self, channel=channel)
+        return replace(self, channel=channel, floor=0, policy=0, failed=(), offered=0, offered_manifest="")
+
+    def trusting(self, keys: str) -> State:
+        """A time that others signed is forgotten, so that new keys heal a wrong one; `keys` may sign now by the root.
+
+        Where nobody noted who signed, these are taken for them.
+        """
+        if not keys:
+            return self
+        return replace(self, seen=self.seen if self.seen_by in (_NONE, keys) else 0, seen_by=keys)
 
     @property
     def forgiving(self) -> State:
@@ -117,15 +138,17 @@ class State:
     def from_bytes(cls, payload: bytes) -> State:
         """Law: `from_bytes(s.to_bytes()) == s`. Raises ValueError where a bit has changed.
 
-        What older agents wrote is read: they took the release that they had committed for a floor.
+        What older agents wrote is read: they took the release that they had committed for a floor. So is what newer
+        ones wrote, without what only they know.
         """
         try:
             document = json.loads(payload)
             if document["sha256"] != _sha256(document["state"]):
                 raise ValueError("state.json does not match its checksum")
-            known: dict[str, Any] = {**document["state"]}
-            if "min_release" in known:
-                known["floor"] = known.pop("min_release")
+            written: dict[str, Any] = {**document["state"]}
+            if "min_release" in written:
+                written["floor"] = written.pop("min_release")
+            known = {each.name: written[each.name] for each in fields(cls) if each.name in written}
             return cls(**{**known, "failed": tuple(known.get("failed", ()))})
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"not a state: {error}") from error
@@ -138,17 +161,19 @@ class Offer:
     Attributes:
         manifest: sha256 of the release's signed manifest.
         issued: when that was signed to be the newest, seconds since 1970.
+        issued_by: the keys that may say so, as the newest root names them; "" where nobody asks.
     """
 
     release: int
     manifest: str
     policy: Policy
     issued: int = 0
+    issued_by: str = ""
 
 
 @dataclass(frozen=True)
 class Stay:
-    """The offered release runs already, or somebody at the device wants no other."""
+    """The slot that the state names holds the offered release, or somebody at the device wants no other."""
 
     held: bool = False
 
@@ -178,12 +203,8 @@ def on_offer(
         wish: of somebody at the device.
         holds: slot => sha256 of the manifest of the whole bundle in it.
     """
-    state = replace(
-        state.heeding(offer.policy),
-        offered=offer.release,
-        offered_manifest=offer.manifest,
-        seen=max(state.seen, offer.issued),
-    )
+    state = state.heeding(offer.policy).trusting(offer.issued_by)
+    state = replace(state, offered=offer.release, offered_manifest=offer.manifest, seen=max(state.seen, offer.issued))
     if wish.hold:
         return state, Stay(held=True)
     if offer.release < state.floor:
@@ -196,6 +217,8 @@ def on_offer(
         )
     if state.on_trial and state.proven:
         state = state.fell_back(state.proven)  # the slot on trial is the one to overwrite
+        if holds.get(state.active) == offer.manifest:
+            return state, Stay()
     return state, Install(state.candidate)
 
 

@@ -1,7 +1,7 @@
 """The device's folder: who it is, whom it trusts, where things lie.
 
     device.json   id, server, channel, tier       root.json   the trust root, given by hand once
-    state.json    which slot runs                 trust/      TUF metadata seen last
+    state.json    which slot runs; .bak: a copy   trust/      TUF metadata seen last
     slots/a b     bundles                         outbox.json reports not sent yet
     wish.json     what somebody here wants
 

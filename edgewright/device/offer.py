@@ -54,9 +54,11 @@ class Policy:
     """Signed by the offline role `targets`.
 
     Attributes:
-        version: rises with every change; what a device did by one it does once.
+        version: rises with every change, from 1; what a device did by one it does once.
         floor: no lower release may be run, whoever chooses it.
         allow_rollback_to: devices whose floor is higher lower it to this; None: floors only rise.
+
+    Law: version 0 says nothing, which is a channel from before there were policies.
     """
 
     version: int = 0
@@ -65,7 +67,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         lowest = self.floor if self.allow_rollback_to is None else self.allow_rollback_to
-        if min(self.version, self.floor, lowest) < 0:
+        if min(self.version, self.floor, lowest) < 0 or (not self.version and (self.floor or lowest)):
             raise ValueError(f"not a channel's policy: {self}")
 
     def to_json(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Policy:
         lowest = value.get("allow_rollback_to")
         try:
             return cls(int(value["version"]), int(value["floor"]), None if lowest is None else int(lowest))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a channel's policy: {error}") from error
 
 
@@ -124,7 +126,7 @@ class Wish:
         try:
             value = json.loads(payload)
             return cls(bool(value["hold"]), int(value["pin"]), str(value["window"]))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
             raise InputError("not a wish", got=error) from error
 
 
@@ -161,7 +163,9 @@ class Plan:
             raise InputError("not a rollout's plan", expected="a share in [0, 1], releases from 0", got=self)
 
     def chosen(self, device_id: str, *, running: int) -> int:
-        """The release that this device is to run; 0: the one that runs."""
+        """The release that this device is to run; 0: the one that runs. Never one that is withdrawn."""
+        if self.state is Course.WITHDRAWN and self.otherwise == self.release:
+            return 0
         if self.state is Course.HALTED and running == self.release:
             return self.release
         rolled_out = self.state is Course.RUNNING and place_of(device_id, self.id) < self.share
@@ -182,5 +186,5 @@ class Plan:
                 otherwise=int(value["otherwise"]),
                 state=Course(value["state"]),
             )
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
             raise InputError("not a rollout's plan", got=error) from error

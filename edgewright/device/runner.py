@@ -89,9 +89,7 @@ def run_feed(
     Raises:
         InputError: no pictures in the feed, none that can be read, or a model that cannot be loaded.
     """
-    frames = list(islice(_frames(feed), limit))
-    if not frames:
-        raise InputError("no pictures in the feed", expected="/".join(IMAGE_SUFFIXES), where=feed)
+    frames = frames_of(feed, limit=limit)
     spec, watch = bundle.manifest.spec, Stopwatch()
     network = open_network(bundle.model, engine)
     predictor(network, spec)(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
@@ -125,6 +123,14 @@ def run_feed(
     report = _report(watch, detections, unreadable=len(frames) - watch.frames, limit_ms=limit_ms)
     files.replace(out / "summary.json", json.dumps(report.to_json(), indent=1, sort_keys=True).encode())
     return report
+
+
+def frames_of(feed: Path, *, limit: int | None = None) -> list[Path]:
+    """The feed's pictures in name order, or the first `limit`. Raises InputError where there are none."""
+    frames = list(islice(_frames(feed), None if limit is None else max(limit, 0)))
+    if not frames:
+        raise InputError("no pictures in the feed", expected="/".join(IMAGE_SUFFIXES), where=feed)
+    return frames
 
 
 def _report(watch: Stopwatch, detections: int, *, unreadable: int, limit_ms: float) -> FeedReport:

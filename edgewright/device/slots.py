@@ -2,7 +2,8 @@
 
 Decides nothing (`core.py` does): what a slot holds, and how that and the state are read and written. A slot holds a
 bundle once its manifest, which is written last, is there; the switch is one atomic rename of `state.json`. Where that
-file is missing or damaged, the state is made anew from what the slots hold.
+file is missing or damaged its copy is read, which is written before it: the same state or the next, and nothing that
+has been overwritten since. Where both are, the state is made anew from what the slots hold.
 
     slots = Slots(home)
     slots.save(slots.state().switched("b"))
@@ -11,6 +12,7 @@ file is missing or damaged, the state is made anew from what the slots hold.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from edgewright.device.core import SLOTS, State, other
@@ -18,13 +20,15 @@ from edgewright.device.home import Home
 from edgewright.errors import ArtifactCorrupt
 from edgewright.runtime.bundle import MANIFEST_FILE, Bundle
 
+STATE_FILE, STATE_COPY = "state.json", "state.bak"
+
 
 class Slots:
     """The slots of a home."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self._path = home.root / "state.json"
+        self._path, self._copy = home.root / STATE_FILE, home.root / STATE_COPY
 
     def folder(self, slot: str) -> Path:
         return self.home.root / "slots" / slot
@@ -37,11 +41,11 @@ class Slots:
             return None
 
     def state(self) -> State:
-        """From `state.json`; where that is missing or damaged, from what the slots hold."""
-        try:
-            return State.from_bytes(self._path.read_bytes())
-        except (OSError, ValueError):
-            return self._rebuilt()
+        """From `state.json`; where that is missing or damaged, from its copy; else from what the slots hold."""
+        for path in (self._path, self._copy):
+            with suppress(OSError, ValueError):
+                return State.from_bytes(path.read_bytes())
+        return self._rebuilt()
 
     @property
     def holds(self) -> dict[str, str]:
@@ -49,7 +53,9 @@ class Slots:
         return {slot: bundle.manifest_sha256 for slot in SLOTS if (bundle := self.bundle(slot))}
 
     def save(self, state: State) -> State:
-        self.home.files.replace(self._path, state.to_bytes())
+        """Law: cut off anywhere, `state()` is the old one or this one."""
+        for path in (self._copy, self._path):
+            self.home.files.replace(path, state.to_bytes())
         return state
 
     def manifest_sha256(self, slot: str) -> str:

@@ -1,6 +1,7 @@
 """A start: the slot that runs proves itself, or the other one runs. Never needs the network.
 
-Decides what to fall back to, and when a release on trial is committed. Refuses to run a slot that fails its self-test.
+Decides what to fall back to, whom to blame, and when a release on trial is committed. Refuses to run a slot that fails
+its self-test. Where none passes, the slot that the state names is withdrawn, so that an update brings it back.
 
 >>> start(slots).slot
 'a'
@@ -33,7 +34,10 @@ class Started:
 
 
 def start(slots: Slots, *, selftest: SelfTester = selftest_in_child) -> Started:
-    """Raises InputError where nothing is installed, ArtifactCorrupt where no slot passes its self-test."""
+    """A start on trial is written down before its self-test: it counts, should that take the whole device down.
+
+    Raises InputError where nothing is installed, ArtifactCorrupt where no slot passes its self-test.
+    """
     before = slots.state()
     if not before.active:
         raise InputError("no release is installed", where=slots.home.root, next_step="edgewright-device update")
@@ -41,12 +45,13 @@ def start(slots: Slots, *, selftest: SelfTester = selftest_in_child) -> Started:
     if state != before:
         slots.save(state)
     if isinstance(action, FallBack):
-        return _fall_back(slots, action.why, selftest, blamed=slots.manifest_sha256(state.active))
+        return _fall_back(slots, action.why, selftest, blamed=slots.manifest_sha256(state.active), tested=False)
     bundle, proof = _check(slots, action.slot, selftest)
     if bundle and proof.passed:
         return Started(action.slot, bundle, proof, fell_back="")
-    # Files that rotted are no fault of the release: it is fetched again.
-    return _fall_back(slots, "; ".join(proof.reasons), selftest, blamed=bundle.manifest_sha256 if bundle else "")
+    # Files that rotted are no fault of the release, nor is what befalls a proven one: it is fetched again.
+    blamed = bundle.manifest_sha256 if bundle and state.on_trial else ""
+    return _fall_back(slots, "; ".join(proof.reasons), selftest, blamed=blamed, tested=True)
 
 
 def commit(slots: Slots) -> None:
@@ -56,17 +61,23 @@ def commit(slots: Slots) -> None:
         slots.save(on_frame(state))
 
 
-def _fall_back(slots: Slots, reason: str, selftest: SelfTester, *, blamed: str) -> Started:
-    """`blamed`: manifest of a release that failed; "" where it was not the release."""
+def _fall_back(slots: Slots, reason: str, selftest: SelfTester, *, blamed: str, tested: bool) -> Started:
+    """Args: blamed: manifest of the release that failed; "" where it was not the release. tested: its slot was."""
     state = slots.state()
     failed, slot = state.active, other(state.active)
     bundle, proof = _check(slots, slot, selftest)
-    if not (bundle and proof.passed):
-        got = f"slot {failed}: {reason}; slot {slot}: {'; '.join(proof.reasons)}"
-        raise ArtifactCorrupt("no slot passes its self-test", got=got, next_step="edgewright-device update")
-    slots.save(on_fallen_back(state, slot, failed=blamed))
-    slots.withdraw(failed)
-    return Started(slot, bundle, proof, fell_back=f"slot {failed} failed: {reason}")
+    if bundle and proof.passed:
+        slots.save(on_fallen_back(state, slot, failed=blamed))
+        slots.withdraw(failed)
+        return Started(slot, bundle, proof, fell_back=f"slot {failed} failed: {reason}")
+    got = f"slot {failed}: {reason}; slot {slot}: {'; '.join(proof.reasons)}"
+    if not tested:  # there is nothing better
+        bundle, proof = _check(slots, failed, selftest)
+        if bundle and proof.passed:
+            return Started(failed, bundle, proof, fell_back="")
+        got = f"{got}; slot {failed} again: {'; '.join(proof.reasons)}"
+    slots.withdraw(failed)  # else an update would find the release there, and nothing to do
+    raise ArtifactCorrupt("no slot passes its self-test", got=got, next_step="edgewright-device update")
 
 
 def _check(slots: Slots, slot: str, selftest: SelfTester) -> tuple[Bundle | None, SelfTest]:

@@ -1,10 +1,10 @@
 """What the channel offers, as far as it is signed: the TUF client around the agent's own file port.
 
 Decides what is allowed. Refuses bad signatures, expired metadata, older versions than it has seen, files
-of another length or digest, downloads longer than signed, and what had expired by a time that was signed and seen,
-however early the device's clock is. python-tuf writes into a throw-away copy of its metadata;
-what it came to trust is then kept through the port, so that a power cut leaves each file old or new. Expiry is a matter
-of two clocks: where it fails, the message shows the device's own.
+of another length or digest, downloads longer than signed, what had expired by a time that was signed and seen,
+however early the device's clock is, and a time that is later than the end of what says it. python-tuf writes into a
+throw-away copy of its metadata; what it came to trust is then kept through the port, so that a power cut leaves each
+file old or new. Expiry is a matter of two clocks: where it fails, the message shows the device's own.
 
 >>> with open_channel(home) as channel:
 ...     channel.offer_to("line-1", running=2).release
@@ -37,7 +37,7 @@ from tuf.ngclient import FetcherInterface, Updater
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from edgewright.addresses import proxy_for, shown, why
-from edgewright.device.core import Offer
+from edgewright.device.core import Offer, State
 from edgewright.device.home import Home
 from edgewright.device.offer import MAX_PLAN_BYTES, POLICY_FILE, Plan, Policy, plan_path, target_path
 from edgewright.device.process import network_environment
@@ -46,11 +46,13 @@ from edgewright.runtime.bundle import MANIFEST_FILE
 
 BUILT = datetime(2026, 11, 1, tzinfo=UTC)
 """It is no earlier than when this agent was written, whatever a clock says that lost its battery."""
+NOTHING_SEEN = State()
 _SOCKET_TIMEOUT_S = 30
 _PIECE_BYTES = 1 << 16
 _ROLE_FILE = re.compile(r"(?:\d+\.)?(root|timestamp|snapshot|targets|rollout)\.json")
 _OF_THE_CLOCK = ("not yet valid", "has expired")
 """What TLS says of a certificate, when the fault may be the device's."""
+_NEWEST_ROOT = "root.json"  # python-tuf keeps it pointing there
 # In the order in which they vouch for each other: a cut between two leaves an older one, which is fetched again.
 _KEPT = ("root_history/*.root.json", "timestamp.json", "snapshot.json", "targets.json", "rollout.json")
 
@@ -98,11 +100,15 @@ class _FromFolder(_Keeping):
 
 @dataclass(frozen=True)
 class Channel:
-    """The home's channel as its signed metadata describe it now."""
+    """The home's channel as its signed metadata describe it now.
+
+    Attributes: time_keys: ids of the keys that the newest root lets sign times, in order, with commas.
+    """
 
     home: Home
     updater: Updater
     fetcher: _Keeping
+    time_keys: str
 
     def offer_to(self, device_id: str, *, running: int, pinned: int = 0) -> Offer:
         """What this device is to run, by the plan of the channel's rollout; without one, the channel's current release.
@@ -126,10 +132,13 @@ class Channel:
             raise UpdateRefused("nothing is rolled out on the channel yet", got=channel, where=self.fetcher.where)
         if plan is None:
             manifest = self._target(f"{channel}/{MANIFEST_FILE}")
-            return Offer(int((manifest.custom or {}).get("release", 0)), manifest.hashes["sha256"], policy, issued)
+            release = int((manifest.custom or {}).get("release", 0))
+            return Offer(release, manifest.hashes["sha256"], policy, issued, self.time_keys)
         release = pinned or plan.chosen(device_id, running=running) or running
+        if not release:
+            raise UpdateRefused("the channel's plan has no release for this device", got=plan.id, where=channel)
         manifest = self._target(target_path(channel, self.home.config.tier, release, MANIFEST_FILE))
-        return Offer(release, manifest.hashes["sha256"], policy, issued)
+        return Offer(release, manifest.hashes["sha256"], policy, issued, self.time_keys)
 
     def fetch(self, release: int, name: str, *, max_bytes: int) -> bytes:
         """A file of a release, verified. Raises UpdateRefused, DeviceUnreachable."""
@@ -168,12 +177,12 @@ class Channel:
 
 
 @contextmanager
-def open_channel(home: Home, *, folder: Path | None = None, seen: float = 0.0) -> Iterator[Channel]:
+def open_channel(home: Home, *, folder: Path | None = None, state: State = NOTHING_SEEN) -> Iterator[Channel]:
     """Refresh the metadata and keep what is trusted now.
 
     Args:
         folder: a repository that was brought by hand; none: the device's server is asked.
-        seen: the newest signed time that the device knows, seconds since 1970: it is no earlier now.
+        state: with the newest signed time that the device knows, and the keys that could sign it.
 
     Raises:
         UpdateRefused: the metadata are not acceptable.
@@ -193,9 +202,10 @@ def open_channel(home: Home, *, folder: Path | None = None, seen: float = 0.0) -
                 bootstrap=home.trust_root,
             )
             updater.refresh()
-        channel = Channel(home, updater, fetcher)
+        channel = Channel(home, updater, fetcher, _time_keys(scratch / _NEWEST_ROOT))
         channel._find(plan_path(home.config.channel))  # the delegated role's metadata are kept with the others
-        _refuse_stale(scratch, seen, fetcher)
+        _refuse_stale(scratch, state.trusting(channel.time_keys).seen, fetcher)
+        _refuse_impossible(scratch, fetcher)
         _keep(home, scratch)
         yield channel
 
@@ -228,7 +238,7 @@ def _refuse_stale(folder: Path, seen: float, fetcher: _Keeping) -> None:
         UpdateRefused: a role that had expired by then.
     """
     floor = datetime.fromtimestamp(max(seen, BUILT.timestamp()), UTC)
-    for role in ("timestamp", "snapshot", "targets", "rollout"):
+    for role in ("root", "timestamp", "snapshot", "targets", "rollout"):
         path = folder / f"{role}.json"
         until = _signed(path).get("expires") if path.is_file() else None
         if until and datetime.fromisoformat(until) <= floor:
@@ -241,12 +251,36 @@ def _refuse_stale(folder: Path, seen: float, fetcher: _Keeping) -> None:
             )
 
 
+def _refuse_impossible(folder: Path, fetcher: _Keeping) -> None:
+    """A time that is seen holds everything else to it: one that a slip put far ahead must not be.
+
+    Raises:
+        UpdateRefused: the timestamp says that it was signed after it had expired.
+    """
+    signed = _signed(folder / "timestamp.json")
+    until = datetime.fromisoformat(signed["expires"]).timestamp() if "expires" in signed else 0.0
+    if issued_in(folder) > until:
+        raise UpdateRefused(
+            "the channel's metadata refused: a time that cannot be",
+            expected=f"a timestamp that was signed before it expires, {signed.get('expires')}",
+            got=f"signed at {signed.get('issued')}",
+            where=fetcher.where,
+            next_step="set the clock where the release repository is signed, and have it signed again",
+        )
+
+
 def issued_in(trust: Path) -> float:
     """When the kept timestamp was signed, as it says itself, seconds since 1970; 0 where it says nothing."""
     try:
-        return datetime.fromisoformat(str(_signed(trust / "timestamp.json")["issued"])).timestamp()
+        issued = datetime.fromisoformat(str(_signed(trust / "timestamp.json")["issued"]))
+        return (issued if issued.tzinfo else issued.replace(tzinfo=UTC)).timestamp()
     except (KeyError, ValueError):
         return 0.0
+
+
+def _time_keys(root: Path) -> str:
+    """Of the root that python-tuf came to trust."""
+    return ",".join(sorted(_signed(root)["roles"]["timestamp"]["keyids"]))
 
 
 def _signed(path: Path) -> dict[str, Any]:

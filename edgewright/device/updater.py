@@ -46,8 +46,8 @@ class Update:
     """What an update came to.
 
     Attributes:
-        changed: False where the channel's release was running already.
-        selftest: in the new slot; None where nothing changed.
+        changed: whether another slot runs than before.
+        selftest: in the new slot; None where nothing was installed.
         downloaded_bytes: files that a cut-off download had left whole are not fetched again.
     """
 
@@ -72,7 +72,7 @@ def update(
     Args:
         again: what failed here is tried once more.
         folder: a repository that was brought by hand; none: the device's server.
-        hour: local, of the day; the clock's unless told.
+        hour: local, of the day; the clock's unless told. What a slot holds already is not fetched, and runs at any.
 
     Raises:
         UpdateRefused: the release is not acceptable; the running slot is untouched.
@@ -80,7 +80,7 @@ def update(
         StoreUnavailable: the disk is full or broken; the running slot is untouched.
     """
     try:
-        with open_channel(home, folder=folder, seen=Slots(home).state().seen) as channel:
+        with open_channel(home, folder=folder, state=Slots(home).state()) as channel:
             wish, now = wish_of(home), datetime.now().astimezone().hour if hour is None else hour
             late = f"{now} o'clock" if folder is None and not wish.fetches_at(now) else ""
             return _update(home, channel, selftest, again=again, wish=wish, late=late)
@@ -92,19 +92,16 @@ def _update(home: Home, channel: Channel, selftest: SelfTester, *, again: bool, 
     """`late`: the hour, where it is none in which files are fetched."""
     slots = Slots(home)
     before = slots.state().forgiving if again else slots.state()
-    running = slots.bundle(before.active)
-    offer = channel.offer_to(home.config.device_id, running=running.manifest.release if running else 0, pinned=wish.pin)
-    state, action = on_offer(before, offer, holds=slots.holds, wish=wish)
+    running, holds = _release_in(slots, before.active), slots.holds
+    offer = channel.offer_to(home.config.device_id, running=running, pinned=wish.pin)
+    state, action = on_offer(before.on_channel(home.config.channel), offer, holds=holds, wish=wish)
     if isinstance(action, Refuse | Stay) and state != before:
         slots.save(state)  # what is signed offline holds from now on, whatever is offered
     if isinstance(action, Refuse):
         raise UpdateRefused(action.why, expected=action.expected, got=action.got)
-    if isinstance(action, Stay) and running is None:
-        raise UpdateRefused("nothing is installed, and updates are held here", next_step="edgewright-device wish --go")
     if isinstance(action, Stay):
-        assert running is not None
-        return Update(False, state.active, running.manifest.release, running.manifest.digest, None, 0)
-    if late:
+        return _stayed(slots, state.active, changed=state.active != before.active)
+    if late and offer.manifest not in holds.values():
         raise UpdateRefused("outside of the hours in which files are fetched", expected=wish.window, got=late)
     payload = channel.fetch(offer.release, MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES)
     manifest = _acceptable(payload, channel, offer.release)
@@ -121,6 +118,20 @@ def _update(home: Home, channel: Channel, selftest: SelfTester, *, again: bool, 
         slots.withdraw(slot)
         raise UpdateRefused("the release fails its self-test on this device", got="; ".join(proof.reasons))
     return Update(True, slot, manifest.release, manifest.digest, proof, downloaded_bytes)
+
+
+def _release_in(slots: Slots, slot: str) -> int:
+    """Its number on this home's channel; 0 where the slot holds none, or another channel's."""
+    bundle = slots.bundle(slot)
+    return bundle.manifest.release if bundle and bundle.manifest.channel == slots.home.config.channel else 0
+
+
+def _stayed(slots: Slots, slot: str, *, changed: bool) -> Update:
+    """Nothing was installed. Raises UpdateRefused where nothing is there to run."""
+    bundle = slots.bundle(slot)
+    if bundle is None:
+        raise UpdateRefused("nothing is installed, and updates are held here", next_step="edgewright-device wish --go")
+    return Update(changed, slot, bundle.manifest.release, bundle.manifest.digest, None, 0)
 
 
 def _acceptable(payload: bytes, channel: Channel, release: int) -> BundleManifest:

@@ -41,8 +41,8 @@ class Device:
 
     @property
     def state(self) -> State:
-        """Without what was offered last, and when that was signed."""
-        return replace(self.slots.state(), offered=0, offered_manifest="", seen=0)
+        """Without the channel, its policy, what was offered there last, and when and by whom that was signed."""
+        return replace(self.slots.state(), channel="", policy=0, offered=0, offered_manifest="", seen=0, seen_by="")
 
     @property
     def running(self) -> int:

@@ -37,6 +37,9 @@ STATES = st.builds(
     floor=st.integers(0, 100),
     policy=st.integers(0, 9),
     failed=st.lists(st.sampled_from("abcdef"), max_size=3, unique=True).map(tuple),
+    seen=st.integers(0, 9),
+    seen_by=st.sampled_from(["", "k1", "k2"]),
+    channel=st.sampled_from(["", "stable", "beta"]),
 )
 EVENTS = st.lists(
     st.tuples(
@@ -66,6 +69,14 @@ def test_what_older_agents_wrote_is_read() -> None:
     state = State.from_bytes(json.dumps({"state": document, "sha256": digest}).encode())
     assert state == State("a", "a", floor=4)
     assert state.heeding(Policy(version=1, floor=2)).floor == 2, "a signed floor takes the place of its own"
+
+
+def test_what_newer_agents_wrote_is_read_without_what_only_they_know() -> None:
+    document = {**json.loads(State("a", "b", floor=4).to_bytes())["state"], "mood": "fine"}
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    assert State.from_bytes(json.dumps({"state": document, "sha256": digest}).encode()) == State("a", "b", floor=4)
+    with pytest.raises(ValueError, match="checksum"):
+        State.from_bytes(json.dumps({"state": {**document, "mood": "bad"}, "sha256": digest}).encode())
 
 
 @given(EVENTS)
@@ -129,6 +140,11 @@ def test_what_failed_here_is_refused_until_it_changes_and_the_oldest_failures_ar
         (State(floor=5, policy=2), Policy(3, floor=4, allow_rollback_to=4), 4),  # unless that is signed
         (State(floor=5, policy=3), Policy(3, floor=4, allow_rollback_to=4), 5),  # once
         (State(floor=5, policy=0), Policy(1, floor=2), 2),  # a floor that the device took by itself
+        (State(floor=5, policy=3), Policy(3, floor=7), 7),  # as high as any that it has seen
+        (State(floor=5, policy=3), Policy(2, floor=7), 7),
+        (State(floor=5, policy=3), Policy(2, floor=4, allow_rollback_to=2), 5),
+        (State(floor=2, policy=3), Policy(3, floor=7, allow_rollback_to=2), 2),  # lowered, and lowered still
+        (State(floor=5, policy=2), Policy(4, floor=3), 5),  # it missed 3, which allowed it
     ],
 )
 def test_floors(before: State, policy: Policy, floor: int) -> None:
@@ -149,3 +165,30 @@ def test_three_starts_without_a_frame() -> None:
     back = on_fallen_back(state, "a", failed="m2")
     assert back == State("a", "a", failed=("m2",))
     assert on_start(replace(back)) == (back, Try("a")), "what is committed may start as often as it likes"
+
+
+def test_an_offer_that_the_proven_slot_holds_ends_a_trial_without_a_download() -> None:
+    on_trial = State("b", proven="a", starts=2)
+    state, action = on_offer(on_trial, Offer(1, "m1", Policy()), holds={"a": "m1", "b": "m2"})
+    assert action == Stay()
+    assert (state.active, state.proven, state.starts) == ("a", "a", 0)
+    assert on_offer(on_trial, Offer(3, "m3", Policy()), holds={"a": "m1", "b": "m2"})[1] == Install("b")
+
+
+def test_a_time_is_believed_as_long_as_its_keys_are() -> None:
+    def seen(state: State, issued: int, keys: str) -> tuple[int, str]:
+        state, _ = on_offer(state, Offer(1, "m1", Policy(), issued=issued, issued_by=keys), holds={})
+        return state.seen, state.seen_by
+
+    assert seen(State(seen=90, seen_by="k1"), 10, "k1") == (90, "k1")
+    assert seen(State(seen=90, seen_by="k1"), 10, "k2") == (10, "k2"), "new keys heal a wrong time"
+    assert seen(State(seen=90), 10, "k2") == (90, "k2"), "nobody noted whose it was"
+    assert seen(State(seen=90, seen_by="k1"), 95, "") == (95, "k1")
+
+
+def test_floors_and_failures_are_of_one_channel() -> None:
+    learnt = State("a", "b", 1, floor=5, policy=2, failed=("m",), offered=5, offered_manifest="m", seen=9, seen_by="k")
+    stable = learnt.on_channel("stable")
+    assert stable == replace(learnt, channel="stable"), "what an older agent wrote is taken for this channel's"
+    assert stable.on_channel("stable") == stable
+    assert stable.on_channel("beta") == State("a", "b", 1, seen=9, seen_by="k", channel="beta")

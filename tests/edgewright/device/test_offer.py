@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -62,6 +64,8 @@ def test_the_course_of_a_rollout(state: Course, running: int, share: float, chos
         b'{"id": "r", "release": -1, "share": 1, "otherwise": 0, "state": "running"}',
         b'{"id": "r", "release": 1, "share": 1.5, "otherwise": 0, "state": "running"}',
         b'{"id": "r", "release": 1, "share": NaN, "otherwise": 0, "state": "running"}',
+        b'{"id": "r", "release": 1, "share": Infinity, "otherwise": 0, "state": "running"}',
+        b'{"id": "r", "release": Infinity, "share": 1, "otherwise": 0, "state": "running"}',
         b'{"id": "../r", "release": 1, "share": 1, "otherwise": 0, "state": "running"}',
         b'{"id": "r", "release": 1, "share": 1, "otherwise": 0, "state": "gone"}',
         b"[" * 100_000,
@@ -79,4 +83,32 @@ def test_a_policy_round_trips_and_is_held_to_its_range() -> None:
     for value in ({}, {"version": 1}, {"version": "x", "floor": 0}, {"version": 1, "floor": -1}):
         with pytest.raises(ValueError):  # noqa: PT011
             Policy.from_json(value)
-    assert not math.isnan(Policy().floor)
+
+
+def test_a_policy_without_a_version_says_nothing() -> None:
+    """Else a device could not tell it from a floor that an old agent took by itself."""
+    for value in ({"version": 0, "floor": 3}, {"version": 0, "floor": 0, "allow_rollback_to": 3}):
+        with pytest.raises(ValueError, match="not a channel's policy"):
+            Policy.from_json(value)
+
+
+@pytest.mark.parametrize("share", [math.nan, math.inf, -math.inf])
+def test_a_share_that_is_no_number_is_refused_made_or_read(share: float) -> None:
+    with pytest.raises(InputError, match="not a rollout's plan"):
+        Plan("r", release=9, share=share, otherwise=8)
+    value = {**json.loads(Plan("r", release=9, share=1.0, otherwise=8).to_bytes()), "share": share}
+    with pytest.raises(InputError, match="not a rollout's plan"):
+        Plan.from_bytes(json.dumps(value).encode())
+
+
+@given(PLANS, st.integers(0, 50))
+def test_what_is_withdrawn_is_chosen_for_nobody(plan: Plan, running: int) -> None:
+    chosen = replace(plan, state=Course.WITHDRAWN).chosen("line-0", running=running)
+    assert not chosen or chosen != plan.release
+
+
+@pytest.mark.parametrize("running", [0, 8, 9])
+def test_a_plain_plan_that_is_withdrawn_leaves_what_runs(running: int) -> None:
+    plain = Plan("release-9", release=9, share=1.0, otherwise=9)
+    assert plain.chosen("line-0", running=running) == 9
+    assert replace(plain, state=Course.WITHDRAWN).chosen("line-0", running=running) == 0

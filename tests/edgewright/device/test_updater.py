@@ -15,10 +15,13 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 
 from edgewright.device.core import State
 from edgewright.device.files import Files
-from edgewright.device.home import keep_wish
+from edgewright.device.home import init_home, keep_wish
 from edgewright.device.offer import Course, Plan, Wish, place_of
+from edgewright.device.process import SelfTester
+from edgewright.device.start import start
 from edgewright.device.updater import update
 from edgewright.errors import ArtifactCorrupt, DeviceUnreachable, InputError, StoreUnavailable, UpdateRefused
+from edgewright.release.ceremony import rotate_key
 from edgewright.release.keys import KEY_NAMES, ONLINE, read_keys
 from edgewright.release.metadata import SignedSet
 from edgewright.release.repository import (
@@ -32,6 +35,7 @@ from edgewright.release.repository import (
 from edgewright.release.server import RepositoryServer
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.instruction_sets import MODEL_FILE, SAFE_MODEL_FILE, choose_model, this_processor
+from edgewright.runtime.selftest import SelfTest
 from tests.edgewright.device.conftest import Device, selftest_here
 
 Make = Callable[..., Path]
@@ -205,13 +209,81 @@ def test_a_frozen_server_is_refused_until_it_signs_again(
     device: Device, make_bundle: Make, tmp_path: Path, now: datetime
 ) -> None:
     paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
-    bundle = make_bundle(release=2, gain=0.9)
-    publish_release(bundle, channel="stable", now=now - timedelta(days=8), **paths)
+    publish_release(make_bundle(release=2, gain=0.9), channel="stable", now=now, **paths)
+    sign_timestamp(**paths, issued=now - timedelta(days=8), expires=now - timedelta(days=1))
     with pytest.raises(UpdateRefused, match="Expired"):
         device.update()
     assert device.start().slot == "a"  # to run needs no fresh metadata
     assert renew(**paths, now=now).signed == ("timestamp",)
     assert device.update().release == 2
+
+
+def sign_timestamp(*, repository: Path, keys: Path, issued: datetime, expires: datetime) -> None:
+    """As a machine whose clock is wrong would sign it, past our own checks."""
+    path = repository / "metadata/timestamp.json"
+    metadata = Metadata[Timestamp].from_file(str(path))
+    metadata.signed.version += 1
+    metadata.signed.expires = expires.replace(microsecond=0)
+    metadata.signed.unrecognized_fields["issued"] = issued.replace(microsecond=0).isoformat()
+    metadata.signatures.clear()
+    for signer in read_keys(keys, ("timestamp",))["timestamp"]:
+        metadata.sign(signer, append=True)
+    metadata.to_file(str(path))
+
+
+def test_a_wrong_time_that_was_signed_is_forgotten_when_its_key_is_replaced(
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime
+) -> None:
+    paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
+    ahead = now + timedelta(days=300)
+    sign_timestamp(**paths, issued=ahead, expires=ahead + timedelta(days=7))
+    device.update()
+    assert device.slots.state().seen == int(ahead.timestamp())
+    sign_timestamp(**paths, issued=now, expires=now + timedelta(days=7))
+    publish(make_bundle(release=2, gain=0.9))
+    with pytest.raises(UpdateRefused, match=r"Expired.*timestamp metadata that held at .*which was signed"):
+        device.update()
+    rotate_key("timestamp", **paths, now=now)
+    assert device.update().release == 2
+    assert abs(device.slots.state().seen - now.timestamp()) < 2
+
+
+def test_a_time_later_than_the_end_of_what_says_it_is_refused(device: Device, tmp_path: Path, now: datetime) -> None:
+    paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
+    before = device.slots.state()
+    sign_timestamp(**paths, issued=now + timedelta(days=300), expires=now + timedelta(days=7))
+    with pytest.raises(UpdateRefused, match=r"a time that cannot be.*before it expires.*got signed at"):
+        device.update()
+    assert device.slots.state() == before
+    sign_timestamp(**paths, issued=now, expires=now + timedelta(days=7))
+    assert device.update().changed is False
+
+
+def test_a_root_that_had_expired_by_what_was_signed_is_refused(device: Device) -> None:
+    state = device.slots.state()
+    device.slots.save(replace(state, seen=state.seen + 400 * 86_400))
+    with pytest.raises(UpdateRefused, match=r"Expired.*root metadata that held at"):
+        device.update()
+
+
+def test_a_floor_is_of_one_channel(
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime
+) -> None:
+    publish(make_bundle(release=5, gain=0.9))
+    set_policy(
+        lambda policy: replace(policy, floor=5),
+        repository=tmp_path / "repository",
+        channel="stable",
+        now=now,
+        read=lambda roles: read_keys(tmp_path / "keys", roles),
+    )
+    device.update()
+    assert (device.slots.state().floor, device.slots.state().channel) == (5, "stable")
+    publish(make_bundle(release=1, channel="beta", gain=0.8), channel="beta")
+    moved = replace(device.home.config, channel="beta")
+    device.home = init_home(device.home.root, trust_root=device.home.trust_root, config=moved, files=Files())
+    assert device.update().release == 1
+    assert (device.slots.state().floor, device.slots.state().channel) == (0, "beta")
 
 
 def test_a_silent_server_is_not_a_refusal(device: Device, tmp_path: Path) -> None:
@@ -271,8 +343,6 @@ def test_a_release_that_fails_here_is_withdrawn_and_not_tried_again_until_it_cha
     device: Device, make_bundle: Make, publish: Publish
 ) -> None:
     publish(make_bundle(release=2, gain=0.9, latency_budget_ms=50.0))
-    from edgewright.runtime.selftest import SelfTest
-
     with pytest.raises(UpdateRefused, match=r"fails its self-test.*too hot"):
         update(device.home, selftest=lambda folder: SelfTest.failed("too hot"))
     assert device.slots.bundle("b") is None
@@ -316,6 +386,88 @@ def test_three_starts_without_a_frame_and_the_other_slot_runs(
     assert "3 starts on trial" in started.fell_back
 
 
+def test_a_trial_ends_without_a_download_where_the_proven_release_is_offered_again(
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime
+) -> None:
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
+    set_plan(Plan("back", 2, 0.0, 1), **paths, channel="stable", now=now)
+    done = update(device.home, selftest=no_selftest)
+    assert (done.changed, done.slot, done.release, done.selftest, done.downloaded_bytes) == (True, "a", 1, None, 0)
+    assert device.state == State(active="a", proven="a")
+    assert device.slots.bundle("b") is not None
+    assert update(device.home, selftest=no_selftest).changed is False
+
+
+def no_selftest(folder: Path) -> SelfTest:
+    raise AssertionError(folder)
+
+
+def only(slot: str) -> SelfTester:
+    """A device on which the bundle in the other slot fails."""
+    return lambda folder: selftest_here(folder) if folder.name == slot else SelfTest.failed("too hot")
+
+
+def test_a_proven_release_that_fails_once_is_not_to_blame_and_comes_back(
+    device: Device, make_bundle: Make, publish: Publish
+) -> None:
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    device.start_and_commit()
+    started = start(device.slots, selftest=only("a"))
+    assert (started.slot, started.fell_back) == ("a", "slot b failed: too hot")
+    assert device.state == State("a", "a")
+    assert (device.update().release, device.start_and_commit().slot) == (2, "b")
+
+
+def test_a_release_on_trial_that_fails_a_start_is_to_blame(device: Device, make_bundle: Make, publish: Publish) -> None:
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    assert start(device.slots, selftest=only("a")).slot == "a"
+    with pytest.raises(UpdateRefused, match="failed on this device"):
+        device.update()
+
+
+def test_a_start_counts_once_and_before_its_self_test(device: Device, make_bundle: Make, publish: Publish) -> None:
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    for number in (1, 2, 3):
+        with pytest.raises(AssertionError):
+            start(device.slots, selftest=no_selftest)
+        assert device.state == State("b", "a", starts=number)
+    assert device.start().slot == "a"
+
+
+def test_without_another_slot_that_works_a_release_has_more_than_three_starts(
+    device: Device, make_bundle: Make, publish: Publish
+) -> None:
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    device.slots.save(replace(device.slots.state(), starts=3))
+    flip(device.slots.folder("a") / "model.onnx")
+    started = device.start()
+    assert (started.slot, started.fell_back) == ("b", "")
+    device.start_and_commit()
+    assert device.state == State("b", "b")
+
+
+@pytest.mark.parametrize("starts", [0, 3])
+def test_where_no_slot_passes_an_update_brings_the_release_back(
+    device: Device, make_bundle: Make, publish: Publish, starts: int
+) -> None:
+    """Though every file of it is whole."""
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    device.slots.save(replace(device.slots.state(), starts=starts))
+    with pytest.raises(ArtifactCorrupt, match=r"no slot passes.*too hot.*edgewright-device update"):
+        start(device.slots, selftest=only("neither"))
+    assert device.slots.bundle("b") is None
+    done = device.update()
+    assert (done.changed, done.release, done.downloaded_bytes) == (True, 2, 0)
+    assert device.start_and_commit().slot == "b"
+
+
 def test_a_release_on_trial_is_overwritten_not_the_proven_one(
     device: Device, make_bundle: Make, publish: Publish
 ) -> None:
@@ -344,7 +496,9 @@ def test_the_device_follows_a_renewed_root(device: Device, tmp_path: Path, make_
     later = datetime.now(UTC) + timedelta(days=200)  # past half of root's and targets' year
     paths: dict[str, Any] = {"repository": tmp_path / "repository", "keys": tmp_path / "keys"}
     assert renew(**paths, now=later).signed == ("root", "targets", "rollout", "snapshot", "timestamp")
-    publish_release(make_bundle(release=2, gain=0.9), channel="stable", now=datetime.now(UTC), **paths)
+    now = datetime.now(UTC)
+    sign_timestamp(**paths, issued=now, expires=now + timedelta(days=1))
+    publish_release(make_bundle(release=2, gain=0.9), channel="stable", now=now, **paths)
     assert device.update().release == 2
     assert (device.home.trust / "root_history/2.root.json").exists()
 
@@ -437,6 +591,10 @@ def test_a_plan_takes_a_cohort_forth_and_back_and_what_is_there_is_not_fetched_a
     set_plan(Plan("canary", 2, 0.0, 1, Course.WITHDRAWN), **paths, channel="stable", now=now)
     done = device.update()
     assert (done.release, done.downloaded_bytes) == (1, 0), "it lies in the other slot"
+    device.start_and_commit()
+    set_plan(Plan("canary", 2, 1.0, 1), **paths, channel="stable", now=now)
+    keep_wish(device.home, Wish(window="22-6"))
+    assert update(device.home, selftest=selftest_here, hour=12).release == 2, "nothing is fetched at noon"
 
 
 def test_a_stolen_online_key_chooses_among_what_is_permitted_and_nothing_else(
