@@ -36,13 +36,13 @@ def label(
         )
         writer.finish()
         work.warn(report.warnings)
-        return work.publish(out, kind="dataset_labeled", metrics=metrics_of(report), facts=_computed_by(config))
+        return work.publish(out, kind="dataset_labeled", metrics=metrics_of(report), facts=computed_by(config))
 
 
-def _computed_by(config: LabelConfig) -> dict[str, str]:
+def computed_by(config: LabelConfig) -> dict[str, str]:
     """Whether a card or its emulation looked at the pictures, where that was asked for."""
     if config.number_format == "float":
         return {}
-    from edgewright.compress.fpga.session import computed_by
+    from edgewright.compress.fpga import session
 
-    return {"computed_by": computed_by()}
+    return {"computed_by": session.computed_by()}

@@ -116,6 +116,8 @@ def train_labeler(
 ) -> LabelerReport:
     """Train, calibrate, measure, audit; write weights, description, evidence, audit, history and preview into `out`.
 
+    And `labeler-fpga.onnx` where the config asks for it.
+
     Raises:
         InputError: synthetic rows, too few labeled photographs to learn from, or too many classes.
         StageFailed: the loss is not finite; names the step.

@@ -84,7 +84,7 @@ class Gathered:
             models=list(self._models()),
             start=self._start(),
             sparsity=sparsity_rows(artifact.json(SPARSITY_FILE)) if (artifact := self._open("compress")) else (),
-            files=list(self._files()),
+            files=list(self.files()),
             harm=harm_of(artifact.json(QUANTIZE_FILE), n=_WORST_LAYERS) if (artifact := self._open("quantize")) else (),
             stages=[_stage_figures(row) for row in self._state["stages"]],
             device=list(self._device()),
@@ -279,7 +279,8 @@ class Gathered:
                 evaluation=Evaluation.from_json(measured[evaluation]),
             )
 
-    def _files(self) -> Iterator[FormFigures]:
+    def files(self) -> Iterator[FormFigures]:
+        """Each INT8 file in each form that was measured, and the file for an FPGA where there is one."""
         for name, file in self._measured().get("files", {}).items():
             for form, found in file["forms"].items():
                 yield FormFigures(

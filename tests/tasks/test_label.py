@@ -17,7 +17,7 @@ from edgewright.review.of_run import export_review_of_run, import_review_of_run
 from edgewright.review.round_trip import ReviewExport
 from tasks.engine.session import Session
 from tasks.gate_data import admit
-from tasks.label import label
+from tasks.label import computed_by, label
 
 OpenSession = Callable[[LocalStore], Session]
 Run = tuple[LocalStore, dict[str, ArtifactRef]]
@@ -94,6 +94,15 @@ def test_photographs_are_not_exported_among_synthetic_pictures(
     known = {**refs, "generate": synthetic, "label": labeled(run, synthetic, open_session(store), config).ref}
     done = export_review_of_run(store, known, part="synthetic", to=tmp_path / "out", format="coco", limit=100)
     assert done.images == 2
+
+
+def test_the_numbers_of_an_fpga_are_used_where_they_were_written_alone(
+    run: Run, synthetic: ArtifactRef, open_session: OpenSession
+) -> None:
+    config = EAGER.model_copy(update={"number_format": "fpga"})
+    with pytest.raises(InputError, match="not written for an FPGA"):
+        labeled(run, synthetic, open_session(run[0]), config)
+    assert (computed_by(config), computed_by(EAGER)) == ({"computed_by": "emulation"}, {})
 
 
 STRICT = EAGER.model_copy(update={"keep_iou": 1.0, "drop_iou": 1.0, "max_bad_share": 0.0})
