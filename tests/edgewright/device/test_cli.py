@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from edgewright.device.cli import main
+from edgewright.device.home import keep_wish, wish_of
+from edgewright.device.offer import Wish
 from edgewright.device.process import agent_command, agent_environment, selftest_in_child
 from edgewright.device.report import OUTBOX_REPORTS, DeviceReport, send
 from edgewright.release.repository import ReleaseReport
@@ -112,6 +114,51 @@ def test_a_folder_of_devices(
         f"several devices (expected one, got a, b, in {devices}). Next: --home {devices / 'a'}"
         in capsys.readouterr().err
     )
+
+
+def test_what_is_no_start_does_not_count_as_one(home: Path, tmp_path: Path, make_device: MakeDevice) -> None:
+    """A release on trial has three: not for a feed without pictures, not for the engines."""
+    at = ("--home", str(home))
+    assert main(["update", *at]) == 0
+    (tmp_path / "empty").mkdir()
+    assert main(["run", *at, "--feed", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]) == 2
+    assert main(["benchmark", *at]) == 0
+    assert agent("self-test", str(home / "slots/b")).returncode == 0  # it limits its own process
+    assert make_device().slots.state().starts == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "after"),
+    [
+        (Wish(window="22-6"), ["--pin", "3"], Wish(pin=3, window="22-6")),
+        (Wish(pin=3), ["--window", "22-6"], Wish(pin=3, window="22-6")),
+        (Wish(pin=3, window="22-6"), ["--hold"], Wish(hold=True, pin=3, window="22-6")),
+        (Wish(hold=True, pin=3, window="22-6"), ["--go"], Wish(window="22-6")),
+        (Wish(hold=True, window="22-6"), ["--go", "--pin", "4"], Wish(pin=4, window="22-6")),
+        (Wish(pin=3, window="22-6"), ["--window", ""], Wish(pin=3)),
+        (Wish(pin=3, window="22-6"), ["--pin", "0"], Wish(window="22-6")),
+        (Wish(pin=3), [], Wish(pin=3)),
+    ],
+)
+def test_a_wish_changes_what_is_given_alone(
+    home: Path,
+    make_device: MakeDevice,
+    before: Wish,
+    arguments: list[str],
+    after: Wish,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keep_wish(make_device().home, before)
+    assert main(["wish", "--home", str(home), *arguments]) == 0
+    assert wish_of(make_device().home) == after
+    assert capsys.readouterr().out == f"{after}\n"
+
+
+def test_a_wish_that_cannot_be_read_is_lost_when_somebody_says_so(home: Path, make_device: MakeDevice) -> None:
+    (home / "wish.json").write_bytes(b"{")
+    assert main(["wish", "--home", str(home), "--pin", "3"]) == 2
+    assert main(["wish", "--home", str(home), "--go"]) == 0
+    assert wish_of(make_device().home) == Wish()
 
 
 @pytest.mark.parametrize(

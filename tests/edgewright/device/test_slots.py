@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home, locked, open_home
 from edgewright.device.slots import Slots
 from edgewright.errors import HomeBusy, InputError
+from tests.edgewright.device.test_files import MODES, CutFiles, PowerCut
 
 
 @pytest.fixture
@@ -34,6 +36,40 @@ def test_a_damaged_state_is_rebuilt_from_the_slots(
         (slots.home.root / "state.json").write_bytes(damage)
     # the newer one, on trial: should it fail, the older one is known
     assert slots.state() == State(active="a", proven="b")
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 200, b'{"state": {}, "sha256": ""}', None])
+def test_a_damaged_state_is_read_from_its_copy(
+    slots: Slots, make_bundle: Callable[..., Path], damage: bytes | None
+) -> None:
+    """What the slots hold does not say which release was committed, what failed, or what the floor is."""
+    fill(slots, "a", make_bundle(release=4))
+    fill(slots, "b", make_bundle(release=3))
+    state = slots.save(State(active="b", proven="b", floor=2, policy=3, failed=("m",), seen=9, seen_by="k"))
+    spoil(slots.home.root / "state.json", damage)
+    assert slots.state() == state
+    spoil(slots.home.root / "state.bak", damage)
+    assert slots.state() == State(active="a", proven="b"), "the last resort"
+
+
+def spoil(path: Path, damage: bytes | None) -> None:
+    path.unlink() if damage is None else path.write_bytes(damage)
+
+
+@pytest.mark.parametrize("disk", MODES)
+@pytest.mark.parametrize("damaged", ["", "state.json", "state.bak"])
+def test_the_power_fails_at_every_write_of_a_state(slots: Slots, disk: type[CutFiles], damaged: str) -> None:
+    """Old or new; also where afterwards one of the two files is lost."""
+    old, new = State("a", "a", floor=1), State("b", "a", floor=2)
+    counting = CutFiles()
+    Slots(replace(slots.home, files=counting)).save(new)
+    for at in range(1, counting.calls + 1):
+        slots.save(old)
+        with pytest.raises(PowerCut):
+            Slots(replace(slots.home, files=disk(at))).save(new)
+        if damaged:
+            (slots.home.root / damaged).write_bytes(b"")
+        assert slots.state() in (old, new), f"call {at}"
 
 
 def test_a_rebuilt_state_never_names_a_withdrawn_or_damaged_slot(
