@@ -76,9 +76,10 @@ def agent(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_device_updates_when_the_run_is_over_and_the_week_too(
-    settings: Settings, publish: Publish, tmp_path: Path
+    settings: Settings, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The flash's process has gone, the timestamp has expired; `serve-releases` signs it again and serves it."""
+    monkeypatch.setattr("edgewright.release.metadata.CLOCKS_DIFFER", 2 * DAYS_10)  # release 2 is signed in the past
     publish(1)
     (tmp_path / "feed").mkdir()
     Image.fromarray(cell_picture(0, 1)).save(tmp_path / "feed/0.png")
@@ -219,7 +220,7 @@ def test_keys_that_are_offline_are_named(
 ) -> None:
     monkeypatch.setattr("edgewright.cli.releases.home_settings", lambda: settings)
     publish(1, ago=timedelta(days=200))
-    for name in ("root-1", "targets"):
+    for name in ("root-1", "root-2", "targets"):
         (settings.keys / f"demo/{name}.pem").unlink()
     code, out, err = told(["release", "renew"], capsys)
     assert (code, "not everything could be signed again" in err) == (2, True)
