@@ -1,7 +1,8 @@
 """A start: the slot that runs proves itself, or the other one runs. Never needs the network.
 
 Decides what to fall back to, whom to blame, and when a release on trial is committed. Refuses to run a slot that fails
-its self-test. Where none passes, the slot that the state names is withdrawn, so that an update brings it back.
+its self-test. Where none passes nothing is taken away: what failed in a hot hour may pass in the next, and without a
+network there is nothing else. Files that rotted an update brings back.
 
 >>> start(slots).slot
 'a'
@@ -76,7 +77,6 @@ def _fall_back(slots: Slots, reason: str, selftest: SelfTester, *, blamed: str, 
         if bundle and proof.passed:
             return Started(failed, bundle, proof, fell_back="")
         got = f"{got}; slot {failed} again: {'; '.join(proof.reasons)}"
-    slots.withdraw(failed)  # else an update would find the release there, and nothing to do
     raise ArtifactCorrupt("no slot passes its self-test", got=got, next_step="edgewright-device update")
 
 
