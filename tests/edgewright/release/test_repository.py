@@ -16,6 +16,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 
 from edgewright.device.offer import Course, Plan, Policy
 from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
+from edgewright.release.ceremony import rotate_key
 from edgewright.release.keys import KEY_NAMES, ONLINE, Keys, make_keys, read_keys
 from edgewright.release.metadata import LIFETIME, SignedSet
 from edgewright.release.repository import (
@@ -617,6 +618,8 @@ def test_a_clock_that_went_back_signs_no_timestamp(
     assert now.replace(microsecond=0).isoformat() in str(refused.value)
     assert snapshot_of(paths["repository"] / "metadata") == before
     assert set_plan(Plan("on", 1, 0.5, 1), **paths, channel="stable", now=late - timedelta(minutes=50))
+    rotate_key("timestamp", **paths, now=now)  # with which devices forget the wrong time
+    assert set_plan(Plan("on", 1, 0.6, 1), **paths, channel="stable", now=now)
 
 
 def test_one_of_roots_keys_may_be_lost(
