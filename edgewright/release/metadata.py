@@ -228,7 +228,7 @@ class SignedSet:
 
     def waiting(self) -> tuple[str, ...]:
         """The roles of which something lies in `pending/` that is not what is announced."""
-        return tuple(role for role in LEFT if self.pending(role).is_file() and not self._is_announced(role))
+        return tuple(role for role in LEFT if self.pending(role).exists() and not self._is_announced(role))
 
     def adopt(self, *, now: datetime | None = None) -> Waiting:
         """Say what offline keys have signed and left, as far as it is newer and theirs; `sign` announces it.
@@ -277,7 +277,10 @@ class SignedSet:
         if metadata is None:
             return False
         announced = self.folder / f"{metadata.signed.version}.{role}.json"
-        return announced.is_file() and announced.read_bytes() == self.pending(role).read_bytes()
+        try:
+            return announced.read_bytes() == self.pending(role).read_bytes()
+        except OSError:
+            return False
 
     def _without_rollout(self) -> str:
         """Why devices would find no rightly signed `rollout`; "" where they do, or look for none."""

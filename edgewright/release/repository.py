@@ -253,7 +253,8 @@ def renew(repository: Path, *, keys: Path, now: datetime, secret: Path | None = 
         here = _opening_alone(keys, secret=secret)
         waiting = signed_set.adopt(now=now) if {"snapshot", "timestamp"} <= set(here) else Waiting()
         due = signed_set.due(now)
-        mine = tuple(role for role in signed_set.roles if role in here)
+        needed = {*due, "snapshot", "timestamp"}
+        mine = tuple(role for role in signed_set.roles if role in here and role in needed)
         signed = signed_set.sign(read_keys(keys, mine, secret=secret), now=now) if due or waiting.taken else ()
         signed_set.discard({*LEFT} - {*signed_set.waiting()} | {*waiting.stale})
         return Renewal(signed, tuple(role for role in due if role not in here), tuple(waiting.why.values()))

@@ -631,3 +631,31 @@ def test_one_of_roots_keys_may_be_lost(
     assert renew(**paths, now=now + timedelta(days=190)) == Renewal(
         ("root", "targets", "rollout", "snapshot", "timestamp"), offline=()
     )
+
+
+def test_a_repository_of_before_gets_its_rollouts_away_from_the_online_keys(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    of_before(paths, make_bundle(release=4), now)
+    for name in ("snapshot", "timestamp"):
+        (paths["keys"] / f"{name}.pem").rename(paths["keys"] / f"{name}.away")
+    report = publish(make_bundle(release=5, gain=0.9))
+    assert report.waits == ("targets", "rollout")
+    assert state_of(paths["repository"]).plans == {}, "nobody is told yet"
+    for name in ("snapshot", "timestamp"):
+        (paths["keys"] / f"{name}.away").rename(paths["keys"] / f"{name}.pem")
+    left = (paths["repository"] / "metadata/pending/rollout.json").rename(paths["keys"] / "kept.json")
+    assert ["have signed nothing" in each for each in renew(**paths, now=now).refused] == [True], "half of it"
+    left.rename(paths["repository"] / "metadata/pending/rollout.json")
+    assert renew(**paths, now=now) == Renewal(("targets", "rollout", "snapshot", "timestamp"), ())
+    assert state_of(paths["repository"]).plans["stable"].release == 5
+
+
+def test_what_waits_and_cannot_be_read_stops_no_timestamp(
+    make_bundle: Make, paths: dict[str, Path], publish: Publish, now: datetime
+) -> None:
+    publish(make_bundle(release=1))
+    (paths["repository"] / "metadata/pending/targets.json").mkdir(parents=True)
+    (paths["repository"] / "metadata/pending/rollout.json").write_text("null")
+    renewal = renew(**paths, now=now + timedelta(days=4))
+    assert (renewal.signed, len(renewal.refused)) == (("timestamp",), 2)
