@@ -3,8 +3,7 @@
 Decides what is told: versions, processor, state, what the slots hold, how fresh the metadata are, the engine, reports
 that wait, room on the disk. Refuses nothing: what cannot be read is said to be so.
 
->>> sorted(diagnostics(home))[:3]
-['config', 'disk_free_bytes', 'engine']
+    diagnostics(home)["state"]["active"]
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from edgewright.addresses import proxy_for, shown, why
 from edgewright.device.core import Offer, State
-from edgewright.device.home import Home
+from edgewright.device.home import ROOT_FILE, Home
 from edgewright.device.offer import MAX_PLAN_BYTES, POLICY_FILE, Plan, Policy, plan_path, target_path
 from edgewright.device.process import network_environment
 from edgewright.errors import DeviceUnreachable, EdgewrightError, InputError, UpdateRefused
@@ -52,7 +52,6 @@ _PIECE_BYTES = 1 << 16
 _ROLE_FILE = re.compile(r"(?:\d+\.)?(root|timestamp|snapshot|targets|rollout)\.json")
 _OF_THE_CLOCK = ("not yet valid", "has expired")
 """What TLS says of a certificate, when the fault may be the device's."""
-_NEWEST_ROOT = "root.json"  # python-tuf keeps it pointing there
 # In the order in which they vouch for each other: a cut between two leaves an older one, which is fetched again.
 _KEPT = ("root_history/*.root.json", "timestamp.json", "snapshot.json", "targets.json", "rollout.json")
 
@@ -202,7 +201,7 @@ def open_channel(home: Home, *, folder: Path | None = None, state: State = NOTHI
                 bootstrap=home.trust_root,
             )
             updater.refresh()
-        channel = Channel(home, updater, fetcher, _time_keys(scratch / _NEWEST_ROOT))
+        channel = Channel(home, updater, fetcher, _time_keys(scratch / ROOT_FILE))  # a link to the newest
         channel._find(plan_path(home.config.channel))  # the delegated role's metadata are kept with the others
         _refuse_stale(scratch, state.trusting(channel.time_keys).seen, fetcher)
         _refuse_impossible(scratch, fetcher)
