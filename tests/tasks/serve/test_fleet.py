@@ -189,7 +189,7 @@ def test_a_person_halts_resumes_and_takes_back(
 
     publish(2, gain=0.95)
     capsys.readouterr()
-    assert "begins with" in told("rollout", "2", "--stages", "0.5,1", "--dwell-minutes", "0")
+    assert "begins with" in told("rollout", "2", "--stages", "0.01,1", "--dwell-minutes", "0")
     devices.poll()
     some = devices.running.count(2)
     assert 0 < some < N
