@@ -44,8 +44,11 @@ STAGES = (
 
 def stages_of(recipe: Recipe) -> tuple[Stage[...], ...]:
     """Those that a recipe asks for."""
-    left_out = {compress: not recipe.compress.wanted, flash: not recipe.release.roll_out}
-    return tuple(stage for stage in STAGES if not left_out.get(stage))
+    return tuple(
+        stage
+        for stage in STAGES
+        if (stage is not compress or recipe.compress.wanted) and (stage is not flash or recipe.release.roll_out)
+    )
 
 
 @pipeline(name="lifecycle")
