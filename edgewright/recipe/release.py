@@ -17,7 +17,9 @@ class ReleaseConfig(Section):
         "photographs only where approved",
     )
     roll_out: bool = Field(
-        True, description="To all devices at once; false: the release is permitted, no device is flashed, and `edgewright fleet` rolls it out"
+        True,
+        description="To all devices at once; false: the release is permitted, no device is flashed, and "
+        "`edgewright fleet` rolls it out",
     )
     approve_real_golden: bool = Field(False, description="Allow photographs as golden images: they go to every device")
 
