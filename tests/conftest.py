@@ -140,7 +140,7 @@ TOY = (
     "compress.method=channels",
     "compress.epochs=2",
     "quantize.calibration_images=16",
-    "quantize.score_threshold=0.1",
+    "quantize.score_threshold=0.02",
     "quantize.max_drop=1",
     "gate_model.latency_runs=20",
     "gate_model.max_map_drop=0.2",
@@ -152,7 +152,8 @@ TOY = (
 )
 """The whole life cycle at toy size: every stage is real, none is good. Bounds are loose; quality is not tested here.
 
-The detector has to find something (the model gate cannot judge one that does not): it takes 160 steps of small batches.
+The detector has to find something (the model gate cannot judge one that does not): it takes 160 steps of small batches,
+and is asked for all that it has an inkling of.
 """
 
 BRIEF = (
