@@ -67,7 +67,7 @@ class Image:
     @contextmanager
     def started(self, command: Sequence[str], **environment: str) -> Iterator[subprocess.Popen[str]]:
         """Ended with SIGTERM, as every runtime ends a container; it must end by itself then, and with success."""
-        log = self.home / f"{'-'.join(command[:3])}.log".replace("/", "-")
+        log = self._log(command)
         with log.open("w") as stream:
             process = subprocess.Popen(
                 ["sh", "-c", 'exec with-secrets "$@"', "image", *map(self._here, command)],
@@ -88,6 +88,16 @@ class Image:
         finally:
             process.kill()
             process.wait()
+
+    def _log(self, command: Sequence[str]) -> Path:
+        return self.home / f"{'-'.join(command[:3])}.log".replace("/", "-")
+
+    def await_line(self, command: Sequence[str], words: str) -> None:
+        """Until a command that was started has printed it."""
+        deadline = time.monotonic() + _START_S
+        while words not in (said := self._log(command).read_text()):
+            assert time.monotonic() < deadline, f"{command} said: {said[-3000:]}"
+            time.sleep(0.1)
 
     def await_answer(self, check: Sequence[str]) -> None:
         """Until the health check of an image is content."""

@@ -213,6 +213,7 @@ def start_worker(pool: str, image: Image, api: str) -> None:
         while "ONLINE" not in (said := urlopen(asked, timeout=10).read().decode()):
             assert time.monotonic() < deadline, said
             time.sleep(0.5)
+        image.await_line(command, "started!")  # told to end while it prints this, Prefect prints within its print
 
 
 @pytest.fixture(scope="module")
