@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+from edgewright.errors import InputError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NO_PROXY = ("no_proxy", "NO_PROXY")
@@ -43,6 +45,14 @@ class Proxy:
 
     def __str__(self) -> str:
         return f"the proxy {shown(self.url)} that {self.variable} names"
+
+
+def checked(url: str, *, schemes: Collection[str] = ("http", "https")) -> str:
+    """The address of a server. Raises InputError where it is none."""
+    parts = _split(url)
+    if parts is None or parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+        raise InputError("not a server's address", expected=f"{'|'.join(schemes)}://host[:port][/path]", got=shown(url))
+    return url
 
 
 def shown(url: str) -> str:

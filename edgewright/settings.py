@@ -12,7 +12,7 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
     EDGEWRIGHT_WEBHOOK   what `edgewright up` has Prefect tell of runs that fail, wait or are refused   (none)
     EDGEWRIGHT_KEYS_SECRET  a file elsewhere that opens the keys which nobody has to open   (beside each project's keys)
-    EDGEWRIGHT_DATABASE  PostgreSQL for the servers that `edgewright up` starts                  (sqlite in the home)
+    EDGEWRIGHT_DATABASE  PostgreSQL for the servers of `edgewright up` and the fleet's register  (sqlite in the home)
     PREFECT_API_URL      use this Prefect server instead of the home's own
     MLFLOW_TRACKING_URI  use this MLflow instead of the home's own
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY    the way to both; never to an address of this machine
@@ -157,6 +157,11 @@ class Settings:
     @property
     def keys(self) -> Path:
         return self.home / "keys"
+
+    @property
+    def fleet(self) -> Path:
+        """The collector's: whom devices believe, who belongs to the fleet, what was told."""
+        return self.home / "fleet"
 
     @property
     def devices(self) -> Path:

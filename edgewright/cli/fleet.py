@@ -1,4 +1,4 @@
-"""`edgewright fleet status|rollout|step|watch|halt|resume|rollback`: words in, sentences out. Decides nothing."""
+"""`edgewright serve-collector`, `edgewright fleet …`: words in, sentences out. Decides nothing."""
 
 from __future__ import annotations
 
@@ -26,9 +26,58 @@ _QUIET_AFTER_S = 3600.0
 def add_fleet(application: typer.Typer) -> None:
     """`edgewright fleet …`."""
     group = typer.Typer(help="Many devices: what they run, and how a release spreads.", no_args_is_help=True)
-    for command in (status, rollout, step, watch, halt, resume, rollback):
+    for command in (invite, expel, status, rollout, step, watch, halt, resume, rollback):
         group.command()(command)
     application.add_typer(group, name="fleet")
+    application.command(name="serve-collector")(serve_collector)
+
+
+def serve_collector(
+    name: Annotated[str, typer.Option(help="By which devices find it; default: the home's, first 127.0.0.1")] = "",
+    host: Annotated[str, typer.Option(help="Address to listen on; default: the home's, first 127.0.0.1")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Kept by the home; default: the home's, first 8471")] = 0,
+) -> None:
+    """Let devices in and hear what they tell, over TLS with certificates at both ends, until Ctrl-C or SIGTERM."""
+    settings = home_settings()
+    from edgewright.cli.launch import terminate_as_interrupt
+    from tasks.serve.collector import serve_until_ended
+
+    with terminate_as_interrupt():
+        serve_until_ended(settings, name=name, host=host, port=port, say=lambda line: print(line, flush=True))
+
+
+def invite(
+    project: Project,
+    channel: Channel = "stable",
+    device: Annotated[str, typer.Option(help="Its name; default: the device says it")] = "",
+    tier: Annotated[str, typer.Option(help="Which of a release's bundles it runs")] = "full",
+    hours: Annotated[float, typer.Option(min=0, help="How long the token is good")] = 168.0,
+    releases_url: Annotated[str, typer.Option(help="Where it pulls releases; default: the home's address")] = "",
+) -> None:
+    """Print a token that lets one device in, once: for `edgewright-device enroll` on it. It is a secret."""
+    settings = home_settings()
+    from edgewright.addresses import checked
+    from edgewright.device.offer import TIERS
+    from tasks.serve.collector import invited
+
+    if tier not in TIERS:
+        raise InputError("not a tier", expected=", ".join(TIERS), got=tier)
+    url = checked(releases_url) if releases_url else ""
+    token = invited(settings, project, channel=channel, tier=tier, device=device, life_s=3600 * hours, releases_url=url)
+    print(token.to_text())
+
+
+def expel(
+    device: Annotated[str, typer.Argument(help="Its name")],
+    project: Project,
+    why: Annotated[str, typer.Option(help="Said to the device, and kept")],
+) -> None:
+    """Hear a device no more, from its next question on. A token that names it lets it in again, with a new key."""
+    settings = home_settings()
+    from tasks.serve.collector import expelled
+
+    expelled(settings, project, device, why=why)
+    print(f"{device} is heard no more")
 
 
 def status(

@@ -1,6 +1,8 @@
 """`edgewright-device`: the agent's commands. One sentence on stderr for an error, exit codes as in `errors.py`.
 
     init       --home DIR --root FILE --server URL --device-id ID [--channel NAME] [--tier NAME]
+    enroll     --home DIR --token FILE [--device-id ID]
+    check-in   [--home DIR]
     update     [--home DIR] [--again] [--from FOLDER]
     wish       [--home DIR] [--go] [--hold] [--pin N] [--window H-H]
     diagnostics [--home DIR] [--out FILE]
@@ -56,6 +58,7 @@ from edgewright.device.report import DeviceReport, send
 from edgewright.device.runner import frames_of, run_feed
 from edgewright.device.slots import Slots
 from edgewright.device.start import commit, start
+from edgewright.device.token import MAX_TOKEN_CHARACTERS, Token
 from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine
@@ -84,6 +87,32 @@ def _init(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _enroll(arguments: argparse.Namespace) -> int:
+    from edgewright.device.enroll import enroll
+
+    token = Token.from_text(sys.stdin.readline() if arguments.token == "-" else _first_line(Path(arguments.token)))
+    home = enroll(arguments.home, token, files=Files(), device_id=arguments.device_id)
+    config = home.config
+    print(f"{config.device_id} is of the fleet at {config.collector_url}")
+    print(f"it pulls {config.channel} from {config.server_url}")
+    return 0
+
+
+def _check_in(arguments: argparse.Namespace) -> int:
+    home = open_home(_one_device(arguments.home), files=Files())
+    with locked(home):
+        why = send(home, _running(home, "check-in"))
+    print(f"not told: {why}" if why else "told all that there was")
+    return 1 if why else 0
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")[: 2 * MAX_TOKEN_CHARACTERS]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("the token cannot be read", got=error, where=path) from error
+
+
 def _update(arguments: argparse.Namespace) -> int:
     # Not at import: a start, a status and the self-test need no TUF, and it is a quarter of the agent's import time.
     from edgewright.device.updater import update
@@ -93,9 +122,9 @@ def _update(arguments: argparse.Namespace) -> int:
         try:
             done = update(home, again=arguments.again, folder=arguments.folder)
         except EdgewrightError as error:
-            send(home, replace(_running(home, "update"), refused=str(error)))
+            _tell(home, replace(_running(home, "update"), refused=str(error)))
             raise
-        send(home, replace(_running(home, "update"), selftest=done.selftest))
+        _tell(home, replace(_running(home, "update"), selftest=done.selftest))
         bundle = Slots(home).bundle(done.slot)
         if done.changed and bundle is not None:
             keep_fastest(home, bundle)
@@ -180,7 +209,7 @@ def _run(arguments: argparse.Namespace) -> int:
             limit_ms=arguments.limit_ms,
         )
         report = replace(_running(home, "run"), selftest=started.selftest, feed=feed, fell_back=started.fell_back)
-        send(home, report)
+        _tell(home, report)
     print(
         f"release {report.release} in slot {report.slot}: {feed.detections} detections on {feed.frames} frames,"
         f" {feed.p50_ms:.1f} ms (p99 {feed.p99_ms:.1f} ms)"
@@ -211,6 +240,12 @@ def _self_test(arguments: argparse.Namespace) -> int:
     verdict = "passed" if result.passed else "failed: " + "; ".join(result.reasons)
     print(json.dumps(result.to_json()) if arguments.json else f"self-test {verdict}")
     return 0 if result.passed else 1
+
+
+def _tell(home: Home, report: DeviceReport) -> None:
+    """Where it cannot be told now, that is said: the device goes on."""
+    if why := send(home, report):
+        print(f"edgewright-device: not told: {why}", file=sys.stderr)
 
 
 def _running(home: Home, command: str) -> DeviceReport:
@@ -271,6 +306,7 @@ def _describe(home: Home) -> dict[str, Any]:
         "device_id": home.config.device_id,
         "home": str(home.root),
         "server": home.config.server_url,
+        "collector": home.config.collector_url,
         "channel": home.config.channel,
         "tier": home.config.tier,
         "wish": str(wish_of(home)),
@@ -338,6 +374,12 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="a project's repository, brought by hand",
     )
+    join = _command(commands, "enroll", _enroll, "join a fleet, with a token of its collector", home=None)
+    join.add_argument(
+        "--token", required=True, metavar="FILE", help='what `edgewright fleet invite` printed; "-": stdin'
+    )
+    join.add_argument("--device-id", default="", metavar="ID", help="its name, where the token names none")
+    _command(commands, "check-in", _check_in, "tell what is known here, and nothing else", home=devices)
     about = "what this device is to run, whatever the plan says; what is not given stays as it is"
     wish = _command(commands, "wish", _wish, about, home=devices)
     wish.add_argument("--go", action="store_true", help="follow the plan again: no hold and no pin")

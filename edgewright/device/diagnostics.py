@@ -18,7 +18,8 @@ from edgewright.device.core import SLOTS
 from edgewright.device.engine import kept
 from edgewright.device.freshness import freshness_in
 from edgewright.device.home import Home, wish_of
-from edgewright.device.report import OUTBOX_FILE, installed_versions
+from edgewright.device.outbox import opened
+from edgewright.device.report import installed_versions
 from edgewright.device.slots import Slots
 from edgewright.errors import EdgewrightError
 from edgewright.runtime.engines import engines_here
@@ -44,9 +45,15 @@ def diagnostics(home: Home) -> dict[str, Any]:
             "fetched": fresh.fetched.isoformat() if fresh else None,
             "files": sorted(path.name for path in home.trust.rglob("*.json")),
         },
-        "reports_waiting": _or_why(lambda: len(json.loads((home.root / OUTBOX_FILE).read_bytes()))),
+        "collector": shown(home.config.collector_url),
+        "waiting": _or_why(lambda: _waiting(home)),
         "disk_free_bytes": _or_why(lambda: home.files.free_bytes(home.root)),
     }
+
+
+def _waiting(home: Home) -> int:
+    with opened(home) as outbox:
+        return outbox.count()
 
 
 def _held(slots: Slots, slot: str) -> dict[str, Any] | None:

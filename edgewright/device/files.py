@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +52,10 @@ class Files:
 
     def free_bytes(self, path: Path) -> int:
         return shutil.disk_usage(path).free
+
+    def database(self, path: Path) -> sqlite3.Connection:
+        """A sqlite file whose transactions are the caller's; waits while another process writes to it."""
+        return sqlite3.connect(path, isolation_level=None, timeout=10)
 
     def write_new(self, path: Path, payload: bytes) -> None:
         """Durable, not atomic: for files that nobody reads before another file names them."""

@@ -1,9 +1,9 @@
 """The device's folder: who it is, whom it trusts, where things lie.
 
-    device.json   id, server, channel, tier       root.json   the trust root, given by hand once
-    state.json    which slot runs; .bak: a copy   trust/      TUF metadata seen last
-    slots/a b     bundles                         outbox.json reports not sent yet
-    wish.json     what somebody here wants
+    device.json   id, servers, channel, tier      root.json      the trust root, given by hand once
+    state.json    which slot runs; .bak: a copy   trust/         TUF metadata seen last
+    slots/a b     bundles                         outbox.sqlite  what is to be told and was not yet
+    wish.json     what somebody here wants        identity/      its key and certificate, where it was enrolled
 
 Decides the device's identity. Refuses to be told another trust root than its first: then it is another device's home.
 
@@ -17,10 +17,10 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from edgewright.addresses import checked
 from edgewright.device.files import Files
 from edgewright.device.offer import NO_WISH, TIERS, Wish
 from edgewright.errors import HomeBusy, InputError, StoreUnavailable
@@ -35,12 +35,16 @@ _INIT_HINT = "edgewright-device init --home HOME --root FILE --server URL --devi
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Law: `DeviceConfig(**asdict(c)) == c`."""
+    """Law: `DeviceConfig(**asdict(c)) == c`.
+
+    Attributes: collector_url: of the fleet that the device was enrolled in; "": of none.
+    """
 
     device_id: str
     server_url: str
     channel: str
     tier: str = TIERS[0]
+    collector_url: str = ""
 
     def __post_init__(self) -> None:
         if not _DEVICE_ID.fullmatch(self.device_id):
@@ -49,9 +53,9 @@ class DeviceConfig:
             raise InputError("not a channel", expected=CHANNEL_NAME.pattern, got=self.channel)
         if self.tier not in TIERS:
             raise InputError("not a tier", expected=", ".join(TIERS), got=self.tier)
-        url = urlsplit(self.server_url)
-        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-            raise InputError("not a server's address", expected="http(s)://host[:port][/path]", got=self.server_url)
+        checked(self.server_url)
+        if self.collector_url:
+            checked(self.collector_url, schemes=("https",))
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ class Home:
     @property
     def trust(self) -> Path:
         return self.root / "trust"
+
+    @property
+    def identity(self) -> Path:
+        return self.root / "identity"
 
     @property
     def trust_root(self) -> bytes:
@@ -91,6 +99,8 @@ def init_home(root: Path, *, trust_root: bytes, config: DeviceConfig, files: Fil
                 where=root,
                 next_step="give another --home, or remove this one to install the device anew",
             )
+        # `init` given again, as at each start of a unit, tells of no fleet and takes none away.
+        config = replace(config, collector_url=config.collector_url or known.config.collector_url)
         if known.config == config:
             return known
     else:

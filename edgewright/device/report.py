@@ -1,11 +1,12 @@
 """What the device says of itself, kept until the server has it.
 
-Decides what is sent and in which order: oldest first, at most OUTBOX_REPORTS kept, the oldest dropped. What was
-measured on the last feed is told again until another release runs: an update must not silence it. Refuses nothing: a
-report that cannot be sent now is sent with the next one, and never stops the device.
+Decides what is sent, to whom and in which order: oldest first; to the collector of its fleet, with whatever else waits,
+or, where the device was never enrolled, its reports alone to the server of releases, the last OUTBOX_REPORTS of them.
+What was measured on the last feed is told again until another release runs: an update must not silence it. Refuses
+nothing: a report that cannot be sent now is sent with the next one, and never stops the device.
 
 >>> send(home, DeviceReport(device_id="line-1", command="update", release=3))
-True
+''
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import numpy as np
 import onnxruntime
 
 import edgewright
+from edgewright.addresses import shown
 from edgewright.device.home import Home, wish_of
+from edgewright.device.outbox import REPORT, Outbox, opened
 from edgewright.device.runner import FeedReport
-from edgewright.errors import InputError
+from edgewright.errors import EdgewrightError, InputError
 from edgewright.runtime.selftest import SelfTest
 
-OUTBOX_FILE, LATEST_FILE = "outbox.json", "latest.json"
+LATEST_FILE = "latest.json"
 OUTBOX_REPORTS = 32
 _TIMEOUT_S = 10
 
@@ -100,16 +103,32 @@ class DeviceReport:
         return cls(**{**known, "selftest": selftest, "feed": feed, "latest": latest})
 
 
-def send(home: Home, report: DeviceReport) -> bool:
-    """Queue the report durably, then send what is queued; whether all of it arrived."""
-    queue = [*_queued(home), _complete(home, report).to_json()][-OUTBOX_REPORTS:]
-    _keep(home, queue)
-    sent = 0
-    while sent < len(queue) and _post(home, queue[sent]):
-        sent += 1
-    if sent:
-        _keep(home, queue[sent:])
-    return sent == len(queue)
+def send(home: Home, report: DeviceReport) -> str:
+    """Queue the report, then tell what waits; why not all of it arrived, "" where it did. Never stops the device."""
+    whole = _complete(home, report).to_json()
+    try:
+        with opened(home) as outbox:
+            outbox.add(REPORT, whole)
+            return _delivered(home, outbox)
+    except OSError as error:
+        told = home.config.collector_url or _post(home, whole)
+        return str(error) if told else f"{error}; this report is lost"
+    except EdgewrightError as error:
+        return str(error)
+
+
+def _delivered(home: Home, outbox: Outbox) -> str:
+    if home.config.collector_url:
+        from edgewright.device.deliver import deliver  # certificates are no business of a device without one
+
+        deliver(home, outbox)
+        return ""
+    outbox.keep_latest(REPORT, OUTBOX_REPORTS)
+    for event in outbox.waiting(REPORT):
+        if not _post(home, event.body):
+            return f"{shown(home.config.server_url)} did not take the report"
+        outbox.acknowledge([event.seq])
+    return ""
 
 
 def _complete(home: Home, report: DeviceReport) -> DeviceReport:
@@ -131,19 +150,6 @@ def _complete(home: Home, report: DeviceReport) -> DeviceReport:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass  # nothing that can be read was kept: it is not worth a device that does not report
     return replace(report, rss_mb=0.0)
-
-
-def _queued(home: Home) -> list[dict[str, Any]]:
-    """A damaged outbox is an empty one: a report is not worth a device that does not start."""
-    try:
-        queue = json.loads((home.root / OUTBOX_FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return []
-    return [item for item in queue if isinstance(item, dict)] if isinstance(queue, list) else []
-
-
-def _keep(home: Home, queue: list[dict[str, Any]]) -> None:
-    home.files.replace(home.root / OUTBOX_FILE, json.dumps(queue).encode())
 
 
 def _post(home: Home, report: dict[str, Any]) -> bool:

@@ -1,9 +1,9 @@
 """Where the servers of `edgewright up` keep what they are told: files of the home, or PostgreSQL and S3.
 
 Decides the names: on the server that EDGEWRIGHT_DATABASE names, a database for Prefect and one for MLflow, because both
-number their own upgrades in a table of the same name; in an S3 store, MLflow's files below `mlflow/`. Makes databases
-that are missing. Refuses another server than PostgreSQL, and to begin where it does not answer. No address with a
-password is printed or stands on a command line.
+number their own upgrades in a table of the same name, and one for the fleet; in an S3 store, MLflow's files below
+`mlflow/`. Makes databases that are missing. Refuses another server than PostgreSQL, and to begin where it does not
+answer. No address with a password is printed or stands on a command line.
 
 >>> databases_of("postgresql://me:secret@db.example/edgewright?sslmode=require").mlflow
 'postgresql+psycopg://me:secret@db.example/edgewright_mlflow?sslmode=require'
@@ -33,6 +33,7 @@ class Databases:
 
     prefect: str
     mlflow: str
+    fleet: str
 
 
 def databases_of(url: str) -> Databases:
@@ -55,6 +56,7 @@ def databases_of(url: str) -> Databases:
     return Databases(
         prefect=address("postgresql+asyncpg", f"{name}_prefect", over_ssl),
         mlflow=address("postgresql+psycopg", f"{name}_mlflow", options),
+        fleet=address("postgresql+psycopg", f"{name}_fleet", options),
     )
 
 
@@ -70,7 +72,7 @@ def prepared(settings: Settings) -> Databases | None:
     databases = databases_of(settings.database)
     if find_spec("psycopg") is None:
         raise InputError("PostgreSQL needs its driver", where=VARIABLE, next_step="pip install 'edgewright[postgres]'")
-    names = [urlsplit(url).path.strip("/") for url in (databases.prefect, databases.mlflow)]
+    names = [urlsplit(url).path.strip("/") for url in (databases.prefect, databases.mlflow, databases.fleet)]
     _make_missing(settings.database, names)
     return databases
 

@@ -1,0 +1,226 @@
+"""What the device has to tell and has not told yet: one sqlite file, written ahead.
+
+    seq    counts up, never twice: with it the collector takes each event once
+    kind   state: a change of `core.State`; report: what a command came to; damaged: an outbox before this one was lost
+    at     seconds since 1970, by the device's clock
+
+Decides what is durable and what may go. A change of state is synced before anything else happens, and is never dropped:
+each event holds the state before and after, so that they form a chain in which a missing link shows. Of all else the
+oldest goes where there is more than MAX_BYTES or it is older than MAX_AGE_S, and a power cut may take the last. A file
+that is damaged is put aside, and that is an event too. Refuses nothing; an `OSError` (full, read-only or broken disk)
+goes to the caller.
+
+>>> with opened(home) as outbox:
+...     outbox.add("report", {"release": 3})
+...     [event.seq for event in outbox.waiting()]
+[1]
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from edgewright.device.core import State
+from edgewright.device.home import Home
+
+OUTBOX_FILE, DAMAGED_FILE = "outbox.sqlite", "outbox.damaged"
+BEFORE_SQLITE = "outbox.json"
+"""Where agents up to 0.1.0 kept reports."""
+STATE, REPORT, DAMAGED = "state", "report", "damaged"
+MAX_BYTES = 8_000_000
+MAX_AGE_S = 30 * 24 * 3600.0
+MAX_BATCH, MAX_BATCH_BYTES = 200, 256_000
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_TABLES = """
+    CREATE TABLE IF NOT EXISTS events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS noted (one INTEGER PRIMARY KEY CHECK (one = 1), state TEXT NOT NULL)
+"""
+
+
+@dataclass(frozen=True)
+class Event:
+    seq: int
+    kind: str
+    at: float
+    body: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"seq": self.seq, "kind": self.kind, "at": self.at, "body": self.body}
+
+
+class Outbox:
+    """Made by `opened`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+
+    def note(self, state: State) -> bool:
+        """An event, where the state is not the one that was noted last; durable when this returns."""
+        after = state.to_bytes().decode()
+        before = self._noted()
+        if before == after:
+            return False
+        body = {
+            name: json.loads(each)["state"] if each else None for name, each in (("before", before), ("after", after))
+        }
+        with self._transaction(durable=True):
+            self._insert(STATE, body, time.time())
+            self._run("INSERT OR REPLACE INTO noted (one, state) VALUES (1, ?)", (after,))
+        return True
+
+    def add(self, kind: str, body: Mapping[str, Any], *, at: float | None = None) -> None:
+        """An event that may go when there is no room."""
+        now = time.time() if at is None else at
+        with self._transaction():
+            self._insert(kind, body, now)
+            self._run("DELETE FROM events WHERE kind != ? AND at < ?", (STATE, now - MAX_AGE_S))
+            self._drop_oldest()
+
+    def waiting(self, kind: str = "") -> list[Event]:
+        """The oldest, of one kind or of all, as many as go in one message: one at least."""
+        events: list[Event] = []
+        size = 0
+        rows = self._run(
+            "SELECT seq, kind, at, body FROM events WHERE ? IN ('', kind) ORDER BY seq LIMIT ?", (kind, MAX_BATCH)
+        )
+        for seq, of_kind, at, body in rows:
+            size += len(body)
+            if events and size > MAX_BATCH_BYTES:
+                break
+            events.append(Event(seq, of_kind, at, json.loads(body)))
+        return events
+
+    def count(self) -> int:
+        return int(next(iter(self._run("SELECT COUNT(*) FROM events")))[0])
+
+    def acknowledge(self, seqs: Collection[int]) -> None:
+        """The collector has them. A power cut may undo this: they are sent again then, and taken once."""
+        with self._transaction():
+            for seq in seqs:
+                self._run("DELETE FROM events WHERE seq = ?", (seq,))
+
+    def keep_latest(self, kind: str, count: int) -> None:
+        """Of a kind, the latest alone."""
+        with self._transaction():
+            self._run(
+                "DELETE FROM events WHERE kind = ? AND seq NOT IN "
+                "(SELECT seq FROM events WHERE kind = ? ORDER BY seq DESC LIMIT ?)",
+                (kind, kind, count),
+            )
+
+    def number_beyond(self, seq: int) -> bool:
+        """Give all that waits new numbers above `seq`, in their order; whether any had a lower one.
+
+        The collector knows other events by these numbers: this disk is an older copy of the device's.
+        """
+        rows = list(self._run("SELECT seq FROM events ORDER BY seq"))
+        if not rows or rows[0][0] > seq:
+            return False
+        following = max(seq, rows[-1][0]) + 1
+        with self._transaction(durable=True):
+            for offset, (old,) in enumerate(rows):
+                self._run("UPDATE events SET seq = ? WHERE seq = ?", (following + offset, old))
+            self._run("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (following + len(rows) - 1,))
+        return True
+
+    def _noted(self) -> str | None:
+        row = next(iter(self._run("SELECT state FROM noted")), None)
+        return None if row is None else str(row[0])
+
+    def _insert(self, kind: str, body: Mapping[str, Any], at: float) -> None:
+        self._run("INSERT INTO events (kind, at, body) VALUES (?, ?, ?)", (kind, at, json.dumps(body, sort_keys=True)))
+
+    def _drop_oldest(self) -> None:
+        total = int(next(iter(self._run("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM events")))[0])
+        rows = self._run("SELECT seq, LENGTH(body) FROM events WHERE kind != ? ORDER BY seq", (STATE,)).fetchall()
+        for seq, size in rows:
+            if total <= MAX_BYTES:
+                return
+            self._run("DELETE FROM events WHERE seq = ?", (seq,))
+            total -= size
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = False) -> Iterator[None]:
+        self._run(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._run("ROLLBACK")
+            raise
+        self._run("COMMIT")
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[Outbox]:
+    """Raises OSError where the disk does not let it."""
+    try:
+        with _connected(home) as connection:
+            yield Outbox(connection)
+    except sqlite3.Error as error:
+        raise OSError(f"{OUTBOX_FILE}: {error}") from error
+
+
+@contextmanager
+def _connected(home: Home) -> Iterator[sqlite3.Connection]:
+    """The file, put aside and begun anew where it is damaged."""
+    try:
+        connection = _checked(home)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in _CORRUPT:
+            raise
+        _put_aside(home)
+        connection = _checked(home)
+        Outbox(connection).add(DAMAGED, {"why": str(error)})
+    try:
+        _take_over(home, Outbox(connection))
+        yield connection
+    finally:
+        connection.close()
+
+
+def _checked(home: Home) -> sqlite3.Connection:
+    connection = home.files.database(home.root / OUTBOX_FILE)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        for table in _TABLES.split(";"):
+            connection.execute(table)
+        for name in ("events", "noted"):
+            list(connection.execute(f"SELECT * FROM {name} LIMIT 1"))  # noqa: S608 - our own names
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _put_aside(home: Home) -> None:
+    path = home.root / OUTBOX_FILE
+    for end in ("-wal", "-shm"):
+        home.files.remove(path.with_name(path.name + end))
+    home.files.rename(path, home.root / DAMAGED_FILE)
+
+
+def _take_over(home: Home, outbox: Outbox) -> None:
+    """What an older agent had not sent. Cut off in between, it is sent twice, as it was by that agent."""
+    path = home.root / BEFORE_SQLITE
+    if not path.exists():
+        return
+    with suppress(OSError, ValueError, RecursionError):
+        queue = json.loads(path.read_bytes())
+        for report in queue if isinstance(queue, list) else []:
+            if isinstance(report, dict):
+                outbox.add(REPORT, report)
+    home.files.remove(path)
+
+
+def note_state(home: Home, state: State) -> None:
+    """As far as the disk lets it: what is not noted now is with the next change, and stops no device."""
+    with suppress(OSError), opened(home) as outbox:
+        outbox.note(state)

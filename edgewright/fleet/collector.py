@@ -1,0 +1,167 @@
+"""The collector: where a fleet's devices are let in and tell what they have to tell, over TLS with both ends proven.
+
+    GET  /authority    whom devices believe; a token names its digest, so the line may be blind
+    POST /enroll       {secret, request, device}       => {certificate, root, device_id, server_url, channel, tier}
+    POST /renew        {request}                       => {certificate}
+    POST /events       {events: [{seq, kind, at, body}]} => {acknowledged, beyond}
+    GET  /health       204
+
+All but the first two and the last want a device's certificate. Decides nothing about devices: that is `register.py`'s.
+Refuses, with its reason: bodies that are too long, too deep or of another shape, devices that are not enrolled or were
+expelled. A certificate of another authority does not come to a question at all: TLS ends it.
+
+    application = collector(writer, authority, roots=lambda project: b"…")
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from asyncio import wrap_future
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from sqlalchemy import Connection
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
+from edgewright.fleet.authority import Authority, key_in, sha256_of
+from edgewright.fleet.register import Member, Refused, Told, accept, admitted, redeem
+from edgewright.fleet.writer import Writer
+
+MAX_BODY_BYTES = 1_000_000
+MAX_EVENTS = 1_000
+Roots = Callable[[str], bytes]
+"""Project => the first root of its releases. Raises InputError where it has none."""
+Result = TypeVar("Result")
+
+
+def collector(writer: Writer, authority: Authority, *, roots: Roots) -> Starlette:
+    """The application. `scope["state"]["peer"]` must hold the client's certificate (DER), or nothing."""
+    own = _Collector(writer, authority, roots)
+    routes = [
+        Route("/authority", own.authority),
+        Route("/enroll", own.enroll, methods=["POST"]),
+        Route("/renew", own.renew, methods=["POST"]),
+        Route("/events", own.events, methods=["POST"]),
+        Route("/health", own.health),
+    ]
+    refusals = {Refused: _refused, InputError: _not_understood, StoreUnavailable: _away}
+    return Starlette(routes=routes, exception_handlers=refusals)  # type: ignore[arg-type]
+
+
+class _Collector:
+    def __init__(self, writer: Writer, authority: Authority, roots: Roots) -> None:
+        self._writer, self._authority, self._roots = writer, authority, roots
+
+    async def authority(self, _: Request) -> Response:
+        return JSONResponse({"authority": self._authority.pem.decode()})
+
+    async def health(self, _: Request) -> Response:
+        await self._written(lambda connection: connection.exec_driver_sql("SELECT 1"))
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def enroll(self, request: Request) -> Response:
+        asked = await _body(request)
+        signing = _text(asked, "request").encode()
+        key = key_in(signing)
+        secret, name, now = _text(asked, "secret"), str(asked.get("device") or ""), time.time()
+        admission = await self._written(
+            lambda connection: redeem(connection, secret, key_sha256=sha256_of(key), device=name, now=now)
+        )
+        member = admission.member
+        return JSONResponse(
+            {
+                "certificate": self._vouched(signing, member),
+                "root": self._roots(member.project).decode(),
+                "device_id": member.device,
+                "server_url": admission.server_url,
+                "channel": member.channel,
+                "tier": member.tier,
+            }
+        )
+
+    async def renew(self, request: Request) -> Response:
+        asked, peer = await _body(request), _peer(request)
+        signing = _text(asked, "request").encode()
+        if sha256_of(key_in(signing)) != peer["key_sha256"]:
+            raise Refused("a certificate is renewed over the same key")
+        member = await self._written(lambda connection: admitted(connection, **peer))
+        return JSONResponse({"certificate": self._vouched(signing, member)})
+
+    async def events(self, request: Request) -> Response:
+        asked, peer = await _body(request), _peer(request)
+        events = asked.get("events")
+        if not isinstance(events, list) or len(events) > MAX_EVENTS:
+            raise Refused(f"events are a list of at most {MAX_EVENTS}")
+        told, now = [Told.from_json(each) for each in events], time.time()
+        accepted = await self._written(
+            lambda connection: accept(connection, admitted(connection, **peer), told, now=now)
+        )
+        return JSONResponse({"acknowledged": accepted.acknowledged, "beyond": accepted.beyond})
+
+    def _vouched(self, signing: bytes, member: Member) -> str:
+        now = datetime.now(UTC)
+        return self._authority.vouch_for(signing, project=member.project, device=member.device, now=now).decode()
+
+    async def _written(self, work: Callable[[Connection], Result]) -> Result:
+        return await wrap_future(self._writer.submit(work))
+
+
+def _peer(request: Request) -> dict[str, str]:
+    """Who the client's certificate says it is. Raises Refused where it showed none."""
+    der = request.scope.get("state", {}).get("peer")
+    if not der:
+        raise Refused("a device's certificate is wanted: enroll first")
+    certificate = x509.load_der_x509_certificate(der)
+    key = certificate.public_key()
+    project, device = (
+        certificate.subject.get_attributes_for_oid(oid) for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
+    )
+    if not project or not device or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise Refused("a certificate that is no device's")
+    return {"project": str(project[0].value), "device": str(device[0].value), "key_sha256": sha256_of(key)}
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """Raises Refused where it is too long or no object."""
+    payload = b""
+    try:
+        async for piece in request.stream():
+            payload += piece
+            if len(payload) > MAX_BODY_BYTES:
+                raise Refused(f"a body of more than {MAX_BODY_BYTES} bytes")
+        value = json.loads(payload)
+    except (ValueError, RecursionError, ClientDisconnect) as error:
+        raise Refused(f"the body is no JSON: {type(error).__name__}") from error
+    if not isinstance(value, dict):
+        raise Refused("the body is no object")
+    return value
+
+
+def _text(asked: dict[str, Any], name: str) -> str:
+    value = asked.get(name)
+    if not isinstance(value, str) or not value:
+        raise Refused(f"{name} is missing")
+    return value
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return JSONResponse({"why": str(error)}, status_code=HTTPStatus.FORBIDDEN)
+
+
+async def _not_understood(_: Request, error: Exception) -> Response:
+    return JSONResponse({"why": str(error)}, status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def _away(_: Request, error: Exception) -> Response:
+    why = error.what if isinstance(error, EdgewrightError) else "away"
+    return JSONResponse({"why": why}, status_code=HTTPStatus.SERVICE_UNAVAILABLE)

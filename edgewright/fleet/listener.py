@@ -1,0 +1,100 @@
+"""A collector that listens: TLS 1.2 or newer, by uvicorn in a thread, until the block ends.
+
+Decides that a device's certificate may be absent, since one that enrolls has none, and that one of another authority
+ends the connection before a word is said. Refuses a port that is taken. Any address will do: whoever cannot prove who
+it is learns the authority's certificate, which is no secret.
+
+    with listening(application, files, key_opened_by=word, host="127.0.0.1", port=0) as port:
+        ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from edgewright.errors import StoreUnavailable
+from edgewright.fleet.authority import CERTIFICATE_FILE, SERVER_CERTIFICATE_FILE, SERVER_KEY_FILE
+
+MAX_CONNECTIONS = 2_000
+_IDLE_S = 15
+_BEGUN_WITHIN_S = 10.0
+
+
+class _KnowsItsPeer(H11Protocol):
+    """Uvicorn tells an application nothing of TLS: each request's `state` holds the client's certificate (DER)."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        self.app_state = {**self.app_state, "peer": tls.getpeercert(binary_form=True) if tls else None}
+
+
+@contextmanager
+def listening(application: Starlette, folder: Path, *, key_opened_by: str, host: str, port: int) -> Iterator[int]:
+    """The port; 0 takes a free one. `folder`: of the authority. Raises StoreUnavailable: the port is taken."""
+    config = uvicorn.Config(
+        application,
+        http=_KnowsItsPeer,
+        ws="none",
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+        ssl_certfile=folder / SERVER_CERTIFICATE_FILE,
+        ssl_keyfile=folder / SERVER_KEY_FILE,
+        ssl_keyfile_password=key_opened_by,
+        ssl_ca_certs=str(folder / CERTIFICATE_FILE),
+        ssl_cert_reqs=ssl.CERT_OPTIONAL,
+    )
+    with _bound(host, port) as bound:
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=_serve, args=(server, bound), daemon=True)
+        thread.start()
+        try:
+            _await_begun(server, thread)
+            yield int(bound.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _serve(server: uvicorn.Server, bound: socket.socket) -> None:
+    asyncio.run(server.serve(sockets=[bound]))
+
+
+def _await_begun(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + _BEGUN_WITHIN_S
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise StoreUnavailable("the collector does not begin")
+        time.sleep(0.01)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family: Any = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        raise StoreUnavailable(
+            f"port {port} is taken by another program" if taken else f"port {port} cannot be had",
+            got=None if taken else error.strerror,
+            where=host,
+            next_step="end it, or give another --port",
+        ) from error

@@ -1,0 +1,188 @@
+"""`edgewright serve-collector`: the home's fleet is let in and heard, until it is ended.
+
+    fleet/authority.* collector.*   whom devices believe, and the server's own certificate
+    fleet/register.sqlite           who belongs to the fleet and what it told; or PostgreSQL
+    fleet/collector.json            where devices find it: a name, an address, a port
+
+Decides where devices find the collector; that is kept by the home, because it stands in each token. Refuses to serve a
+home twice, and to invite into a project that has released nothing: there would be no root to trust.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from edgewright.addresses import is_loopback
+from edgewright.device.token import Token
+from edgewright.errors import ArtifactCorrupt, HomeBusy, InputError, StoreUnavailable
+from edgewright.files import READABLE, try_locked, write_atomically
+from edgewright.fleet.authority import authority_in, server_files
+from edgewright.fleet.collector import collector
+from edgewright.fleet.listener import listening
+from edgewright.fleet.register import Member, expel, invite, members, open_register
+from edgewright.fleet.writer import Writer
+from edgewright.release.address import address_in
+from edgewright.release.metadata import FIRST_ROOT
+from edgewright.release.server import METADATA
+from edgewright.settings import Settings
+from tasks.serve.backends import prepared
+from tasks.serve.releases import projects_of
+
+Say = Callable[[str], None]
+REGISTER_FILE, WHERE_FILE, _LOCK_FILE = "register.sqlite", "collector.json", "serving.lock"
+PORT = 8471
+
+
+@dataclass(frozen=True)
+class Where:
+    """Attributes:
+    name: by which devices find the collector: a host name or an address. host: what it listens on.
+    """
+
+    name: str = "127.0.0.1"
+    host: str = "127.0.0.1"
+    port: int = PORT
+
+    @property
+    def url(self) -> str:
+        return f"https://{_bracketed(self.name)}:{self.port}"
+
+    @property
+    def names(self) -> set[str]:
+        """What the server's certificate is for."""
+        return {self.name, "localhost", "127.0.0.1", "::1"}
+
+
+def where_of(settings: Settings) -> Where:
+    """Raises ArtifactCorrupt where what was kept cannot be read."""
+    path = settings.fleet / WHERE_FILE
+    try:
+        return Where(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return Where()
+    except (OSError, ValueError, TypeError) as error:
+        next_step = "remove it, and serve again with the name that devices know"
+        raise ArtifactCorrupt("the collector's address", got=error, where=path, next_step=next_step) from error
+
+
+@contextmanager
+def register_of(settings: Settings) -> Iterator[Engine]:
+    """The home's. Raises StoreUnavailable, or InputError where the database's driver is missing."""
+    databases = prepared(settings)
+    try:
+        settings.fleet.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable("the fleet's folder cannot be made", got=error, where=settings.fleet) from error
+    engine = open_register(databases.fleet if databases else f"sqlite:///{settings.fleet / REGISTER_FILE}")
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def invited(
+    settings: Settings, project: str, *, channel: str, tier: str, device: str, life_s: float, releases_url: str = ""
+) -> Token:
+    """A token for one device. Raises InputError for a project that has released nothing.
+
+    Args: releases_url: where the device finds the project's releases; the home's own address unless given.
+    """
+    (repository,) = projects_of(settings, project=project)
+    authority = authority_in(settings.fleet, secret=settings.keys_opened_by)
+    with register_of(settings) as engine, engine.begin() as connection:
+        secret = invite(
+            connection,
+            project=project,
+            channel=channel,
+            tier=tier,
+            device=device,
+            server_url=releases_url or f"{address_in(settings.releases).url}/{project}",
+            now=time.time(),
+            life_s=life_s,
+        )
+    root = sha256(_first_root(repository)).hexdigest()
+    return Token(where_of(settings).url, secret=secret, authority_sha256=authority.sha256, root_sha256=root)
+
+
+def members_of(settings: Settings, project: str) -> list[Member]:
+    """The project's devices, expelled ones among them."""
+    with register_of(settings) as engine, engine.begin() as connection:
+        return members(connection, project)
+
+
+def expelled(settings: Settings, project: str, device: str, *, why: str) -> None:
+    """It is heard no more. Raises InputError where there is no such device."""
+    with register_of(settings) as engine, engine.begin() as connection:
+        expel(connection, project, device, why=why, now=time.time())
+
+
+def serve_until_ended(settings: Settings, *, name: str, host: str, port: int, say: Say) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises as `collector_served` does."""
+    with collector_served(settings, name=name, host=host, port=port, say=say):
+        say("Ctrl-C ends it")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            say("ending")
+
+
+@contextmanager
+def collector_served(settings: Settings, *, say: Say, name: str = "", host: str = "", port: int = 0) -> Iterator[Where]:
+    """Serve in this block; what is given is the home's from now on.
+
+    Raises:
+        HomeBusy: another process serves it. StoreUnavailable: the port is taken, or the database cannot be had.
+        InputError: it would listen to other machines under a name that is this one's alone.
+    """
+    kept = where_of(settings)
+    where = replace(kept, name=name or kept.name, host=host or kept.host, port=port or kept.port)
+    _refuse_unfindable(where)
+    settings.fleet.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with try_locked(settings.fleet / _LOCK_FILE) as free:
+        if not free:
+            raise HomeBusy("this home's collector is served already", where=where.url)
+        secret = settings.keys_opened_by
+        opens = server_files(settings.fleet, where.names, now=datetime.now(UTC), secret=secret)
+        authority = authority_in(settings.fleet, secret=secret)
+        with register_of(settings) as engine, Writer(engine) as writer:
+            application = collector(writer, authority, roots=lambda project: _root_of(settings, project))
+            with listening(application, settings.fleet, key_opened_by=opens, host=where.host, port=where.port):
+                write_atomically(settings.fleet / WHERE_FILE, json.dumps(asdict(where)).encode(), mode=READABLE)
+                say(f"Collector {where.url}")
+                yield where
+
+
+def _refuse_unfindable(where: Where) -> None:
+    if is_loopback(f"https://{_bracketed(where.name)}") and not is_loopback(f"https://{_bracketed(where.host)}"):
+        raise InputError(
+            "devices elsewhere do not find it",
+            expected="a name or an address by which they do",
+            got=where.name,
+            next_step="--name, as gate.example",
+        )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _root_of(settings: Settings, project: str) -> bytes:
+    (repository,) = projects_of(settings, project=project)
+    return _first_root(repository)
+
+
+def _first_root(repository: Path) -> bytes:
+    try:
+        return (repository / METADATA / FIRST_ROOT).read_bytes()
+    except OSError as error:
+        raise InputError("the project's first root cannot be read", got=error.strerror, where=repository) from error
