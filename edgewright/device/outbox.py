@@ -59,7 +59,7 @@ class Outbox:
     """Made by `opened`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._run = connection.execute
+        self._connection, self._run = connection, connection.execute
 
     def note(self, state: State) -> bool:
         """An event, where the state is not the one that was noted last; durable when this returns."""
@@ -153,7 +153,8 @@ class Outbox:
         try:
             yield
         except BaseException:
-            self._run("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk has ended it
+                self._run("ROLLBACK")
             raise
         self._run("COMMIT")
 
