@@ -105,6 +105,8 @@ def authority_in(folder: Path, *, secret: Path | None = None) -> Authority:
         certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE_FILE).read_bytes())
     except ValueError as error:
         raise InputError("the authority's certificate cannot be read", got=error, where=folder) from error
+    if certificate.public_key() != key.public_key():
+        raise InputError("the authority's key and certificate do not belong together", where=folder)
     return Authority(certificate, key)
 
 

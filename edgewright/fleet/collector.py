@@ -54,7 +54,7 @@ def collector(writer: Writer, authority: Authority, *, roots: Roots) -> Starlett
         Route("/events", own.events, methods=["POST"]),
         Route("/health", own.health),
     ]
-    refusals = {Refused: _refused, InputError: _not_understood, StoreUnavailable: _away}
+    refusals = {_TooLong: _ended, Refused: _refused, InputError: _not_understood, StoreUnavailable: _away}
     return Starlette(routes=routes, exception_handlers=refusals)  # type: ignore[arg-type]
 
 
@@ -138,7 +138,7 @@ async def _body(request: Request) -> dict[str, Any]:
         async for piece in request.stream():
             payload += piece
             if len(payload) > MAX_BODY_BYTES:
-                raise Refused(f"a body of more than {MAX_BODY_BYTES} bytes")
+                raise _TooLong(f"a body of more than {MAX_BODY_BYTES} bytes")
         value = json.loads(payload)
     except (ValueError, RecursionError, ClientDisconnect) as error:
         raise Refused(f"the body is no JSON: {type(error).__name__}") from error
@@ -152,6 +152,15 @@ def _text(asked: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise Refused(f"{name} is missing")
     return value
+
+
+class _TooLong(Refused):
+    """The rest of it is not read."""
+
+
+async def _ended(_: Request, error: Exception) -> Response:
+    ending = {"Connection": "close"}  # or the server would go on and read it all, to find the next question
+    return JSONResponse({"why": str(error)}, status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=ending)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
