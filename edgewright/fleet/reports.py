@@ -1,4 +1,4 @@
-"""What the devices of a project said last, from the box that the release server keeps: a file a device.
+"""What the devices of a project said last: from the collector's register, or from the release server's box of files.
 
 Decides what a report means for a rollout. A report that cannot be read, one with a number that is none among them, is
 told apart from silence: it names its device. Refuses nothing.
@@ -10,23 +10,38 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgewright.device.report import DeviceReport
 from edgewright.fleet.rollout import Told
 
+Report = Callable[[], tuple[float, Any]]
+"""When it arrived, seconds since 1970, and what it says."""
+
 
 def read_reports(folder: Path) -> tuple[dict[str, Told], dict[str, str]]:
+    """Of a box: `understood` of its files."""
+    return understood({path.stem: partial(_read, path) for path in sorted(folder.glob("*.json"))})
+
+
+def understood(reports: Mapping[str, Report]) -> tuple[dict[str, Told], dict[str, str]]:
     """(device => what it said last, device => why its report cannot be read)."""
     told: dict[str, Told] = {}
     unreadable: dict[str, str] = {}
-    for path in sorted(folder.glob("*.json")):
+    for device, report in reports.items():
         try:
-            told[path.stem] = told_by(json.loads(path.read_bytes()), at=path.stat().st_mtime)
+            at, value = report()
+            told[device] = told_by(value, at=at)
         except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            unreadable[path.stem] = f"{type(error).__name__}: {error}"
+            unreadable[device] = f"{type(error).__name__}: {error}"
     return told, unreadable
+
+
+def _read(path: Path) -> tuple[float, Any]:
+    return path.stat().st_mtime, json.loads(path.read_bytes())
 
 
 def told_by(value: dict[str, Any], *, at: float) -> Told:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -29,7 +30,7 @@ from edgewright.files import READABLE, try_locked, write_atomically
 from edgewright.fleet.authority import authority_in, server_files
 from edgewright.fleet.collector import collector
 from edgewright.fleet.listener import listening
-from edgewright.fleet.register import Member, expel, invite, members, open_register
+from edgewright.fleet.register import Member, expel, invite, members, open_register, reports_of
 from edgewright.fleet.writer import Writer
 from edgewright.release.address import address_in
 from edgewright.release.metadata import FIRST_ROOT
@@ -118,6 +119,14 @@ def members_of(settings: Settings, project: str) -> list[Member]:
     """The project's devices, expelled ones among them."""
     with register_of(settings) as engine, engine.begin() as connection:
         return members(connection, project)
+
+
+def reports_in(settings: Settings, project: str) -> dict[str, tuple[float, dict[str, Any]]] | None:
+    """Device => when its last report arrived, and that; None where no device of the project was ever enrolled."""
+    if not settings.database and not (settings.fleet / REGISTER_FILE).exists():
+        return None
+    with register_of(settings) as engine, engine.begin() as connection:
+        return reports_of(connection, project) if members(connection, project) else None
 
 
 def expelled(settings: Settings, project: str, device: str, *, why: str) -> None:

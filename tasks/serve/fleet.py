@@ -1,10 +1,10 @@
 """Rollouts of a project: begun, stepped, halted and taken back, each change signed before it is kept.
 
 Decides where a rollout is written down, `rollouts/<channel>.json` beside the repository, and which devices it counts:
-those of the channel that were heard within LOST_AFTER_S and do what the plan says. It is written down first and signed
-then; what was cut off between the two is signed by the next step. A rollout whose plan was replaced by another, as by
-`release publish --roll-out`, is over. Refuses a second rollout on a channel while one lives. A person halts and takes
-back whatever devices said.
+those of the channel that were heard within LOST_AFTER_S and do what the plan says; of a project that has enrolled
+devices, those alone. It is written down first and signed then; what was cut off between the two is signed by the next
+step. A rollout whose plan was replaced by another, as by `release publish --roll-out`, is over. Refuses a second rollout
+on a channel while one lives. A person halts and takes back whatever devices said.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from edgewright.device.offer import Course, Plan, target_path
 from edgewright.errors import InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
-from edgewright.fleet.reports import read_reports
+from edgewright.fleet.reports import read_reports, understood
 from edgewright.fleet.rollout import DWELL_S, STAGES, Rollout, Told, begin, step
 from edgewright.release.metadata import SignedSet
 from edgewright.release.repository import set_plan, state_of
 from edgewright.release.server import METADATA, REPORTS
 from edgewright.runtime.bundle import MANIFEST_FILE
 from edgewright.settings import Settings
+from tasks.serve.collector import reports_in
 from tasks.serve.releases import projects_of
 
 FOLDER = "rollouts"
@@ -73,9 +75,17 @@ class Fleet:
 def fleet_of(settings: Settings, project: str, channel: str) -> Fleet:
     """Raises InputError for a project that has released nothing; ArtifactCorrupt where its repository is damaged."""
     (repository,) = projects_of(settings, project=project)
-    told, unreadable = read_reports(repository / REPORTS)
+    told, unreadable = _heard(settings, repository)
     own = {name: said for name, said in told.items() if said.channel in ("", channel)}
     return Fleet(project, channel, _read(repository, channel), _signed(repository, channel), own, unreadable)
+
+
+def _heard(settings: Settings, repository: Path) -> tuple[dict[str, Told], dict[str, str]]:
+    """Of a project that has enrolled devices theirs alone: anybody can put a report into the box."""
+    enrolled = reports_in(settings, repository.name)
+    if enrolled is None:
+        return read_reports(repository / REPORTS)
+    return understood({device: partial(lambda report: report, report) for device, report in enrolled.items()})
 
 
 def refuse_while_rolled_out(settings: Settings, project: str, channel: str) -> None:

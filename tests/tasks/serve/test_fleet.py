@@ -26,18 +26,13 @@ from edgewright.fleet.rollout import halted, resumed, withdrawn
 from edgewright.release.metadata import FIRST_ROOT
 from edgewright.release.repository import publish_release, state_of
 from edgewright.release.server import serve_releases
-from edgewright.settings import Settings, read_settings
+from edgewright.settings import Settings
 from tasks.serve import fleet as fleet_tasks
 from tasks.serve.fleet import begin_rollout, change_rollout, fleet_of, refuse_while_rolled_out, step_rollout
 from tests.edgewright.device.conftest import selftest_here
 
 N = 5
 STAGES = (0.01, 0.5, 1.0)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return read_settings({"EDGEWRIGHT_HOME": str(tmp_path / "home")})
 
 
 class Devices:
@@ -65,30 +60,6 @@ class Devices:
 
 
 @pytest.fixture
-def publish(settings: Settings, make_cells: Callable[..., Path]) -> Callable[..., None]:
-    """`publish(2, gain=0.9)`: release 2 is permitted; the first is rolled out to all."""
-
-    def run(release: int, **changes: float) -> None:
-        publish_release(
-            make_cells(release=release, **changes),
-            repository=settings.releases / "belt",
-            keys=settings.keys / "belt",
-            channel="stable",
-            now=datetime.now(UTC),
-            roll_out=release == 1,
-        )
-
-    return run
-
-
-@pytest.fixture
-def make_cells(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    from tests.cells import write_bundle
-
-    return lambda **changes: write_bundle(tmp_path_factory.mktemp("bundle"), **changes)
-
-
-@pytest.fixture
 def devices(
     settings: Settings,
     publish: Callable[..., None],
@@ -107,18 +78,6 @@ def devices(
         made.poll()
         assert made.running == [1] * N
         yield made
-
-
-@pytest.fixture
-def cells_feed(tmp_path: Path) -> Path:
-    from PIL import Image
-
-    from tests.cells import cell_picture
-
-    (tmp_path / "feed").mkdir()
-    for number in range(3):
-        Image.fromarray(cell_picture(number % 4, (number + 1) % 4)).save(tmp_path / f"feed/{number}.png")
-    return tmp_path / "feed"
 
 
 def test_a_good_release_goes_to_one_to_some_to_all(

@@ -1,0 +1,146 @@
+"""A home's fleet: invited, enrolled, heard and expelled by the commands that people type, over real TLS."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from edgewright.cli import fleet as commands
+from edgewright.cli import main
+from edgewright.device import cli as agent
+from edgewright.device import updater
+from edgewright.device.files import Files
+from edgewright.device.home import open_home
+from edgewright.device.start import start
+from edgewright.device.token import Token
+from edgewright.errors import ArtifactCorrupt, HomeBusy, InputError, StoreUnavailable
+from edgewright.release.address import address_in
+from edgewright.release.server import serve_releases
+from edgewright.settings import Settings
+from tasks.serve.collector import Where, collector_served, members_of, reports_in, where_of
+from tasks.serve.fleet import fleet_of
+from tests.edgewright.device.conftest import selftest_here
+
+
+@pytest.fixture
+def port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def collector(settings: Settings, port: int) -> Iterator[Where]:
+    with collector_served(settings, port=port, say=lambda line: None) as where:
+        yield where
+
+
+@pytest.fixture
+def told(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `edgewright fleet …` prints."""
+    monkeypatch.setattr(commands, "home_settings", lambda: settings)
+
+    def run(*words: str, code: int = 0) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["fleet", *words])
+        said = capsys.readouterr()
+        assert (ended.value.code or 0) == code, said.err
+        return said.out + said.err
+
+    return run
+
+
+def test_a_device_is_invited_enrolled_heard_and_expelled(
+    settings: Settings,
+    collector: Where,
+    publish: Callable[..., None],
+    told: Callable[..., str],
+    cells_feed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    update = updater.update
+    monkeypatch.setattr(updater, "update", lambda home, **words: update(home, selftest=selftest_here, **words))
+    monkeypatch.setattr(agent, "start", lambda slots: start(slots, selftest=selftest_here))
+    monkeypatch.setattr(agent, "keep_fastest", lambda home, bundle: None)
+    publish(1)
+    address = address_in(settings.releases)
+    (tmp_path / "token").write_text(told("invite", "--project", "belt"))
+    home = str(tmp_path / "device")
+    assert agent.main(["enroll", "--home", home, "--token", str(tmp_path / "token"), "--device-id", "line-1"]) == 0
+    config = open_home(Path(home), files=Files()).config
+    assert (config.server_url, config.collector_url) == (f"{address.url}/belt", collector.url)
+    assert reports_in(settings, "belt") == {}
+    with serve_releases(settings.releases, host=address.host, port=address.port):
+        assert agent.main(["update", "--home", home]) == 0
+    out = str(tmp_path / "out")
+    assert agent.main(["run", "--home", home, "--feed", str(cells_feed), "--out", out, "--threads", "1"]) == 0
+    capsys.readouterr()
+    assert agent.main(["check-in", "--home", home]) == 0
+    assert "told all" in capsys.readouterr().out
+    said = fleet_of(settings, "belt", "stable").told["line-1"]
+    assert (said.release, said.on_trial, said.detections is not None) == (1, False, True)
+    assert "line-1" in told("status", "--project", "belt")
+
+    # Anybody can put a report into the box: of a project that has enrolled devices it counts for nothing.
+    box = settings.releases / "belt/reports"
+    box.mkdir(exist_ok=True)
+    (box / "stranger.json").write_text(json.dumps({"device_id": "stranger"}))
+    assert fleet_of(settings, "belt", "stable").devices == ["line-1"]
+
+    told("expel", "line-1", "--project", "belt", "--why", "it was stolen")
+    capsys.readouterr()
+    assert agent.main(["check-in", "--home", home]) == 1
+    assert "it was stolen" in capsys.readouterr().out
+    assert fleet_of(settings, "belt", "stable").devices == []
+    (member,) = members_of(settings, "belt")
+    assert (member.device, member.why) == ("line-1", "it was stolen")
+
+
+def test_a_token_leads_to_where_devices_find_the_collector(
+    settings: Settings, port: int, publish: Callable[..., None], told: Callable[..., str]
+) -> None:
+    publish(1)
+    with collector_served(settings, name="gate.example", port=port, say=lambda line: None) as where:
+        assert where == Where("gate.example", "127.0.0.1", port)
+    assert where_of(settings) == where
+    token = Token.from_text(told("invite", "--project", "belt"))
+    assert token.url == f"https://gate.example:{port}"
+    assert "nothing is released" in told("invite", "--project", "nuts", code=2)
+    assert "not a tier" in told("invite", "--project", "belt", "--tier", "huge", code=2)
+    assert "no such device" in told("expel", "line-9", "--project", "belt", "--why", "x", code=2)
+
+
+def test_what_would_not_be_found_or_is_taken_is_refused(settings: Settings, port: int, collector: Where) -> None:
+    def serve(**words: object) -> None:
+        with collector_served(settings, say=lambda line: None, **words):  # type: ignore[arg-type]
+            pass
+
+    with pytest.raises(HomeBusy, match="served already"):
+        serve()
+    with pytest.raises(InputError, match="devices elsewhere do not find it"):
+        serve(host="0.0.0.0")
+
+
+def test_a_port_that_is_taken(settings: Settings) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        number = int(taken.getsockname()[1])
+        with (
+            pytest.raises(StoreUnavailable, match="taken by another program"),
+            collector_served(settings, port=number, say=lambda line: None),
+        ):
+            pass
+    assert where_of(settings) == Where(), "what did not begin is not kept"
+
+
+def test_an_address_that_cannot_be_read_is_said(settings: Settings) -> None:
+    settings.fleet.mkdir(parents=True)
+    (settings.fleet / "collector.json").write_text("{")
+    with pytest.raises(ArtifactCorrupt, match="the collector's address"):
+        where_of(settings)
