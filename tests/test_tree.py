@@ -12,6 +12,7 @@ OF_SEVERAL_MODULES = {
     "tests/edgewright/data/formats/test_perturbed.py": "every format in every way that strangers write it",
     "tests/edgewright/data/test_cases.py": "sources as strangers bring them: their label files",
     "tests/edgewright/data/test_mask_labels.py": "a mask's way from a label file to an index and out again",
+    "tests/edgewright/device/test_outbox_power.py": "power cuts of one module, beside its other tests",
     "tests/edgewright/gates/test_reference.py": "metrics and blocks against the published packages",
     "tests/edgewright/report/test_page_text.py": "what the page says, beside how it is made",
     "tests/edgewright/synth/test_gan.py": "networks, losses and augmentation of one method",

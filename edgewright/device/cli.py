@@ -27,20 +27,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import edgewright
-from edgewright.device.core import SLOTS
 from edgewright.device.diagnostics import diagnostics
-from edgewright.device.engine import engine_for, keep_fastest, kept
+from edgewright.device.engine import engine_for, keep_fastest
 from edgewright.device.files import Files
-from edgewright.device.freshness import freshness_in, in_words, span
 from edgewright.device.home import (
     CONFIG_FILE,
     MAX_ROOT_BYTES,
@@ -57,6 +53,7 @@ from edgewright.device.process import ENGINES_MEMORY_BYTES, limit_this_process, 
 from edgewright.device.report import DeviceReport, send
 from edgewright.device.runner import frames_of, run_feed
 from edgewright.device.slots import Slots
+from edgewright.device.standing import describe, running, shown
 from edgewright.device.start import commit, start
 from edgewright.device.token import MAX_TOKEN_CHARACTERS, Token
 from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
@@ -101,7 +98,7 @@ def _enroll(arguments: argparse.Namespace) -> int:
 def _check_in(arguments: argparse.Namespace) -> int:
     home = open_home(_one_device(arguments.home), files=Files())
     with locked(home):
-        why = send(home, _running(home, "check-in"))
+        why = send(home, running(home, "check-in"))
     print(f"not told: {why}" if why else "told all that there was")
     return 1 if why else 0
 
@@ -122,9 +119,9 @@ def _update(arguments: argparse.Namespace) -> int:
         try:
             done = update(home, again=arguments.again, folder=arguments.folder)
         except EdgewrightError as error:
-            _tell(home, replace(_running(home, "update"), refused=str(error)))
+            _tell(home, replace(running(home, "update"), refused=str(error)))
             raise
-        _tell(home, replace(_running(home, "update"), selftest=done.selftest))
+        _tell(home, replace(running(home, "update"), selftest=done.selftest))
         bundle = Slots(home).bundle(done.slot)
         if done.changed and bundle is not None:
             keep_fastest(home, bundle)
@@ -208,7 +205,7 @@ def _run(arguments: argparse.Namespace) -> int:
             engine=Engine(threads=arguments.threads) if arguments.threads else engine_for(home, started.bundle),
             limit_ms=arguments.limit_ms,
         )
-        report = replace(_running(home, "run"), selftest=started.selftest, feed=feed, fell_back=started.fell_back)
+        report = replace(running(home, "run"), selftest=started.selftest, feed=feed, fell_back=started.fell_back)
         _tell(home, report)
     print(
         f"release {report.release} in slot {report.slot}: {feed.detections} detections on {feed.frames} frames,"
@@ -220,14 +217,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     folders = _devices_in(arguments.home)
-    states = [_describe(open_home(folder, files=Files())) for folder in folders]
+    states = [describe(open_home(folder, files=Files())) for folder in folders]
     if arguments.json:
         print(json.dumps(states[0] if folders == [arguments.home] else states, indent=1, sort_keys=True))
         return 0
     for number, state in enumerate(states):
         print(end="\n" if number else "")
         for name, value in state.items():
-            print(f"{name:14} {_shown(name, value)}")
+            print(f"{name:14} {shown(name, value)}")
     return 0
 
 
@@ -248,30 +245,6 @@ def _tell(home: Home, report: DeviceReport) -> None:
         print(f"edgewright-device: not told: {why}", file=sys.stderr)
 
 
-def _running(home: Home, command: str) -> DeviceReport:
-    slots = Slots(home)
-    state = slots.state()
-    bundle = slots.bundle(state.active)
-    report = DeviceReport(
-        device_id=home.config.device_id,
-        command=command,
-        on_trial=state.on_trial,
-        offered=state.offered,
-        failed=state.offer_failed,
-        rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        tier=home.config.tier,
-    )
-    if bundle is None:
-        return report
-    return replace(
-        report,
-        slot=state.active,
-        release=bundle.manifest.release,
-        digest=bundle.manifest.digest,
-        model=str(bundle.choice),
-    )
-
-
 def _devices_in(folder: Path) -> list[Path]:
     """The folder where it is a device's or has none in it, else those of the devices in it."""
     inside = sorted(path.parent for path in folder.glob(f"*/{CONFIG_FILE}"))
@@ -286,49 +259,6 @@ def _one_device(folder: Path) -> Path:
         next_step = f"--home {found[0]}"
         raise InputError("several devices", expected="one", got=known, where=folder, next_step=next_step)
     return found[0]
-
-
-def _shown(name: str, value: Any) -> str:
-    """A value as a person reads it; times with how long they are away."""
-    now = datetime.now(UTC)
-    if name == "metadata_until" and value:
-        return f"{value} ({in_words(datetime.fromisoformat(value), now=now)})"
-    if name == "metadata_from" and value:
-        return f"{value} ({span(now - datetime.fromisoformat(value))} ago)"
-    return str(value) if value not in ("", None) else "-"
-
-
-def _describe(home: Home) -> dict[str, Any]:
-    slots, fresh = Slots(home), freshness_in(home.trust)
-    running, state = _running(home, "status"), slots.state()
-    bundles = {slot: slots.bundle(slot) for slot in SLOTS}
-    return {
-        "device_id": home.config.device_id,
-        "home": str(home.root),
-        "server": home.config.server_url,
-        "collector": home.config.collector_url,
-        "channel": home.config.channel,
-        "tier": home.config.tier,
-        "wish": str(wish_of(home)),
-        "slot": running.slot,
-        "release": running.release,
-        "digest": running.digest,
-        "model": running.model,
-        "engine": _engine(home, bundles.get(running.slot)),
-        "on_trial": state.on_trial,
-        "floor": state.floor,
-        **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
-        "metadata": fresh.version if fresh else None,
-        "metadata_from": fresh.fetched.isoformat(timespec="seconds") if fresh else None,
-        "metadata_until": fresh.expires.isoformat(timespec="seconds") if fresh else None,
-    }
-
-
-def _engine(home: Home, bundle: Bundle | None) -> str:
-    found = kept(home)
-    if bundle is None or found is None or found.digest != bundle.manifest_sha256:
-        return f"{Engine()}, not measured"
-    return str(engine_for(home, bundle))
 
 
 def _trust_root(path: Path) -> bytes:

@@ -10,10 +10,9 @@ oldest goes where there is more than MAX_BYTES or it is older than MAX_AGE_S, an
 that is damaged is put aside, and that is an event too. Refuses nothing; an `OSError` (full, read-only or broken disk)
 goes to the caller.
 
->>> with opened(home) as outbox:
-...     outbox.add("report", {"release": 3})
-...     [event.seq for event in outbox.waiting()]
-[1]
+    with opened(home) as outbox:
+        outbox.add("report", {"release": 3})
+        outbox.acknowledge([event.seq for event in outbox.waiting()])
 """
 
 from __future__ import annotations

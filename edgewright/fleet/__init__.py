@@ -1,1 +1,1 @@
-"""Many devices: which of them run what, how a release spreads among them, and when that is stopped."""
+"""Many devices: who belongs, what they tell, how a release spreads among them, and when that is stopped."""

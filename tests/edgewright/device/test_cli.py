@@ -212,10 +212,10 @@ def test_reports_wait_while_the_server_is_away(make_device: MakeDevice, home: Pa
     trust_root = device.home.trust_root
     device.__init__(home, trust_root=trust_root, server_url="http://127.0.0.1:9")
     for release in range(1, OUTBOX_REPORTS + 3):
-        assert send(device.home, DeviceReport("device-0", "run", release=release)) is False
+        assert send(device.home, DeviceReport("device-0", "run", release=release)) != ""
     device.__init__(home, trust_root=trust_root, server_url=server.url)
-    assert send(device.home, DeviceReport("device-0", "run", release=99)) is True
+    assert send(device.home, DeviceReport("device-0", "run", release=99)) == ""
     heard = [report["release"] for report in server.received["device-0"]]
     assert (len(heard), heard[0], heard[-1]) == (OUTBOX_REPORTS, 4, 99)  # the oldest were dropped
-    (home / "outbox.json").write_text("{broken")
-    assert send(device.home, DeviceReport("device-0", "run")) is True
+    (home / "outbox.sqlite").write_text("{broken")
+    assert send(device.home, DeviceReport("device-0", "run")) == ""

@@ -22,7 +22,8 @@ def test_what_is_told_and_what_is_not(
     device.start_and_commit()
     config = DeviceConfig("device-0", "http://me:secret@releases.example/belt", "stable")
     home = init_home(device.home.root, trust_root=device.home.trust_root, config=config, files=device.home.files)
-    (home.root / "outbox.json").write_bytes(b"{")
+    (home.root / "outbox.sqlite").unlink()
+    (home.root / "outbox.sqlite").mkdir()
     told = diagnostics(home)
     assert "secret" not in json.dumps(told)
     assert (told["slots"]["a"]["release"], told["slots"]["a"]["digest"], told["slots"]["b"]) == (
@@ -32,7 +33,7 @@ def test_what_is_told_and_what_is_not(
     )
     assert told["state"]["active"] == told["state"]["proven"] == "a"
     assert told["metadata"]["version"] == 1
-    assert told["reports_waiting"].startswith("cannot be read")
+    assert told["waiting"].startswith("cannot be read")
     assert told["wish"] == "follows the plan"
 
 

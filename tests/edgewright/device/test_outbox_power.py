@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pytest
+import apsw
 
 from edgewright.device.core import State
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, Home, init_home
 from edgewright.device.outbox import OUTBOX_FILE, STATE, Outbox, opened
 
-apsw = pytest.importorskip("apsw", reason="needs apsw, which lets sqlite's calls be seen")
 LEAST_CUTS = 300
 
 

@@ -1,0 +1,89 @@
+"""How a device stands: what runs, on whose word, and how fresh that is.
+
+Decides nothing. Refuses nothing: what is not there is empty.
+
+    describe(home)["release"]
+"""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from edgewright.device.core import SLOTS
+from edgewright.device.engine import engine_for, kept
+from edgewright.device.freshness import freshness_in, in_words, span
+from edgewright.device.home import Home, wish_of
+from edgewright.device.report import DeviceReport
+from edgewright.device.slots import Slots
+from edgewright.runtime.bundle import Bundle
+from edgewright.runtime.engines import Engine
+
+
+def running(home: Home, command: str) -> DeviceReport:
+    slots = Slots(home)
+    state = slots.state()
+    bundle = slots.bundle(state.active)
+    report = DeviceReport(
+        device_id=home.config.device_id,
+        command=command,
+        on_trial=state.on_trial,
+        offered=state.offered,
+        failed=state.offer_failed,
+        rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        tier=home.config.tier,
+    )
+    if bundle is None:
+        return report
+    return replace(
+        report,
+        slot=state.active,
+        release=bundle.manifest.release,
+        digest=bundle.manifest.digest,
+        model=str(bundle.choice),
+    )
+
+
+def shown(name: str, value: Any) -> str:
+    """A value as a person reads it; times with how long they are away."""
+    now = datetime.now(UTC)
+    if name == "metadata_until" and value:
+        return f"{value} ({in_words(datetime.fromisoformat(value), now=now)})"
+    if name == "metadata_from" and value:
+        return f"{value} ({span(now - datetime.fromisoformat(value))} ago)"
+    return str(value) if value not in ("", None) else "-"
+
+
+def describe(home: Home) -> dict[str, Any]:
+    slots, fresh = Slots(home), freshness_in(home.trust)
+    here, state = running(home, "status"), slots.state()
+    bundles = {slot: slots.bundle(slot) for slot in SLOTS}
+    return {
+        "device_id": home.config.device_id,
+        "home": str(home.root),
+        "server": home.config.server_url,
+        "collector": home.config.collector_url,
+        "channel": home.config.channel,
+        "tier": home.config.tier,
+        "wish": str(wish_of(home)),
+        "slot": here.slot,
+        "release": here.release,
+        "digest": here.digest,
+        "model": here.model,
+        "engine": _engine(home, bundles.get(here.slot)),
+        "on_trial": state.on_trial,
+        "floor": state.floor,
+        **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
+        "metadata": fresh.version if fresh else None,
+        "metadata_from": fresh.fetched.isoformat(timespec="seconds") if fresh else None,
+        "metadata_until": fresh.expires.isoformat(timespec="seconds") if fresh else None,
+    }
+
+
+def _engine(home: Home, bundle: Bundle | None) -> str:
+    found = kept(home)
+    if bundle is None or found is None or found.digest != bundle.manifest_sha256:
+        return f"{Engine()}, not measured"
+    return str(engine_for(home, bundle))
