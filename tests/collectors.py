@@ -41,14 +41,14 @@ class RunningCollector:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
-    def token(self, *, device: str = "", life_s: float = 60.0, root: bytes = ROOT) -> Token:
+    def token(self, *, device: str = "", life_s: float = 60.0, root: bytes = ROOT, server_url: str = RELEASES) -> Token:
         with self.engine.begin() as connection:
             secret = invite(
                 connection,
                 project=PROJECT,
                 channel="stable",
                 tier="full",
-                server_url=RELEASES,
+                server_url=server_url,
                 now=time.time(),
                 device=device,
                 life_s=life_s,
@@ -69,13 +69,13 @@ class RunningCollector:
 
 
 @contextmanager
-def running_collector(folder: Path, *, database: str = "") -> Iterator[RunningCollector]:
-    """`folder`: of the authority and the register; the same folder again is the same fleet."""
+def running_collector(folder: Path, *, database: str = "", root: bytes = ROOT) -> Iterator[RunningCollector]:
+    """`folder`: of the authority and the register; the same folder again is the same fleet. `root`: of its releases."""
     opens = server_files(folder, {"127.0.0.1"}, now=datetime.now(UTC))
     authority, engine = authority_in(folder), open_register(database or f"sqlite:///{folder / 'register.sqlite'}")
     try:
         with Writer(engine) as writer:
-            application = collector(writer, authority, roots={PROJECT: ROOT}.__getitem__)
+            application = collector(writer, authority, roots={PROJECT: root}.__getitem__)
             with listening(application, folder, key_opened_by=opens, host="127.0.0.1", port=0) as port:
                 yield RunningCollector(port, authority, engine)
     finally:

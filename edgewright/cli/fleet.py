@@ -35,7 +35,7 @@ def add_fleet(application: typer.Typer) -> None:
 def serve_collector(
     name: Annotated[str, typer.Option(help="By which devices find it; default: the home's, first 127.0.0.1")] = "",
     host: Annotated[str, typer.Option(help="Address to listen on; default: the home's, first 127.0.0.1")] = "",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Kept by the home; default: the home's, first 8471")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Kept by the home; default: the home's, first 8472")] = 0,
 ) -> None:
     """Let devices in and hear what they tell, over TLS with certificates at both ends, until Ctrl-C or SIGTERM."""
     settings = home_settings()

@@ -3,7 +3,7 @@
 Decides how much of an answer is read, and what a failure means: away, or refused. Refuses an answer that is longer than
 asked for, and one that is not what was asked for.
 
-    answer = ask("https://gate:8471", "/events", context=identity.context(), body={"events": []})
+    answer = ask("https://gate:8472", "/events", context=identity.context(), body={"events": []})
 """
 
 from __future__ import annotations

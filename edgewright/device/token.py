@@ -3,7 +3,7 @@
 Decides what a device believes before it has asked anybody: the collector's address, the digest of the authority that
 vouches for it, the digest of the root that releases are checked against. Refuses what is not such a line.
 
->>> token = Token("https://gate:8471", secret="s", authority_sha256="a" * 64, root_sha256="b" * 64)
+>>> token = Token("https://gate:8472", secret="s", authority_sha256="a" * 64, root_sha256="b" * 64)
 >>> Token.from_text(token.to_text()) == token, "secret" in repr(token)
 (True, False)
 """

@@ -2,9 +2,10 @@
 # A device's life: given its identity, it pulls its release and detects on its feed, in turn, until it is told to end.
 #
 #   DEVICE_HOME      its folder: identity, trust, slots, outbox
-#   DEVICE_ID, DEVICE_SERVER, DEVICE_ROOT, DEVICE_CHANNEL    given once; without DEVICE_ROOT the folder must know already
+#   DEVICE_TOKEN     a file: what `edgewright fleet invite` printed; with it the device joins its fleet, once
+#   DEVICE_ID, DEVICE_SERVER, DEVICE_ROOT, DEVICE_CHANNEL    of one that belongs to no fleet, given once
 #   DEVICE_FEED, DEVICE_OUT    where pictures come from and detections go
-#   DEVICE_EVERY_S             seconds of rest in between
+#   DEVICE_EVERY_S             seconds of rest in between, a tenth more or less: many devices do not ask at once
 #
 # A server that is away, a release that is refused and an empty feed are said and tried again: what runs keeps running.
 # Power may go at any moment: the agent is atomic, and this script keeps nothing.
@@ -32,7 +33,18 @@ step() {
     return "$code"
 }
 
-if [ -n "${DEVICE_ROOT:-}" ]; then
+rest() {
+    share=$(shuf -n 1 -i 900-1100)
+    step sleep "$(awk -v every="${DEVICE_EVERY_S:-60}" -v share="$share" 'BEGIN { print every * share / 1000 }')"
+}
+
+if [ -n "${DEVICE_TOKEN:-}" ]; then
+    [ -e "$home/device.json" ] || until step edgewright-device enroll --home "$home" --token "$DEVICE_TOKEN" \
+        --device-id "${DEVICE_ID:-}"; do
+        [ "$code" = 1 ] || exit "$code" # 1: the collector is away or refuses, and may not tomorrow
+        rest
+    done
+elif [ -n "${DEVICE_ROOT:-}" ]; then
     step edgewright-device init --home "$home" --root "$DEVICE_ROOT" --server "${DEVICE_SERVER:?}" \
         --device-id "${DEVICE_ID:?}" --channel "${DEVICE_CHANNEL:-stable}" || exit
 elif ! [ -e "$home/device.json" ]; then
@@ -42,5 +54,5 @@ fi
 while :; do
     step edgewright-device update --home "$home"
     step edgewright-device run --home "$home" --feed "$feed" --out "$out"
-    step sleep "${DEVICE_EVERY_S:-60}"
+    rest
 done

@@ -41,7 +41,7 @@ from tasks.serve.releases import projects_of
 
 Say = Callable[[str], None]
 REGISTER_FILE, WHERE_FILE, _LOCK_FILE = "register.sqlite", "collector.json", "serving.lock"
-PORT = 8471
+PORT = 8472
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from edgewright.device.token import PREFIX, Token
 from edgewright.errors import InputError
 
 DIGESTS = st.text(alphabet="0123456789abcdef", min_size=64, max_size=64)
-TOKEN = Token("https://gate.example:8471", "hidden", "a" * 64, "b" * 64)
+TOKEN = Token("https://gate.example:8472", "hidden", "a" * 64, "b" * 64)
 
 
 @given(secret=st.text(min_size=1, max_size=80), authority=DIGESTS, root=DIGESTS)
 def test_what_is_written_is_read(secret: str, authority: str, root: str) -> None:
-    token = Token("https://[::1]:8471/fleet", secret, authority, root)
+    token = Token("https://[::1]:8472/fleet", secret, authority, root)
     assert Token.from_text(f" {token.to_text()}\n") == token
 
 

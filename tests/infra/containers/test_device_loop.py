@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from PIL import Image
 from edgewright.release.repository import publish_release
 from edgewright.release.server import serve_repository
 from tests.cells import cell_picture, write_bundle
+from tests.collectors import running_collector
 from tests.conftest import free_port
 from tests.infra.places import CONTAINERS, PROGRAMS, ROOT
 
@@ -93,6 +95,35 @@ def test_a_device_pulls_detects_and_ends_when_told(tmp_path: Path, feed: Path) -
         assert "edgewright-device: " in said  # the update that failed
         loop.send_signal(signal.SIGTERM)
         assert loop.wait(20) == 0
+
+
+def test_a_device_joins_its_fleet_by_a_token_and_tells_it(tmp_path: Path, feed: Path) -> None:
+    """Its collector is away at first: it waits. Begun again, it asks for no token."""
+    home, repository = tmp_path / "home", tmp_path / "repository"
+    bundle = write_bundle(tmp_path, release=1)
+    publish_release(bundle, repository=repository, keys=tmp_path / "keys", channel="stable", now=datetime.now(UTC))
+    root = (repository / "metadata/1.root.json").read_bytes()
+    with (
+        serve_repository(repository, reports=tmp_path / "reports") as server,
+        running_collector(tmp_path / "fleet", root=root) as collector,
+    ):
+        token = collector.token(device="line-1", root=root, server_url=server.url)
+        away = replace(token, url=f"https://127.0.0.1:{free_port()}")
+        (tmp_path / "token").write_text(away.to_text())
+        given = {"DEVICE_FEED": str(feed), "DEVICE_TOKEN": str(tmp_path / "token")}
+        with device(home, DEVICE_EVERY_S="1", **given) as loop:
+            await_line(loop, "does not answer")
+            (tmp_path / "token").write_text(token.to_text())
+            said = "".join(await_line(loop, "2 detections on 1 frames"))
+            assert "line-1 is of the fleet at" in said and "release 1 installed" in said
+            loop.send_signal(signal.SIGTERM)
+            assert loop.wait(20) == 0
+        (tmp_path / "token").unlink()
+        with device(home, DEVICE_EVERY_S="600", **given) as loop:
+            await_line(loop, "2 detections on 1 frames")
+        commands = [json.loads(told.body)["command"] for told in collector.events("line-1", "report")]
+        assert commands[:2] == ["update", "run"] and commands[-2:] == ["update", "run"]
+        assert server.received == {}
 
 
 def test_a_device_without_identity_says_what_to_do(tmp_path: Path) -> None:
