@@ -192,7 +192,7 @@ def test_what_flashes_is_where_releases_are_served() -> None:
         assert SERVICES[name]["network_mode"] == "service:releases"
         assert "networks" not in SERVICES[name] and "ports" not in SERVICES[name]
     homes = {name for name, service in SERVICES.items() if "home:/var/lib/edgewright" in service.get("volumes", [])}
-    assert homes == {"control", "edge", "releases"}
+    assert homes == {"control", "edge", "releases", "collector"}
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if SERVICES[name]["image"].startswith("edgewright-")])

@@ -144,7 +144,8 @@ def test_a_devices_image_says_what_it_lacks(base: Path, tmp_path: Path) -> None:
 
 def at(port: int, words: Sequence[str]) -> list[str]:
     """The command of a service of the compose file, at a port of this machine alone."""
-    said = re.sub(r"\b(4200|5000|8470|8080)\b", str(port), "\n".join(words)).replace("0.0.0.0", "127.0.0.1")
+    unset = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", "\n".join(words))
+    said = re.sub(r"\b(4200|5000|8470|8472|8080)\b", str(port), unset).replace("0.0.0.0", "127.0.0.1")
     return said.split("\n")
 
 
@@ -159,12 +160,12 @@ def answer(url: str, **headers: str) -> int:
 
 def test_the_servers_and_workers_of_the_images_start(pipeline: Path, tmp_path: Path) -> None:
     """What compose.yaml runs, over sqlite and a folder: Prefect with its password, MLflow with its names, the release
-    server, deployments, and a worker a pool. The images `cpu` and `gpu` have the training stack, as this environment
+    server, the collector, deployments, and a worker a pool. The images `cpu` and `gpu` have the training stack, as this environment
     has, which is theirs and the development tools'."""
     control = Image("control", pipeline, tmp_path / "control")
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
         control.give_secret(name, "edgewright:secret")
-    port, mlflow_port, releases_port = free_port(), free_port(), free_port()
+    port, mlflow_port, releases_port, collector_port = free_port(), free_port(), free_port(), free_port()
     api = f"http://127.0.0.1:{port}/api"
     mlflow = [
         *[word for word in SERVICES["mlflow"]["command"] if not word.startswith(("--backend", "--artifacts"))],
@@ -175,6 +176,7 @@ def test_the_servers_and_workers_of_the_images_start(pipeline: Path, tmp_path: P
         control.started(at(port, SERVICES["prefect"]["command"]), PREFECT_SERVER_UI_API_URL=api),
         control.started(at(mlflow_port, mlflow), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
         control.started(at(releases_port, SERVICES["releases"]["command"])),
+        control.started(at(collector_port, SERVICES["collector"]["command"])),
     ):
         control.await_answer(at(port, SERVICES["prefect"]["healthcheck"]["test"][1:]))
         assert answer(f"{api}/work_pools/cpu") == HTTPStatus.UNAUTHORIZED
@@ -192,6 +194,7 @@ def test_the_servers_and_workers_of_the_images_start(pipeline: Path, tmp_path: P
         assert answer(search, Host=f"mlflow:{mlflow_port}") == HTTPStatus.OK
         assert answer(search, Host="elsewhere.example") == HTTPStatus.FORBIDDEN
         control.await_answer(at(releases_port, SERVICES["releases"]["healthcheck"]["test"][1:]))
+        control.await_answer(at(collector_port, SERVICES["collector"]["healthcheck"]["test"][1:]))
     database = next(word for word in SERVICES["mlflow"]["command"] if word.startswith("--backend-store-uri="))
     code = f"import asyncpg, sqlalchemy; sqlalchemy.create_engine({database.partition('=')[2]!r})"  # imports its driver
     must(pipeline / "python", "-c", code, cwd=tmp_path)
