@@ -20,6 +20,7 @@ import time
 from asyncio import wrap_future
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -121,6 +122,12 @@ def _peer(request: Request) -> dict[str, str]:
     der = request.scope.get("state", {}).get("peer")
     if not der:
         raise Refused("a device's certificate is wanted: enroll first")
+    return _named(der)
+
+
+@lru_cache(maxsize=50_000)
+def _named(der: bytes) -> dict[str, str]:
+    """The same certificate comes every minute. Raises Refused where it is no device's."""
     certificate = x509.load_der_x509_certificate(der)
     key = certificate.public_key()
     project, device = (

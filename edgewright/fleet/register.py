@@ -31,6 +31,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     create_engine,
     event,
     insert,
@@ -236,13 +237,13 @@ def redeem(connection: Connection, secret: str, *, key_sha256: str, device: str,
 
 
 def member_named(connection: Connection, project: str, device: str) -> Member | None:
-    row = connection.execute(select(*_MEMBER).where(_DEVICES.c.project == project, _DEVICES.c.device == device)).first()
-    return Member(**row._mapping) if row else None
+    row = connection.execute(_ONE_MEMBER, {"of_project": project, "of_device": device}).first()
+    return Member(*row) if row else None
 
 
 def members(connection: Connection, project: str) -> list[Member]:
     rows = connection.execute(select(*_MEMBER).where(_DEVICES.c.project == project).order_by(_DEVICES.c.device))
-    return [Member(**row._mapping) for row in rows]
+    return [Member(*row) for row in rows]
 
 
 def admitted(connection: Connection, *, project: str, device: str, key_sha256: str) -> Member:
@@ -265,14 +266,16 @@ def accept(connection: Connection, member: Member, events: Sequence[Told], *, no
     conflicts = tuple(sorted({told.seq for told in events if kept[told.seq] != told.sha256}))
     if fresh:
         rows = [_row(member, told, now) for told in sorted(fresh.values(), key=lambda told: told.seq)]
-        connection.execute(insert(_EVENTS), rows)
+        connection.execute(_KEPT, rows)
     beyond = max([member.beyond, *fresh])
-    changes: dict[str, Any] = {"heard": now, "beyond": beyond, "rewound": member.rewound + bool(conflicts)}
+    own = {"of_project": member.project, "of_device": member.device}
+    heard = {"heard": now, "beyond": beyond, "rewound": member.rewound + bool(conflicts)}
     reports = [told for told in fresh.values() if told.kind == "report"]
     if reports:
-        changes |= {"report": max(reports, key=lambda told: told.seq).body, "reported": now}
-    own = (_DEVICES.c.project == member.project, _DEVICES.c.device == member.device)
-    connection.execute(update(_DEVICES).where(*own).values(**changes))
+        last = max(reports, key=lambda told: told.seq)
+        connection.execute(_REPORTED, {**own, **heard, "report": last.body, "reported": now})
+    else:
+        connection.execute(_HEARD, {**own, **heard})
     acknowledged = sorted({told.seq for told in events} - set(conflicts))
     return Accepted(tuple(acknowledged), beyond, conflicts)
 
@@ -304,7 +307,14 @@ def events_of(connection: Connection, project: str, device: str, *, kind: str = 
     return [Told(*row) for row in rows]
 
 
+# What each check-in says, made once: SQLAlchemy knows a statement again by the object.
 _MEMBER = [_DEVICES.c[name] for name in Member.__dataclass_fields__]
+_OWN = (_DEVICES.c.project == bindparam("of_project"), _DEVICES.c.device == bindparam("of_device"))
+_ONE_MEMBER = select(*_MEMBER).where(*_OWN)
+_NOW = {name: bindparam(name) for name in ("heard", "beyond", "rewound")}
+_HEARD = update(_DEVICES).where(*_OWN).values(_NOW)
+_REPORTED = update(_DEVICES).where(*_OWN).values({**_NOW, **{name: bindparam(name) for name in ("report", "reported")}})
+_KEPT = insert(_EVENTS)
 
 
 def _take(connection: Connection, secret_sha256: str, key_sha256: str, name: str) -> None:

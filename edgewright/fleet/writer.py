@@ -83,13 +83,15 @@ class Writer:
 
 def _done(connection: Connection, work: Callable[[Connection], Any]) -> tuple[Any, Exception | None]:
     """What it came to, rolled back alone where it raised; the database's own failures are everybody's."""
-    savepoint = connection.begin_nested()
+    connection.exec_driver_sql("SAVEPOINT work")  # by name: `begin_nested` costs as much as the work
     try:
         result = work(connection)
     except SQLAlchemyError:
         raise
     except Exception as error:  # noqa: BLE001 - handed to whom it belongs
-        savepoint.rollback()
-        return None, error
-    savepoint.commit()
-    return result, None
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
+        result, raised = None, error
+    else:
+        raised = None
+    connection.exec_driver_sql("RELEASE SAVEPOINT work")
+    return result, raised
