@@ -111,6 +111,14 @@ def _upkeep() -> Iterator[dict[str, Any]]:
         "work_pool": {"name": CONTROL},
     }
     yield {
+        "name": "every-five-minutes",
+        "entrypoint": "flows.rollout:step_rollouts",
+        "tags": [f"pool:{CONTROL}"],
+        "schedules": [{"cron": "*/5 * * * *", "timezone": "UTC", "active": False, "slug": "steps"}],
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "work_pool": {"name": CONTROL},
+    }
+    yield {
         "name": "weekly",
         "entrypoint": "flows.upkeep:collect_garbage",
         "tags": [f"pool:{CONTROL}"],

@@ -37,13 +37,20 @@ def serve_collector(
     host: Annotated[str, typer.Option(help="Address to listen on; default: the home's, first 127.0.0.1")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Kept by the home; default: the home's, first 8472")] = 0,
 ) -> None:
-    """Let devices in and hear what they tell, over TLS with certificates at both ends, until Ctrl-C or SIGTERM."""
+    """Let devices in, hear what they tell, and step rollouts by it, until Ctrl-C or SIGTERM.
+
+    TLS with certificates at both ends, so that it may listen to the world.
+    """
     settings = home_settings()
     from edgewright.cli.launch import terminate_as_interrupt
     from tasks.serve.collector import serve_until_ended
+    from tasks.serve.rollouts import stepping
 
-    with terminate_as_interrupt():
-        serve_until_ended(settings, name=name, host=host, port=port, say=lambda line: print(line, flush=True))
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    with terminate_as_interrupt(), stepping(settings, say):
+        serve_until_ended(settings, name=name, host=host, port=port, say=say)
 
 
 def invite(
@@ -125,6 +132,7 @@ def rollout(
     except ValueError as error:
         raise InputError("not shares", expected="as 0.01,0.05,0.25,1", got=stages) from error
     _print(begin_rollout(settings, project, channel, release=release, stages=shares, dwell_s=60 * dwell_minutes))
+    _print_who_steps()
 
 
 def step(project: Project, channel: Channel = "stable") -> None:
@@ -172,6 +180,7 @@ def resume(project: Project, channel: Channel = "stable") -> None:
     from edgewright.fleet.rollout import resumed
 
     _changed(project, channel, resumed)
+    _print_who_steps()
 
 
 def rollback(project: Project, channel: Channel = "stable") -> None:
@@ -186,6 +195,13 @@ def _changed(project: str, channel: str, change: object) -> None:
     from tasks.serve.fleet import change_rollout
 
     _print(change_rollout(settings, project, channel, change))  # type: ignore[arg-type]
+
+
+def _print_who_steps() -> None:
+    settings = home_settings()
+    from tasks.serve.rollouts import have_stepped
+
+    print(have_stepped(settings))
 
 
 def _print(rollout: Rollout) -> None:

@@ -311,7 +311,7 @@ def events_of(connection: Connection, project: str, device: str, *, kind: str = 
 _MEMBER = [_DEVICES.c[name] for name in Member.__dataclass_fields__]
 _OWN = (_DEVICES.c.project == bindparam("of_project"), _DEVICES.c.device == bindparam("of_device"))
 _ONE_MEMBER = select(*_MEMBER).where(*_OWN)
-_NOW = {name: bindparam(name) for name in ("heard", "beyond", "rewound")}
+_NOW: dict[str, Any] = {name: bindparam(name) for name in ("heard", "beyond", "rewound")}
 _HEARD = update(_DEVICES).where(*_OWN).values(_NOW)
 _REPORTED = update(_DEVICES).where(*_OWN).values({**_NOW, **{name: bindparam(name) for name in ("report", "reported")}})
 _KEPT = insert(_EVENTS)

@@ -90,8 +90,7 @@ def _done(connection: Connection, work: Callable[[Connection], Any]) -> tuple[An
         raise
     except Exception as error:  # noqa: BLE001 - handed to whom it belongs
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
-        result, raised = None, error
-    else:
-        raised = None
+        connection.exec_driver_sql("RELEASE SAVEPOINT work")
+        return None, error
     connection.exec_driver_sql("RELEASE SAVEPOINT work")
-    return result, raised
+    return result, None

@@ -2,9 +2,9 @@
 
 Decides where a rollout is written down, `rollouts/<channel>.json` beside the repository, and which devices it counts:
 those of the channel that were heard within LOST_AFTER_S and do what the plan says; of a project that has enrolled
-devices, those alone. It is written down first and signed then; what was cut off between the two is signed by the next
-step. A rollout whose plan was replaced by another, as by `release publish --roll-out`, is over. Refuses a second rollout
-on a channel while one lives. A person halts and takes back whatever devices said.
+devices, those alone. It is written down first and signed then; what was cut off between the two the next step signs. A
+rollout whose plan was replaced by another, as by `release publish --roll-out`, is over. Refuses a second rollout on a
+channel while one lives. A person halts and takes back whatever devices said.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from edgewright.device.offer import Course, Plan, target_path
-from edgewright.errors import InputError, StoreUnavailable
+from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
 from edgewright.fleet.reports import read_reports, understood
 from edgewright.fleet.rollout import DWELL_S, STAGES, Rollout, Told, begin, step
@@ -147,6 +147,25 @@ def step_rollout(settings: Settings, project: str, channel: str) -> Rollout:
         return _keep(
             settings, repository, channel, step(rollout, fleet.told, devices=fleet.counted(now), now=now), rollout
         )
+
+
+def running_rollouts(settings: Settings) -> list[tuple[str, str]]:
+    """(project, channel) of each that a step may move: neither halted, nor ended, nor superseded.
+
+    One that cannot be read is among them: whoever steps it finds out why.
+    """
+    paths = sorted(path for repository in projects_of(settings) for path in (repository / FOLDER).glob("*.json"))
+    known = [(path.parents[1], path.stem) for path in paths]
+    return [(repository.name, channel) for repository, channel in known if _runs(repository, channel)]
+
+
+def _runs(repository: Path, channel: str) -> bool:
+    try:
+        rollout, signed = _read(repository, channel), _signed(repository, channel)
+    except EdgewrightError:
+        return True
+    told = Fleet(repository.name, channel, rollout, signed, {}, {})
+    return told.lives and rollout is not None and rollout.plan.state is Course.RUNNING
 
 
 def change_rollout(settings: Settings, project: str, channel: str, change: Callable[..., Rollout]) -> Rollout:

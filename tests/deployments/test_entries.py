@@ -70,7 +70,7 @@ def test_every_preset_is_a_form_with_its_values() -> None:
 def test_what_costs_money_is_off_until_it_is_switched_on() -> None:
     scheduled = {named(entry): entry["schedules"][0]["active"] for entry in ENTRIES if "schedules" in entry}
     assert {name for name, active in scheduled.items() if active} == {"flows.upkeep:renew_metadata daily"}
-    assert len(scheduled) == len(PRESET_NAMES) + 3
+    assert len(scheduled) == len(PRESET_NAMES) + 4
 
 
 def test_parents_never_wait_in_the_pool_of_their_children() -> None:

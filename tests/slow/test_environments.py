@@ -160,8 +160,8 @@ def answer(url: str, **headers: str) -> int:
 
 def test_the_servers_and_workers_of_the_images_start(pipeline: Path, tmp_path: Path) -> None:
     """What compose.yaml runs, over sqlite and a folder: Prefect with its password, MLflow with its names, the release
-    server, the collector, deployments, and a worker a pool. The images `cpu` and `gpu` have the training stack, as this environment
-    has, which is theirs and the development tools'."""
+    server, the collector, deployments, and a worker a pool. The images `cpu` and `gpu` have the training stack, as this
+    environment has, which is theirs and the development tools'."""
     control = Image("control", pipeline, tmp_path / "control")
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
         control.give_secret(name, "edgewright:secret")

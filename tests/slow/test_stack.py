@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,9 +19,12 @@ import psutil
 import psycopg
 import pytest
 
+from edgewright.device.report import DeviceReport
 from edgewright.recipe import resolve
+from edgewright.release.repository import publish_release
 from flows.lifecycle import STAGES
 from tasks.engine.stage import POOLS
+from tests.cells import write_bundle
 from tests.conftest import edgewright, free_port
 from tests.pages import Album, begin_in_the_form, browsing, decide_in_the_form, see_artifact, see_in_mlflow
 from tests.servers.postgres import postgres
@@ -223,6 +227,33 @@ def test_a_recipe_of_ones_own_is_started_by_its_schedule(stack: Stack, toy_setti
     finally:
         edgewright("deploy", "--delete", "mine", home=stack.home)
     assert "mine" not in edgewright("deploy", "--list", home=stack.home).stdout
+
+
+def test_a_rollout_is_stepped_by_a_schedule_while_it_runs(stack: Stack, tmp_path: Path) -> None:
+    """The flow is begun by hand here: five minutes are long."""
+    repository, keys, now = stack.home / "releases/belt", stack.home / "keys/belt", datetime.now(UTC)
+    for release in (1, 2):
+        bundle = write_bundle(tmp_path / str(release), release=release, gain=1 - release / 20)
+        publish_release(bundle, repository=repository, keys=keys, channel="stable", now=now, roll_out=release == 1)
+    said = DeviceReport("line-1", "run", "a", 1, "f" * 64, offered=1, channel="stable", tier="full")
+    (repository / "reports").mkdir()
+    (repository / "reports/line-1.json").write_text(json.dumps(said.to_json()))
+
+    def fleet(*words: str) -> str:
+        return edgewright("fleet", *words, "--project", "belt", home=stack.home).stdout
+
+    def stepped() -> list[dict[str, Any]]:
+        flow_run = stack.begin("step-rollouts/every-five-minutes")
+        wait_for(lambda: stack.state_of(flow_run) in ENDS)
+        assert stack.state_of(flow_run) == "Completed"
+        schedules: list[dict[str, Any]] = stack.deployment("step-rollouts", "every-five-minutes")["schedules"]
+        return schedules
+
+    assert "stepped every five minutes by http" in fleet("rollout", "2", "--stages", "1", "--dwell-minutes", "0")
+    assert [schedule["active"] for schedule in stepped()] == [True]
+    assert "1 of 1 have not answered" in fleet("status")
+    fleet("rollback")
+    assert [schedule["active"] for schedule in stepped()] == [False]
 
 
 @pytest.mark.browser
