@@ -18,6 +18,7 @@ import socket
 import ssl
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from http.client import IncompleteRead
 from ipaddress import ip_address
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, urlsplit
@@ -122,7 +123,7 @@ def _known(error: BaseException) -> str:
         return f"no secure connection: {(error.reason or 'TLS failed').replace('_', ' ').lower()}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError | IncompleteRead):
         return "it closed the connection"
     return error.strerror.lower() if type(error) is OSError and error.strerror else ""
 

@@ -14,7 +14,6 @@ file old or new. Expiry is a matter of two clocks: where it fails, the message s
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,21 +22,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from tuf.api.exceptions import (
     DownloadError,
-    DownloadHTTPError,
     DownloadLengthMismatchError,
     ExpiredMetadataError,
     RepositoryError,
 )
 from tuf.api.metadata import TargetFile
-from tuf.ngclient import FetcherInterface, Updater
-from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
+from tuf.ngclient import Updater
 
-from edgewright.addresses import proxy_for, shown, why
+from edgewright.addresses import proxy_for, why
 from edgewright.device.core import Offer, State
+from edgewright.device.download import downloaded, part_of
+from edgewright.device.fetcher import Fetcher, FromFolder, FromServer
 from edgewright.device.home import ROOT_FILE, Home
 from edgewright.device.offer import MAX_PLAN_BYTES, POLICY_FILE, Plan, Policy, plan_path, target_path
 from edgewright.device.process import network_environment
@@ -47,54 +45,10 @@ from edgewright.runtime.bundle import MANIFEST_FILE
 BUILT = datetime(2026, 11, 1, tzinfo=UTC)
 """It is no earlier than when this agent was written, whatever a clock says that lost its battery."""
 NOTHING_SEEN = State()
-_SOCKET_TIMEOUT_S = 30
-_PIECE_BYTES = 1 << 16
-_ROLE_FILE = re.compile(r"(?:\d+\.)?(root|timestamp|snapshot|targets|rollout)\.json")
 _OF_THE_CLOCK = ("not yet valid", "has expired")
 """What TLS says of a certificate, when the fault may be the device's."""
 # In the order in which they vouch for each other: a cut between two leaves an older one, which is fetched again.
 _KEPT = ("root_history/*.root.json", "timestamp.json", "snapshot.json", "targets.json", "rollout.json")
-
-
-class _Keeping(FetcherInterface):
-    """Keeps what it fetched last of each role, because an error does not say what had expired when.
-
-    Attributes: base: of every address, with a slash at its end. where: as messages name it.
-    """
-
-    base: str
-    where: str
-    metadata: dict[str, bytes]
-
-    def download_bytes(self, url: str, max_length: int) -> bytes:
-        payload = super().download_bytes(url, max_length)
-        if role := _ROLE_FILE.fullmatch(url.rpartition("/")[2]):
-            self.metadata[role[1]] = payload
-        return payload
-
-
-class _FromServer(_Keeping, Urllib3Fetcher):
-    """TUF's own."""
-
-    def __init__(self, server_url: str) -> None:
-        super().__init__(socket_timeout=_SOCKET_TIMEOUT_S, app_user_agent="edgewright-device")
-        self.base, self.where, self.metadata = f"{server_url.rstrip('/')}/", shown(server_url), {}
-
-
-class _FromFolder(_Keeping):
-    """A repository that was brought by hand: the same files, the same signatures, no network."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.where, self.metadata = folder.resolve(), str(folder), {}
-        self.base = f"{self.folder.as_uri()}/"
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        path = self.folder / unquote(url.removeprefix(self.base))
-        if not path.is_file():
-            raise DownloadHTTPError("no such file", 404)
-        with path.open("rb") as stream:
-            while piece := stream.read(_PIECE_BYTES):
-                yield piece
 
 
 @dataclass(frozen=True)
@@ -106,7 +60,7 @@ class Channel:
 
     home: Home
     updater: Updater
-    fetcher: _Keeping
+    fetcher: Fetcher
     time_keys: str
 
     def offer_to(self, device_id: str, *, running: int, pinned: int = 0) -> Offer:
@@ -156,10 +110,15 @@ class Channel:
             raise UpdateRefused("a file over its cap", expected=f"<= {max_bytes} bytes", got=target.length, where=name)
         directory, _, base = target.path.rpartition("/")
         url = f"{self.fetcher.base}targets/{directory}/{target.hashes['sha256']}.{base}"
+        part = part_of(self.home, target.hashes["sha256"])
         try:
-            payload = self.fetcher.download_bytes(url, target.length)
+            payload = downloaded(lambda first: self.fetcher.beginning(url, first), length=target.length, part=part)
+        except DownloadError as error:
+            raise _refusal(error, self.fetcher, what=name) from error
+        try:
             target.verify_length_and_hashes(payload)
-        except (DownloadError, RepositoryError) as error:
+        except RepositoryError as error:
+            part.drop()  # nothing to go on from
             raise _refusal(error, self.fetcher, what=name) from error
         return payload
 
@@ -188,7 +147,7 @@ def open_channel(home: Home, *, folder: Path | None = None, state: State = NOTHI
         DeviceUnreachable: the server cannot be reached or lacks a file.
     """
     network_environment()
-    fetcher = _FromFolder(folder) if folder else _FromServer(home.config.server_url)
+    fetcher = FromFolder(folder) if folder else FromServer(home.config.server_url)
     with tempfile.TemporaryDirectory(prefix="edgewright-tuf-") as name:
         scratch = Path(name)
         if home.trust.is_dir():
@@ -210,7 +169,7 @@ def open_channel(home: Home, *, folder: Path | None = None, state: State = NOTHI
 
 
 @contextmanager
-def _refusing(home: Home, fetcher: _Keeping) -> Iterator[None]:
+def _refusing(home: Home, fetcher: Fetcher) -> Iterator[None]:
     """What TUF finds wrong with metadata, in our words."""
     try:
         yield
@@ -230,7 +189,7 @@ def _keep(home: Home, scratch: Path) -> None:
                 home.files.replace(kept, payload)
 
 
-def _refuse_stale(folder: Path, seen: float, fetcher: _Keeping) -> None:
+def _refuse_stale(folder: Path, seen: float, fetcher: Fetcher) -> None:
     """A clock that went back must not make old metadata new: what had expired when a later time was signed is old.
 
     Raises:
@@ -250,7 +209,7 @@ def _refuse_stale(folder: Path, seen: float, fetcher: _Keeping) -> None:
             )
 
 
-def _refuse_impossible(folder: Path, fetcher: _Keeping) -> None:
+def _refuse_impossible(folder: Path, fetcher: Fetcher) -> None:
     """A time that is seen holds everything else to it: one that a slip put far ahead must not be.
 
     Raises:
@@ -290,7 +249,7 @@ def _signed(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _refusal(error: Exception, fetcher: _Keeping, *, what: str) -> EdgewrightError:
+def _refusal(error: Exception, fetcher: Fetcher, *, what: str) -> EdgewrightError:
     """A server that lies is refused; one that is silent is tried again later."""
     where = fetcher.where
     if isinstance(error, RepositoryError | DownloadLengthMismatchError):
@@ -305,7 +264,7 @@ def _refusal(error: Exception, fetcher: _Keeping, *, what: str) -> EdgewrightErr
     return DeviceUnreachable(f"{what} cannot be fetched", got=reason, where=where, next_step=next_step)
 
 
-def _expired(error: ExpiredMetadataError, fetcher: _Keeping, fetched: Mapping[str, bytes]) -> UpdateRefused:
+def _expired(error: ExpiredMetadataError, fetcher: Fetcher, fetched: Mapping[str, bytes]) -> UpdateRefused:
     """The message's dates are not proven, and nothing is decided by them."""
     role = next(
         (role for role in ("root", "timestamp", "snapshot", "targets", "rollout") if role in str(error)), "metadata"

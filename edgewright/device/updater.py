@@ -19,6 +19,7 @@ from pathlib import Path
 
 import edgewright
 from edgewright.device.core import Refuse, Stay, on_offer, on_proof
+from edgewright.device.download import forget_parts
 from edgewright.device.home import Home, wish_of
 from edgewright.device.offer import Wish
 from edgewright.device.process import SelfTester, selftest_in_child
@@ -112,6 +113,7 @@ def _update(home: Home, channel: Channel, selftest: SelfTester, *, again: bool, 
     slots.withdraw(slot)
     downloaded_bytes = _fill(slots.folder(slot), manifest, channel)
     home.files.replace(slots.folder(slot) / MANIFEST_FILE, payload)
+    forget_parts(home)
     proof = _prove(slots, slot, selftest)
     slots.save(on_proof(state, slot, offer.manifest, passed=proof.passed))
     if not proof.passed:

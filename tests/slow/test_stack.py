@@ -233,6 +233,7 @@ def test_a_rollout_is_stepped_by_a_schedule_while_it_runs(stack: Stack, tmp_path
     """The flow is begun by hand here: five minutes are long."""
     repository, keys, now = stack.home / "releases/belt", stack.home / "keys/belt", datetime.now(UTC)
     for release in (1, 2):
+        (tmp_path / str(release)).mkdir()
         bundle = write_bundle(tmp_path / str(release), release=release, gain=1 - release / 20)
         publish_release(bundle, repository=repository, keys=keys, channel="stable", now=now, roll_out=release == 1)
     said = DeviceReport("line-1", "run", "a", 1, "f" * 64, offered=1, channel="stable", tier="full")
