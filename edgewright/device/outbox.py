@@ -20,8 +20,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,7 +220,17 @@ def _take_over(home: Home, outbox: Outbox) -> None:
     home.files.remove(path)
 
 
-def note_state(home: Home, state: State) -> None:
-    """As far as the disk lets it: what is not noted now is with the next change, and stops no device."""
-    with suppress(OSError), opened(home) as outbox:
-        outbox.note(state)
+@contextmanager
+def noting(home: Home) -> Iterator[Callable[[State], None]]:
+    """Notes states as far as the disk lets it: what is not noted now is with the next change, and stops no device."""
+    with ExitStack() as held:
+        outbox: Outbox | None = None
+        with suppress(OSError):
+            outbox = held.enter_context(opened(home))
+
+        def note(state: State) -> None:
+            if outbox is not None:
+                with suppress(sqlite3.Error):
+                    outbox.note(state)
+
+        yield note

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgewright.device.core import SLOTS, State, other
 from edgewright.device.home import Home
-from edgewright.device.outbox import note_state
+from edgewright.device.outbox import noting
 from edgewright.errors import ArtifactCorrupt
 from edgewright.runtime.bundle import MANIFEST_FILE, Bundle
 
@@ -55,10 +55,11 @@ class Slots:
 
     def save(self, state: State) -> State:
         """Law: cut off anywhere, `state()` is the old one or this; each is noted before the next takes its place."""
-        note_state(self.home, self.state())
-        for path in (self._copy, self._path):
-            self.home.files.replace(path, state.to_bytes())
-        note_state(self.home, state)
+        with noting(self.home) as note:
+            note(self.state())
+            for path in (self._copy, self._path):
+                self.home.files.replace(path, state.to_bytes())
+            note(state)
         return state
 
     def manifest_sha256(self, slot: str) -> str:

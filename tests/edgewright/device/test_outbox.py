@@ -21,12 +21,17 @@ from edgewright.device.outbox import (
     MAX_BATCH_BYTES,
     OUTBOX_FILE,
     STATE,
-    note_state,
+    noting,
     opened,
 )
 from edgewright.device.slots import Slots
 
 STATES = [replace(State(), active="a", proven="a", floor=number) for number in range(4)]
+
+
+def note_state(home: Home, state: State) -> None:
+    with noting(home) as note:
+        note(state)
 
 
 @pytest.fixture
