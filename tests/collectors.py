@@ -21,6 +21,7 @@ from edgewright.device.identity import Identity
 from edgewright.device.token import Token
 from edgewright.fleet.authority import Authority, authority_in, server_files
 from edgewright.fleet.collector import collector
+from edgewright.fleet.figures import Figures
 from edgewright.fleet.listener import listening
 from edgewright.fleet.register import Member, Told, events_of, expel, invite, member_named, open_register
 from edgewright.fleet.writer import Writer
@@ -75,7 +76,7 @@ def running_collector(folder: Path, *, database: str = "", root: bytes = ROOT) -
     authority, engine = authority_in(folder), open_register(database or f"sqlite:///{folder / 'register.sqlite'}")
     try:
         with Writer(engine) as writer:
-            application = collector(writer, authority, roots={PROJECT: root}.__getitem__)
+            application = collector(writer, authority, roots={PROJECT: root}.__getitem__, figures=Figures())
             with listening(application, folder, key_opened_by=opens, host="127.0.0.1", port=0) as port:
                 yield RunningCollector(port, authority, engine)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +27,7 @@ _QUIET_AFTER_S = 3600.0
 def add_fleet(application: typer.Typer) -> None:
     """`edgewright fleet …`."""
     group = typer.Typer(help="Many devices: what they run, and how a release spreads.", no_args_is_help=True)
-    for command in (invite, expel, status, rollout, step, watch, halt, resume, rollback):
+    for command in (invite, expel, status, page, rollout, step, watch, halt, resume, rollback):
         group.command()(command)
     application.add_typer(group, name="fleet")
     application.command(name="serve-collector")(serve_collector)
@@ -36,6 +37,9 @@ def serve_collector(
     name: Annotated[str, typer.Option(help="By which devices find it; default: the home's, first 127.0.0.1")] = "",
     host: Annotated[str, typer.Option(help="Address to listen on; default: the home's, first 127.0.0.1")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Kept by the home; default: the home's, first 8472")] = 0,
+    pages_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the fleet's pages, on this machine alone")
+    ] = 8473,
 ) -> None:
     """Let devices in, hear what they tell, and step rollouts by it, until Ctrl-C or SIGTERM.
 
@@ -43,14 +47,17 @@ def serve_collector(
     """
     settings = home_settings()
     from edgewright.cli.launch import terminate_as_interrupt
-    from tasks.serve.collector import serve_until_ended
-    from tasks.serve.rollouts import stepping
+    from tasks.serve.watching import serve_until_ended
 
-    def say(line: str) -> None:
-        print(line, flush=True)
-
-    with terminate_as_interrupt(), stepping(settings, say):
-        serve_until_ended(settings, name=name, host=host, port=port, say=say)
+    with terminate_as_interrupt():
+        serve_until_ended(
+            settings,
+            name=name,
+            host=host,
+            port=port,
+            pages_port=pages_port,
+            say=lambda line: print(line, flush=True),
+        )
 
 
 def invite(
@@ -114,6 +121,20 @@ def status(
         _print(fleet.rollout)
     if fleet.superseded:
         print(f"superseded: devices are told {fleet.signed.id if fleet.signed else 'no plan'}")
+
+
+def page(
+    project: Project,
+    channel: Channel = "stable",
+    out: Annotated[Path, typer.Option(help="An HTML file")] = Path("fleet.html"),
+) -> None:
+    """Write the fleet as a page: the rollout, a map of its cohort, what runs, what devices told over a day."""
+    settings = home_settings()
+    from edgewright.files import READABLE, write_atomically
+    from tasks.serve.fleet import page_of
+
+    write_atomically(out, page_of(settings, project, channel).encode(), mode=READABLE)
+    print(f"written to {out}")
 
 
 def rollout(

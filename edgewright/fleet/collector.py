@@ -33,8 +33,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
+from edgewright.errors import InputError, StoreUnavailable
 from edgewright.fleet.authority import Authority, key_in, sha256_of
+from edgewright.fleet.figures import Figures
 from edgewright.fleet.register import Member, Refused, Told, accept, admitted, redeem
 from edgewright.fleet.writer import Writer
 
@@ -45,9 +46,9 @@ Roots = Callable[[str], bytes]
 Result = TypeVar("Result")
 
 
-def collector(writer: Writer, authority: Authority, *, roots: Roots) -> Starlette:
+def collector(writer: Writer, authority: Authority, *, roots: Roots, figures: Figures) -> Starlette:
     """The application. `scope["state"]["peer"]` must hold the client's certificate (DER), or nothing."""
-    own = _Collector(writer, authority, roots)
+    own = _Collector(writer, authority, roots, figures)
     routes = [
         Route("/authority", own.authority),
         Route("/enroll", own.enroll, methods=["POST"]),
@@ -55,13 +56,18 @@ def collector(writer: Writer, authority: Authority, *, roots: Roots) -> Starlett
         Route("/events", own.events, methods=["POST"]),
         Route("/health", own.health),
     ]
-    refusals = {_TooLong: _ended, Refused: _refused, InputError: _not_understood, StoreUnavailable: _away}
+    refusals = {
+        _TooLong: own.ended,
+        Refused: own.refused,
+        InputError: own.not_understood,
+        StoreUnavailable: own.away,
+    }
     return Starlette(routes=routes, exception_handlers=refusals)  # type: ignore[arg-type]
 
 
 class _Collector:
-    def __init__(self, writer: Writer, authority: Authority, roots: Roots) -> None:
-        self._writer, self._authority, self._roots = writer, authority, roots
+    def __init__(self, writer: Writer, authority: Authority, roots: Roots, figures: Figures) -> None:
+        self._writer, self._authority, self._roots, self._figures = writer, authority, roots, figures
 
     async def authority(self, _: Request) -> Response:
         return JSONResponse({"authority": self._authority.pem.decode()})
@@ -78,6 +84,7 @@ class _Collector:
         admission = await self._written(
             lambda connection: redeem(connection, secret, key_sha256=sha256_of(key), device=name, now=now)
         )
+        self._figures.enrolled.inc()
         member = admission.member
         return JSONResponse(
             {
@@ -100,6 +107,7 @@ class _Collector:
 
     async def events(self, request: Request) -> Response:
         asked, peer = await _body(request), _peer(request)
+        began = time.perf_counter()
         events = asked.get("events")
         if not isinstance(events, list) or len(events) > MAX_EVENTS:
             raise Refused(f"events are a list of at most {MAX_EVENTS}")
@@ -107,7 +115,31 @@ class _Collector:
         accepted = await self._written(
             lambda connection: accept(connection, admitted(connection, **peer), told, now=now)
         )
+        self._figures.check_ins.inc()
+        self._figures.events.inc(len(accepted.acknowledged))
+        self._figures.rewound.inc(bool(accepted.conflicts))
+        self._figures.answered.observe(time.perf_counter() - began)
         return JSONResponse({"acknowledged": accepted.acknowledged, "beyond": accepted.beyond})
+
+    async def ended(self, request: Request, error: Exception) -> Response:
+        # Or the server would go on and read it all, to find the next question.
+        return self._no(request, error, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers={"Connection": "close"})
+
+    async def refused(self, request: Request, error: Exception) -> Response:
+        return self._no(request, error, HTTPStatus.FORBIDDEN)
+
+    async def not_understood(self, request: Request, error: Exception) -> Response:
+        return self._no(request, error, HTTPStatus.BAD_REQUEST)
+
+    async def away(self, request: Request, error: Exception) -> Response:
+        return self._no(request, error, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _no(
+        self, request: Request, error: Exception, status: HTTPStatus, headers: dict[str, str] | None = None
+    ) -> Response:
+        self._figures.refused.labels(path=request.url.path).inc()
+        said = error.what if isinstance(error, StoreUnavailable) else str(error)  # without where it lies
+        return JSONResponse({"why": said}, status_code=status, headers=headers)
 
     def _vouched(self, signing: bytes, member: Member) -> str:
         now = datetime.now(UTC)
@@ -163,21 +195,3 @@ def _text(asked: dict[str, Any], name: str) -> str:
 
 class _TooLong(Refused):
     """The rest of it is not read."""
-
-
-async def _ended(_: Request, error: Exception) -> Response:
-    ending = {"Connection": "close"}  # or the server would go on and read it all, to find the next question
-    return JSONResponse({"why": str(error)}, status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=ending)
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    return JSONResponse({"why": str(error)}, status_code=HTTPStatus.FORBIDDEN)
-
-
-async def _not_understood(_: Request, error: Exception) -> Response:
-    return JSONResponse({"why": str(error)}, status_code=HTTPStatus.BAD_REQUEST)
-
-
-async def _away(_: Request, error: Exception) -> Response:
-    why = error.what if isinstance(error, EdgewrightError) else "away"
-    return JSONResponse({"why": why}, status_code=HTTPStatus.SERVICE_UNAVAILABLE)

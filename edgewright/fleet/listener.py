@@ -11,26 +11,20 @@ it is learns the authority's certificate, which is no secret.
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edgewright.errors import StoreUnavailable
 from edgewright.fleet.authority import CERTIFICATE_FILE, SERVER_CERTIFICATE_FILE, SERVER_KEY_FILE
+from edgewright.fleet.threaded import bound, serving
 
 MAX_CONNECTIONS = 2_000
 _IDLE_S = 15
-_BEGUN_WITHIN_S = 10.0
 
 
 class _KnowsItsPeer(H11Protocol):
@@ -62,43 +56,5 @@ def listening(application: Starlette, folder: Path, *, key_opened_by: str, host:
         ssl_ca_certs=str(folder / CERTIFICATE_FILE),
         ssl_cert_reqs=ssl.CERT_OPTIONAL,
     )
-    with _bound(host, port) as bound:
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=_serve, args=(server, bound), daemon=True)
-        thread.start()
-        try:
-            _await_begun(server, thread)
-            yield int(bound.getsockname()[1])
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def _serve(server: uvicorn.Server, bound: socket.socket) -> None:
-    asyncio.run(server.serve(sockets=[bound]))
-
-
-def _await_begun(server: uvicorn.Server, thread: threading.Thread) -> None:
-    deadline = time.monotonic() + _BEGUN_WITHIN_S
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > deadline:
-            raise StoreUnavailable("the collector does not begin")
-        time.sleep(0.01)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family: Any = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        bound = socket.create_server((host, port), family=family, backlog=2048)
-        # Handed on to each connection. asyncio sets it on sockets alone that say IPPROTO_TCP, which these do not, and
-        # what follows TLS's tickets would wait 40 ms for an acknowledgment.
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return bound
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise StoreUnavailable(
-            f"port {port} is taken by another program" if taken else f"port {port} cannot be had",
-            got=None if taken else error.strerror,
-            where=host,
-            next_step="end it, or give another --port",
-        ) from error
+    with bound(host, port) as found, serving(config, found):
+        yield int(found.getsockname()[1])

@@ -45,6 +45,7 @@ from edgewright.errors import InputError, StoreUnavailable
 
 INVITATION_S = 7 * 24 * 3600.0
 MAX_KIND, MAX_BODY_BYTES, MAX_SEQ = 32, 64_000, 2**53
+MAX_HISTORY = 20_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TABLES = MetaData()
 _INVITATIONS = Table(
@@ -296,6 +297,16 @@ def reports_of(connection: Connection, project: str) -> dict[str, tuple[float, d
         )
     )
     return {row.device: (row.reported, json.loads(row.report)) for row in rows}
+
+
+def reports_since(connection: Connection, project: str, since: float) -> list[tuple[str, float, dict[str, Any]]]:
+    """(device, when it arrived, report), the oldest first; of more than MAX_HISTORY the newest."""
+    of_reports = (_EVENTS.c.project == project, _EVENTS.c.kind == "report", _EVENTS.c.received >= since)
+    columns = (_EVENTS.c.device, _EVENTS.c.received, _EVENTS.c.body)
+    rows = connection.execute(
+        select(*columns).where(*of_reports).order_by(_EVENTS.c.received.desc()).limit(MAX_HISTORY)
+    )
+    return [(row.device, row.received, json.loads(row.body)) for row in reversed(list(rows))]
 
 
 def events_of(connection: Connection, project: str, device: str, *, kind: str = "") -> list[Told]:

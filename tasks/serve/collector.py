@@ -11,7 +11,6 @@ home twice, and to invite into a project that has released nothing: there would 
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +28,9 @@ from edgewright.errors import ArtifactCorrupt, HomeBusy, InputError, StoreUnavai
 from edgewright.files import READABLE, try_locked, write_atomically
 from edgewright.fleet.authority import authority_in, server_files
 from edgewright.fleet.collector import collector
+from edgewright.fleet.figures import Figures
 from edgewright.fleet.listener import listening
-from edgewright.fleet.register import Member, expel, invite, members, open_register, reports_of
+from edgewright.fleet.register import Member, expel, invite, members, open_register, reports_of, reports_since
 from edgewright.fleet.writer import Writer
 from edgewright.release.address import address_in
 from edgewright.release.metadata import FIRST_ROOT
@@ -129,24 +129,24 @@ def reports_in(settings: Settings, project: str) -> dict[str, tuple[float, dict[
         return reports_of(connection, project) if members(connection, project) else None
 
 
+def history_in(settings: Settings, project: str, *, since: float) -> list[tuple[str, float, dict[str, Any]]]:
+    """(device, when it arrived, report), the oldest first; empty where there is no register."""
+    if reports_in(settings, project) is None:
+        return []
+    with register_of(settings) as engine, engine.begin() as connection:
+        return reports_since(connection, project, since)
+
+
 def expelled(settings: Settings, project: str, device: str, *, why: str) -> None:
     """It is heard no more. Raises InputError where there is no such device."""
     with register_of(settings) as engine, engine.begin() as connection:
         expel(connection, project, device, why=why, now=time.time())
 
 
-def serve_until_ended(settings: Settings, *, name: str, host: str, port: int, say: Say) -> None:
-    """Serve until Ctrl-C or SIGTERM. Raises as `collector_served` does."""
-    with collector_served(settings, name=name, host=host, port=port, say=say):
-        say("Ctrl-C ends it")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            say("ending")
-
-
 @contextmanager
-def collector_served(settings: Settings, *, say: Say, name: str = "", host: str = "", port: int = 0) -> Iterator[Where]:
+def collector_served(
+    settings: Settings, *, say: Say, name: str = "", host: str = "", port: int = 0, figures: Figures | None = None
+) -> Iterator[Where]:
     """Serve in this block; what is given is the home's from now on.
 
     Raises:
@@ -164,7 +164,9 @@ def collector_served(settings: Settings, *, say: Say, name: str = "", host: str 
         opens = server_files(settings.fleet, where.names, now=datetime.now(UTC), secret=secret)
         authority = authority_in(settings.fleet, secret=secret)
         with register_of(settings) as engine, Writer(engine) as writer:
-            application = collector(writer, authority, roots=lambda project: _root_of(settings, project))
+            application = collector(
+                writer, authority, roots=lambda project: _root_of(settings, project), figures=figures or Figures()
+            )
             with listening(application, settings.fleet, key_opened_by=opens, host=where.host, port=where.port):
                 write_atomically(settings.fleet / WHERE_FILE, json.dumps(asdict(where)).encode(), mode=READABLE)
                 say(f"Collector {where.url}")

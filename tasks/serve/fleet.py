@@ -28,10 +28,12 @@ from edgewright.release.repository import set_plan, state_of
 from edgewright.release.server import METADATA, REPORTS
 from edgewright.runtime.bundle import MANIFEST_FILE
 from edgewright.settings import Settings
-from tasks.serve.collector import reports_in
+from tasks.serve.collector import history_in, reports_in
 from tasks.serve.releases import projects_of
 
 FOLDER = "rollouts"
+HISTORY_S = 24 * 3600.0
+"""What the page's curves show."""
 LOST_AFTER_S = 14 * 24 * 3600.0
 """A device that was silent for so long counts no longer, neither as a success nor as one to wait for."""
 
@@ -86,6 +88,29 @@ def _heard(settings: Settings, repository: Path) -> tuple[dict[str, Told], dict[
     if enrolled is None:
         return read_reports(repository / REPORTS)
     return understood({device: partial(lambda report: report, report) for device, report in enrolled.items()})
+
+
+def page_of(settings: Settings, project: str, channel: str, *, refresh_s: int = 0) -> str:
+    """The fleet as a page. Raises as `fleet_of` does. Args: refresh_s: how often a browser asks again; 0: never."""
+    from edgewright.report.fleet import Fleet as Shown
+    from edgewright.report.fleet import render_fleet
+
+    fleet, now = fleet_of(settings, project, channel), time.time()
+    heard = history_in(settings, project, since=now - HISTORY_S)
+    named = {str(number): partial(lambda at, said: (at, said), at, said) for number, (_, at, said) in enumerate(heard)}
+    told, _ = understood(named)
+    history = [(heard[int(number)][0], said) for number, said in told.items() if said.channel in ("", channel)]
+    shown = Shown(
+        project,
+        channel,
+        fleet.told,
+        fleet.unreadable,
+        fleet.rollout,
+        superseded=fleet.superseded,
+        history=history,
+        now=now,
+    )
+    return render_fleet(shown, refresh_s=refresh_s)
 
 
 def refuse_while_rolled_out(settings: Settings, project: str, channel: str) -> None:

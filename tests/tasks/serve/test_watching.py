@@ -1,0 +1,66 @@
+"""`edgewright serve-collector` as a process: devices, pages and figures at once, and an end by SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from edgewright.cli import fleet as commands
+from edgewright.cli import main
+from edgewright.device.enroll import enroll
+from edgewright.device.files import Files
+from edgewright.device.report import DeviceReport, send
+from edgewright.device.token import Token
+from edgewright.settings import Settings
+from tests.conftest import free_port
+
+
+@pytest.fixture
+def served(settings: Settings, publish: Callable[..., None]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process, and where its pages are."""
+    publish(1)
+    words = ["serve-collector", "--port", str(free_port()), "--pages-port", str(free_port())]
+    environment = {**os.environ, "EDGEWRIGHT_HOME": str(settings.home), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "edgewright.cli", *words]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        assert process.stdout.readline().startswith("Collector https://127.0.0.1:")
+        yield process, process.stdout.readline().split()[1].rstrip(",")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_devices_are_heard_and_people_look_on(
+    settings: Settings,
+    served: tuple[subprocess.Popen[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process, pages = served
+    monkeypatch.setattr(commands, "home_settings", lambda: settings)
+    with pytest.raises(SystemExit):
+        main(["fleet", "invite", "--project", "belt"])
+    token = Token.from_text(capsys.readouterr().out)
+    home = enroll(tmp_path / "device", token, files=Files(), device_id="line-1")
+    report = DeviceReport("line-1", "run", "a", 1, "f" * 64, offered=1, channel="stable", tier="full")
+    assert send(home, report) == ""
+    page = urlopen(f"{pages}/belt", timeout=10).read().decode()
+    assert "1 devices: 1 run release" in page and "line-1" in page and 'http-equiv="refresh"' in page
+    told = urlopen(f"{pages}/metrics", timeout=10).read().decode()
+    assert 'edgewright_fleet_devices{project="belt",release="1"} 1.0' in told
+    assert "edgewright_fleet_enrolled_total 1.0" in told
+    with pytest.raises(SystemExit):
+        main(["fleet", "page", "--project", "belt", "--out", str(tmp_path / "fleet.html")])
+    assert "line-1" in (tmp_path / "fleet.html").read_text()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
