@@ -1,4 +1,4 @@
-"""A small fleet of processes: five devices' loops, a release server, a collector, and rollouts that they take."""
+"""A small fleet of processes: five devices' loops, a release server; a collector over TLS; rollouts that they take."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ from PIL import Image
 from edgewright.device.files import Files
 from edgewright.device.home import open_home
 from edgewright.device.slots import Slots
+from edgewright.fleet import rollout
 from edgewright.fleet.register import events_of, members, open_register
 from edgewright.release import bundle as bundles
 from edgewright.release.repository import publish_release
+from edgewright.settings import Settings, read_settings
+from tasks.serve.collector import collector_served
+from tasks.serve.fleet import step_rollout
 from tests.cells import cell_picture, write_bundle
 from tests.conftest import edgewright, free_port
 from tests.infra.places import CONTAINERS, PROGRAMS, ROOT
@@ -66,13 +70,12 @@ class SmallFleet:
 
     @contextmanager
     def served(self) -> Iterator[None]:
+        """The collector is of this process: one of its own would step rollouts by the clock of a busy machine."""
         with ExitStack() as held:
-            for words in (
-                ("serve-releases",),
-                ("serve-collector", "--port", str(free_port()), "--pages-port", str(free_port())),
-            ):
-                process = held.enter_context(_process([sys.executable, "-m", "edgewright.cli", *words], self._own))
-                assert process.stdout and process.stdout.readline()
+            releases = [sys.executable, "-m", "edgewright.cli", "serve-releases"]
+            process = held.enter_context(_process(releases, {**_ENVIRONMENT, "EDGEWRIGHT_HOME": str(self.home)}))
+            assert process.stdout and process.stdout.readline()
+            held.enter_context(collector_served(self.settings, port=free_port(), say=lambda line: None))
             for path in self.devices:
                 token = self.folder / f"{path.name}.token"
                 token.write_text(self.say("invite", "--device", path.name))
@@ -83,17 +86,17 @@ class SmallFleet:
             yield
 
     @property
-    def _own(self) -> dict[str, str]:
-        return {**_ENVIRONMENT, "EDGEWRIGHT_HOME": str(self.home)}
+    def settings(self) -> Settings:
+        return read_settings({"EDGEWRIGHT_HOME": str(self.home)})
 
     def step_until(self, done: Callable[[], bool]) -> str:
         """What the last step said."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            said = self.say("step")
+            said = step_rollout(self.settings, "belt", "stable").why
             if done():
                 return said
-            assert time.monotonic() < deadline, f"{said}{self.running}"
+            assert time.monotonic() < deadline, f"{said}, {self.running}"
             time.sleep(1)
 
 
@@ -124,6 +127,7 @@ def test_a_bad_release_ends_at_the_canary_and_a_good_one_reaches_all(
 ) -> None:
     """The bad one is signed, passes its golden pictures in the factory, and is blind in the field."""
     monkeypatch.setattr(bundles, "_report", lambda out: None)  # nobody looks at its golden pictures
+    monkeypatch.setattr(rollout, "SLOWER", 1e9)  # a frame of a millisecond, on a machine that runs five devices
     fleet = SmallFleet(tmp_path)
     fleet.publish(1)
     with fleet.served():
