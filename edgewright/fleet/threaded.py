@@ -1,6 +1,6 @@
 """A uvicorn server in a thread of this process, until its block ends.
 
-Decides what a port that cannot be had is called. Refuses nothing else.
+Decides that its sockets wait for no acknowledgment. Refuses a port that cannot be had.
 
     with bound("127.0.0.1", 0) as found, serving(config, found):
         ...
@@ -9,7 +9,6 @@ Decides what a port that cannot be had is called. Refuses nothing else.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import uvicorn
 
 from edgewright.errors import StoreUnavailable
+from edgewright.release.server import port_refused
 
 _BEGUN_WITHIN_S = 10.0
 
@@ -51,6 +51,7 @@ def _await_begun(server: uvicorn.Server, thread: threading.Thread) -> None:
 
 
 def bound(host: str, port: int) -> socket.socket:
+    """Listening; port 0 takes a free one. Raises StoreUnavailable: it cannot be had."""
     family: Any = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         made = socket.create_server((host, port), family=family, backlog=2048)
@@ -59,10 +60,4 @@ def bound(host: str, port: int) -> socket.socket:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise StoreUnavailable(
-            f"port {port} is taken by another program" if taken else f"port {port} cannot be had",
-            got=None if taken else error.strerror,
-            where=host,
-            next_step="end it, or give another --port",
-        ) from error
+        raise port_refused(error, host=host, port=port) from error

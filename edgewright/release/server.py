@@ -123,13 +123,18 @@ def _bound(places: Places, *, host: str, port: int) -> _Server:
     try:
         return _Server(host, port, places=places)
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise StoreUnavailable(
-            f"port {port} is taken by another program" if taken else f"port {port} cannot be had",
-            got=None if taken else error.strerror,
-            where=host,
-            next_step="end it, or give another --port",
-        ) from error
+        raise port_refused(error, host=host, port=port) from error
+
+
+def port_refused(error: OSError, *, host: str, port: int) -> StoreUnavailable:
+    """Why a server cannot listen there, in words."""
+    taken = error.errno == errno.EADDRINUSE
+    return StoreUnavailable(
+        f"port {port} is taken by another program" if taken else f"port {port} cannot be had",
+        got=None if taken else error.strerror,
+        where=host,
+        next_step="end it, or give another --port",
+    )
 
 
 class _Server(ThreadingHTTPServer):

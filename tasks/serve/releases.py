@@ -21,6 +21,7 @@ from edgewright.release.introduce import introduce_devices
 from edgewright.release.repository import Renewal, renew, repositories_in, state_of
 from edgewright.release.server import serve_releases
 from edgewright.settings import Settings
+from tasks.serve.repeated import repeated
 
 Say = Callable[[str], None]
 _LOCK_FILE = "serving.lock"
@@ -119,7 +120,6 @@ def _at(address: Address, settings: Settings, *, free: bool) -> Iterator[None]:
 @contextmanager
 def _kept_fresh(settings: Settings, say: Say) -> Iterator[None]:
     """Renew now, and look again every hour until the block ends."""
-    ended = threading.Event()
 
     def look() -> None:
         for renewed in renew_metadata(settings, now=datetime.now(UTC)):
@@ -127,18 +127,9 @@ def _kept_fresh(settings: Settings, say: Say) -> Iterator[None]:
             if renewed.refused or renewal.signed or renewal.offline or renewal.refused:
                 say(f"Renewed  {renewed}")
 
-    def look_again() -> None:
-        while not ended.wait(_LOOK_EVERY_S):
-            look()
-
     look()
-    thread = threading.Thread(target=look_again, daemon=True)
-    thread.start()
-    try:
+    with repeated(look, every_s=_LOOK_EVERY_S):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _renewed(repository: Path, settings: Settings, now: datetime) -> Renewed:

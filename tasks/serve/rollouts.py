@@ -7,7 +7,6 @@ on, the flow that finds none switches it off. A step is the same whoever takes i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from edgewright.fleet.rollout import Rollout
 from edgewright.settings import Settings, read_settings
 from tasks.engine.prefect_log import run_log
 from tasks.serve.fleet import running_rollouts, step_rollout
+from tasks.serve.repeated import repeated
 
 DEPLOYMENT = "step-rollouts/every-five-minutes"
 STEP_EVERY_S = 60.0
@@ -85,23 +85,16 @@ def have_stepped(settings: Settings) -> str:
 @contextmanager
 def stepping(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
     """Step what runs every minute until the block ends; what changes is said."""
-    ended = threading.Event()
     said: dict[tuple[str, str], str] = {}
 
-    def step_again() -> None:
-        while not ended.wait(STEP_EVERY_S):
-            for one in step_running(settings):
-                if said.get((one.project, one.channel)) != str(one):
-                    say(f"Rollout   {one}")
-                said[one.project, one.channel] = str(one)
+    def step() -> None:
+        for one in step_running(settings):
+            if said.get((one.project, one.channel)) != str(one):
+                say(f"Rollout   {one}")
+            said[one.project, one.channel] = str(one)
 
-    thread = threading.Thread(target=step_again, daemon=True)
-    thread.start()
-    try:
+    with repeated(step, every_s=STEP_EVERY_S):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _stepped(settings: Settings, project: str, channel: str) -> Stepped:

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import threading
+import time
+
+from tasks.serve.repeated import repeated
+
+
+def test_it_goes_on_until_the_block_ends() -> None:
+    often, times = threading.Event(), []
+
+    def work() -> None:
+        times.append(time.monotonic())
+        if len(times) == 3:
+            often.set()
+
+    with repeated(work, every_s=0.01):
+        assert often.wait(10)
+    done = len(times)
+    time.sleep(0.05)
+    assert len(times) == done
+
+
+def test_a_block_that_ends_sooner_does_nothing() -> None:
+    times: list[int] = []
+    with repeated(lambda: times.append(1), every_s=60.0):
+        pass
+    assert times == []
