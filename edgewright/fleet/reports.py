@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.device.report import DeviceReport
+from edgewright.device.runner import FeedReport
 from edgewright.fleet.rollout import Told
 
+LEAST_FRAMES = 20
+"""Of which the slowest twentieth is at least one: of fewer it is how busy the machine was just then."""
 Report = Callable[[], tuple[float, Any]]
 """When it arrived, seconds since 1970, and what it says."""
 
@@ -54,13 +57,20 @@ def told_by(value: dict[str, Any], *, at: float) -> Told:
         offered=int(_sane(report.offered or report.release)),
         failed=report.failed is True,
         on_trial=report.on_trial is True,
-        p95_ms=_sane(feed.times.p95_ms) if feed and feed.times else None,
+        p95_ms=_slowest(feed),
         detections=_sane(feed.detections) / feed.frames if feed and _sane(feed.frames) else None,
         rss_mb=_sane(report.rss_mb) or None if feed else None,
         tier=str(report.tier),
         channel=str(report.channel),
         follows=report.follows is True,
     )
+
+
+def _slowest(feed: FeedReport | None) -> float | None:
+    if feed is None or feed.times is None:
+        return None
+    p95_ms = _sane(feed.times.p95_ms)
+    return p95_ms if _sane(feed.frames) >= LEAST_FRAMES else None
 
 
 def _sane(value: Any) -> float:

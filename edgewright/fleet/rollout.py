@@ -47,7 +47,8 @@ class Told:
         at: when it was heard, seconds by the collector's clock.
         release: what runs. offered: what the plan offered it when it asked last.
         failed: it refused what was offered, or fell back from it. on_trial: what runs has detected on nothing yet.
-        p95_ms, detections, rss_mb: of a frame, a frame, the process; None where it detected on nothing yet.
+        p95_ms, detections, rss_mb: of a frame, a frame, the process; None where it detected on nothing yet, the first
+            also where that were too few frames to tell.
         tier, channel: of the device; "" from an agent that does not say.
         follows: it runs what the plan says, and nobody at the device wished otherwise.
     """
@@ -186,7 +187,9 @@ def _executed(said: Told, device: str, rollout: Rollout) -> bool:
     if said.failed:
         return said.offered == rollout.plan.release
     before = rollout.before.get(device)
-    silenced = before is not None and before.p95_ms is not None and said.p95_ms is None
+    silenced = before is not None and any(
+        getattr(before, what) is not None and getattr(said, what) is None for what in ("p95_ms", "detections")
+    )
     return said.release == rollout.plan.release and not said.on_trial and not silenced
 
 

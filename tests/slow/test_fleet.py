@@ -19,7 +19,6 @@ from PIL import Image
 from edgewright.device.files import Files
 from edgewright.device.home import open_home
 from edgewright.device.slots import Slots
-from edgewright.fleet import rollout
 from edgewright.fleet.register import events_of, members, open_register
 from edgewright.release import bundle as bundles
 from edgewright.release.repository import publish_release
@@ -127,7 +126,6 @@ def test_a_bad_release_ends_at_the_canary_and_a_good_one_reaches_all(
 ) -> None:
     """The bad one is signed, passes its golden pictures in the factory, and is blind in the field."""
     monkeypatch.setattr(bundles, "_report", lambda out: None)  # nobody looks at its golden pictures
-    monkeypatch.setattr(rollout, "SLOWER", 1e9)  # a frame of a millisecond, on a machine that runs five devices
     fleet = SmallFleet(tmp_path)
     fleet.publish(1)
     with fleet.served():

@@ -9,15 +9,15 @@ import pytest
 from edgewright.device.phases import Stopwatch
 from edgewright.device.report import DeviceReport
 from edgewright.device.runner import FeedReport
-from edgewright.fleet.reports import read_reports, told_by
+from edgewright.fleet.reports import LEAST_FRAMES, read_reports, told_by
 
 
-def feed(detections: int = 6) -> FeedReport:
+def feed(frames: int = LEAST_FRAMES) -> FeedReport:
     watch = Stopwatch(clock=iter([0.0, 0.02]).__next__)
     watch.start()
     watch.lap("compute")
     watch.stop()
-    return FeedReport(3, 0, detections, 20.0, 20.0, watch.times(limit_ms=50.0))
+    return FeedReport(frames, 0, 2 * frames, 20.0, 20.0, watch.times(limit_ms=50.0))
 
 
 def test_what_was_measured_is_told_by_an_update_too() -> None:
@@ -28,6 +28,12 @@ def test_what_was_measured_is_told_by_an_update_too() -> None:
     assert (second.p95_ms, second.detections, second.rss_mb, second.follows) == (20.0, 2.0, 90.0, False)
     bare = told_by(DeviceReport("line-1", "update", release=8, rss_mb=50.0).to_json(), at=5.0)
     assert (bare.p95_ms, bare.detections, bare.rss_mb) == (None, None, None)
+
+
+def test_few_frames_say_nothing_of_how_long_one_takes() -> None:
+    few = DeviceReport("line-1", "run", release=8, feed=feed(LEAST_FRAMES - 1), rss_mb=90.0)
+    told = told_by(json.loads(json.dumps(few.to_json())), at=5.0)
+    assert (told.p95_ms, told.detections, told.rss_mb) == (None, 2.0, 90.0)
 
 
 @pytest.mark.parametrize(

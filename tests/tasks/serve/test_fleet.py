@@ -21,7 +21,6 @@ from edgewright.device.offer import Wish
 from edgewright.device.slots import Slots
 from edgewright.device.start import start
 from edgewright.errors import InputError
-from edgewright.fleet import rollout
 from edgewright.fleet.rollout import halted, resumed, withdrawn
 from edgewright.release.metadata import FIRST_ROOT
 from edgewright.release.repository import publish_release, state_of
@@ -71,7 +70,6 @@ def devices(
     monkeypatch.setattr(updater, "update", lambda home, **words: update(home, selftest=selftest_here, **words))
     monkeypatch.setattr(agent, "start", lambda slots: start(slots, selftest=selftest_here))
     monkeypatch.setattr(agent, "keep_fastest", lambda home, bundle: None)
-    monkeypatch.setattr(rollout, "SLOWER", 1e9)  # three frames of a millisecond say nothing of speed
     publish(1)
     with serve_releases(settings.releases, host="127.0.0.1", port=0) as server:
         made = Devices(settings, tmp_path / "devices", cells_feed, server.url)
