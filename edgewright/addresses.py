@@ -51,7 +51,11 @@ class Proxy:
 def checked(url: str, *, schemes: Collection[str] = ("http", "https")) -> str:
     """The address of a server. Raises InputError where it is none."""
     parts = _split(url)
-    if parts is None or parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+    try:
+        wrong = parts is None or parts.port == 0 or parts.query or parts.fragment
+    except ValueError:  # a port beyond the last
+        wrong = True
+    if wrong or parts is None or parts.scheme not in schemes or not parts.hostname:
         raise InputError("not a server's address", expected=f"{'|'.join(schemes)}://host[:port][/path]", got=shown(url))
     return url
 

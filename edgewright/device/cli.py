@@ -49,8 +49,8 @@ from edgewright.device.home import (
     wish_of,
 )
 from edgewright.device.offer import NO_WISH, TIERS, Wish
-from edgewright.device.process import ENGINES_MEMORY_BYTES, limit_this_process, network_environment
-from edgewright.device.report import DeviceReport, send
+from edgewright.device.process import ENGINES_MEMORY_BYTES, limit_this_process, network_environment, within
+from edgewright.device.report import TELL_S, DeviceReport, send
 from edgewright.device.runner import frames_of, run_feed
 from edgewright.device.slots import Slots
 from edgewright.device.standing import describe, running, shown
@@ -61,6 +61,9 @@ from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine
 from edgewright.runtime.fastest import Fastest, fastest
 from edgewright.runtime.selftest import SelfTest, run_selftest
+
+UPDATE_S = 1800.0
+"""The self-test's own time is within it: on the slowest device that is a minute."""
 
 
 def main(argv: Sequence[str] | None = None, *, devices: Path = Path()) -> int:
@@ -88,7 +91,8 @@ def _enroll(arguments: argparse.Namespace) -> int:
     from edgewright.device.enroll import enroll
 
     token = Token.from_text(sys.stdin.readline() if arguments.token == "-" else _first_line(Path(arguments.token)))
-    home = enroll(arguments.home, token, files=Files(), device_id=arguments.device_id)
+    with within(TELL_S, "enrolling"):
+        home = enroll(arguments.home, token, files=Files(), device_id=arguments.device_id)
     config = home.config
     print(f"{config.device_id} is of the fleet at {config.collector_url}")
     print(f"it pulls {config.channel} from {config.server_url}")
@@ -117,7 +121,8 @@ def _update(arguments: argparse.Namespace) -> int:
     home = open_home(_one_device(arguments.home), files=Files())
     with locked(home):
         try:
-            done = update(home, again=arguments.again, folder=arguments.folder)
+            with within(UPDATE_S, "the update"):
+                done = update(home, again=arguments.again, folder=arguments.folder)
         except EdgewrightError as error:
             _tell(home, replace(running(home, "update"), refused=str(error)))
             raise

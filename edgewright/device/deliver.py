@@ -20,7 +20,8 @@ from edgewright.device.identity import Identity
 from edgewright.device.outbox import Outbox
 from edgewright.errors import DeviceUnreachable, UpdateRefused
 
-MAX_SEQ = 2**53
+MAX_BEYOND, MAX_ROUNDS = 2**52, 1_000
+"""Half of the numbers that there are: one that is told by a slip, or by a liar, leaves room. Messages at a time."""
 
 
 def deliver(home: Home, outbox: Outbox) -> None:
@@ -28,20 +29,28 @@ def deliver(home: Home, outbox: Outbox) -> None:
     with suppress(DeviceUnreachable, UpdateRefused):  # the old certificate is good for a while
         renew_identity(home)
     context = Identity(home.identity).context()
-    while events := outbox.waiting():
+    for _ in range(MAX_ROUNDS):
+        events = outbox.waiting()
+        if not events:
+            return
         body = {"events": [event.to_json() for event in events]}
         answer = ask(home.config.collector_url, "/events", context=context, body=body)
         acknowledged, beyond = _told(answer)
-        known = acknowledged & {event.seq for event in events}
-        outbox.acknowledge(known)
-        if not outbox.number_beyond(beyond) and not known:
-            raise DeviceUnreachable("the collector took none of the events", where=home.config.collector_url)
+        sent = {event.seq for event in events}
+        outbox.acknowledge(sent & acknowledged)
+        # Of what was sent and not taken alone: what waits behind it may be known there by its number, too.
+        taken_otherwise = sorted(seq for seq in sent - acknowledged if seq <= beyond)
+        outbox.number_beyond(beyond, taken_otherwise)
+        if not sent & acknowledged and not taken_otherwise:
+            break
+    raise DeviceUnreachable("the collector does not take the events", where=home.config.collector_url)
 
 
 def _told(answer: dict[str, Any]) -> tuple[set[int], int]:
     """(numbers that the collector has, the highest number that it knows)."""
     acknowledged, beyond = answer.get("acknowledged"), answer.get("beyond")
     whole = isinstance(acknowledged, list) and all(type(seq) is int for seq in [*acknowledged, beyond])
-    if not whole or not 0 <= beyond < MAX_SEQ:  # type: ignore[operator]
-        raise UpdateRefused("the collector's answer cannot be used", expected="acknowledged, beyond", got=answer)
+    if not whole or not 0 <= beyond < MAX_BEYOND:  # type: ignore[operator]
+        got = str(answer)[:200]
+        raise UpdateRefused("the collector's answer cannot be used", expected="acknowledged, beyond", got=got)
     return set(acknowledged), int(beyond)  # type: ignore[arg-type]

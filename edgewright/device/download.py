@@ -91,7 +91,7 @@ def downloaded(source: Source, *, length: int, part: Part, sleep: Callable[[floa
         except DownloadLengthMismatchError:
             raise
         except DownloadHTTPError as error:
-            if error.status_code != _NOT_SATISFIABLE:
+            if error.status_code != _NOT_SATISFIABLE or not have:
                 raise
             have.clear()  # what was kept is no beginning of this file
         except DownloadError as error:

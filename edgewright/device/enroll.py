@@ -14,6 +14,8 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from edgewright.device.collector import ask
 from edgewright.device.files import Files
 from edgewright.device.home import CONFIG_FILE, DeviceConfig, Home, init_home, open_home
@@ -31,6 +33,7 @@ from edgewright.device.identity import (
 from edgewright.device.token import Token
 from edgewright.errors import InputError, UpdateRefused
 
+_ANEW = "give another --home, or remove this one to install the device anew"
 RENEW_BEFORE = timedelta(days=120)
 """Of two years: a device that is away for weeks finds time to do it."""
 
@@ -46,18 +49,20 @@ def enroll(root: Path, token: Token, *, files: Files, device_id: str = "") -> Ho
         UpdateRefused: it refuses the token, or is not the one that the token names.
         InputError: the folder belongs to another device.
     """
-    if (root / CONFIG_FILE).exists():
-        device_id = device_id or open_home(root, files=files).config.device_id
+    known = open_home(root, files=files) if (root / CONFIG_FILE).exists() else None
+    if known and hashlib.sha256(known.trust_root).hexdigest() != token.root_sha256:
+        raise InputError("this device trusts another repository than the token names", where=root, next_step=_ANEW)
     folder = root / "identity"
     key = _kept_key(root, folder, files)
-    authority_pem = _authority(token)
-    authority = checked_authority(authority_pem, sha256=token.authority_sha256)
+    authority = checked_authority(_authority(token), sha256=token.authority_sha256)
+    authority_pem = authority.public_bytes(Encoding.PEM)  # that one alone: what came may hold others beside it
     context = ssl.create_default_context(cadata=authority_pem.decode())
-    request = request_for(key).decode()
-    answer = ask(
-        token.url, "/enroll", context=context, body={"secret": token.secret, "request": request, "device": device_id}
-    )
-    certificate, trust_root, config = _told(answer, token)
+    name = device_id or (known.config.device_id if known else "")
+    body = {"secret": token.secret, "request": request_for(key).decode(), "device": name}
+    certificate, trust_root, config = _told(ask(token.url, "/enroll", context=context, body=body), token)
+    if known and known.config.device_id != config.device_id:
+        got = config.device_id
+        raise InputError("the token is another device's", expected=known.config.device_id, got=got, next_step=_ANEW)
     check_certificate(certificate, key=key, authority=authority)
     files.replace(folder / AUTHORITY_FILE, authority_pem)
     files.replace(folder / CERTIFICATE_FILE, certificate)
@@ -79,7 +84,7 @@ def renew_identity(home: Home, *, now: datetime | None = None) -> bool:
     answer = ask(home.config.collector_url, "/renew", context=identity.context(), body=request)
     pem = (home.identity / AUTHORITY_FILE).read_bytes()
     authority = checked_authority(pem, sha256=_digest_of(pem))
-    certificate = str(answer.get("certificate", "")).encode()
+    certificate = _bytes(answer, "certificate")
     check_certificate(certificate, key=key, authority=authority)
     home.files.replace(home.identity / CERTIFICATE_FILE, certificate)
     return True
@@ -102,7 +107,12 @@ def _authority(token: Token) -> bytes:
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
-    return str(ask(token.url, "/authority", context=blind).get("authority", "")).encode()
+    return _bytes(ask(token.url, "/authority", context=blind), "authority")
+
+
+def _bytes(answer: dict[str, object], name: str) -> bytes:
+    """Of a text; what no text can be is none that is right."""
+    return str(answer.get(name, "")).encode(errors="replace")
 
 
 def _digest_of(pem: bytes) -> str:
@@ -112,7 +122,7 @@ def _digest_of(pem: bytes) -> str:
 def _told(answer: dict[str, object], token: Token) -> tuple[bytes, bytes, DeviceConfig]:
     """(certificate, root of releases, who the device is)."""
     try:
-        certificate, trust_root = (str(answer[name]).encode() for name in ("certificate", "root"))
+        certificate, trust_root = (_bytes(answer, name) for name in ("certificate", "root"))
         names = {name: str(answer[name]) for name in ("device_id", "server_url", "channel", "tier")}
     except KeyError as error:
         raise UpdateRefused("the collector's answer lacks a field", expected=error.args[0]) from error

@@ -28,7 +28,7 @@ from edgewright.device.download import TooLate
 
 SOCKET_TIMEOUT_S, DEADLINE_S = 30, 900.0
 _AGENT = "edgewright-device"
-_PIECE_BYTES = 1 << 16
+_PIECE_BYTES, _MAX_DIGITS = 1 << 16, 16
 _ROLE_FILE = re.compile(r"(?:\d+\.)?(root|timestamp|snapshot|targets|rollout)\.json")
 
 
@@ -65,6 +65,8 @@ class FromServer(Fetcher, Urllib3Fetcher):
         return self.beginning(url, 0)[1]
 
     def beginning(self, url: str, first: int) -> tuple[int, Iterator[bytes]]:
+        if time.monotonic() > self._until:
+            raise TooLate("the server takes too long")
         headers = {"User-Agent": _AGENT, **({"Range": f"bytes={first}-"} if first else {})}
         try:
             response = self._proxy_env.request(
@@ -87,7 +89,7 @@ class FromServer(Fetcher, Urllib3Fetcher):
         They are counted here: http.client's `read1` waits for more after the last (Python up to 3.12).
         """
         length = response.headers.get("Content-Length", "")
-        left = int(length) if length.isdigit() else None
+        left = int(length) if length.isascii() and length.isdigit() and len(length) < _MAX_DIGITS else None
         try:
             while left != 0:
                 piece = response.read1(_PIECE_BYTES if left is None else min(left, _PIECE_BYTES))

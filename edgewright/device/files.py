@@ -55,7 +55,9 @@ class Files:
 
     def database(self, path: Path) -> sqlite3.Connection:
         """A sqlite file whose transactions are the caller's; waits while another process writes to it."""
-        return sqlite3.connect(path, isolation_level=None, timeout=10)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+        connection.text_factory = lambda text: text.decode(errors="replace")  # a bit that rotted stops no device
+        return connection
 
     def write_new(self, path: Path, payload: bytes) -> None:
         """Durable, not atomic: for files that nobody reads before another file names them."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,8 @@ STATE, REPORT, DAMAGED = "state", "report", "damaged"
 MAX_BYTES = 8_000_000
 MAX_AGE_S = 30 * 24 * 3600.0
 MAX_BATCH, MAX_BATCH_BYTES = 200, 256_000
+MAX_BODY_BYTES = 60_000
+"""Of an event; a collector takes a little more."""
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLES = """
     CREATE TABLE IF NOT EXISTS events (
@@ -77,7 +79,8 @@ class Outbox:
     def add(self, kind: str, body: Mapping[str, Any], *, at: float | None = None) -> None:
         """An event that may go when there is no room."""
         now = time.time() if at is None else at
-        with self._transaction():
+        # Synced, because it may be told at once: a number that a power cut takes back would be given to another.
+        with self._transaction(durable=True):
             self._insert(kind, body, now)
             self._run("DELETE FROM events WHERE kind != ? AND at < ?", (STATE, now - MAX_AGE_S))
             self._drop_oldest()
@@ -93,7 +96,7 @@ class Outbox:
             size += len(body)
             if events and size > MAX_BATCH_BYTES:
                 break
-            events.append(Event(seq, of_kind, at, json.loads(body)))
+            events.append(Event(seq, of_kind, at, _parsed(body)))
         return events
 
     def count(self) -> int:
@@ -114,32 +117,31 @@ class Outbox:
                 (kind, kind, count),
             )
 
-    def number_beyond(self, seq: int) -> bool:
-        """Give all that waits new numbers above `seq`, in their order; whether any had a lower one.
+    def number_beyond(self, beyond: int, seqs: Sequence[int]) -> None:
+        """Give these events new numbers, in their order, above `beyond` and all that wait.
 
-        The collector knows other events by these numbers: this disk is an older copy of the device's.
+        The collector knows other events by their numbers: this disk is an older copy of the device's.
         """
-        rows = list(self._run("SELECT seq FROM events ORDER BY seq"))
-        if not rows or rows[0][0] > seq:
-            return False
-        following = max(seq, rows[-1][0]) + 1
+        if not seqs:
+            return
+        highest = int(next(iter(self._run("SELECT COALESCE(MAX(seq), 0) FROM events")))[0])
+        following = max(beyond, highest) + 1
         with self._transaction(durable=True):
-            for offset, (old,) in enumerate(rows):
-                self._run("UPDATE events SET seq = ? WHERE seq = ?", (following + offset, old))
-            self._run("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (following + len(rows) - 1,))
-        return True
+            for offset, seq in enumerate(seqs):
+                self._run("UPDATE events SET seq = ? WHERE seq = ?", (following + offset, seq))
+            self._run("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (following + len(seqs) - 1,))
 
     def _noted(self) -> str | None:
         row = next(iter(self._run("SELECT state FROM noted")), None)
-        return None if row is None else str(row[0])
+        return None if row is None or not _parsed(str(row[0])).get("state") else str(row[0])
 
     def _insert(self, kind: str, body: Mapping[str, Any], at: float) -> None:
-        self._run("INSERT INTO events (kind, at, body) VALUES (?, ?, ?)", (kind, at, json.dumps(body, sort_keys=True)))
+        self._run("INSERT INTO events (kind, at, body) VALUES (?, ?, ?)", (kind, at, _text_of(body)))
 
     def _drop_oldest(self) -> None:
         total = int(next(iter(self._run("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM events")))[0])
         rows = self._run("SELECT seq, LENGTH(body) FROM events WHERE kind != ? ORDER BY seq", (STATE,)).fetchall()
-        for seq, size in rows:
+        for seq, size in rows[:-1]:  # the newest stays, whatever there is of changes of state
             if total <= MAX_BYTES:
                 return
             self._run("DELETE FROM events WHERE seq = ?", (seq,))
@@ -151,11 +153,34 @@ class Outbox:
         self._run("BEGIN IMMEDIATE")
         try:
             yield
+            self._run("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # a full disk has ended it
                 self._run("ROLLBACK")
             raise
-        self._run("COMMIT")
+
+
+def _text_of(body: Mapping[str, Any]) -> str:
+    """As it is told; of one that no collector takes, that it was one."""
+    try:
+        text = json.dumps(body, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        return json.dumps({"left_out": str(error)})
+    return text if len(text) <= MAX_BODY_BYTES else json.dumps({"left_out": f"{len(text)} bytes"})
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """What a disk has changed is told as that."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"left_out": "damaged on the device's disk"}
+
+
+def _is_corrupt(error: sqlite3.Error) -> bool:
+    """By sqlite's primary code; what Python itself finds wrong with a text has none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _CORRUPT
 
 
 @contextmanager
@@ -165,6 +190,8 @@ def opened(home: Home) -> Iterator[Outbox]:
         with _connected(home) as connection:
             yield Outbox(connection)
     except sqlite3.Error as error:
+        if _is_corrupt(error):
+            _put_aside(home)
         raise OSError(f"{OUTBOX_FILE}: {error}") from error
 
 
@@ -174,7 +201,7 @@ def _connected(home: Home) -> Iterator[sqlite3.Connection]:
     try:
         connection = _checked(home)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode not in _CORRUPT:
+        if not _is_corrupt(error):
             raise
         _put_aside(home)
         connection = _checked(home)
@@ -230,7 +257,7 @@ def noting(home: Home) -> Iterator[Callable[[State], None]]:
 
         def note(state: State) -> None:
             if outbox is not None:
-                with suppress(sqlite3.Error):
+                with suppress(sqlite3.Error, OSError, ValueError):
                     outbox.note(state)
 
         yield note

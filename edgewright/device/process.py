@@ -2,7 +2,7 @@
 
 Decides what such a process may see of its surroundings: the package's own folder and nothing else (no proxies, no
 credentials). An agent that a person starts reaches its server as that person's variables say. Refuses a bundle whose
-self-test crashes, hangs or takes too much: to the caller that is a failed one.
+self-test crashes, hangs or takes too much: to the caller that is a failed one; and to wait for a server for ever.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import edgewright
 from edgewright.addresses import proxies, spare_loopback
+from edgewright.errors import DeviceUnreachable
 from edgewright.runtime.selftest import SelfTest
 
 SelfTester = Callable[[Path], SelfTest]
@@ -96,3 +99,26 @@ def _ending(done: subprocess.CompletedProcess[bytes]) -> str:
         return f"signal {signal.Signals(-done.returncode).name}"
     said = done.stderr.decode(errors="replace").strip().splitlines()
     return f"exit code {done.returncode}" + (f": {said[-1][:300]}" if said else "")
+
+
+@contextmanager
+def within(seconds: float, what: str) -> Iterator[None]:
+    """However slowly a server speaks: a byte now and then, in a handshake or a head, resets every other limit.
+
+    In a program's main thread alone, where alone a signal can end what waits; elsewhere it does nothing. Raises
+    DeviceUnreachable when the time is over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def over(*_: object) -> None:
+        raise DeviceUnreachable(f"{what} took too long", expected=f"at most {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -26,12 +26,15 @@ import edgewright
 from edgewright.addresses import shown
 from edgewright.device.home import Home, wish_of
 from edgewright.device.outbox import REPORT, Outbox, opened
+from edgewright.device.process import within
 from edgewright.device.runner import FeedReport
 from edgewright.errors import EdgewrightError, InputError
 from edgewright.runtime.selftest import SelfTest
 
 LATEST_FILE = "latest.json"
 OUTBOX_REPORTS = 32
+MAX_SENTENCE = 2_000
+TELL_S = 300.0
 _TIMEOUT_S = 10
 
 
@@ -105,13 +108,14 @@ class DeviceReport:
 
 def send(home: Home, report: DeviceReport) -> str:
     """Queue the report, then tell what waits; why not all of it arrived, "" where it did. Never stops the device."""
-    whole = _complete(home, report).to_json()
     try:
+        whole = _complete(home, report).to_json()
         with opened(home) as outbox:
             outbox.add(REPORT, whole)
-            return _delivered(home, outbox)
+            with within(TELL_S, "what was to be told"):
+                return _delivered(home, outbox)
     except OSError as error:
-        told = home.config.collector_url or _post(home, whole)
+        told = not home.config.collector_url and _post(home, report.to_json())
         return str(error) if told else f"{error}; this report is lost"
     except EdgewrightError as error:
         return str(error)
@@ -138,7 +142,13 @@ def _complete(home: Home, report: DeviceReport) -> DeviceReport:
         follows = not (wish.hold or wish.pin)
     except InputError:
         follows = False
-    report = replace(report, channel=home.config.channel, follows=follows)
+    report = replace(
+        report,
+        channel=home.config.channel,
+        follows=follows,
+        refused=report.refused[:MAX_SENTENCE],  # a server may have said some of it
+        fell_back=report.fell_back[:MAX_SENTENCE],
+    )
     if report.feed is not None:
         kept = {"digest": report.digest, "feed": report.feed.to_json(), "rss_mb": report.rss_mb}
         home.files.replace(home.root / LATEST_FILE, json.dumps(kept).encode())

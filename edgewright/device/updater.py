@@ -19,7 +19,7 @@ from pathlib import Path
 
 import edgewright
 from edgewright.device.core import Refuse, Stay, on_offer, on_proof
-from edgewright.device.download import forget_parts
+from edgewright.device.download import forget_parts, part_of
 from edgewright.device.home import Home, wish_of
 from edgewright.device.offer import Wish
 from edgewright.device.process import SelfTester, selftest_in_child
@@ -164,11 +164,14 @@ def _fill(folder: Path, manifest: BundleManifest, channel: Channel) -> int:
             files.remove(path)
     needed_bytes = sum(entry.bytes for entry in missing.values()) + _SPARE_BYTES
     if files.free_bytes(folder) < needed_bytes:
+        forget_parts(channel.home)  # better from the beginning than never
+    if files.free_bytes(folder) < needed_bytes:
         free_bytes = files.free_bytes(folder)
         raise UpdateRefused("not enough space", expected=f"{needed_bytes} bytes free", got=free_bytes, where=folder)
     files.make_dir(folder / "golden")
     for name, entry in sorted(missing.items()):
         files.write_new(folder / name, channel.fetch(manifest.release, name, max_bytes=entry.bytes))
+        part_of(channel.home, entry.sha256).drop()
     files.fsync_dir(folder / "golden")
     files.fsync_dir(folder)
     return sum(entry.bytes for entry in missing.values())

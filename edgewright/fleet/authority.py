@@ -22,7 +22,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -126,9 +126,9 @@ def key_in(request: bytes) -> ec.EllipticCurvePublicKey:
     try:
         asked = x509.load_pem_x509_csr(request)
         whole = asked.is_signature_valid
-    except (ValueError, TypeError) as error:
+        key = asked.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError("not a certificate signing request", got=error) from error
-    key = asked.public_key()
     if not whole or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
         raise InputError("a signing request that is not over a P-256 key of its own")
     return key

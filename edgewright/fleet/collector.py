@@ -188,8 +188,8 @@ async def _body(request: Request) -> dict[str, Any]:
 
 def _text(asked: dict[str, Any], name: str) -> str:
     value = asked.get(name)
-    if not isinstance(value, str) or not value:
-        raise Refused(f"{name} is missing")
+    if not isinstance(value, str) or not value or not value.isascii():
+        raise Refused(f"{name} is missing, or no plain text")
     return value
 
 

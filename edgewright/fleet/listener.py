@@ -25,6 +25,8 @@ from edgewright.fleet.threaded import bound, serving
 
 MAX_CONNECTIONS = 2_000
 _IDLE_S = 15
+CONNECTION_S = 60.0
+"""Of any connection, whatever it says: uvicorn waits for ever for the first question, and for the end of each."""
 
 
 class _KnowsItsPeer(H11Protocol):
@@ -34,6 +36,11 @@ class _KnowsItsPeer(H11Protocol):
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         self.app_state = {**self.app_state, "peer": tls.getpeercert(binary_form=True) if tls else None}
+        self._over = self.loop.call_later(CONNECTION_S, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._over.cancel()
+        super().connection_lost(exc)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Float,
+    Index,
     Integer,
     MetaData,
     String,
@@ -33,6 +34,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     create_engine,
+    delete,
     event,
     insert,
     select,
@@ -46,6 +48,8 @@ from edgewright.errors import InputError, StoreUnavailable
 INVITATION_S = 7 * 24 * 3600.0
 MAX_KIND, MAX_BODY_BYTES, MAX_SEQ = 32, 64_000, 2**53
 MAX_HISTORY = 20_000
+MAX_JUMP = 2**32
+"""Of a device's numbers: one that leaps to the end would leave none for who takes its place."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TABLES = MetaData()
 _INVITATIONS = Table(
@@ -89,6 +93,7 @@ _EVENTS = Table(
     Column("at", Float, nullable=False),
     Column("received", Float, nullable=False),
     Column("body", Text, nullable=False),
+    Index("events_told", "project", "kind", "received"),
 )
 
 
@@ -144,15 +149,22 @@ class Told:
         """Raises Refused where it is no event."""
         try:
             seq, kind, at, body = value["seq"], value["kind"], value["at"], value["body"]
-            text = json.dumps(body, sort_keys=True, allow_nan=False)
+            text = _kept_text(body)
             whole = type(seq) is int and 0 < seq < MAX_SEQ and isinstance(kind, str) and isinstance(body, dict)
             if not whole or not re.fullmatch(r"[a-z_]{1,32}", kind) or not abs(float(at)) < float("inf"):
                 raise ValueError("a field is not of its kind")
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise Refused(f"not an event: {error}") from error
-        if len(text) > MAX_BODY_BYTES:
-            raise Refused(f"an event of {len(text)} bytes, {MAX_BODY_BYTES} at most")
         return cls(seq, kind, float(at), text)
+
+
+def _kept_text(body: Any) -> str:
+    """Of one that is too long or holds what is no number, that it did: one event must not hold up all behind it."""
+    try:
+        text = json.dumps(body, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        return json.dumps({"left_out": str(error)})
+    return text if len(text) <= MAX_BODY_BYTES else json.dumps({"left_out": f"{len(text)} bytes"})
 
 
 @dataclass(frozen=True)
@@ -260,7 +272,12 @@ def admitted(connection: Connection, *, project: str, device: str, key_sha256: s
 
 
 def accept(connection: Connection, member: Member, events: Sequence[Told], *, now: float) -> Accepted:
-    """Keep what is new. Law: the same events again change nothing but when the device was heard."""
+    """Keep what is new. Law: the same events again change nothing but when the device was heard.
+
+    Raises Refused where a number leaps.
+    """
+    if events and max(told.seq for told in events) > member.beyond + MAX_JUMP:
+        raise Refused(f"a number more than {MAX_JUMP} above the last, {member.beyond}")
     known = _known(connection, member, [told.seq for told in events])
     fresh = {told.seq: told for told in reversed(events) if told.seq not in known}  # the first of equal numbers
     kept = known | {seq: told.sha256 for seq, told in fresh.items()}
@@ -307,6 +324,12 @@ def reports_since(connection: Connection, project: str, since: float) -> list[tu
         select(*columns).where(*of_reports).order_by(_EVENTS.c.received.desc()).limit(MAX_HISTORY)
     )
     return [(row.device, row.received, json.loads(row.body)) for row in reversed(list(rows))]
+
+
+def forget(connection: Connection, *, before: float) -> int:
+    """Reports that arrived before; changes of state stay. How many went."""
+    old = delete(_EVENTS).where(_EVENTS.c.kind == "report", _EVENTS.c.received < before)
+    return int(connection.execute(old).rowcount)
 
 
 def events_of(connection: Connection, project: str, device: str, *, kind: str = "") -> list[Told]:

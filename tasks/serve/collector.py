@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from edgewright.addresses import is_loopback
 from edgewright.device.token import Token
@@ -30,7 +31,7 @@ from edgewright.fleet.authority import authority_in, server_files
 from edgewright.fleet.collector import collector
 from edgewright.fleet.figures import Figures
 from edgewright.fleet.listener import listening
-from edgewright.fleet.register import Member, expel, invite, members, open_register, reports_of, reports_since
+from edgewright.fleet.register import Member, expel, forget, invite, members, open_register, reports_of, reports_since
 from edgewright.fleet.writer import Writer
 from edgewright.release.address import address_in
 from edgewright.release.metadata import FIRST_ROOT
@@ -38,10 +39,13 @@ from edgewright.release.server import METADATA
 from edgewright.settings import Settings
 from tasks.serve.backends import prepared
 from tasks.serve.releases import projects_of
+from tasks.serve.repeated import repeated
 
 Say = Callable[[str], None]
 REGISTER_FILE, WHERE_FILE, _LOCK_FILE = "register.sqlite", "collector.json", "serving.lock"
 PORT = 8472
+REPORTS_S, FORGET_EVERY_S = 90 * 24 * 3600.0, 3600.0
+"""How long reports are kept, and how often it is looked. Changes of state are kept for good."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ def register_of(settings: Settings) -> Iterator[Engine]:
     engine = open_register(databases.fleet if databases else f"sqlite:///{settings.fleet / REGISTER_FILE}")
     try:
         yield engine
+    except SQLAlchemyError as error:
+        raise StoreUnavailable("the fleet's register cannot be used", got=error) from error
     finally:
         engine.dispose()
 
@@ -167,10 +173,18 @@ def collector_served(
             application = collector(
                 writer, authority, roots=lambda project: _root_of(settings, project), figures=figures or Figures()
             )
-            with listening(application, settings.fleet, key_opened_by=opens, host=where.host, port=where.port):
+            with (
+                repeated(lambda: _forget(writer), every_s=FORGET_EVERY_S, say=say),
+                listening(application, settings.fleet, key_opened_by=opens, host=where.host, port=where.port),
+            ):
                 write_atomically(settings.fleet / WHERE_FILE, json.dumps(asdict(where)).encode(), mode=READABLE)
                 say(f"Collector {where.url}")
                 yield where
+
+
+def _forget(writer: Writer) -> None:
+    before = time.time() - REPORTS_S
+    writer.submit(lambda connection: forget(connection, before=before)).result()
 
 
 def _refuse_unfindable(where: Where) -> None:

@@ -128,7 +128,7 @@ def _kept_fresh(settings: Settings, say: Say) -> Iterator[None]:
                 say(f"Renewed  {renewed}")
 
     look()
-    with repeated(look, every_s=_LOOK_EVERY_S):
+    with repeated(look, every_s=_LOOK_EVERY_S, say=say):
         yield
 
 

@@ -1,6 +1,6 @@
 """Work that is done again and again beside something else.
 
-Decides nothing. Refuses nothing: what the work raises ends it, and is for the work to say.
+Decides that it goes on whatever went wrong, which is said: nobody would notice that it had stopped. Refuses nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def repeated(work: Callable[[], None], *, every_s: float) -> Iterator[None]:
+def repeated(work: Callable[[], None], *, every_s: float, say: Callable[[str], None]) -> Iterator[None]:
     """First after `every_s`, in a thread, until the block ends; what has begun is ended."""
     ended = threading.Event()
 
     def again() -> None:
         while not ended.wait(every_s):
-            work()
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - a server's own loop, as the agent's
+                say(f"Failed    {type(error).__name__}: {error}; tried again in {every_s:g} s")
 
     thread = threading.Thread(target=again, daemon=True)
     thread.start()

@@ -93,7 +93,7 @@ def stepping(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
                 say(f"Rollout   {one}")
             said[one.project, one.channel] = str(one)
 
-    with repeated(step, every_s=STEP_EVERY_S):
+    with repeated(step, every_s=STEP_EVERY_S, say=say):
         yield
 
 

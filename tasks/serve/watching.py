@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 
+from edgewright.errors import EdgewrightError
 from edgewright.fleet.figures import Figures
 from edgewright.fleet.operators import listening_here, operators
 from edgewright.settings import Settings
@@ -54,7 +55,10 @@ def set_gauges(figures: Figures, settings: Settings) -> None:
     """How many devices run what, of every project."""
     figures.devices.clear()
     for repository in projects_of(settings):
-        told = fleet_of(settings, repository.name, CHANNEL).told.values()
+        try:
+            told = fleet_of(settings, repository.name, CHANNEL).told.values()
+        except EdgewrightError:
+            continue  # its page says why; the others' figures are told
         heard = [said for said in told if time.time() - said.at <= SILENT_AFTER_S]
         for release, count in Counter(said.release for said in heard).items():
             figures.devices.labels(project=repository.name, release=str(release)).set(count)

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 
 from edgewright.device import download, fetcher
 from edgewright.device.download import ATTEMPTS, MAX_PARTS, Part, downloaded, forget_parts, part_of
@@ -204,6 +204,20 @@ def test_more_than_was_signed_is_refused_at_once(part: Part, kept: bytes) -> Non
     with pytest.raises(DownloadLengthMismatchError):
         downloaded(endless, length=len(PAYLOAD), part=part)
     assert came <= len(PAYLOAD) + 1_000
+
+
+@pytest.mark.parametrize(("kept", "asks"), [(b"", 1), (b"kept", 2)])
+def test_a_server_that_has_no_such_part_is_asked_once_more_at_most(part: Part, kept: bytes, asks: int) -> None:
+    part.keep(kept)
+    asked: list[int] = []
+
+    def source(first: int) -> tuple[int, Iterator[bytes]]:
+        asked.append(first)
+        raise DownloadHTTPError("no such part", 416)
+
+    with pytest.raises(DownloadHTTPError):
+        downloaded(source, length=10, part=part)
+    assert asked == [len(kept), 0][-asks:] if asks == 1 else asked == [len(kept), 0]
 
 
 def test_it_waits_longer_each_time_and_gives_up(part: Part) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.device import enroll as enroll_module
 from edgewright.device.core import State
 from edgewright.device.deliver import deliver
 from edgewright.device.enroll import RENEW_BEFORE, enroll, renew_identity
@@ -23,7 +24,7 @@ from edgewright.device.outbox import MAX_BATCH, opened
 from edgewright.device.report import DeviceReport, send
 from edgewright.device.slots import Slots
 from edgewright.errors import DeviceUnreachable, InputError, UpdateRefused
-from edgewright.fleet.authority import DEVICE_LIFE
+from edgewright.fleet.authority import DEVICE_LIFE, authority_in
 from tests.collectors import RELEASES, ROOT, RunningCollector, running_collector
 from tests.edgewright.device.test_files import MODES, CutFiles, FastFiles, PowerCut
 
@@ -113,6 +114,46 @@ def test_another_authority_or_root_is_refused(collector: RunningCollector, tmp_p
     with pytest.raises(UpdateRefused, match="another trust root"):
         enroll(tmp_path / "b", collector.token(root=b"another"), files=Files(), device_id="misled-2")
     assert not (tmp_path / "b/device.json").exists()
+
+
+def test_of_what_calls_itself_the_authority_one_certificate_is_believed(
+    collector: RunningCollector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another beside it, on the line that proves nothing, would vouch for whoever put it there."""
+    other = authority_in(tmp_path / "other").pem
+    monkeypatch.setattr(enroll_module, "_authority", lambda token: collector.authority.pem + other)
+    home = enroll(tmp_path / "device", collector.token(), files=Files(), device_id="alone")
+    assert (home.identity / "authority.pem").read_bytes() == collector.authority.pem
+    assert len(Identity(home.identity).context().get_ca_certs()) == 1
+
+
+def test_a_refused_token_leaves_an_identity_as_it_is(collector: RunningCollector, home: Home) -> None:
+    kept = {path.name: path.read_bytes() for path in home.identity.iterdir()}
+    with pytest.raises(InputError, match="another repository"):
+        enroll(home.root, collector.token(root=b"another"), files=Files())
+    with pytest.raises(InputError, match="another device's"):
+        enroll(home.root, collector.token(device="somebody-else"), files=Files())
+    assert {path.name: path.read_bytes() for path in home.identity.iterdir()} == kept
+    assert send(home, DeviceReport(home.config.device_id, "run")) == ""
+
+
+def test_answers_of_several_messages_that_a_power_cut_took_back(
+    collector: RunningCollector, home: Home, tmp_path: Path
+) -> None:
+    """The collector has them all, under their numbers: none is told as another."""
+    name = home.config.device_id
+    for release in range(2 * MAX_BATCH + 50):
+        with opened(home) as outbox:
+            outbox.add("report", DeviceReport(name, "run", release=release).to_json())
+    before = (home.root / "outbox.sqlite").read_bytes()
+    with opened(home) as outbox:
+        deliver(home, outbox)
+    (home.root / "outbox.sqlite").write_bytes(before)
+    assert send(home, DeviceReport(name, "run", release=999)) == ""
+    reports = [json.loads(told.body)["release"] for told in collector.events(name, "report")]
+    assert sorted(reports) == [*range(2 * MAX_BATCH + 50), 999]
+    member = collector.member(name)
+    assert member is not None and member.rewound == 0
 
 
 def test_a_collector_between_is_not_believed(collector: RunningCollector, home: Home, tmp_path: Path) -> None:

@@ -75,12 +75,69 @@ def test_numbers_are_never_given_twice(home: Home) -> None:
         assert outbox.waiting() == []
         outbox.add("report", {})
         assert [event.seq for event in outbox.waiting()] == [3]
-        assert not outbox.number_beyond(2)
+        outbox.number_beyond(100, [])
         outbox.add("report", {"second": True})
-        assert outbox.number_beyond(100)
+        assert [event.seq for event in outbox.waiting()] == [3, 4]
+        outbox.number_beyond(100, [3, 4])
         outbox.add("report", {"third": True})
         assert [event.seq for event in outbox.waiting()] == [101, 102, 103]
         assert [sorted(event.body) for event in outbox.waiting()] == [[], ["second"], ["third"]]
+
+
+def test_only_what_is_named_gets_a_new_number(home: Home) -> None:
+    with opened(home) as outbox:
+        for number in range(4):
+            outbox.add("report", {"number": number})
+        outbox.number_beyond(2, [2])
+        assert [(event.seq, event.body["number"]) for event in outbox.waiting()] == [(1, 0), (3, 2), (4, 3), (5, 1)]
+
+
+@pytest.mark.parametrize("body", [{"n": float("nan")}, {"n": "." * 100_000}])
+def test_what_no_collector_takes_is_told_to_be_left_out(home: Home, body: dict[str, object]) -> None:
+    with opened(home) as outbox:
+        outbox.add("report", body)
+        (event,) = outbox.waiting()
+    assert list(event.body) == ["left_out"]
+
+
+def test_the_newest_report_stays_however_many_changes_there_are(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BYTES", 100)
+    with opened(home) as outbox:
+        outbox.note(STATES[0])
+        outbox.add("report", {"number": 1})
+        outbox.add("report", {"number": 2})
+        assert [event.body.get("number") for event in outbox.waiting()] == [None, 2]
+
+
+@pytest.mark.parametrize("table", ["events", "noted"])
+@pytest.mark.parametrize("rotten", [b"\xff\xfe{", b"{broken", b"[]", b"[" * 100_000])
+def test_a_row_that_rotted_stops_no_device(home: Home, table: str, rotten: bytes) -> None:
+    note_state(home, STATES[0])
+    column = {"events": "body", "noted": "state"}[table]
+    with sqlite3.connect(home.root / OUTBOX_FILE) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = CAST(? AS TEXT)", (rotten,))
+    connection.close()
+    Slots(home).save(STATES[1])
+    with opened(home) as outbox:
+        events = outbox.waiting()
+    assert events[-1].body["after"]["floor"] == 1
+    assert (list(events[0].body) == ["left_out"]) == (table == "events")
+
+
+def test_a_page_that_rotted_is_put_aside_when_it_is_met(home: Home) -> None:
+    with opened(home) as outbox:
+        for number in range(200):
+            outbox.add("report", {"number": number, "padding": "." * 500})
+    path = home.root / OUTBOX_FILE
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : -4_096] = b"\xff" * len(content[len(content) // 2 : -4_096])
+    path.write_bytes(content)
+    with pytest.raises(OSError, match="malformed"), opened(home) as outbox:
+        [outbox.acknowledge([event.seq for event in outbox.waiting()]) for _ in range(3)]
+    with opened(home) as outbox:
+        outbox.add("report", {})
+        assert outbox.count() >= 1
+    assert (home.root / DAMAGED_FILE).exists()
 
 
 def test_a_message_has_an_end(home: Home) -> None:
@@ -90,12 +147,9 @@ def test_a_message_has_an_end(home: Home) -> None:
         assert len(outbox.waiting()) == MAX_BATCH
         assert outbox.count() == MAX_BATCH + 1
         outbox.acknowledge(range(1, MAX_BATCH + 2))
-        for _ in range(3):
-            outbox.add("report", {"padding": "." * (MAX_BATCH_BYTES // 2)})
-        assert len(outbox.waiting()) == 1
-        outbox.acknowledge([outbox.waiting()[0].seq])
-        outbox.add("report", {"padding": "." * (2 * MAX_BATCH_BYTES)})
-        assert len(outbox.waiting()) == 1  # one at least
+        for _ in range(8):
+            outbox.add("report", {"padding": "." * 50_000})
+        assert len(outbox.waiting()) == MAX_BATCH_BYTES // 50_000
 
 
 def test_the_oldest_goes_and_no_change_of_state(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +226,7 @@ def test_a_full_disk_takes_nothing_away(home: Home) -> None:
 
     full = replace(home, files=FullDisk())
     with pytest.raises(OSError, match="full"), opened(full) as outbox:
-        outbox.add("report", {"padding": "." * 100_000})
+        outbox.add("report", {"padding": "." * 50_000})
     with opened(home) as outbox:
         assert [event.kind for event in outbox.waiting()] == [STATE]
         outbox.note(STATES[1])

@@ -16,6 +16,7 @@ from edgewright.device.enroll import enroll
 from edgewright.device.files import Files
 from edgewright.device.home import Home
 from edgewright.device.identity import Identity, new_key, request_for
+from edgewright.fleet import listener
 from edgewright.fleet.collector import MAX_BODY_BYTES, MAX_EVENTS
 from tests.collectors import RunningCollector, running_collector, say
 
@@ -107,7 +108,6 @@ def test_plain_words_are_not_heard(collector: RunningCollector) -> None:
         (json.dumps({"events": [EVENT] * (MAX_EVENTS + 1)}).encode(), "at most"),
         (body({**EVENT, "seq": -1}), "not an event"),
         (body({**EVENT, "kind": "a" * 100}), "not an event"),
-        (body({**EVENT, "body": {"n": "x" * 70_000}}), "64000 at most"),
         (b" " * (MAX_BODY_BYTES + 1), "more than"),
     ],
 )
@@ -124,6 +124,22 @@ def test_nothing_of_a_message_is_kept_where_one_event_is_refused(collector: Runn
     status, _ = say(collector, "/events", body(EVENT, {**EVENT, "seq": "two"}), home=home)
     assert status == 403
     assert collector.events("line-1") == []
+
+
+def test_who_says_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With or without a certificate, before the first word or in the middle of it."""
+    monkeypatch.setattr(listener, "CONNECTION_S", 0.5)
+    with running_collector(tmp_path / "fleet") as collector:
+        context = ssl.create_default_context(cadata=collector.authority.pem.decode())
+        for words in (b"", b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"):
+            with (
+                socket.create_connection(("127.0.0.1", collector.port), timeout=10) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as line,
+            ):
+                line.sendall(words)
+                with suppress(OSError):
+                    assert line.recv(1_000) == b""
+        assert say(collector, "/health", b"", method="GET") == (204, {})
 
 
 def test_an_endless_body_is_cut_off(collector: RunningCollector, home: Home) -> None:

@@ -21,6 +21,7 @@ from edgewright.fleet.register import (
     admitted,
     events_of,
     expel,
+    forget,
     invite,
     member_named,
     members,
@@ -184,13 +185,34 @@ def test_the_same_again_changes_nothing(tmp_path_factory: pytest.TempPathFactory
         {"seq": 1, "kind": "state", "at": float("nan"), "body": {}},
         {"seq": 1, "kind": "state", "at": "now", "body": {}},
         {"seq": 1, "kind": "state", "at": 1.0, "body": []},
-        {"seq": 1, "kind": "state", "at": 1.0, "body": {"n": float("nan")}},
-        {"seq": 1, "kind": "state", "at": 1.0, "body": {"n": "." * MAX_BODY_BYTES}},
+        {"seq": 1, "kind": "state", "at": 10**400, "body": {}},
     ],
 )
 def test_what_is_no_event_is_refused(value: Any) -> None:
     with pytest.raises(Refused, match="event"):
         Told.from_json(value)
+
+
+@pytest.mark.parametrize("body", [{"n": float("nan")}, {"n": "." * MAX_BODY_BYTES}])
+def test_one_that_cannot_be_kept_holds_up_nothing_behind_it(connection: Connection, body: dict[str, Any]) -> None:
+    member, odd = joined(connection), Told.from_json({"seq": 1, "kind": "report", "at": 1.0, "body": body})
+    assert accept(connection, member, [odd, told(2)], now=6.0).acknowledged == (1, 2)
+    assert list(json.loads(events_of(connection, "belt", "line-1")[0].body)) == ["left_out"]
+
+
+def test_a_number_that_leaps_is_refused(connection: Connection) -> None:
+    member = joined(connection)
+    with pytest.raises(Refused, match="above the last"):
+        accept(connection, member, [told(MAX_SEQ - 1)], now=6.0)
+    assert must(connection).beyond == 0
+
+
+def test_old_reports_go_and_changes_of_state_stay(connection: Connection) -> None:
+    member = joined(connection)
+    accept(connection, member, [told(1, kind="report"), told(2)], now=6.0)
+    accept(connection, must(connection), [told(3, kind="report")], now=60.0)
+    assert forget(connection, before=10.0) == 1
+    assert [each.seq for each in events_of(connection, "belt", "line-1")] == [2, 3]
 
 
 def test_a_register_that_cannot_be_had(tmp_path: Path) -> None:
