@@ -28,6 +28,7 @@ from edgewright.device.home import Home, wish_of
 from edgewright.device.outbox import REPORT, Outbox, opened
 from edgewright.device.process import within
 from edgewright.device.runner import FeedReport
+from edgewright.device.slots import Slots
 from edgewright.errors import EdgewrightError, InputError
 from edgewright.runtime.selftest import SelfTest
 
@@ -111,6 +112,7 @@ def send(home: Home, report: DeviceReport) -> str:
     try:
         whole = _complete(home, report).to_json()
         with opened(home) as outbox:
+            outbox.note(Slots(home).state())  # where the power went between a change and its event
             outbox.add(REPORT, whole)
             with within(TELL_S, "what was to be told"):
                 return _delivered(home, outbox)

@@ -24,6 +24,7 @@ from edgewright.device.outbox import (
     noting,
     opened,
 )
+from edgewright.device.report import DeviceReport, send
 from edgewright.device.slots import Slots
 
 STATES = [replace(State(), active="a", proven="a", floor=number) for number in range(4)]
@@ -64,6 +65,16 @@ def test_slots_note_what_they_save_and_what_nobody_noted(home: Home) -> None:
     with opened(home) as outbox:
         floors = [event.body["after"]["floor"] for event in outbox.waiting()]
     assert floors == [0, 0, 1, 2]  # the first is the state of a device that holds nothing
+
+
+def test_a_change_that_nobody_noted_is_told_with_the_next_report(home: Home) -> None:
+    Slots(home).save(STATES[0])
+    for name in ("state.bak", "state.json"):  # saved, and the power went
+        (home.root / name).write_bytes(STATES[1].to_bytes())
+    send(home, DeviceReport("line-1", "run"))
+    with opened(home) as outbox:
+        changes = [event.body["after"]["floor"] for event in outbox.waiting() if event.kind == STATE]
+    assert changes[-1] == 1
 
 
 def test_numbers_are_never_given_twice(home: Home) -> None:
