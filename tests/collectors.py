@@ -6,7 +6,7 @@ import hashlib
 import json
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,11 +32,12 @@ RELEASES = "http://127.0.0.1:9/belt"
 
 @dataclass(frozen=True)
 class RunningCollector:
-    """Attributes: port: it listens on 127.0.0.1."""
+    """Attributes: port: it listens on 127.0.0.1. renew: has it show the certificate that lies in its folder now."""
 
     port: int
     authority: Authority
     engine: Engine
+    renew: Callable[[], None]
 
     @property
     def url(self) -> str:
@@ -70,17 +71,20 @@ class RunningCollector:
 
 
 @contextmanager
-def running_collector(folder: Path, *, database: str = "", root: bytes = ROOT) -> Iterator[RunningCollector]:
-    """`folder`: of the authority and the register; the same folder again is the same fleet. `root`: of its releases."""
+def running_collector(folder: Path, *, engine: Engine | None = None, root: bytes = ROOT) -> Iterator[RunningCollector]:
+    """Args:
+    folder: of the authority; the same again is the same fleet.
+    engine: of its register; sqlite in the folder unless given. root: of its releases.
+    """
     opens = server_files(folder, {"127.0.0.1"}, now=datetime.now(UTC))
-    authority, engine = authority_in(folder), open_register(database or f"sqlite:///{folder / 'register.sqlite'}")
+    authority, own = authority_in(folder), engine or open_register(f"sqlite:///{folder / 'register.sqlite'}")
     try:
-        with Writer(engine) as writer:
+        with Writer(own) as writer:
             application = collector(writer, authority, roots={PROJECT: root}.__getitem__, figures=Figures())
-            with listening(application, folder, key_opened_by=opens, host="127.0.0.1", port=0) as port:
-                yield RunningCollector(port, authority, engine)
+            with listening(application, folder, key_opened_by=opens, host="127.0.0.1", port=0) as line:
+                yield RunningCollector(line.port, authority, own, line.renew)
     finally:
-        engine.dispose()
+        own.dispose()
 
 
 def context_of(collector: RunningCollector, home: Home | None = None) -> ssl.SSLContext:

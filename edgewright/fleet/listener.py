@@ -4,16 +4,17 @@ Decides that a device's certificate may be absent, since one that enrolls has no
 ends the connection before a word is said. Refuses a port that is taken. Any address will do: whoever cannot prove who
 it is learns the authority's certificate, which is no secret.
 
-    with listening(application, files, key_opened_by=word, host="127.0.0.1", port=0) as port:
-        ...
+    with listening(application, files, key_opened_by=word, host="127.0.0.1", port=0) as line:
+        line.port
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -43,9 +44,17 @@ class _KnowsItsPeer(H11Protocol):
         super().connection_lost(exc)
 
 
+@dataclass(frozen=True)
+class Listening:
+    """Attributes: renew: shows the certificate that lies in the folder now to whoever connects from now on."""
+
+    port: int
+    renew: Callable[[], None]
+
+
 @contextmanager
-def listening(application: Starlette, folder: Path, *, key_opened_by: str, host: str, port: int) -> Iterator[int]:
-    """The port; 0 takes a free one. `folder`: of the authority. Raises StoreUnavailable: the port is taken."""
+def listening(application: Starlette, folder: Path, *, key_opened_by: str, host: str, port: int) -> Iterator[Listening]:
+    """Port 0 takes a free one. `folder`: of the authority. Raises StoreUnavailable: the port is taken."""
     config = uvicorn.Config(
         application,
         http=_KnowsItsPeer,
@@ -63,5 +72,10 @@ def listening(application: Starlette, folder: Path, *, key_opened_by: str, host:
         ssl_ca_certs=str(folder / CERTIFICATE_FILE),
         ssl_cert_reqs=ssl.CERT_OPTIONAL,
     )
+
+    def renew() -> None:
+        if config.ssl is not None:
+            config.ssl.load_cert_chain(folder / SERVER_CERTIFICATE_FILE, folder / SERVER_KEY_FILE, key_opened_by)
+
     with bound(host, port) as found, serving(config, found):
-        yield int(found.getsockname()[1])
+        yield Listening(int(found.getsockname()[1]), renew)

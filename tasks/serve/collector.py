@@ -44,8 +44,8 @@ from tasks.serve.repeated import repeated
 Say = Callable[[str], None]
 REGISTER_FILE, WHERE_FILE, _LOCK_FILE = "register.sqlite", "collector.json", "serving.lock"
 PORT = 8472
-REPORTS_S, FORGET_EVERY_S = 90 * 24 * 3600.0, 3600.0
-"""How long reports are kept, and how often it is looked. Changes of state are kept for good."""
+REPORTS_S, LOOK_EVERY_S = 90 * 24 * 3600.0, 3600.0
+"""How long reports are kept (changes of state are for good), and how often it is looked, at the certificate too."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,15 @@ def collector_served(
             application = collector(
                 writer, authority, roots=lambda project: _root_of(settings, project), figures=figures or Figures()
             )
+
+            def look() -> None:
+                _forget(writer)
+                server_files(settings.fleet, where.names, now=datetime.now(UTC), secret=secret)
+                line.renew()
+
             with (
-                repeated(lambda: _forget(writer), every_s=FORGET_EVERY_S, say=say),
-                listening(application, settings.fleet, key_opened_by=opens, host=where.host, port=where.port),
+                listening(application, settings.fleet, key_opened_by=opens, host=where.host, port=where.port) as line,
+                repeated(look, every_s=LOOK_EVERY_S, say=say),
             ):
                 write_atomically(settings.fleet / WHERE_FILE, json.dumps(asdict(where)).encode(), mode=READABLE)
                 say(f"Collector {where.url}")

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edgewright.device.files import Files
 from edgewright.device.home import Home
 from edgewright.device.identity import Identity, new_key, request_for
 from edgewright.fleet import listener
+from edgewright.fleet.authority import SERVER_LIFE, server_files
 from edgewright.fleet.collector import MAX_BODY_BYTES, MAX_EVENTS
 from tests.collectors import RunningCollector, running_collector, say
 
@@ -124,6 +126,24 @@ def test_nothing_of_a_message_is_kept_where_one_event_is_refused(collector: Runn
     status, _ = say(collector, "/events", body(EVENT, {**EVENT, "seq": "two"}), home=home)
     assert status == 403
     assert collector.events("line-1") == []
+
+
+def test_a_certificate_that_ends_soon_is_replaced_while_it_listens(tmp_path: Path) -> None:
+    with running_collector(tmp_path / "fleet") as collector:
+        context = ssl.create_default_context(cadata=collector.authority.pem.decode())
+
+        def shown() -> object:
+            with (
+                socket.create_connection(("127.0.0.1", collector.port), timeout=10) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as line,
+            ):
+                return (line.getpeercert() or {})["serialNumber"]
+
+        before = shown()
+        server_files(tmp_path / "fleet", {"127.0.0.1"}, now=datetime.now(UTC) + SERVER_LIFE)
+        assert shown() == before
+        collector.renew()
+        assert shown() != before
 
 
 def test_who_says_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,25 +6,41 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from edgewright.cli import fleet as commands
 from edgewright.cli import main
 from edgewright.device import cli as agent
 from edgewright.device import updater
+from edgewright.device.enroll import enroll
 from edgewright.device.files import Files
 from edgewright.device.home import open_home
+from edgewright.device.report import DeviceReport, send
 from edgewright.device.start import start
 from edgewright.device.token import Token
-from edgewright.errors import ArtifactCorrupt, HomeBusy, InputError, StoreUnavailable
+from edgewright.errors import ArtifactCorrupt, HomeBusy, InputError, StoreUnavailable, UpdateRefused
+from edgewright.fleet.register import reports_of
 from edgewright.release.address import address_in
 from edgewright.release.server import serve_releases
-from edgewright.settings import Settings
-from tasks.serve.collector import Where, collector_served, members_of, reports_in, where_of
+from edgewright.settings import Settings, read_settings
+from tasks.serve.collector import (
+    Where,
+    collector_served,
+    history_in,
+    members_of,
+    register_of,
+    reports_in,
+    where_of,
+)
 from tasks.serve.fleet import fleet_of
+from tests.collectors import running_collector
 from tests.edgewright.device.conftest import selftest_here
+from tests.servers.postgres import postgres
 
 
 @pytest.fixture
@@ -144,3 +160,29 @@ def test_an_address_that_cannot_be_read_is_said(settings: Settings) -> None:
     (settings.fleet / "collector.json").write_text("{")
     with pytest.raises(ArtifactCorrupt, match="the collector's address"):
         where_of(settings)
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_a_register_in_postgresql(tmp_path: Path) -> None:
+    """The same questions, over a real server, whose database is made; one that is refused takes no other with it."""
+    with postgres() as url:
+        if url is None:
+            pytest.skip("needs Debian's package postgresql")
+        settings = read_settings({"EDGEWRIGHT_HOME": str(tmp_path / "home"), "EDGEWRIGHT_DATABASE": url})
+        with register_of(settings) as engine, running_collector(tmp_path / "fleet", engine=engine) as collector:
+            home = enroll(tmp_path / "device", collector.token(), files=Files(), device_id="line-1")
+            for release in (1, 2):
+                assert send(home, DeviceReport("line-1", "run", release=release, refused="\x00 is no text")) == ""
+            with pytest.raises(UpdateRefused, match="no such invitation"):
+                enroll(tmp_path / "b", replace(collector.token(), secret="guess"), files=Files(), device_id="b")
+            told = [json.loads(each.body) for each in collector.events("line-1", "report")]
+            assert [each["release"] for each in told] == [1, 2]
+            assert [body["release"] for _, body in reports_of_all(engine).values()] == [2]
+        assert [member.device for member in members_of(settings, "belt")] == ["line-1"]
+        assert history_in(settings, "belt", since=0.0)[0][0] == "line-1"
+
+
+def reports_of_all(engine: Engine) -> dict[str, tuple[float, dict[str, Any]]]:
+    with engine.begin() as connection:
+        return reports_of(connection, "belt")
