@@ -23,10 +23,10 @@ from edgewright.fleet.register import events_of, members, open_register
 from edgewright.release import bundle as bundles
 from edgewright.release.repository import publish_release
 from edgewright.settings import Settings, read_settings
-from tasks.serve.collector import collector_served
-from tasks.serve.fleet import step_rollout
+from tasks.serve.collector import collector_served, invited
+from tasks.serve.fleet import Fleet, begin_rollout, fleet_of, step_rollout
 from tests.cells import cell_picture, write_bundle
-from tests.conftest import edgewright, free_port
+from tests.conftest import free_port
 from tests.infra.places import CONTAINERS, PROGRAMS, ROOT
 
 pytestmark = pytest.mark.slow
@@ -55,11 +55,12 @@ class SmallFleet:
             roll_out=release == 1,
         )
 
-    def say(self, *words: str) -> str:
-        return edgewright("fleet", *words, "--project", "belt", home=self.home).stdout
-
     def roll_out(self, release: int) -> None:
-        self.say("rollout", str(release), "--stages", "0.01,0.5,1", "--dwell-minutes", "0")
+        begin_rollout(self.settings, "belt", "stable", release=release, stages=(0.01, 0.5, 1.0), dwell_s=0.0)
+
+    @property
+    def known(self) -> Fleet:
+        return fleet_of(self.settings, "belt", "stable")
 
     @property
     def running(self) -> list[int]:
@@ -77,7 +78,8 @@ class SmallFleet:
             held.enter_context(collector_served(self.settings, port=free_port(), say=lambda line: None))
             for path in self.devices:
                 token = self.folder / f"{path.name}.token"
-                token.write_text(self.say("invite", "--device", path.name))
+                words = {"channel": "stable", "tier": "full", "device": path.name}
+                token.write_text(invited(self.settings, "belt", **words, life_s=600.0).to_text())
                 given = {"DEVICE_HOME": str(path), "DEVICE_TOKEN": str(token), "DEVICE_FEED": str(self.folder / "feed")}
                 held.enter_context(
                     _process([str(CONTAINERS / "device_loop.sh")], {**_ENVIRONMENT, **given, "DEVICE_EVERY_S": "1"})
@@ -130,17 +132,19 @@ def test_a_bad_release_ends_at_the_canary_and_a_good_one_reaches_all(
     fleet.publish(1)
     with fleet.served():
         deadline = time.monotonic() + PATIENCE_S
-        while fleet.running != [1] * N or fleet.say("status").count("detections a frame") != N:
-            assert time.monotonic() < deadline, fleet.say("status")
+        while sum(said.detections is not None for said in fleet.known.told.values()) < N:
+            assert time.monotonic() < deadline, fleet.known
             time.sleep(1)
+        assert fleet.running == [1] * N
         fleet.publish(2, gain=0.3)
         fleet.roll_out(2)
-        said = fleet.step_until(lambda: "withdrawn" in fleet.say("status"))
+        said = fleet.step_until(lambda: fleet.known.rollout.ended)  # type: ignore[union-attr]
         assert "0.00 detections a frame" in said
         fleet.step_until(lambda: fleet.running == [1] * N)
         fleet.publish(3, gain=0.95)
         fleet.roll_out(3)
-        said = fleet.step_until(lambda: fleet.running == [3] * N and "every stage is done" in fleet.say("status"))
+        said = fleet.step_until(lambda: fleet.running == [3] * N and fleet.known.rollout.ended)  # type: ignore[union-attr]
+        assert "every stage is done" in said
     engine = open_register(f"sqlite:///{fleet.home / 'fleet/register.sqlite'}")
     with engine.begin() as connection:
         known = members(connection, "belt")
