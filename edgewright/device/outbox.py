@@ -34,6 +34,8 @@ BEFORE_SQLITE = "outbox.json"
 STATE, REPORT, DAMAGED = "state", "report", "damaged"
 MAX_BYTES = 8_000_000
 MAX_AGE_S = 30 * 24 * 3600.0
+_CLOCK_UNSET_S = 1_750_000_000.0
+"""A clock that says less was not set yet: what was noted by it is no older than what came after."""
 MAX_BATCH, MAX_BATCH_BYTES = 200, 256_000
 MAX_BODY_BYTES = 60_000
 """Of an event; a collector takes a little more."""
@@ -82,7 +84,8 @@ class Outbox:
         # Synced, because it may be told at once: a number that a power cut takes back would be given to another.
         with self._transaction(durable=True):
             self._insert(kind, body, now)
-            self._run("DELETE FROM events WHERE kind != ? AND at < ?", (STATE, now - MAX_AGE_S))
+            old = (STATE, _CLOCK_UNSET_S, now - MAX_AGE_S)
+            self._run("DELETE FROM events WHERE kind != ? AND at BETWEEN ? AND ?", old)
             self._drop_oldest()
 
     def waiting(self, kind: str = "") -> list[Event]:

@@ -182,10 +182,11 @@ def test_the_oldest_goes_and_no_change_of_state(home: Home, monkeypatch: pytest.
 def test_what_is_too_old_to_tell_is_dropped(home: Home) -> None:
     with opened(home) as outbox:
         outbox.note(STATES[0])
-        outbox.add("report", {"old": True}, at=1_000.0)
-        outbox.add("report", {"old": False}, at=1_001.0 + MAX_AGE_S)
+        outbox.add("report", {"old": "by a clock that was not set"}, at=1_000.0)
+        outbox.add("report", {"old": True}, at=1_800_000_000.0)
+        outbox.add("report", {"old": False}, at=1_800_000_001.0 + MAX_AGE_S)
         kinds = [(event.kind, event.body.get("old")) for event in outbox.waiting()]
-    assert kinds == [(STATE, None), ("report", False)]
+    assert kinds == [(STATE, None), ("report", "by a clock that was not set"), ("report", False)]
 
 
 @pytest.mark.parametrize("damage", [b"no database at all", b"SQLite format 3\0" + b"\xff" * 5_000, None])
