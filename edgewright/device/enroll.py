@@ -31,7 +31,8 @@ from edgewright.device.identity import (
     request_for,
 )
 from edgewright.device.token import Token
-from edgewright.errors import InputError, UpdateRefused
+from edgewright.errors import HomeBusy, InputError, UpdateRefused
+from edgewright.files import try_locked
 
 _ANEW = "give another --home, or remove this one to install the device anew"
 RENEW_BEFORE = timedelta(days=120)
@@ -47,8 +48,16 @@ def enroll(root: Path, token: Token, *, files: Files, device_id: str = "") -> Ho
     Raises:
         DeviceUnreachable: the collector does not answer; the same command goes on later.
         UpdateRefused: it refuses the token, or is not the one that the token names.
-        InputError: the folder belongs to another device.
+        InputError: the folder belongs to another device. HomeBusy: it is being enrolled.
     """
+    files.make_dir(root)
+    with try_locked(root) as free:  # two at once would keep the one's key with the other's certificate
+        if not free:
+            raise HomeBusy("another agent runs on this folder", where=root, next_step="wait for it")
+        return _enrolled(root, token, files, device_id)
+
+
+def _enrolled(root: Path, token: Token, files: Files, device_id: str) -> Home:
     known = open_home(root, files=files) if (root / CONFIG_FILE).exists() else None
     if known and hashlib.sha256(known.trust_root).hexdigest() != token.root_sha256:
         raise InputError("this device trusts another repository than the token names", where=root, next_step=_ANEW)

@@ -23,7 +23,8 @@ from edgewright.device.identity import Identity, own_key
 from edgewright.device.outbox import MAX_BATCH, opened
 from edgewright.device.report import DeviceReport, send
 from edgewright.device.slots import Slots
-from edgewright.errors import DeviceUnreachable, InputError, UpdateRefused
+from edgewright.errors import DeviceUnreachable, HomeBusy, InputError, UpdateRefused
+from edgewright.files import try_locked
 from edgewright.fleet.authority import DEVICE_LIFE, authority_in
 from tests.collectors import RELEASES, ROOT, RunningCollector, running_collector
 from tests.edgewright.device.test_files import MODES, CutFiles, FastFiles, PowerCut
@@ -84,6 +85,13 @@ def test_a_token_is_good_once(collector: RunningCollector, tmp_path: Path) -> No
         enroll(tmp_path / "b", token, files=Files(), device_id="twice")
     assert collector.member("twice") is None
     assert not (tmp_path / "b/device.json").exists()
+
+
+def test_one_at_a_time(collector: RunningCollector, tmp_path: Path) -> None:
+    (tmp_path / "device").mkdir()
+    with try_locked(tmp_path / "device"), pytest.raises(HomeBusy):
+        enroll(tmp_path / "device", collector.token(), files=Files(), device_id="both")
+    assert not list((tmp_path / "device").iterdir())
 
 
 def test_what_has_ended_or_is_unknown_is_refused(collector: RunningCollector, tmp_path: Path) -> None:
