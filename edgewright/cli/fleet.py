@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Project = Annotated[str, typer.Option(help="Whose devices", autocompletion=completion.projects)]
 Channel = Annotated[str, typer.Option(help="Of the project")]
-_QUIET_AFTER_S = 3600.0
 
 
 def add_fleet(application: typer.Typer) -> None:
@@ -231,6 +230,8 @@ def _print(rollout: Rollout) -> None:
 
 
 def _print_devices(fleet: Fleet) -> None:
+    from edgewright.fleet.reports import SILENT_AFTER_S
+
     now = datetime.now(UTC).timestamp()
     for name in fleet.devices:
         if name in fleet.unreadable:
@@ -242,7 +243,7 @@ def _print_devices(fleet: Fleet) -> None:
             f"refused {told.offered}" if told.failed else "",
             f"{told.p95_ms:.0f} ms" if told.p95_ms else "",
             f"{told.detections:.1f} detections a frame" if told.detections is not None else "",
-            f"silent for {(now - told.at) / 3600:.0f} h" if now - told.at > _QUIET_AFTER_S else "",
+            f"silent for {(now - told.at) / 3600:.0f} h" if now - told.at > SILENT_AFTER_S else "",
         ]
         print(f"{name:24} {', '.join(filter(None, parts))}")
     if not fleet.devices:

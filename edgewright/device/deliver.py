@@ -1,7 +1,7 @@
 """What waits in the outbox, told to the collector until nothing does.
 
 Decides when an event may be forgotten: when the collector says that it has it. Where the collector knows other events
-by the same numbers, this disk is an older copy of the device's: what waits gets new numbers, is told, and the collector
+by the same numbers, this disk is an older copy of the device's: those get new numbers, are told, and the collector
 notices. Refuses an answer that acknowledges nothing and explains nothing.
 
     with opened(home) as outbox:

@@ -4,11 +4,10 @@
     kind   state: a change of `core.State`; report: what a command came to; damaged: an outbox before this one was lost
     at     seconds since 1970, by the device's clock
 
-Decides what is durable and what may go. A change of state is synced before anything else happens, and is never dropped:
-each event holds the state before and after, so that they form a chain in which a missing link shows. Of all else the
-oldest goes where there is more than MAX_BYTES or it is older than MAX_AGE_S, and a power cut may take the last. A file
-that is damaged is put aside, and that is an event too. Refuses nothing; an `OSError` (full, read-only or broken disk)
-goes to the caller.
+Decides what may go. Events are synced before anything else happens. A change of state is never dropped: each holds the
+state before and after, so that they form a chain in which a missing link shows. Of all else the oldest goes where there
+is more than MAX_BYTES or it is older than MAX_AGE_S. A file that is damaged is put aside, and that is an event too.
+Refuses nothing; an `OSError` (full, read-only or broken disk) goes to the caller.
 
     with opened(home) as outbox:
         outbox.add("report", {"release": 3})

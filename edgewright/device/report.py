@@ -54,7 +54,7 @@ class DeviceReport:
     """What one command of the agent came to. Law: `DeviceReport.from_json(r.to_json()) == r`.
 
     Attributes:
-        command: `update` or `run`.
+        command: `update`, `run` or `check-in`.
         slot, release, digest: what runs now; "" and 0 where nothing does.
         on_trial: not committed yet.
         selftest: of the slot that runs, or of the one that was just installed.

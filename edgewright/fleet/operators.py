@@ -38,14 +38,14 @@ LOOPBACK = "127.0.0.1"
 def operators(
     figures: Figures,
     *,
-    pages: Callable[[str], str],
+    pages: Callable[[str, str], str],
     projects: Callable[[], Iterable[str]],
     refresh: Callable[[Figures], None],
 ) -> Starlette:
     """The application.
 
     Args:
-        pages: project => its page. Raises EdgewrightError where there is none.
+        pages: project, channel ("": the usual one) => its page. Raises EdgewrightError where there is none.
         refresh: sets the gauges, before they are told.
     """
 
@@ -60,7 +60,8 @@ def operators(
 
     async def page(request: Request) -> Response:
         try:
-            return HTMLResponse(await run_in_threadpool(pages, request.path_params["project"]))
+            channel = request.query_params.get("channel", "")
+            return HTMLResponse(await run_in_threadpool(pages, request.path_params["project"], channel))
         except EdgewrightError as error:
             return PlainTextResponse(str(error), status_code=HTTPStatus.NOT_FOUND)
 

@@ -21,6 +21,8 @@ from edgewright.fleet.rollout import Told
 
 LEAST_FRAMES = 20
 """Of which the slowest twentieth is at least one: of fewer it is how busy the machine was just then."""
+SILENT_AFTER_S = 3600.0
+"""A device that has told nothing for so long is shown as silent; what a rollout makes of silence is its own."""
 Report = Callable[[], tuple[float, Any]]
 """When it arrived, seconds since 1970, and what it says."""
 

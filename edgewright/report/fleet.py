@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from edgewright.device.offer import place_of
+from edgewright.fleet.reports import SILENT_AFTER_S
 from edgewright.fleet.rollout import Rollout, Told
 from edgewright.report.charts import draw_curves
 from edgewright.report.data import Curve, Series
 from edgewright.report.shell import render_page
 
-SILENT_AFTER_S = 3600.0
 MAX_TILES, MAX_ROWS = 2_000, 500
 _BINS = 48
 

@@ -39,7 +39,7 @@ rest() {
 }
 
 if [ -n "${DEVICE_TOKEN:-}" ]; then
-    [ -e "$home/device.json" ] || until step edgewright-device enroll --home "$home" --token "$DEVICE_TOKEN" \
+    grep -qs '"collector_url": "https' "$home/device.json" || until step edgewright-device enroll --home "$home" --token "$DEVICE_TOKEN" \
         --device-id "${DEVICE_ID:-}"; do
         [ "$code" = 1 ] || exit "$code" # 1: the collector is away or refuses, and may not tomorrow
         rest

@@ -175,9 +175,9 @@ def collector_served(
             )
 
             def look() -> None:
-                _forget(writer)
                 server_files(settings.fleet, where.names, now=datetime.now(UTC), secret=secret)
                 line.renew()
+                _forget(writer)
 
             with (
                 listening(application, settings.fleet, key_opened_by=opens, host=where.host, port=where.port) as line,

@@ -12,16 +12,16 @@ from collections import Counter
 from edgewright.errors import EdgewrightError
 from edgewright.fleet.figures import Figures
 from edgewright.fleet.operators import listening_here, operators
+from edgewright.fleet.reports import SILENT_AFTER_S
 from edgewright.settings import Settings
 from tasks.serve.collector import Say, collector_served
 from tasks.serve.fleet import fleet_of, page_of
 from tasks.serve.releases import projects_of
 from tasks.serve.rollouts import stepping
 
-PAGES_PORT = 8473
 REFRESH_S = 30
-SILENT_AFTER_S = 3600.0
 CHANNEL = "stable"
+"""Of the figures, and of a page that is asked for without `?channel=`."""
 
 
 def serve_until_ended(settings: Settings, *, name: str, host: str, port: int, pages_port: int, say: Say) -> None:
@@ -34,7 +34,7 @@ def serve_until_ended(settings: Settings, *, name: str, host: str, port: int, pa
     figures = Figures()
     shown = operators(
         figures,
-        pages=lambda project: page_of(settings, project, CHANNEL, refresh_s=REFRESH_S),
+        pages=lambda project, channel: page_of(settings, project, channel or CHANNEL, refresh_s=REFRESH_S),
         projects=lambda: [path.name for path in projects_of(settings)],
         refresh=lambda gauges: set_gauges(gauges, settings),
     )

@@ -10,10 +10,10 @@ from edgewright.fleet.figures import Figures
 from edgewright.fleet.operators import listening_here, operators
 
 
-def page_of(project: str) -> str:
+def page_of(project: str, channel: str) -> str:
     if project != "belt":
         raise InputError("nothing is released for the project", got=project)
-    return "<h1>belt</h1>"
+    return f"<h1>belt</h1>{channel}"
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def get(port: int, path: str, host: str = "localhost") -> tuple[int, str]:
 
 def test_projects_their_pages_and_figures(port: int) -> None:
     assert get(port, "/belt") == (200, "<h1>belt</h1>")
+    assert get(port, "/belt?channel=night") == (200, "<h1>belt</h1>night")
     status, index = get(port, "/")
     assert status == 200 and 'href="/belt"' in index and "&lt;nuts&gt;" in index
     status, told = get(port, "/metrics")

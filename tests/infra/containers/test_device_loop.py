@@ -16,10 +16,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from edgewright.device.files import Files
+from edgewright.device.home import DeviceConfig, init_home
 from edgewright.release.repository import publish_release
 from edgewright.release.server import serve_repository
 from tests.cells import cell_picture, write_bundle
-from tests.collectors import running_collector
+from tests.collectors import RELEASES, running_collector
+from tests.collectors import ROOT as ROOT_OF_RELEASES
 from tests.conftest import free_port
 from tests.infra.places import CONTAINERS, PROGRAMS, ROOT
 
@@ -124,6 +127,16 @@ def test_a_device_joins_its_fleet_by_a_token_and_tells_it(tmp_path: Path, feed: 
         commands = [json.loads(told.body)["command"] for told in collector.events("line-1", "report")]
         assert commands[:2] == ["update", "run"] and commands[-2:] == ["update", "run"]
         assert server.received == {}
+
+
+def test_a_device_that_was_made_by_hand_joins_too(tmp_path: Path, feed: Path) -> None:
+    home = tmp_path / "home"
+    by_hand = DeviceConfig("line-1", RELEASES, "stable")
+    init_home(home, trust_root=ROOT_OF_RELEASES, config=by_hand, files=Files())
+    with running_collector(tmp_path / "fleet") as collector:
+        (tmp_path / "token").write_text(collector.token().to_text())
+        with device(home, DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token")) as loop:
+            await_line(loop, "line-1 is of the fleet at")
 
 
 def test_a_device_without_identity_says_what_to_do(tmp_path: Path) -> None:
