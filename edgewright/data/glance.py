@@ -18,9 +18,8 @@ from pathlib import Path
 
 from edgewright.data.archives import archive_kind
 from edgewright.data.sources import PICTURE_SUFFIXES, is_clutter, source_kind, suffix_of
-from edgewright.data.video import SUFFIXES as VIDEO_SUFFIXES
 from edgewright.errors import MissingExtra, SourceError
-from edgewright.runtime.pictures import IMAGE_SUFFIXES
+from edgewright.runtime.pictures import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
 _SUFFIXES = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)

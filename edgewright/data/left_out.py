@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from edgewright.data.findings import Finding
 from edgewright.data.sources import PICTURE_SUFFIXES, suffix_of
-from edgewright.data.video import SUFFIXES as VIDEO_SUFFIXES
+from edgewright.runtime.pictures import VIDEO_SUFFIXES
 
 _VARYING = (
     re.compile(r"^[^:]*\.(?:txt|xml|json): "),  # the label file that a reason names

@@ -27,10 +27,9 @@ from pathlib import Path, PurePosixPath
 from edgewright.artifacts import sha256_file
 from edgewright.data.archives import archive_kind, unpack
 from edgewright.data.findings import Finding
-from edgewright.data.video import SUFFIXES as VIDEO_SUFFIXES
 from edgewright.data.video import extract_frames
 from edgewright.errors import InputError, MissingExtra, SourceError
-from edgewright.runtime.pictures import IMAGE_SUFFIXES
+from edgewright.runtime.pictures import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _RAW_SUFFIXES = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw")
 _PHONE_SUFFIXES = (".heic", ".heif", ".hif", ".avif", ".gif", ".jp2", ".j2k", ".jxl")

@@ -17,7 +17,6 @@ from edgewright.data.dataset import encode_png
 from edgewright.errors import MissingExtra, SourceError
 from edgewright.runtime.boxes import Image
 
-SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _ASSUMED_FPS = 25.0  # PAL; only where a container does not say
 
 

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.data.sources import PICTURE_SUFFIXES
-from edgewright.data.video import SUFFIXES as VIDEO_SUFFIXES
 from edgewright.data.video import each_frame
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes, Image
-from edgewright.runtime.pictures import read_picture
+from edgewright.runtime.pictures import VIDEO_SUFFIXES, read_picture
 
 LOOKED_AT = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
 _MAGIC = "*?["

@@ -58,7 +58,7 @@ class DeviceReport:
         slot, release, digest: what runs now; "" and 0 where nothing does.
         on_trial: not committed yet.
         selftest: of the slot that runs, or of the one that was just installed.
-        feed: what was detected; None for an update.
+        feed: what was detected; None for an update. unseen: why nothing could be, in a sentence.
         refused: why a release was refused, in a sentence.
         fell_back: why another slot runs than the one that should.
         model: which of the release's files runs, and why.
@@ -86,6 +86,7 @@ class DeviceReport:
     tier: str = ""
     channel: str = ""
     follows: bool = True
+    unseen: str = ""
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def to_json(self) -> dict[str, Any]:
@@ -123,6 +124,16 @@ def send(home: Home, report: DeviceReport) -> str:
         return str(error)
 
 
+def keep(home: Home, report: DeviceReport) -> str:
+    """Queue the report for whoever tells next; why it is lost, "" where it is not."""
+    try:
+        with opened(home) as outbox:
+            outbox.add(REPORT, _complete(home, report).to_json())
+    except OSError as error:
+        return f"{error}; this report is lost"
+    return ""
+
+
 def _delivered(home: Home, outbox: Outbox) -> str:
     if home.config.collector_url:
         from edgewright.device.deliver import deliver  # certificates are no business of a device without one
@@ -150,6 +161,7 @@ def _complete(home: Home, report: DeviceReport) -> DeviceReport:
         follows=follows,
         refused=report.refused[:MAX_SENTENCE],  # a server may have said some of it
         fell_back=report.fell_back[:MAX_SENTENCE],
+        unseen=report.unseen[:MAX_SENTENCE],
     )
     if report.feed is not None:
         kept = {"digest": report.digest, "feed": report.feed.to_json(), "rss_mb": report.rss_mb}

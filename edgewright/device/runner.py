@@ -1,13 +1,13 @@
-"""Detect on a feed: a folder of pictures in name order.
+"""Detect on a feed: a folder, a video, a camera.
 
     detections.jsonl    a line a frame: name, boxes in px of the upright file, class names, scores; or why not
     summary.json        frames, detections, p50 and p99 of a frame, where its time went
-    frames/             the first pictures, unchanged, for whoever draws the boxes on them
+    frames/             the first pictures, for whoever draws the boxes on them; of a live feed none
 
 Decides at which size a JPEG is decoded: at the smallest from which the letterbox still averages. Decides nothing about
 the model. A frame that cannot be read is a line of its own and does not end the run. Refuses an empty feed.
 
->>> run_feed(bundle, feed, out, files=Files(), on_frame=print).detections
+>>> run_feed(bundle, Folder(feed), out, files=Files(), on_frame=print).detections
 1
 2
 3
@@ -17,7 +17,7 @@ the model. A frame that cannot be read is a line of its own and does not end the
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,14 +25,15 @@ from typing import Any
 
 import numpy as np
 
+from edgewright.device.feed import Feed, Frame, never
 from edgewright.device.files import Files
 from edgewright.device.phases import FrameTimes, PhaseTimes, Stopwatch
+from edgewright.device.sighting import OnSighting, Seen, Sighting
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine, open_network
-from edgewright.runtime.pictures import IMAGE_SUFFIXES, read_picture
-from edgewright.runtime.session import predictor
+from edgewright.runtime.session import Predictor, predictor
 
 DETECTIONS_FILE, FRAMES = "detections.jsonl", "frames"
 KEPT_FRAMES = 12
@@ -46,6 +47,7 @@ class FeedReport:
     detections: on all frames.
     p50_ms, p99_ms: of a frame, letterbox to its line; reading the file is not counted.
     times: with it, phase by phase; None from an agent that did not say.
+    missed: frames of a live feed that came while another was looked at.
     """
 
     frames: int
@@ -54,6 +56,7 @@ class FeedReport:
     p50_ms: float
     p99_ms: float
     times: FrameTimes | None = None
+    missed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "times": self.times.to_json() if self.times else None}
@@ -66,90 +69,93 @@ class FeedReport:
         """
         times = FrameTimes.from_json(value["times"]) if value.get("times") else None
         known = {name: value[name] for name in ("frames", "unreadable", "detections", "p50_ms", "p99_ms")}
-        return cls(**known, times=times)
+        return cls(**known, times=times, missed=value.get("missed", 0))
 
 
 def run_feed(
     bundle: Bundle,
-    feed: Path,
+    feed: Feed,
     out: Path,
     *,
     files: Files,
     on_frame: Callable[[int], None],
     limit: int | None = None,
+    until: Callable[[], bool] = never,
     engine: Engine = Engine(),  # noqa: B008 - a value
     limit_ms: float | None = None,
+    device_id: str = "",
+    watchers: Sequence[OnSighting] = (),
 ) -> FeedReport:
-    """Detect on the feed's pictures, or on the first `limit`; `on_frame` is told how many are done.
+    """Detect on the feed's frames, or on the first `limit`; `on_frame` is told how many are done.
 
     Args:
+        until: asked between frames; the feed ends here where it says so.
         limit_ms: what a frame may take from the file to its line; the bundle's budget, which was set for a decoded
             picture, unless told.
+        watchers: told of each frame, the unreadable ones too; their time is no frame's.
 
     Raises:
-        InputError: no pictures in the feed, none that can be read, or a model that cannot be loaded.
+        InputError: no frame in the feed, none that can be read, or a model that cannot be loaded.
     """
-    frames = frames_of(feed, limit=limit)
-    spec, watch = bundle.manifest.spec, Stopwatch()
+    spec, watch, missed = bundle.manifest.spec, Stopwatch(), feed.missed
     network = open_network(bundle.model, engine)
     predictor(network, spec)(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
     predict = predictor(network, spec, on_phase=watch.lap)
     files.make_dir(out / FRAMES)
-    detections = 0
+    detections = looked_at = 0
     with files.open(out / DETECTIONS_FILE) as stream:
-        for number, path in enumerate(frames):
-            line: dict[str, Any] = {"frame": path.name}
+        for frame in islice(feed.frames(until=until), None if limit is None else max(limit, 0)):
             watch.start()
-            try:
-                picture = read_picture(path, fit_px=spec.input_px)
-                watch.lap("capture")
-            except InputError as error:
-                line["error"] = error.what  # without the path, which is this machine's
-                files.write(stream, _line(line))
-            else:
-                boxes = predict(picture.pixels)
-                line["detections"] = _rows(picture.to_file(boxes), spec.classes)
-                files.write(stream, _line(line))
+            line, seen = _look(frame, predict, bundle, watch)
+            files.write(stream, json.dumps(line, sort_keys=True).encode() + b"\n")
+            if seen:
                 watch.lap("post")
                 watch.stop()
-                detections += len(boxes)
+                detections += len(seen.boxes)
                 on_frame(watch.frames)
-            if number < KEPT_FRAMES:
-                files.write_new(out / FRAMES / path.name, path.read_bytes())
+            if looked_at < KEPT_FRAMES and not feed.live:
+                _keep(out / FRAMES, frame, files)
+            looked_at += 1
+            message = {"device": device_id, "release": bundle.manifest.release, "at": frame.at, **line}
+            for watcher in watchers:
+                watcher(Sighting(frame, message, seen))
         files.fsync(stream)
     if not watch.frames:
-        raise InputError("no readable picture in the feed", got=f"{len(frames)} unreadable", where=feed)
+        raise InputError("no readable picture in the feed", got=f"{looked_at} unreadable")
     limit_ms = bundle.manifest.latency_budget_ms if limit_ms is None else limit_ms
-    report = _report(watch, detections, unreadable=len(frames) - watch.frames, limit_ms=limit_ms)
+    predicting = PhaseTimes.of(watch.sums_ms("interconnect", "compute", "post"))
+    report = FeedReport(
+        frames=watch.frames,
+        unreadable=looked_at - watch.frames,
+        detections=detections,
+        p50_ms=predicting.p50_ms,
+        p99_ms=predicting.p99_ms,
+        times=watch.times(limit_ms=limit_ms),
+        missed=feed.missed - missed,
+    )
     files.replace(out / "summary.json", json.dumps(report.to_json(), indent=1, sort_keys=True).encode())
     return report
 
 
-def frames_of(feed: Path, *, limit: int | None = None) -> list[Path]:
-    """The feed's pictures in name order, or the first `limit`. Raises InputError where there are none."""
-    frames = list(islice(_frames(feed), None if limit is None else max(limit, 0)))
-    if not frames:
-        raise InputError("no pictures in the feed", expected="/".join(IMAGE_SUFFIXES), where=feed)
-    return frames
-
-
-def _report(watch: Stopwatch, detections: int, *, unreadable: int, limit_ms: float) -> FeedReport:
-    predicting = PhaseTimes.of(watch.sums_ms("interconnect", "compute", "post"))
-    return FeedReport(
-        watch.frames, unreadable, detections, predicting.p50_ms, predicting.p99_ms, watch.times(limit_ms=limit_ms)
-    )
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True).encode() + b"\n"
-
-
-def _frames(feed: Path) -> Iterator[Path]:
+def _look(frame: Frame, predict: Predictor, bundle: Bundle, watch: Stopwatch) -> tuple[dict[str, Any], Seen | None]:
+    """A frame's line, and what was seen where it could be read."""
+    spec = bundle.manifest.spec
     try:
-        paths = sorted(feed.iterdir())
-    except OSError as error:
-        raise InputError("the feed cannot be read", got=error.strerror, where=feed) from error
-    return (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        picture = frame.read(spec.input_px)
+        watch.lap("capture")
+    except InputError as error:
+        return {"frame": frame.name, "error": error.what}, None  # without the path, which is this machine's
+    boxes = predict(picture.pixels)
+    rows = _rows(picture.to_file(boxes), spec.classes)
+    return {"frame": frame.name, "detections": rows}, Seen(picture, boxes, spec.classes)
+
+
+def _keep(folder: Path, frame: Frame, files: Files) -> None:
+    try:
+        payload = frame.encoded()
+    except OSError:  # a file that went between its listing and now
+        return
+    files.write_new(folder / frame.name, payload)
 
 
 def _rows(boxes: Boxes, classes: tuple[str, ...]) -> list[dict[str, Any]]:

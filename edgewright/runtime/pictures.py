@@ -45,6 +45,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 _TIFF_SUFFIXES, _PNM_SUFFIXES = (".tif", ".tiff"), (".ppm", ".pgm", ".pbm", ".pnm")
 IMAGE_SUFFIXES = (*_JPEG_SUFFIXES, ".png", ".webp", ".bmp", *_TIFF_SUFFIXES, *_PNM_SUFFIXES)
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 MAX_PIXELS = 40_000_000
 """What is handed out: a larger picture is read at a part of its size."""
 MAX_FILE_PIXELS = 200_000_000

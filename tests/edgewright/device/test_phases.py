@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.device.feed import Folder
 from edgewright.device.files import Files
 from edgewright.device.phases import BOUNDS_MS, PHASES, FrameTimes, PhaseTimes, Stopwatch
 from edgewright.device.report import DeviceReport
@@ -51,7 +52,7 @@ def test_a_feeds_phases_hold_what_is_between_letterbox_and_boxes(
     make_bundle: Callable[..., Path], feed: Path, tmp_path: Path
 ) -> None:
     bundle = Bundle.load(make_bundle())
-    report = run_feed(bundle, feed, tmp_path / "out", files=Files(), on_frame=lambda done: None)
+    report = run_feed(bundle, Folder(feed), tmp_path / "out", files=Files(), on_frame=lambda done: None)
     times = report.times
     assert times is not None
     assert tuple(times.phases) == PHASES
@@ -60,7 +61,7 @@ def test_a_feeds_phases_hold_what_is_between_letterbox_and_boxes(
     assert times.p50_ms > report.p50_ms, "reading the file counts too"
     kept = json.loads((tmp_path / "out/summary.json").read_bytes())
     assert FeedReport.from_json(kept) == report
-    tight = run_feed(bundle, feed, tmp_path / "tight", files=Files(), on_frame=lambda done: None, limit_ms=0.0)
+    tight = run_feed(bundle, Folder(feed), tmp_path / "tight", files=Files(), on_frame=lambda done: None, limit_ms=0.0)
     assert tight.times is not None
     assert tight.times.over == tight.frames
 

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.device.feed import Folder
 from edgewright.device.files import Files
 from edgewright.device.runner import run_feed
 from edgewright.errors import InputError
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine
 from tests.goldens import Golden
+
+
+def ignore(_: int) -> None:
+    pass
 
 
 @pytest.fixture
@@ -21,7 +26,7 @@ def bundle(make_bundle: Callable[..., Path]) -> Bundle:
 
 def test_a_feed_is_read_in_name_order_and_a_broken_frame_is_a_line(bundle: Bundle, feed: Path, tmp_path: Path) -> None:
     done: list[int] = []
-    report = run_feed(bundle, feed, tmp_path / "out", files=Files(), on_frame=done.append)
+    report = run_feed(bundle, Folder(feed), tmp_path / "out", files=Files(), on_frame=done.append)
     assert (report.frames, report.unreadable, report.detections, done) == (6, 1, 12, [1, 2, 3, 4, 5, 6])
     assert 0 < report.p50_ms <= report.p99_ms
     lines = [json.loads(line) for line in (tmp_path / "out/detections.jsonl").read_text().splitlines()]
@@ -32,18 +37,18 @@ def test_a_feed_is_read_in_name_order_and_a_broken_frame_is_a_line(bundle: Bundl
 
 
 def test_the_lines_of_a_feed(bundle: Bundle, feed: Path, tmp_path: Path, golden: Golden) -> None:
-    run_feed(bundle, feed, tmp_path / "out", files=Files(), on_frame=lambda done: None)
+    run_feed(bundle, Folder(feed), tmp_path / "out", files=Files(), on_frame=ignore)
     golden("detections.jsonl", (tmp_path / "out/detections.jsonl").read_bytes())
 
 
 def test_the_same_feed_gives_the_same_bytes(bundle: Bundle, feed: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        run_feed(bundle, feed, tmp_path / name, files=Files(), on_frame=lambda done: None, engine=Engine(threads=2))
+        run_feed(bundle, Folder(feed), tmp_path / name, files=Files(), on_frame=ignore, engine=Engine(threads=2))
     assert (tmp_path / "one/detections.jsonl").read_bytes() == (tmp_path / "two/detections.jsonl").read_bytes()
 
 
 def test_a_limit(bundle: Bundle, feed: Path, tmp_path: Path) -> None:
-    assert run_feed(bundle, feed, tmp_path / "out", files=Files(), on_frame=lambda done: None, limit=2).frames == 2
+    assert run_feed(bundle, Folder(feed), tmp_path / "out", files=Files(), on_frame=ignore, limit=2).frames == 2
 
 
 @pytest.mark.parametrize("content", [None, {}, {"a.txt": b"x"}, {"a.png": b"no picture"}])
@@ -53,4 +58,4 @@ def test_a_feed_without_a_picture_is_refused(bundle: Bundle, tmp_path: Path, con
     for name, payload in (content or {}).items():
         (tmp_path / "feed" / name).write_bytes(payload)
     with pytest.raises(InputError, match="feed"):
-        run_feed(bundle, tmp_path / "feed", tmp_path / "out", files=Files(), on_frame=lambda done: None)
+        run_feed(bundle, Folder(tmp_path / "feed"), tmp_path / "out", files=Files(), on_frame=ignore)

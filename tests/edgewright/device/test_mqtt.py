@@ -1,0 +1,94 @@
+"""Against a real broker: Debian's mosquitto."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from edgewright.device.outputs import open_outputs
+from tests.conftest import free_port
+
+mqtt = pytest.importorskip("paho.mqtt.client")
+_MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+pytestmark = pytest.mark.skipif(_MOSQUITTO is None, reason="no broker: Debian's mosquitto")
+
+
+@contextmanager
+def broker(folder: Path, port: int) -> Iterator[None]:
+    """Knows the user `line` alone."""
+    config, passwords = folder / "mosquitto.conf", folder / "passwords"
+    passwords.write_text("line:secret\n")
+    subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True, capture_output=True)
+    config.write_text(f"user root\nlistener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n")
+    with subprocess.Popen([str(_MOSQUITTO), "-c", str(config)], stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stderr
+            assert any("running" in line for line in running.stderr)
+            yield
+        finally:
+            running.kill()
+
+
+@contextmanager
+def subscribed(port: int) -> Iterator[Callable[[], dict[str, Any]]]:
+    heard: Queue[dict[str, Any]] = Queue()
+    ready: Queue[bool] = Queue()
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.username_pw_set("line", "secret")
+    client.on_message = lambda _c, _d, message: heard.put(json.loads(message.payload))
+    client.on_subscribe = lambda *_: ready.put(True)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.subscribe("plant/line 1", qos=1)
+    ready.get(timeout=10)
+    yield lambda: heard.get(timeout=15)
+    client.disconnect()
+    client.loop_stop()
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("broker")
+
+
+def test_messages_arrive_also_after_the_broker_was_away(folder: Path) -> None:
+    port, said = free_port(), list[str]()
+    address = f"mqtt://line:secret@127.0.0.1:{port}/plant/line%201"
+    with open_outputs([address], device_id="line-1", say=said.append) as outputs:
+        outputs.each[0].tell({"frame": 0})  # before it is there
+        with broker(folder, port), subscribed(port) as heard:
+            frames = {heard()["frame"]}
+            for number in range(1, 20):
+                outputs.each[0].tell({"frame": number})
+            while len(frames) < 20:
+                frames.add(heard()["frame"])
+        assert frames == set(range(20))
+        over = time.monotonic() + 15
+        while len(said) < 3 and time.monotonic() < over:
+            time.sleep(0.05)
+        outputs.each[0].tell({"frame": 20})
+    assert "does not answer" in said[0] and said[1].endswith("takes messages again"), said
+    assert "they wait" in said[2]
+    assert said[3] == f"1 messages did not reach mqtt://127.0.0.1:{port}/plant/line%201"
+    assert "secret" not in "".join(said)
+
+
+def test_a_broker_that_refuses_is_said(folder: Path) -> None:
+    port, said = free_port(), list[str]()
+    address = f"mqtt://line:wrong@127.0.0.1:{port}/x"
+    with broker(folder, port), open_outputs([address], device_id="d", say=said.append) as outputs:
+        outputs.each[0].tell({"frame": 0})
+        over = time.monotonic() + 15
+        while not said and time.monotonic() < over:
+            time.sleep(0.05)
+    assert "not authorized" in said[0]

@@ -1,0 +1,112 @@
+"""A device that lives: the real agent's update beside it, a real server, frames all the while."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgewright.device.feed import Folder
+from edgewright.device.process import agent_command
+from edgewright.device.report import DeviceReport
+from edgewright.device.sighting import Sighting
+from edgewright.device.watch import Watch
+from edgewright.release.repository import ReleaseReport
+from edgewright.release.server import RepositoryServer
+from tests.edgewright.device.conftest import Device
+
+Make = Callable[..., Path]
+Publish = Callable[..., ReleaseReport]
+MakeDevice = Callable[..., Device]
+PATIENCE_S = 120.0
+
+
+def reports(server: RepositoryServer) -> list[DeviceReport]:
+    return [DeviceReport.from_json(value) for value in server.received.get("device-0", [])]
+
+
+def test_a_bare_device_comes_to_detect_and_takes_the_next_release_while_it_does(
+    make_bundle: Make,
+    publish: Publish,
+    make_device: MakeDevice,
+    server: RepositoryServer,
+    feed: Path,
+    tmp_path: Path,
+) -> None:
+    publish(make_bundle(release=1))
+    device, said, seen = make_device(), list[str](), list[int]()
+    began = time.monotonic()
+
+    def on_sighting(sighting: Sighting) -> None:
+        seen.append(int(sighting.message["release"]))
+        if len(seen) == 1:
+            publish(make_bundle(release=2, gain=0.9))
+
+    def told_of_the_second() -> bool:
+        newest = reports(server)[-1:]
+        done = bool(newest) and newest[0].latest is not None and newest[0].release == 2
+        return done or time.monotonic() - began > PATIENCE_S
+
+    watch = Watch(device.home, Folder(feed), tmp_path / "out", 1.0, said.append, watchers=(on_sighting,))
+    watch.run(until=told_of_the_second)
+    assert seen == sorted(seen) and set(seen) == {1, 2}, "the first until the second is there"
+    assert (device.running, device.state.on_trial, said) == (2, False, [])
+    ran = [report for report in reports(server) if report.command == "run"]
+    assert {report.release for report in ran} >= {1} and all(report.feed and report.feed.frames for report in ran)
+    assert (tmp_path / "out/summary.json").exists()
+
+
+def test_a_feed_that_gives_nothing_is_told_and_waited_for(
+    make_bundle: Make,
+    publish: Publish,
+    make_device: MakeDevice,
+    server: RepositoryServer,
+    feed: Path,
+    tmp_path: Path,
+) -> None:
+    """Neither counts as a start of a release on trial, of which it has three."""
+    publish(make_bundle(release=1))
+    device, said, pictures = make_device(), list[str](), tmp_path / "pictures"
+    device.update()
+    began = time.monotonic()
+
+    def done() -> bool:
+        told = reports(server)
+        if any(report.unseen for report in told) and not pictures.exists():
+            pictures.mkdir()
+            (pictures / "000.png").write_bytes((feed / "000.png").read_bytes())
+        seen = any(report.feed is not None for report in told)
+        return seen or time.monotonic() - began > PATIENCE_S
+
+    Watch(device.home, Folder(pictures), tmp_path / "out", 1.0, said.append).run(until=done)
+    told = reports(server)
+    assert "feed cannot be read" in next(report.unseen for report in told if report.unseen)
+    assert told[-1].feed is not None or told[-2].feed is not None
+    assert [sentence for sentence in said if "feed" in sentence] == said[:1], "once, however often it was tried"
+    assert (device.running, device.state.on_trial) == (1, False)
+
+
+def test_it_ends_when_it_is_told_to(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, feed: Path, tmp_path: Path
+) -> None:
+    publish(make_bundle(release=1))
+    device = make_device()
+    arguments = ("--home", str(device.home.root), "--feed", str(feed), "--out", str(tmp_path / "out"), "--to", "-")
+    with subprocess.Popen(
+        agent_command("watch", *arguments), stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    ) as running:
+        try:
+            assert running.stdout
+            first = next(line for line in running.stdout if line.startswith("{"))
+            assert json.loads(first)["device"] == "device-0"
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(30) == 0
+        finally:
+            running.kill()
+    assert device.running == 1
