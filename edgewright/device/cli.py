@@ -2,7 +2,7 @@
 
     init       --home DIR --root FILE --server URL --device-id ID [--channel NAME] [--tier NAME]
     enroll     --home DIR --token FILE [--device-id ID]
-    check-in   [--home DIR]
+    check-in   [--home DIR] [--waiting]
     update     [--home DIR] [--again] [--from FOLDER]
     wish       [--home DIR] [--go] [--hold] [--pin N] [--window H-H]
     diagnostics [--home DIR] [--out FILE]
@@ -94,7 +94,8 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
         "--token", required=True, metavar="FILE", help='what `edgewright fleet invite` printed; "-": stdin'
     )
     join.add_argument("--device-id", default="", metavar="ID", help="its name, where the token names none")
-    _command(subparsers, commands.check_in, "tell what is known here, and nothing else", home=devices)
+    ask = _command(subparsers, commands.check_in, "tell what is known here, and nothing else", home=devices)
+    ask.add_argument("--waiting", action="store_true", help="only what waits to be told already")
     about = "what this device is to run, whatever the plan says; what is not given stays as it is"
     wish = _command(subparsers, commands.wish, about, home=devices)
     wish.add_argument("--go", action="store_true", help="follow the plan again: no hold and no pin")

@@ -12,9 +12,10 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edgewright.device.diagnostics import diagnostics as known_of
@@ -36,7 +37,7 @@ from edgewright.device.offer import NO_WISH, Wish
 from edgewright.device.outputs import STDOUT, open_outputs
 from edgewright.device.page import serve_page
 from edgewright.device.process import ENGINES_MEMORY_BYTES, limit_this_process, within
-from edgewright.device.report import TELL_S, DeviceReport, send
+from edgewright.device.report import TELL_S, DeviceReport, send, tell
 from edgewright.device.runner import run_feed
 from edgewright.device.sighting import OnSighting
 from edgewright.device.slots import Slots
@@ -75,9 +76,12 @@ def enroll(arguments: argparse.Namespace) -> int:
 
 def check_in(arguments: argparse.Namespace) -> int:
     home = open_home(_one_device(arguments.home), files=Files())
-    with locked(home):
-        why = send(home, running(home, "check-in"))
-    print(f"not told: {why}" if why else "told all that there was")
+    if arguments.waiting:  # beside an update, if need be: each event counts once
+        why = tell(home)
+    else:
+        with locked(home):
+            why = send(home, running(home, "check-in"))
+        print(f"not told: {why}" if why else "told all that there was")
     return 1 if why else 0
 
 
@@ -188,15 +192,22 @@ def run(arguments: argparse.Namespace) -> int:
         )
         report = replace(running(home, "run"), selftest=started.selftest, feed=feed, fell_back=started.fell_back)
         _tell(home, report)
+    _print_round(report, to=arguments.to)
+    return 0
+
+
+def _print_round(report: DeviceReport, *, to: Sequence[str]) -> None:
+    """On standard output, unless that is where detections go."""
+    feed, said = report.feed, sys.stderr if STDOUT in to else sys.stdout
+    if feed is None:
+        return
     missed = f" ({feed.missed} came meanwhile)" if feed.missed else ""
-    said = sys.stderr if STDOUT in arguments.to else sys.stdout
     print(
         f"release {report.release} in slot {report.slot}: {feed.detections} detections on {feed.frames} frames{missed},"
         f" {feed.p50_ms:.1f} ms (p99 {feed.p99_ms:.1f} ms)",
         file=said,
     )
-    print(feed.times, file=said)
-    return 0
+    print(feed.times, file=said, flush=True)
 
 
 def watch(arguments: argparse.Namespace) -> int:
@@ -214,6 +225,7 @@ def watch(arguments: argparse.Namespace) -> int:
             threads=arguments.threads,
             limit_ms=arguments.limit_ms,
             watchers=watchers,
+            on_round=partial(_print_round, to=arguments.to),
         ).run(until=ended.is_set)
     return 0
 

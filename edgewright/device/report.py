@@ -124,6 +124,15 @@ def send(home: Home, report: DeviceReport) -> str:
         return str(error)
 
 
+def tell(home: Home) -> str:
+    """Tell what waits; why not all of it arrived, "" where it did."""
+    try:
+        with opened(home) as outbox, within(TELL_S, "what was to be told"):
+            return _delivered(home, outbox)
+    except (OSError, EdgewrightError) as error:
+        return str(error)
+
+
 def keep(home: Home, report: DeviceReport) -> str:
     """Queue the report for whoever tells next; why it is lost, "" where it is not."""
     try:

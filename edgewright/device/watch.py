@@ -2,8 +2,9 @@
 
 Decides when: an update is asked for every `every_s` seconds, a tenth more or less so that many devices do not ask at
 once, in a process of its own, so that no download holds the detecting up; what was detected is reported as often. A
-release that was installed runs as soon as the update has ended. Refuses to end for anything that may pass: a server
-that is away, a refused release, a feed that gives nothing are said, and tried again.
+release that was installed runs as soon as the update has ended; one on trial is committed before an update is asked
+for, or has had a round to come to a frame. Refuses to end for anything that may pass: a server that is away, a refused
+release, a feed that gives nothing are said, and tried again.
 
     with open_feed("rtsp://camera/stream", say=print) as feed:
         Watch(home, feed, out, every_s=60.0, say=print).run(until=lambda: False)
@@ -15,14 +16,14 @@ import random
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewright.device.engine import engine_for
 from edgewright.device.feed import Feed
 from edgewright.device.home import Home, locked
 from edgewright.device.process import agent_command
-from edgewright.device.report import keep
+from edgewright.device.report import DeviceReport, keep
 from edgewright.device.runner import FeedReport, run_feed
 from edgewright.device.sighting import OnSighting
 from edgewright.device.slots import Slots
@@ -32,33 +33,25 @@ from edgewright.errors import ArtifactCorrupt, EdgewrightError, HomeBusy, InputE
 from edgewright.runtime.engines import Engine
 
 _POLL_S, _SPREAD = 0.2, 0.1
-_END_S = 10.0
+_AWAY_S, _END_S = 5.0, 10.0
 Until = Callable[[], bool]
 
 
-class Updates:
-    """`edgewright-device update`, now and then, beside this process."""
+class Errand:
+    """A command of the agent, beside this process."""
 
-    def __init__(self, home: Home, every_s: float) -> None:
-        self._home, self._every_s = home, every_s
+    def __init__(self, home: Home, *command: str) -> None:
+        self._command = agent_command(*command, "--home", str(home.root))
         self._process: subprocess.Popen[bytes] | None = None
-        self._due = 0.0
-
-    def look(self) -> None:
-        """Begin one where one is due."""
-        if not self.running and time.monotonic() >= self._due:
-            command = agent_command("update", "--home", str(self._home.root))
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-            self._due = time.monotonic() + self._every_s * random.uniform(1 - _SPREAD, 1 + _SPREAD)
 
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    @property
-    def rest_s(self) -> float:
-        """Until the next is due."""
-        return max(0.0, self._due - time.monotonic())
+    def begin(self) -> None:
+        """Where it does not run already."""
+        if not self.running:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
 
     def end(self) -> None:
         if self._process is not None and self.running:
@@ -75,7 +68,7 @@ class Watch:
     """Attributes:
     threads: of ONNX Runtime; None: the engine that was measured. limit_ms: as `run_feed` takes it.
     say: told in a sentence what does not go as it should.
-    watchers: of each frame.
+    watchers: of each frame. on_round: told what was kept to be reported.
     """
 
     home: Home
@@ -86,25 +79,36 @@ class Watch:
     threads: int | None = None
     limit_ms: float | None = None
     watchers: Sequence[OnSighting] = ()
-    _said: str = field(default="", init=False)
-    _started: Started | None = field(default=None, init=False)
+    on_round: Callable[[DeviceReport], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self._update = Errand(self.home, "update")
+        self._telling = Errand(self.home, "check-in", "--waiting")
+        self._due, self._said = 0.0, ""
+        self._updating = False
+        self._started: Started | None = None
 
     def run(self, *, until: Until) -> None:
-        updates = Updates(self.home, self.every_s)
         try:
             while not until():
-                updates.look()
-                if self._started is None or self._replaced():
-                    self._rest(until, lambda: not updates.running)  # it may install what is to run
+                if self._replaced():
+                    if not Slots(self.home).state().active:
+                        self._look()
+                    self._rest(until, lambda: not self._update.running)  # it may install what is to run
                     self._started = self._start()
-                if self._started is None:
-                    self._rest(until, lambda: updates.rest_s == 0)
-                    continue
-                self._round(until, updates)
-                if not self.feed.live:
-                    self._rest(until, lambda: updates.rest_s == 0 or (not updates.running and self._replaced()))
+                seen = self._started is not None and self._round(self._started, until)
+                self._look()
+                if not (seen and self.feed.live):
+                    self._rest(until, lambda: time.monotonic() >= self._due or self._newly_installed())
         finally:
-            updates.end()
+            self._update.end()
+            self._telling.end()
+
+    def _look(self) -> None:
+        """Begin an update where one is due."""
+        if time.monotonic() >= self._due:
+            self._update.begin()
+            self._due = time.monotonic() + self.every_s * random.uniform(1 - _SPREAD, 1 + _SPREAD)
 
     def _start(self) -> Started | None:
         try:
@@ -117,21 +121,18 @@ class Watch:
             self._news(started.fell_back)
         return started
 
-    def _round(self, until: Until, updates: Updates) -> None:
-        """Until the next update is due, or another release is to run, or the feed ends."""
-        started = self._started
-        if started is None:
-            return
-        over = time.monotonic() + self.every_s
-        updating = updates.running
+    def _round(self, started: Started, until: Until) -> bool:
+        """Until the next update is due, or another release is to run, or the feed ends; whether a frame was seen."""
+        began: float | None = None
+        committed = False
 
         def ended() -> bool:
-            nonlocal updating
-            updates.look()
-            before, updating = updating, updates.running
-            return until() or time.monotonic() > over or (before and not updating and self._replaced())
-
-        committed = False
+            nonlocal began
+            began = time.monotonic() if began is None else began  # a model takes a while to load
+            if committed:  # an update would keep the release on trial from being committed
+                self._look()
+            over = self.feed.live and time.monotonic() > began + self.every_s
+            return until() or over or self._newly_installed()
 
         def on_frame(_: int) -> None:
             nonlocal committed
@@ -154,15 +155,20 @@ class Watch:
             if not until():
                 self._news(str(error))
                 self._keep(started, None, unseen=str(error))
-            return
+            return False
         self._said = ""
         self._keep(started, feed)
+        return True
 
     def _keep(self, started: Started, feed: FeedReport | None, *, unseen: str = "") -> None:
-        """A report, which the next update tells."""
+        """A report, which the next update tells, or what is sent now where that is a while away."""
         report = replace(running(self.home, "run"), selftest=started.selftest, feed=feed, unseen=unseen)
-        if why := keep(self.home, replace(report, fell_back=started.fell_back)):
+        report = replace(report, fell_back=started.fell_back)
+        if why := keep(self.home, report):
             self._news(why)
+        if self._due - time.monotonic() > _AWAY_S and not self._update.running:
+            self._telling.begin()
+        self.on_round(report)
 
     def _commit(self) -> bool:
         """Whether the release that runs is committed, or is no longer the one to commit."""
@@ -182,6 +188,11 @@ class Watch:
         slots = Slots(self.home)
         active = slots.state().active
         return self._started is None or slots.manifest_sha256(active) != self._started.bundle.manifest_sha256
+
+    def _newly_installed(self) -> bool:
+        """Asked at each frame: the disk is looked at where an update has just ended."""
+        before, self._updating = self._updating, self._update.running
+        return before and not self._updating and self._replaced()
 
     def _rest(self, until: Until, over: Until) -> None:
         while not until() and not over():

@@ -1,13 +1,15 @@
 #!/bin/sh
-# A device's life: given its identity, it pulls its release and detects on its feed, in turn, until it is told to end.
+# A device's life: given its identity, it detects on its feed and pulls its releases beside that, until it is told to end.
 #
 #   DEVICE_HOME      its folder: identity, trust, slots, outbox
 #   DEVICE_TOKEN     a file: what `edgewright fleet invite` printed; with it the device joins its fleet, once
 #   DEVICE_ID, DEVICE_SERVER, DEVICE_ROOT, DEVICE_CHANNEL    of one that belongs to no fleet, given once
-#   DEVICE_FEED, DEVICE_OUT    where pictures come from and detections go
-#   DEVICE_EVERY_S             seconds of rest in between, a tenth more or less: many devices do not ask at once
+#   DEVICE_FEED, DEVICE_OUT    where pictures come from (a folder, a video, rtsp://…, camera:0) and detections go
+#   DEVICE_TO, DEVICE_PAGE     outputs beside that (- or addresses, with blanks between them), and the port of a live page
+#   DEVICE_EVERY_S             seconds between updates, a tenth more or less: many devices do not ask at once
 #
 # A server that is away, a release that is refused and an empty feed are said and tried again: what runs keeps running.
+# A detector that takes its process down is begun again: that is a start, of which a release on trial has three.
 # Power may go at any moment: the agent is atomic, and this script keeps nothing.
 set -u
 
@@ -51,8 +53,12 @@ elif ! [ -e "$home/device.json" ]; then
     edgewright-device status --home "$home" # says what to do
     exit 2
 fi
+set --
+for output in ${DEVICE_TO:-}; do
+    set -- "$@" --to "$output"
+done
+[ -z "${DEVICE_PAGE:-}" ] || set -- "$@" --page "$DEVICE_PAGE"
 while :; do
-    step edgewright-device update --home "$home"
-    step edgewright-device run --home "$home" --feed "$feed" --out "$out"
+    step edgewright-device watch --home "$home" --feed "$feed" --out "$out" --every "${DEVICE_EVERY_S:-60}" "$@"
     rest
 done

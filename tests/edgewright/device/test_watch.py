@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from edgewright.device.feed import Folder
 from edgewright.device.process import agent_command
 from edgewright.device.report import DeviceReport

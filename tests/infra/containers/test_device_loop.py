@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,9 +20,9 @@ from PIL import Image
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home
 from edgewright.release.repository import publish_release
-from edgewright.release.server import serve_repository
+from edgewright.release.server import RepositoryServer, serve_repository
 from tests.cells import cell_picture, write_bundle
-from tests.collectors import RELEASES, running_collector
+from tests.collectors import RELEASES, RunningCollector, running_collector
 from tests.collectors import ROOT as ROOT_OF_RELEASES
 from tests.conftest import free_port
 from tests.infra.places import CONTAINERS, PROGRAMS, ROOT
@@ -44,8 +45,8 @@ def device(home: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield loop
     finally:
-        loop.kill()
-        loop.communicate()
+        loop.terminate()  # what it began ends with it
+        loop.communicate(timeout=60)
 
 
 def await_line(loop: subprocess.Popen[str], part: str) -> list[str]:
@@ -57,6 +58,24 @@ def await_line(loop: subprocess.Popen[str], part: str) -> list[str]:
         if part in line:
             return said
     raise AssertionError(f"it ended without {part!r}: {''.join(said)}")
+
+
+def await_report(server: RepositoryServer, device_id: str, count: int) -> None:
+    over = time.monotonic() + 60
+    while len(server.received.get(device_id, [])) < count:
+        assert time.monotonic() < over
+        time.sleep(0.1)
+
+
+def await_told(collector: RunningCollector, *commands: str, since: int = 0) -> None:
+    """There is a report of each of these commands."""
+    over = time.monotonic() + 60
+    while True:
+        told = [json.loads(event.body)["command"] for event in collector.events("line-1", "report")[since:]]
+        if set(commands) <= set(told):
+            return
+        assert time.monotonic() < over, told
+        time.sleep(0.1)
 
 
 def ready(home: Path, **more: str) -> tuple[int, str]:
@@ -86,6 +105,7 @@ def test_a_device_pulls_detects_and_ends_when_told(tmp_path: Path, feed: Path) -
         with device(home, DEVICE_SERVER=server.url, **identity, **given) as loop:
             said = "".join(await_line(loop, "2 detections on 1 frames"))
             assert "line-1-0 trusts" in said and "release 1 installed, on trial in slot a" in said
+            await_report(server, "line-1-0", 2)
             assert ready(home) == (0, "ready")
             assert ready(home, MODEL_VERSION="1")[0] == 0
             assert ready(home, MODEL_VERSION="2") == (1, "release 1 runs, expected 2 or newer")
@@ -94,8 +114,8 @@ def test_a_device_pulls_detects_and_ends_when_told(tmp_path: Path, feed: Path) -
         assert [report["command"] for report in server.received["line-1-0"]] == ["update", "run"]
     away = f"http://127.0.0.1:{free_port()}"
     with device(home, DEVICE_SERVER=away, **identity, **given) as loop:
-        said = "".join(await_line(loop, "2 detections on 1 frames"))
-        assert "edgewright-device: " in said  # the update that failed
+        await_line(loop, "2 detections on 1 frames")
+        await_line(loop, "edgewright-device: ")  # the update that failed
         loop.send_signal(signal.SIGTERM)
         assert loop.wait(20) == 0
 
@@ -119,13 +139,14 @@ def test_a_device_joins_its_fleet_by_a_token_and_tells_it(tmp_path: Path, feed: 
             (tmp_path / "token").write_text(token.to_text())
             said = "".join(await_line(loop, "2 detections on 1 frames"))
             assert "line-1 is of the fleet at" in said and "release 1 installed" in said
+            await_told(collector, "update", "run")
             loop.send_signal(signal.SIGTERM)
             assert loop.wait(20) == 0
         (tmp_path / "token").unlink()
+        before = len(collector.events("line-1", "report"))
         with device(home, DEVICE_EVERY_S="600", **given) as loop:
             await_line(loop, "2 detections on 1 frames")
-        commands = [json.loads(told.body)["command"] for told in collector.events("line-1", "report")]
-        assert commands[:2] == ["update", "run"] and commands[-2:] == ["update", "run"]
+            await_told(collector, "run", "update", since=before)
         assert server.received == {}
 
 
