@@ -63,18 +63,18 @@ def invite(
     project: Project,
     channel: Channel = "stable",
     device: Annotated[str, typer.Option(help="Its name; default: the device says it")] = "",
-    tier: Annotated[str, typer.Option(help="Which of a release's bundles it runs")] = "full",
+    tier: Annotated[str, typer.Option(help="Which of a release's bundles it runs; auto: it measures")] = "full",
     hours: Annotated[float, typer.Option(min=0, help="How long the token is good")] = 168.0,
     releases_url: Annotated[str, typer.Option(help="Where it pulls releases; default: the home's address")] = "",
 ) -> None:
     """Print a token that lets one device in, once: for `edgewright-device enroll` on it. It is a secret."""
     settings = home_settings()
     from edgewright.addresses import checked
-    from edgewright.device.offer import TIERS
+    from edgewright.device.offer import AUTO, TIERS
     from tasks.serve.collector import invited
 
-    if tier not in TIERS:
-        raise InputError("not a tier", expected=", ".join(TIERS), got=tier)
+    if tier not in (*TIERS, AUTO):
+        raise InputError("not a tier", expected=", ".join((*TIERS, AUTO)), got=tier)
     url = checked(releases_url) if releases_url else ""
     token = invited(settings, project, channel=channel, tier=tier, device=device, life_s=3600 * hours, releases_url=url)
     print(token.to_text())

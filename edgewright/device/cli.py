@@ -9,6 +9,7 @@
     run        [--home DIR] --feed FEED --out DIR [--frames N] [DETECTING]
     watch      [--home DIR] --feed FEED --out DIR [--every S] [DETECTING]
     benchmark  [--home DIR]
+    tier       [--home DIR] [--measure] [--json]
     status     [--home DIR] [--json]
     self-test  BUNDLE [--json]
     engines    BUNDLE [--json]
@@ -35,9 +36,11 @@ from typing import Any
 
 import edgewright
 from edgewright.device import commands
-from edgewright.device.offer import TIERS
+from edgewright.device.offer import AUTO, TIERS
 from edgewright.device.process import network_environment
 from edgewright.errors import EdgewrightError, StoreUnavailable
+
+_TIER = "which of a release's bundles it runs; auto: the one that suits what is measured here"
 
 
 def main(argv: Sequence[str] | None = None, *, devices: Path = Path()) -> int:
@@ -77,7 +80,7 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     init.add_argument("--server", required=True, metavar="URL")
     init.add_argument("--device-id", required=True, metavar="ID")
     init.add_argument("--channel", default="stable")
-    init.add_argument("--tier", default=TIERS[0], choices=TIERS, help="which of a release's bundles it runs")
+    init.add_argument("--tier", default=TIERS[0], choices=(*TIERS, AUTO), help=_TIER)
     pull = _command(
         subparsers, commands.update, "install the release that the channel has for it, on trial", home=devices
     )
@@ -113,6 +116,9 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     for each in (run, watch):
         _detecting(each)
     _command(subparsers, commands.benchmark, "measure the engines again, and keep the fastest", home=devices)
+    tier = _command(subparsers, commands.tier, "which of a release's bundles suits it, and why", home=devices)
+    tier.add_argument("--measure", action="store_true", help="measure again")
+    tier.add_argument("--json", action="store_true")
     status = _command(subparsers, commands.status, "what runs, and how fresh what it knows is", home=devices)
     status.add_argument("--json", action="store_true")
     test = subparsers.add_parser("self-test", help="run a bundle's golden pictures, with limits on memory and time")

@@ -12,9 +12,11 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +45,7 @@ from edgewright.device.sighting import OnSighting
 from edgewright.device.slots import Slots
 from edgewright.device.standing import describe, running, shown
 from edgewright.device.start import commit, start
+from edgewright.device.tier import keep_after_update, keep_standing, measured, measured_anew, standing_of
 from edgewright.device.token import MAX_TOKEN_CHARACTERS, Token
 from edgewright.device.watch import Watch
 from edgewright.errors import EdgewrightError, InputError
@@ -94,20 +97,27 @@ def _first_line(path: Path) -> str:
 
 def update(arguments: argparse.Namespace) -> int:
     # Not at import: a start, a status and the self-test need no TUF, and it is a quarter of the agent's import time.
+    from edgewright.device.updater import NEEDS_AGENT
     from edgewright.device.updater import update as updated
 
     home = open_home(_one_device(arguments.home), files=Files())
     with locked(home):
+        began = time.monotonic()
         try:
             with within(UPDATE_S, "the update"):
                 done = updated(home, again=arguments.again, folder=arguments.folder)
         except EdgewrightError as error:
-            _tell(home, replace(running(home, "update"), refused=str(error)))
+            report = replace(running(home, "update"), refused=str(error), needs_agent=error.what == NEEDS_AGENT)
+            _tell(home, report)
             raise
-        _tell(home, replace(running(home, "update"), selftest=done.selftest))
+        seconds = time.monotonic() - began
         bundle = Slots(home).bundle(done.slot)
         if done.changed and bundle is not None:
             keep_fastest(home, bundle)
+        keep_after_update(
+            home, taken=done.tier, flashed=done.changed, downloaded_bytes=done.downloaded_bytes, seconds=seconds
+        )
+        _tell(home, replace(running(home, "update"), selftest=done.selftest))
     state = "already current" if not done.changed else "installed, on trial" if done.selftest else "runs again"
     print(f"release {done.release} {state} in slot {done.slot}, {done.downloaded_bytes} bytes downloaded")
     return 0
@@ -241,6 +251,25 @@ def _watchers(arguments: argparse.Namespace, home: Home) -> Iterator[tuple[OnSig
 
 def _say(sentence: str) -> None:
     print(f"edgewright-device: {sentence}", file=sys.stderr, flush=True)
+
+
+def tier(arguments: argparse.Namespace) -> int:
+    home = open_home(_one_device(arguments.home), files=Files())
+    if arguments.measure:
+        with locked(home):
+            keep_standing(home, measured_anew(standing_of(home), measured(), now=time.time()))
+    found = standing_of(home)
+    if arguments.json:
+        print(json.dumps(asdict(found), indent=1, sort_keys=True))
+        return 0
+    print(f"{found.tier}: {found.why}")
+    if found.taken not in ("", found.tier):
+        print(f"runs the bundle of {found.taken}: the release has none for {found.tier}")
+    for name, until in found.barred.items():
+        print(
+            f"{name} was too slow here, and is left until {datetime.fromtimestamp(until).astimezone():%Y-%m-%d %H:%M}"
+        )
+    return 0
 
 
 def status(arguments: argparse.Namespace) -> int:

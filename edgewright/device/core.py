@@ -162,6 +162,7 @@ class Offer:
         manifest: sha256 of the release's signed manifest.
         issued: when that was signed to be the newest, seconds since 1970.
         issued_by: the keys that may say so, as the newest root names them; "" where nobody asks.
+        tier: of the bundle; "" in a repository that has none.
     """
 
     release: int
@@ -169,6 +170,7 @@ class Offer:
     policy: Policy
     issued: int = 0
     issued_by: str = ""
+    tier: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@
 
 Decides which of them an address means. Refuses any other address, and a folder without a picture.
 
->>> [frame.name for frame in open_feed("photos").frames()]
-['000.png', '001.png']
+    with open_feed("photos") as feed:
+        names = [frame.name for frame in feed.frames()]      # ["000.png", "001.png"]
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
     state.json    which slot runs; .bak: a copy   trust/         TUF metadata seen last
     slots/a b     bundles                         outbox.sqlite  what is to be told and was not yet
     wish.json     what somebody here wants        identity/      its key and certificate, where it was enrolled
+    tier.json     the tier that it measured, where nobody chose one; engine.json, latest.json: what was measured else
 
 Decides the device's identity. Refuses to be told another trust root than its first: then it is another device's home.
 
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from edgewright.addresses import checked
 from edgewright.device.files import Files
-from edgewright.device.offer import NO_WISH, TIERS, Wish
+from edgewright.device.offer import AUTO, NO_WISH, TIERS, Wish
 from edgewright.errors import HomeBusy, InputError, StoreUnavailable
 from edgewright.files import try_locked
 from edgewright.runtime.bundle import CHANNEL_NAME
@@ -51,8 +52,8 @@ class DeviceConfig:
             raise InputError("not a device id", expected="letters, digits, . _ -, at most 128", got=self.device_id)
         if not CHANNEL_NAME.fullmatch(self.channel):
             raise InputError("not a channel", expected=CHANNEL_NAME.pattern, got=self.channel)
-        if self.tier not in TIERS:
-            raise InputError("not a tier", expected=", ".join(TIERS), got=self.tier)
+        if self.tier not in (*TIERS, AUTO):
+            raise InputError("not a tier", expected=", ".join((*TIERS, AUTO)), got=self.tier)
         checked(self.server_url)
         if self.collector_url:
             checked(self.collector_url, schemes=("https",))

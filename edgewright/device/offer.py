@@ -30,6 +30,8 @@ from edgewright.errors import InputError
 POLICY_FILE = "policy.json"
 MAX_PLAN_BYTES = 16_000
 TIERS = ("full", "optimized", "basic")
+AUTO = "auto"
+"""The tier of a device that measures which of them suits it."""
 _WINDOW = re.compile(r"(?:1?\d|2[0-3])-(?:1?\d|2[0-4])")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -65,7 +65,9 @@ class DeviceReport:
         offered: the release that the channel offered last. failed: whether that one failed here.
         latest: the feed that the release which runs detected on last, whatever this command was.
         rss_mb: the agent's memory at its most, of that feed where there is one.
-        tier, channel: of the device. follows: whether it runs what the plan says, and nobody here wished otherwise.
+        tier: of the bundle that runs. tier_why: why that one, where the device measured it. channel: of the device.
+        needs_agent: the release is for a newer agent than this.
+        follows: whether it runs what the plan says, and nobody here wished otherwise.
     """
 
     device_id: str
@@ -87,6 +89,8 @@ class DeviceReport:
     channel: str = ""
     follows: bool = True
     unseen: str = ""
+    tier_why: str = ""
+    needs_agent: bool = False
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def to_json(self) -> dict[str, Any]:

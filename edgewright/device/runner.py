@@ -7,11 +7,7 @@
 Decides at which size a JPEG is decoded: at the smallest from which the letterbox still averages. Decides nothing about
 the model. A frame that cannot be read is a line of its own and does not end the run. Refuses an empty feed.
 
->>> run_feed(bundle, Folder(feed), out, files=Files(), on_frame=print).detections
-1
-2
-3
-6
+    run_feed(bundle, Folder(pictures), out, files=Files(), on_frame=print).detections
 """
 
 from __future__ import annotations

@@ -16,15 +16,17 @@ from edgewright.device.core import SLOTS
 from edgewright.device.engine import engine_for, kept
 from edgewright.device.freshness import freshness_in, in_words, span
 from edgewright.device.home import Home, wish_of
+from edgewright.device.offer import AUTO
 from edgewright.device.report import DeviceReport
 from edgewright.device.slots import Slots
+from edgewright.device.tier import standing_of
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine
 
 
 def running(home: Home, command: str) -> DeviceReport:
     slots = Slots(home)
-    state = slots.state()
+    state, tier = slots.state(), standing_of(home)
     bundle = slots.bundle(state.active)
     report = DeviceReport(
         device_id=home.config.device_id,
@@ -33,7 +35,8 @@ def running(home: Home, command: str) -> DeviceReport:
         offered=state.offered,
         failed=state.offer_failed,
         rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        tier=home.config.tier,
+        tier=tier.taken or tier.tier,
+        tier_why=tier.why if home.config.tier == AUTO else "",
     )
     if bundle is None:
         return report
@@ -66,7 +69,7 @@ def describe(home: Home) -> dict[str, Any]:
         "server": home.config.server_url,
         "collector": home.config.collector_url,
         "channel": home.config.channel,
-        "tier": home.config.tier,
+        "tier": f"{here.tier}, {here.tier_why}" if here.tier_why else here.tier,
         "wish": str(wish_of(home)),
         "slot": here.slot,
         "release": here.release,

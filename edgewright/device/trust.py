@@ -37,8 +37,9 @@ from edgewright.device.core import Offer, State
 from edgewright.device.download import downloaded, part_of
 from edgewright.device.fetcher import Fetcher, FromFolder, FromServer
 from edgewright.device.home import ROOT_FILE, Home
-from edgewright.device.offer import MAX_PLAN_BYTES, POLICY_FILE, Plan, Policy, plan_path, target_path
+from edgewright.device.offer import AUTO, MAX_PLAN_BYTES, POLICY_FILE, Plan, Policy, plan_path, target_path
 from edgewright.device.process import network_environment
+from edgewright.device.tier import in_order, standing_of
 from edgewright.errors import DeviceUnreachable, EdgewrightError, InputError, UpdateRefused
 from edgewright.runtime.bundle import MANIFEST_FILE
 
@@ -55,13 +56,16 @@ _KEPT = ("root_history/*.root.json", "timestamp.json", "snapshot.json", "targets
 class Channel:
     """The home's channel as its signed metadata describe it now.
 
-    Attributes: time_keys: ids of the keys that the newest root lets sign times, in order, with commas.
+    Attributes:
+        time_keys: ids of the keys that the newest root lets sign times, in order, with commas.
+        tiers: whose bundles this device may run, the best first.
     """
 
     home: Home
     updater: Updater
     fetcher: Fetcher
     time_keys: str
+    tiers: tuple[str, ...]
 
     def offer_to(self, device_id: str, *, running: int, pinned: int = 0) -> Offer:
         """What this device is to run, by the plan of the channel's rollout; without one, the channel's current release.
@@ -90,14 +94,20 @@ class Channel:
         release = pinned or plan.chosen(device_id, running=running) or running
         if not release:
             raise UpdateRefused("the channel's plan has no release for this device", got=plan.id, where=channel)
-        manifest = self._target(target_path(channel, self.home.config.tier, release, MANIFEST_FILE))
-        return Offer(release, manifest.hashes["sha256"], policy, issued, self.time_keys)
+        tier, manifest = self._manifest(release)
+        return Offer(release, manifest.hashes["sha256"], policy, issued, self.time_keys, tier)
 
-    def fetch(self, release: int, name: str, *, max_bytes: int) -> bytes:
-        """A file of a release, verified. Raises UpdateRefused, DeviceUnreachable."""
-        path = target_path(self.home.config.channel, self.home.config.tier, release, name)
+    def fetch(self, offer: Offer, name: str, *, max_bytes: int) -> bytes:
+        """A file of the offered release, verified. Raises UpdateRefused, DeviceUnreachable."""
+        path = target_path(self.home.config.channel, offer.tier or self.tiers[0], offer.release, name)
         found = self._find(path) or self._target(f"{self.home.config.channel}/{name}")
         return self._fetched(found, max_bytes=max_bytes)
+
+    def _manifest(self, release: int) -> tuple[str, TargetFile]:
+        """Of the first of the device's tiers that the release has a bundle for."""
+        paths = {tier: target_path(self.home.config.channel, tier, release, MANIFEST_FILE) for tier in self.tiers}
+        tier = next((tier for tier, path in paths.items() if self._find(path)), self.tiers[0])
+        return tier, self._target(paths[tier])
 
     def _plan(self) -> Plan | None:
         """None in a repository without rollouts."""
@@ -160,7 +170,8 @@ def open_channel(home: Home, *, folder: Path | None = None, state: State = NOTHI
                 bootstrap=home.trust_root,
             )
             updater.refresh()
-        channel = Channel(home, updater, fetcher, _time_keys(scratch / ROOT_FILE))  # a link to the newest
+        tiers = in_order(standing_of(home).tier) if home.config.tier == AUTO else (home.config.tier,)
+        channel = Channel(home, updater, fetcher, _time_keys(scratch / ROOT_FILE), tiers)  # a link to the newest
         channel._find(plan_path(home.config.channel))  # the delegated role's metadata are kept with the others
         _refuse_stale(scratch, state.trusting(channel.time_keys).seen, fetcher)
         _refuse_impossible(scratch, fetcher)

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 import edgewright
-from edgewright.device.core import Refuse, Stay, on_offer, on_proof
+from edgewright.device.core import Offer, Refuse, Stay, on_offer, on_proof
 from edgewright.device.download import forget_parts, part_of
 from edgewright.device.home import Home, wish_of
 from edgewright.device.offer import Wish
@@ -38,6 +38,7 @@ from edgewright.runtime.bundle import (
 from edgewright.runtime.instruction_sets import this_processor
 from edgewright.runtime.selftest import SelfTest
 
+NEEDS_AGENT = "the release needs a newer agent"
 _SPARE_BYTES = 1_000_000
 """Left free for state, metadata and reports."""
 
@@ -50,6 +51,7 @@ class Update:
         changed: whether another slot runs than before.
         selftest: in the new slot; None where nothing was installed.
         downloaded_bytes: files that a cut-off download had left whole are not fetched again.
+        tier: of the bundle that the device is to run; "" in a repository without tiers.
     """
 
     changed: bool
@@ -58,6 +60,7 @@ class Update:
     digest: str
     selftest: SelfTest | None
     downloaded_bytes: int
+    tier: str = ""
 
 
 def update(
@@ -101,17 +104,17 @@ def _update(home: Home, channel: Channel, selftest: SelfTester, *, again: bool, 
     if isinstance(action, Refuse):
         raise UpdateRefused(action.why, expected=action.expected, got=action.got)
     if isinstance(action, Stay):
-        return _stayed(slots, state.active, changed=state.active != before.active)
+        return _stayed(slots, state.active, tier=offer.tier, changed=state.active != before.active)
     if late and offer.manifest not in holds.values():
         raise UpdateRefused("outside of the hours in which files are fetched", expected=wish.window, got=late)
-    payload = channel.fetch(offer.release, MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES)
+    payload = channel.fetch(offer, MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES)
     manifest = _acceptable(payload, channel, offer.release)
     if state != before:
         slots.save(state)
     slot = action.slot
     home.files.make_dir(slots.folder(slot))
     slots.withdraw(slot)
-    downloaded_bytes = _fill(slots.folder(slot), manifest, channel)
+    downloaded_bytes = _fill(slots.folder(slot), manifest, channel, offer)
     home.files.replace(slots.folder(slot) / MANIFEST_FILE, payload)
     forget_parts(home)
     proof = _prove(slots, slot, selftest)
@@ -119,7 +122,7 @@ def _update(home: Home, channel: Channel, selftest: SelfTester, *, again: bool, 
     if not proof.passed:
         slots.withdraw(slot)
         raise UpdateRefused("the release fails its self-test on this device", got="; ".join(proof.reasons))
-    return Update(True, slot, manifest.release, manifest.digest, proof, downloaded_bytes)
+    return Update(True, slot, manifest.release, manifest.digest, proof, downloaded_bytes, offer.tier)
 
 
 def _release_in(slots: Slots, slot: str) -> int:
@@ -128,12 +131,12 @@ def _release_in(slots: Slots, slot: str) -> int:
     return bundle.manifest.release if bundle and bundle.manifest.channel == slots.home.config.channel else 0
 
 
-def _stayed(slots: Slots, slot: str, *, changed: bool) -> Update:
+def _stayed(slots: Slots, slot: str, *, tier: str, changed: bool) -> Update:
     """Nothing was installed. Raises UpdateRefused where nothing is there to run."""
     bundle = slots.bundle(slot)
     if bundle is None:
         raise UpdateRefused("nothing is installed, and updates are held here", next_step="edgewright-device wish --go")
-    return Update(changed, slot, bundle.manifest.release, bundle.manifest.digest, None, 0)
+    return Update(changed, slot, bundle.manifest.release, bundle.manifest.digest, None, 0, tier)
 
 
 def _acceptable(payload: bytes, channel: Channel, release: int) -> BundleManifest:
@@ -147,7 +150,7 @@ def _acceptable(payload: bytes, channel: Channel, release: int) -> BundleManifes
         raise UpdateRefused("a manifest for another release or channel", expected=release, got=got)
     if parse_version(edgewright.__version__) < parse_version(manifest.min_agent_version):
         raise UpdateRefused(
-            "the release needs a newer agent",
+            NEEDS_AGENT,
             expected=f">= {manifest.min_agent_version}",
             got=edgewright.__version__,
             next_step="update the edgewright package on the device",
@@ -155,7 +158,7 @@ def _acceptable(payload: bytes, channel: Channel, release: int) -> BundleManifes
     return manifest
 
 
-def _fill(folder: Path, manifest: BundleManifest, channel: Channel) -> int:
+def _fill(folder: Path, manifest: BundleManifest, channel: Channel, offer: Offer) -> int:
     """Make the folder hold the manifest's files for this processor and no others; the bytes that were downloaded."""
     files, wanted = channel.home.files, manifest.files_for(this_processor())
     missing = {name: entry for name, entry in wanted.items() if not _is_whole(folder / name, entry)}
@@ -170,7 +173,7 @@ def _fill(folder: Path, manifest: BundleManifest, channel: Channel) -> int:
         raise UpdateRefused("not enough space", expected=f"{needed_bytes} bytes free", got=free_bytes, where=folder)
     files.make_dir(folder / "golden")
     for name, entry in sorted(missing.items()):
-        files.write_new(folder / name, channel.fetch(manifest.release, name, max_bytes=entry.bytes))
+        files.write_new(folder / name, channel.fetch(offer, name, max_bytes=entry.bytes))
         part_of(channel.home, entry.sha256).drop()
     files.fsync_dir(folder / "golden")
     files.fsync_dir(folder)

@@ -29,6 +29,7 @@ from edgewright.device.sighting import OnSighting
 from edgewright.device.slots import Slots
 from edgewright.device.standing import running
 from edgewright.device.start import Started, commit, start
+from edgewright.device.tier import keep_after_round
 from edgewright.errors import ArtifactCorrupt, EdgewrightError, HomeBusy, InputError
 from edgewright.runtime.engines import Engine
 
@@ -157,6 +158,7 @@ class Watch:
                 self._keep(started, None, unseen=str(error))
             return False
         self._said = ""
+        keep_after_round(self.home, started.bundle, feed.times)
         self._keep(started, feed)
         return True
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgewright.device.report import DeviceReport
+from edgewright.device.report import MAX_SENTENCE, DeviceReport
 from edgewright.device.runner import FeedReport
 from edgewright.fleet.rollout import Told
 
@@ -65,6 +65,8 @@ def told_by(value: dict[str, Any], *, at: float) -> Told:
         tier=str(report.tier),
         channel=str(report.channel),
         follows=report.follows is True,
+        unseen=str(report.unseen)[:MAX_SENTENCE],
+        needs_agent=report.needs_agent is True,
     )
 
 

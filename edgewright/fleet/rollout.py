@@ -51,6 +51,7 @@ class Told:
             also where that were too few frames to tell.
         tier, channel: of the device; "" from an agent that does not say.
         follows: it runs what the plan says, and nobody at the device wished otherwise.
+        unseen: why it could detect on nothing. needs_agent: what was released is for a newer agent.
     """
 
     at: float
@@ -64,6 +65,8 @@ class Told:
     tier: str = ""
     channel: str = ""
     follows: bool = True
+    unseen: str = ""
+    needs_agent: bool = False
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,10 @@ def _headline(fleet: Fleet) -> str:
     parts = [f"{count} run {_release(release)}" for release, count in most]
     if silent := len(fleet.told) - len(heard):
         parts.append(f"{silent} silent")
+    if blind := sum(bool(said.unseen) for said in heard):
+        parts.append(f"{blind} get no picture")
+    if old := sum(said.needs_agent for said in heard):
+        parts.append(f"{old} need a newer agent")
     return f"{len(fleet.told)} devices: {', '.join(parts)}."
 
 
@@ -164,6 +168,8 @@ def _row(fleet: Fleet, device: str) -> tuple[str, ...]:
         "on trial" * said.on_trial,
         f"refused {said.offered}" * said.failed,
         "own wish" * (not said.follows),
+        "needs a newer agent" * said.needs_agent,
+        said.unseen,
         "silent" * _silent(fleet, said),
     ]
     return (
