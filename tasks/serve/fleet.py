@@ -29,6 +29,7 @@ from edgewright.release.server import METADATA, REPORTS
 from edgewright.runtime.bundle import MANIFEST_FILE
 from edgewright.settings import Settings
 from tasks.serve.collector import history_in, reports_in
+from tasks.serve.mirrors import keep_mirrored
 from tasks.serve.releases import projects_of
 
 FOLDER = "rollouts"
@@ -275,7 +276,7 @@ def _signed(repository: Path, channel: str) -> Plan | None:
 def _keep(
     settings: Settings, repository: Path, channel: str, rollout: Rollout, before: Rollout | None = None
 ) -> Rollout:
-    """Written down, then signed; what is so already is not done again."""
+    """Written down, then signed, then mirrored; what is so already is not done again."""
     if rollout != before:
         payload = json.dumps(rollout.to_json(), indent=1, sort_keys=True).encode()
         write_atomically(repository / FOLDER / f"{channel}.json", payload, mode=READABLE)
@@ -288,6 +289,7 @@ def _keep(
             now=datetime.now(UTC),
             secret=settings.keys_opened_by,
         )
+    keep_mirrored(settings, repository)  # also what an earlier step could not bring there
     return rollout
 
 
