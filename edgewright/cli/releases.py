@@ -61,6 +61,8 @@ def release_status(
     for name, state in states.items():
         _print_state(name, f"{url}/{name}", state)
     print("served while `edgewright serve-releases` or `edgewright ui` runs" if states else _NOTHING)
+    if settings.releases_s3:
+        print(f"mirrored to {settings.releases_s3.rstrip('/')}/PROJECT whenever something is signed")
 
 
 def release_renew(project: ProjectOption = "") -> None:

@@ -1,7 +1,8 @@
 """`edgewright serve-releases`: the home's releases at the home's address, their metadata kept fresh, until it is ended.
 
 Decides when metadata are renewed: when it starts, and whenever half of a role's life is over; a bucket that the
-settings name has them with it. Refuses to serve a home twice. A project whose keys are offline is served, and said so.
+settings name has them with it. Refuses to serve a home twice. A project whose keys are offline is served, and said to
+be.
 """
 
 from __future__ import annotations
