@@ -3,7 +3,8 @@
 #
 #   DEVICE_HOME      its folder: identity, trust, slots, outbox
 #   DEVICE_TOKEN     a file: what `edgewright fleet invite` printed; with it the device joins its fleet, once
-#   DEVICE_ID, DEVICE_SERVER, DEVICE_ROOT, DEVICE_CHANNEL    of one that belongs to no fleet, given once
+#   DEVICE_ID, DEVICE_SERVER, DEVICE_ROOT, DEVICE_CHANNEL    of one that belongs to no fleet, given once: also where there
+#                    is no such file. A device that has joined is not changed by any of them.
 #   DEVICE_FEED, DEVICE_OUT    where pictures come from and detections go
 #   DEVICE_EVERY_S             seconds of rest in between, a tenth more or less: many devices do not ask at once
 #
@@ -38,9 +39,10 @@ rest() {
     step sleep "$(awk -v every="${DEVICE_EVERY_S:-60}" -v share="$share" 'BEGIN { print every * share / 1000 }')"
 }
 
-if [ -n "${DEVICE_TOKEN:-}" ]; then
-    grep -qs '"collector_url": "https' "$home/device.json" || until step edgewright-device enroll --home "$home" --token "$DEVICE_TOKEN" \
-        --device-id "${DEVICE_ID:-}"; do
+if grep -qs '"collector_url": "https' "$home/device.json"; then
+    :
+elif [ -n "${DEVICE_TOKEN:-}" ] && { [ -e "$DEVICE_TOKEN" ] || [ -z "${DEVICE_ROOT:-}" ]; }; then
+    until step edgewright-device enroll --home "$home" --token "$DEVICE_TOKEN" --device-id "${DEVICE_ID:-}"; do
         [ "$code" = 1 ] || exit "$code" # 1: the collector is away or refuses, and may not tomorrow
         rest
     done

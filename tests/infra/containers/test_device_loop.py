@@ -122,7 +122,8 @@ def test_a_device_joins_its_fleet_by_a_token_and_tells_it(tmp_path: Path, feed: 
             loop.send_signal(signal.SIGTERM)
             assert loop.wait(20) == 0
         (tmp_path / "token").unlink()
-        with device(home, DEVICE_EVERY_S="600", **given) as loop:
+        by_hand = {"DEVICE_ROOT": str(tmp_path / "none"), "DEVICE_SERVER": RELEASES, "DEVICE_ID": "line-1"}
+        with device(home, DEVICE_EVERY_S="600", **given, **by_hand) as loop:
             await_line(loop, "2 detections on 1 frames")
         commands = [json.loads(told.body)["command"] for told in collector.events("line-1", "report")]
         assert commands[:2] == ["update", "run"] and commands[-2:] == ["update", "run"]
@@ -137,6 +138,17 @@ def test_a_device_that_was_made_by_hand_joins_too(tmp_path: Path, feed: Path) ->
         (tmp_path / "token").write_text(collector.token().to_text())
         with device(home, DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token")) as loop:
             await_line(loop, "line-1 is of the fleet at")
+
+
+def test_without_the_file_of_a_token_a_device_is_what_it_is_given_by_hand(tmp_path: Path, feed: Path) -> None:
+    """As in a cluster, where one manifest is for devices of a fleet and for those of none."""
+    (tmp_path / "root.json").write_bytes(ROOT_OF_RELEASES)
+    by_hand = {"DEVICE_ROOT": str(tmp_path / "root.json"), "DEVICE_SERVER": RELEASES, "DEVICE_ID": "line-1"}
+    with device(tmp_path / "home", DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token"), **by_hand) as loop:
+        await_line(loop, "line-1 trusts")
+    with device(tmp_path / "other", DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token")) as loop:
+        await_line(loop, "the token cannot be read")
+        assert loop.wait(20) == 2
 
 
 def test_a_device_without_identity_says_what_to_do(tmp_path: Path) -> None:
