@@ -12,8 +12,7 @@ metadata than these, and files that are not as they are signed.
 
 One key replaced between two mirrorings is no gap. Of more, devices refuse what they find until the mirroring has ended.
 
->>> mirror(repository, S3Folder("s3://releases/belt")).written[-1]          # doctest: +SKIP
-'metadata/timestamp.json'
+    mirror(repository, S3Folder("s3://releases.example/edge/belt")).written      # names, in order; () the second time
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from PIL import Image
 
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home
+from edgewright.release.ceremony import init_repository
 from edgewright.release.repository import publish_release
 from edgewright.release.server import serve_repository
 from tests.cells import cell_picture, write_bundle
@@ -142,8 +143,9 @@ def test_a_device_that_was_made_by_hand_joins_too(tmp_path: Path, feed: Path) ->
 
 def test_without_the_file_of_a_token_a_device_is_what_it_is_given_by_hand(tmp_path: Path, feed: Path) -> None:
     """As in a cluster, where one manifest is for devices of a fleet and for those of none."""
-    (tmp_path / "root.json").write_bytes(ROOT_OF_RELEASES)
-    by_hand = {"DEVICE_ROOT": str(tmp_path / "root.json"), "DEVICE_SERVER": RELEASES, "DEVICE_ID": "line-1"}
+    init_repository(tmp_path / "repository", keys=tmp_path / "keys", now=datetime.now(UTC))
+    root = tmp_path / "repository/metadata/1.root.json"
+    by_hand = {"DEVICE_ROOT": str(root), "DEVICE_SERVER": RELEASES, "DEVICE_ID": "line-1"}
     with device(tmp_path / "home", DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token"), **by_hand) as loop:
         await_line(loop, "line-1 trusts")
     with device(tmp_path / "other", DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token")) as loop:
