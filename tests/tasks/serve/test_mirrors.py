@@ -22,10 +22,13 @@ from edgewright.fleet.rollout import withdrawn
 from edgewright.release.metadata import FIRST_ROOT
 from edgewright.release.repository import state_of
 from edgewright.settings import Settings, read_settings
+from tasks.serve import rollouts
 from tasks.serve.fleet import begin_rollout, change_rollout, step_rollout
 from tasks.serve.releases import renew_metadata
+from tasks.serve.rollouts import step_running, stepping, unmirrored
 from tests.edgewright.device.conftest import selftest_here
 from tests.listeners import closed_port
+from tests.stack import wait_for
 
 Publish = Callable[..., None]
 
@@ -77,6 +80,34 @@ def test_each_step_of_a_rollout_reaches_devices_and_one_that_could_not_does_with
     renew_metadata(mirrored, now=datetime.now(UTC))
     (quiet,) = renew_metadata(mirrored, now=datetime.now(UTC))
     assert not quiet.news
+
+
+def test_a_rollout_that_ended_while_the_bucket_was_away_is_brought_there_all_the_same(
+    mirrored: Settings, device: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody steps it any more, and what was withdrawn must not go on."""
+    said: list[str] = []
+    monkeypatch.setattr(rollouts, "STEP_EVERY_S", 0.1)
+    publish(2, gain=0.9)
+    begin_rollout(mirrored, "belt", "stable", release=2, stages=(1.0,), dwell_s=0.0)
+    assert updated(device) == 2
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}")
+        away.setenv("AWS_MAX_ATTEMPTS", "1")
+        away.setattr(s3, "PATIENCE_S", 0.0)
+        with pytest.raises(StoreUnavailable, match="has not reached the bucket"):
+            change_rollout(mirrored, "belt", "stable", withdrawn)
+        assert step_running(mirrored) == []
+        assert [*unmirrored(mirrored)] == ["belt"]
+        assert unmirrored(mirrored, but=["belt"]) == {}
+        with stepping(mirrored, said.append):
+            wait_for(lambda: said, seconds=20)
+    assert said[0].startswith("Releases  belt: what is signed here has not reached the bucket")
+    assert updated(device) == 2
+    with stepping(mirrored, said.append):
+        wait_for(lambda: updated(device) == 1, seconds=30)
+    assert unmirrored(mirrored) == {}
+    assert len(said) == 1
 
 
 def test_by_hand(
