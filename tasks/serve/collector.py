@@ -14,7 +14,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -101,12 +101,11 @@ def require_collector(settings: Settings, where: Where) -> None:
 
     Raises StoreUnavailable: nobody answers there, another server does, or the register cannot be written.
     """
-    connection = None
     try:
         trusted = ssl.create_default_context(cafile=settings.fleet / CERTIFICATE_FILE)
-        connection = HTTPSConnection(where.name, where.port, timeout=_ANSWER_WITHIN_S, context=trusted)
-        connection.request("GET", "/health")
-        status = connection.getresponse().status
+        with closing(HTTPSConnection(where.name, where.port, timeout=_ANSWER_WITHIN_S, context=trusted)) as connection:
+            connection.request("GET", "/health")
+            status = connection.getresponse().status
         if status != HTTPStatus.NO_CONTENT:
             raise HTTPException(f"status {status}")
     except (OSError, HTTPException) as error:
@@ -116,9 +115,6 @@ def require_collector(settings: Settings, where: Where) -> None:
             where=where.url,
             next_step="edgewright serve-collector, or edgewright up, where this home is",
         ) from error
-    finally:
-        if connection:
-            connection.close()
 
 
 @contextmanager

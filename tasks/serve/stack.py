@@ -2,10 +2,9 @@
 
 Decides the order: servers, until they answer; work pools with their limits; deployments; workers, until they are
 online; and only then is the home said to be up. The fleet's collector is among them where it is asked for, or where the
-home has a fleet. What ends by itself is begun again. What the environment names
-elsewhere is used and not started. Where tables or files do not lie in the home, workers and commands speak to MLflow's
-server, so that it alone holds the keys to them. Refuses to bring a home up twice, a port that is taken, and to go on
-where a server ends again and again.
+home has a fleet. What ends by itself is begun again. What the environment names elsewhere is used and not started.
+Where tables or files do not lie in the home, workers and commands speak to MLflow's server, so that it alone holds the
+keys to them. Refuses to bring a home up twice, a port that is taken, and to go on where a server ends again and again.
 
     bring_up(settings, Stack(), say=print)                  # returns at Ctrl-C
     state_of(settings)                                      # what of it is well, from another process
