@@ -12,6 +12,7 @@ S3 credentials stay in boto3's own chain.
     EDGEWRIGHT_THREADS   CPU threads a stage may use                                             (all cores)
     EDGEWRIGHT_WEBHOOK   what `edgewright up` has Prefect tell of runs that fail, wait or are refused   (none)
     EDGEWRIGHT_KEYS_SECRET  a file elsewhere that opens the keys which nobody has to open   (beside each project's keys)
+    EDGEWRIGHT_RELEASES_S3  s3://bucket/prefix that releases are mirrored to whenever something is signed   (nowhere)
     EDGEWRIGHT_DATABASE  PostgreSQL for the servers of `edgewright up` and the fleet's register  (sqlite in the home)
     PREFECT_API_URL      use this Prefect server instead of the home's own
     MLFLOW_TRACKING_URI  use this MLflow instead of the home's own
@@ -44,6 +45,7 @@ NAMES = (
     "EDGEWRIGHT_WEBHOOK",
     "EDGEWRIGHT_DATABASE",
     "EDGEWRIGHT_KEYS_SECRET",
+    "EDGEWRIGHT_RELEASES_S3",
 )
 PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 """What makes a server of `edgewright up` ask for it; its clients on this machine are told."""
@@ -58,6 +60,7 @@ started again, or of a network that is away, and a worker is back within one."""
 ROUTERS = ("inline", "pools")
 FANOUTS = ("processes", "ray")
 _RAY_ADDRESS = re.compile(r"local|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
+_BUCKET = re.compile(r"s3://[^/\s]+(?:/[^\s]*)?")
 _SPINS = "50000"
 """Looks a waiting OpenMP thread takes before it sleeps: one to three milliseconds, by processor."""
 
@@ -124,6 +127,7 @@ class Settings:
     webhook: str = field(default="", repr=False)
     database: str = field(default="", repr=False)
     keys_opened_by: Path | None = None
+    releases_s3: str = ""
     passwords: Passwords = Passwords()
     fanout: str = FANOUTS[0]
     ray_address: str = "local"
@@ -190,6 +194,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         webhook=env.get("EDGEWRIGHT_WEBHOOK") or "",
         database=env.get("EDGEWRIGHT_DATABASE") or "",
         keys_opened_by=Path(secret).expanduser().resolve() if (secret := env.get("EDGEWRIGHT_KEYS_SECRET")) else None,
+        releases_s3=_bucket(env.get("EDGEWRIGHT_RELEASES_S3") or ""),
         passwords=Passwords(
             prefect=env.get(PREFECT_PASSWORD) or "",
             mlflow=env.get(MLFLOW_PASSWORD) or "",
@@ -308,6 +313,12 @@ def _one_of(known: tuple[str, ...], env: Mapping[str, str], name: str) -> str:
         what = f"unknown {name.rpartition('_')[2].lower()}"
         raise InputError(what, expected=" or ".join(known), got=word, where=name)
     return word
+
+
+def _bucket(text: str) -> str:
+    if text and not _BUCKET.fullmatch(text):
+        raise InputError("not an S3 address", expected="s3://bucket/prefix", got=text, where="EDGEWRIGHT_RELEASES_S3")
+    return text
 
 
 def _ray_address(text: str) -> str:

@@ -18,6 +18,7 @@ from edgewright.simulate.camera import SimulatedCamera
 from tasks.engine.stage import stage
 from tasks.engine.work import Work
 from tasks.serve.fleet import refuse_while_rolled_out
+from tasks.serve.mirrors import keep_mirrored
 
 RELEASE_FILE = "release.json"
 _CANDIDATES = 24
@@ -64,6 +65,7 @@ def release(
             roll_out=config.roll_out,
             secret=work.session.settings.keys_opened_by,
         )
+        keep_mirrored(work.session.settings, repository)
         facts = {"version": published.version, "digest": published.digest, "channel": config.channel, "start": began}
         (out / RELEASE_FILE).write_text(json.dumps(facts, sort_keys=True))
         work.session.tracker.tag(work.session.link.mlflow_parent, {"release": f"{config.channel}-{published.version}"})

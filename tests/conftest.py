@@ -93,6 +93,15 @@ def s3_bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     return name
 
 
+@pytest.fixture
+def s3_site(s3_bucket: str, s3_environment: dict[str, str]) -> str:
+    """Where anybody may read `s3_bucket` by HTTP, at Swift's own address of it."""
+    import boto3
+
+    boto3.client("s3").put_bucket_acl(Bucket=s3_bucket, ACL="public-read")
+    return f"{s3_environment['AWS_ENDPOINT_URL']}/v1/AUTH_test/{s3_bucket}"
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real labeled photographs that EDGEWRIGHT_REAL_DATA names."""

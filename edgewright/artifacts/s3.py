@@ -1,4 +1,5 @@
-"""The store on S3, by boto3, and the download of a source that lies there. The only module that imports boto3.
+"""The store on S3, by boto3, the download of a source that lies there, and objects that others read by HTTP. The only
+module that imports boto3.
 
 Endpoint, region and credentials come from boto3's own chain (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, profiles, roles).
 Large files go up and down in parts by boto3's transfer manager. Decides, like every store, that an artifact exists when
@@ -114,13 +115,44 @@ class S3Store(Store):
 
     def _get(self, key: str) -> bytes | None:
         with _s3_errors(self.uri):
-            try:
-                body: bytes = patiently(lambda: self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-            except ClientError as error:
-                if error.response["Error"]["Code"] in _MISSING:
-                    return None
-                raise
-            return body
+            return _object(self._client, self._bucket, key)
+
+
+class S3Folder:
+    """Objects below `s3://bucket/prefix`, by the names that whoever reads them by HTTP asks for.
+
+    Law: an object is seen whole or not at all, which is S3's. Every method raises StoreUnavailable.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._bucket, prefix = split_uri(uri)
+        self.uri = f"s3://{self._bucket}/{prefix}".rstrip("/")
+        self._base = f"{prefix}/" if prefix else ""
+        self._client = boto3.session.Session().client("s3")
+
+    def sizes(self) -> dict[str, int]:
+        """Name => bytes, of every object."""
+        with _s3_errors(self.uri):
+            listed = patiently(lambda: list(list_objects(self._client, self._bucket, self._base)))
+        return {item["Key"].removeprefix(self._base): int(item["Size"]) for item in listed}
+
+    def read(self, name: str) -> bytes | None:
+        """None where there is no such object."""
+        with _s3_errors(self.uri):
+            return _object(self._client, self._bucket, self._base + name)
+
+    def write(self, name: str, payload: bytes, *, cache_control: str) -> None:
+        """Args: cache_control: what a browser, or a network before the bucket, is told of it."""
+        with _s3_errors(self.uri):
+            patiently(
+                lambda: self._client.put_object(
+                    Bucket=self._bucket, Key=self._base + name, Body=payload, CacheControl=cache_control
+                )
+            )
+
+    def remove(self, name: str) -> None:
+        with _s3_errors(self.uri):
+            patiently(lambda: self._client.delete_object(Bucket=self._bucket, Key=self._base + name))
 
 
 def require_bucket(uri: str) -> None:
@@ -176,6 +208,17 @@ def list_objects(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, An
     """Every object whose key starts with `prefix`, page by page."""
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         yield from page.get("Contents", ())
+
+
+def _object(client: Any, bucket: str, key: str) -> bytes | None:
+    """Its bytes; None where there is none."""
+    try:
+        body: bytes = patiently(lambda: client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _MISSING:
+            return None
+        raise
+    return body
 
 
 def _fetch_object(client: Any, bucket: str, item: dict[str, Any], target: Path, *, marks: Path) -> None:

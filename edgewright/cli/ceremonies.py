@@ -60,6 +60,7 @@ def init(
         **where, now=datetime.now(UTC), passphrase=_new if passphrases else None, secret=settings.keys_opened_by
     )
     print(f"signed {', '.join(signed)}; keys in {where['keys']}")
+    _mirror(settings, project)
     if passphrases:
         print("take root-1, root-2, root-3 and targets elsewhere: devices need them for nothing")
 
@@ -93,6 +94,7 @@ def publish(
     else:
         said = "permitted" if done.published else "was permitted already"
     print(f"{channel} release {done.version}, {tier}, {said}; {_outcome(done.signed, done.waits)}")
+    _mirror(settings, project)
 
 
 def rotate(
@@ -113,6 +115,7 @@ def rotate(
         secret=settings.keys_opened_by,
     )
     print(f"{name} is a new key; signed {', '.join(dict.fromkeys(signed)) or 'nothing'}")
+    _mirror(settings, project)
 
 
 def revoke(
@@ -131,6 +134,7 @@ def revoke(
     )
     said = "is permitted no longer" if _is_out(signed) else "is permitted until that is announced"
     print(f"{channel} release {release} {said}; {_outcome(signed)}")
+    _mirror(settings, project)
 
 
 def floor(
@@ -164,6 +168,7 @@ def floor(
     )
     said = f"no release below {policy.floor}"
     print(f"{channel}: {said}{'' if _is_out(signed) else ', once that is announced'}; {_outcome(signed)}")
+    _mirror(settings, project)
 
 
 def verify(project: Annotated[str, typer.Option(help="One project; default: all")] = "") -> None:
@@ -203,6 +208,14 @@ def list_releases(
                     f"  {plan.state} {plan.id}: release {plan.release} to {plan.share:.0%}, "
                     f"otherwise {plan.otherwise or 'what runs'}"
                 )
+
+
+def _mirror(settings: Settings, project: str) -> None:
+    """Where the settings name a bucket."""
+    from tasks.serve.mirrors import keep_mirrored
+
+    if mirrored := keep_mirrored(settings, settings.releases / project):
+        print(mirrored)
 
 
 def _is_out(signed: tuple[str, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Commands about what is released: serve it, renew its metadata, say how fresh they are."""
+"""Commands about what is released: serve it, mirror it, renew its metadata, say how fresh they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgewright.cli import completion
 from edgewright.cli.ceremonies import add_ceremonies
 from edgewright.cli.home import home_settings
 from edgewright.cli.printed import print_json
-from edgewright.errors import InputError
+from edgewright.errors import InputError, StoreUnavailable
 
 if TYPE_CHECKING:
     from edgewright.release.repository import RepositoryState
@@ -26,6 +26,7 @@ def add_releases(application: typer.Typer) -> None:
     group = typer.Typer(help="What is released, by whose keys, and how fresh its signatures are.", no_args_is_help=True)
     group.command(name="status")(release_status)
     group.command(name="renew")(release_renew)
+    group.command(name="mirror")(release_mirror)
     add_ceremonies(group)
     application.add_typer(group, name="release")
 
@@ -60,6 +61,8 @@ def release_status(
     for name, state in states.items():
         _print_state(name, f"{url}/{name}", state)
     print("served while `edgewright serve-releases` or `edgewright ui` runs" if states else _NOTHING)
+    if settings.releases_s3:
+        print(f"mirrored to {settings.releases_s3.rstrip('/')}/PROJECT whenever something is signed")
 
 
 def release_renew(project: ProjectOption = "") -> None:
@@ -77,6 +80,31 @@ def release_renew(project: ProjectOption = "") -> None:
         raise InputError("not everything could be signed again", next_step=next_step)
     if any(renewed.renewal.refused for renewed in done):
         raise InputError("not everything that waits could be announced", next_step="sign once more what it was to say")
+    if any(renewed.unmirrored for renewed in done):
+        raise StoreUnavailable("not everything could be mirrored", next_step="edgewright release mirror")
+
+
+def release_mirror(
+    to: Annotated[str, typer.Option(help="s3://bucket/prefix; default: what EDGEWRIGHT_RELEASES_S3 names")] = "",
+    project: ProjectOption = "",
+) -> None:
+    """Copy what is released into a bucket, from which devices pull PREFIX/PROJECT by HTTP without a server of ours.
+
+    With EDGEWRIGHT_RELEASES_S3 it happens by itself whenever something is signed.
+    """
+    settings = home_settings()
+    from tasks.serve.mirrors import mirror_to
+    from tasks.serve.releases import projects_of
+
+    place = to or settings.releases_s3
+    if not place:
+        next_step = "give --to s3://bucket/prefix, or set EDGEWRIGHT_RELEASES_S3"
+        raise InputError("a place to mirror to is needed", next_step=next_step)
+    repositories = projects_of(settings, project=project)
+    for repository in repositories:
+        print(f"{repository.name}: {mirror_to(repository, place)}")
+    if not repositories:
+        print(_NOTHING)
 
 
 def _print_state(name: str, url: str, state: RepositoryState) -> None:

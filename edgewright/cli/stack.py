@@ -40,6 +40,10 @@ def up(
         str, typer.Option(help="Address to serve on; others than this machine need passwords")
     ] = "127.0.0.1",
     pool: Annotated[list[str], typer.Option(help="A worker for this pool; may be repeated. Default: all five")] = [],  # noqa: B006
+    collector: Annotated[
+        bool, typer.Option("--collector", help="The fleet's too; a home that has a fleet needs not ask")
+    ] = False,
+    pages_port: Annotated[int, typer.Option(help="Of the fleet's pages, on this machine alone")] = 8473,
 ) -> None:
     """Start Prefect, MLflow, the releases and a worker for each pool; deploy everything. Until Ctrl-C or SIGTERM."""
     settings = recording_settings()
@@ -47,7 +51,7 @@ def up(
     from tasks.engine.stage import POOLS
     from tasks.serve.stack import Stack, bring_up
 
-    stack = Stack(prefect_port, mlflow_port, tuple(pool) or POOLS, host)
+    stack = Stack(prefect_port, mlflow_port, tuple(pool) or POOLS, host, collector, pages_port)
     if detach:
         _detached(settings, stack)
         return
@@ -159,10 +163,11 @@ def _detached(settings: Settings, stack: Stack) -> None:
     log = settings.home / "up.log"
     ports = ["--mlflow-port", str(stack.mlflow_port), "--prefect-port", str(stack.prefect_port)]
     host = ["--host", stack.host]
+    fleet = ["--pages-port", str(stack.pages_port), *(["--collector"] if stack.collector else [])]
     pools = [word for pool in stack.pools for word in ("--pool", pool)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "edgewright.cli", "up", *ports, *host, *pools],
+            [sys.executable, "-m", "edgewright.cli", "up", *ports, *host, *fleet, *pools],
             env={**os.environ, "EDGEWRIGHT_HOME": str(settings.home)},
             stdin=subprocess.DEVNULL,
             stdout=stream,

@@ -350,7 +350,7 @@ def plan_of(signed_set: SignedSet, repository: Path, channel: str) -> Plan | Non
     target = signed_set.rollout.signed.targets.get(plan_path(channel)) if signed_set.rollout else None
     if target is None:
         return None
-    payload = _as_signed(target, repository / "targets")
+    payload = as_signed(target, repository / "targets")
     try:
         return Plan.from_bytes(payload)
     except InputError as error:
@@ -358,7 +358,8 @@ def plan_of(signed_set: SignedSet, repository: Path, channel: str) -> Plan | Non
         raise ArtifactCorrupt("a signed plan is none", got=error.what, where=where, next_step=next_step) from error
 
 
-def _as_signed(target: TargetFile, folder: Path) -> bytes:
+def as_signed(target: TargetFile, folder: Path) -> bytes:
+    """The file's bytes. Raises ArtifactCorrupt where they are not there, or not what is signed."""
     path = folder / target.get_prefixed_paths()[0]
     try:
         payload = path.read_bytes()
@@ -420,7 +421,7 @@ def _with_rollouts(signed_set: SignedSet, signers: Keys, folder: Path, *, now: d
     for path, target in list(signed_set.targets.signed.targets.items()):
         channel, _, name = path.partition("/")
         release = int((target.custom or {}).get("release", 0))
-        payload = _as_signed(target, folder)
+        payload = as_signed(target, folder)
         _put(signed_set, folder, target_path(channel, TIERS[0], release, name), payload, custom=target.custom or {})
         if name == MANIFEST_FILE:
             plan = Plan(f"release-{release}", release, share=1.0, otherwise=release)

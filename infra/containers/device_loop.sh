@@ -3,7 +3,9 @@
 #
 #   DEVICE_HOME      its folder: identity, trust, slots, outbox
 #   DEVICE_TOKEN     a file: what `edgewright fleet invite` printed; with it the device joins its fleet, once
-#   DEVICE_ID, DEVICE_SERVER, DEVICE_ROOT, DEVICE_CHANNEL    of one that belongs to no fleet, given once
+#   DEVICE_ID, DEVICE_SERVER, DEVICE_ROOT, DEVICE_CHANNEL    of one that belongs to no fleet, given once: also where there
+#                    is no such file. A device that has joined is not changed by any of them.
+#   DEVICE_TIER                auto: it measures which of a release's bundles suits it (default: full)
 #   DEVICE_FEED, DEVICE_OUT    where pictures come from (a folder, a video, rtsp://…, camera:0) and detections go
 #   DEVICE_TO, DEVICE_PAGE     outputs beside that (- or addresses, with blanks between them), and the port of a live page
 #   DEVICE_EVERY_S             seconds between updates, a tenth more or less: many devices do not ask at once
@@ -40,15 +42,17 @@ rest() {
     step sleep "$(awk -v every="${DEVICE_EVERY_S:-60}" -v share="$share" 'BEGIN { print every * share / 1000 }')"
 }
 
-if [ -n "${DEVICE_TOKEN:-}" ]; then
-    grep -qs '"collector_url": "https' "$home/device.json" || until step edgewright-device enroll --home "$home" --token "$DEVICE_TOKEN" \
-        --device-id "${DEVICE_ID:-}"; do
+if grep -qs '"collector_url": "https' "$home/device.json"; then
+    :
+elif [ -n "${DEVICE_TOKEN:-}" ] && { [ -e "$DEVICE_TOKEN" ] || [ -z "${DEVICE_ROOT:-}" ]; }; then
+    until step edgewright-device enroll --home "$home" --token "$DEVICE_TOKEN" --device-id "${DEVICE_ID:-}"; do
         [ "$code" = 1 ] || exit "$code" # 1: the collector is away or refuses, and may not tomorrow
         rest
     done
 elif [ -n "${DEVICE_ROOT:-}" ]; then
     step edgewright-device init --home "$home" --root "$DEVICE_ROOT" --server "${DEVICE_SERVER:?}" \
-        --device-id "${DEVICE_ID:?}" --channel "${DEVICE_CHANNEL:-stable}" || exit
+        --device-id "${DEVICE_ID:?}" --channel "${DEVICE_CHANNEL:-stable}" \
+        --tier "${DEVICE_TIER:-full}" || exit
 elif ! [ -e "$home/device.json" ]; then
     edgewright-device status --home "$home" # says what to do
     exit 2

@@ -11,23 +11,26 @@ home twice, and to invite into a project that has released nothing: there would 
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from http import HTTPStatus
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from edgewright.addresses import is_loopback
+from edgewright.addresses import is_loopback, why
 from edgewright.device.token import Token
 from edgewright.errors import ArtifactCorrupt, HomeBusy, InputError, StoreUnavailable
 from edgewright.files import READABLE, try_locked, write_atomically
-from edgewright.fleet.authority import authority_in, server_files
+from edgewright.fleet.authority import CERTIFICATE_FILE, authority_in, server_files
 from edgewright.fleet.collector import collector
 from edgewright.fleet.figures import Figures
 from edgewright.fleet.listener import listening
@@ -44,6 +47,7 @@ from tasks.serve.repeated import repeated
 Say = Callable[[str], None]
 REGISTER_FILE, WHERE_FILE, _LOCK_FILE = "register.sqlite", "collector.json", "serving.lock"
 PORT = 8472
+_ANSWER_WITHIN_S = 5.0
 REPORTS_S, LOOK_EVERY_S = 90 * 24 * 3600.0, 3600.0
 """How long reports are kept (changes of state are for good), and how often it is looked, at the certificate too."""
 
@@ -63,6 +67,13 @@ class Where:
         return f"https://{_bracketed(self.name)}:{self.port}"
 
     @property
+    def here(self) -> str:
+        """An address at which this machine finds it."""
+        every = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what it was told to listen on
+        near = is_loopback(f"https://{_bracketed(self.host)}")
+        return every.get(self.host, self.host if near else self.name)
+
+    @property
     def names(self) -> set[str]:
         """What the server's certificate is for."""
         return {self.name, "localhost", "127.0.0.1", "::1"}
@@ -78,6 +89,32 @@ def where_of(settings: Settings) -> Where:
     except (OSError, ValueError, TypeError) as error:
         next_step = "remove it, and serve again with the name that devices know"
         raise ArtifactCorrupt("the collector's address", got=error, where=path, next_step=next_step) from error
+
+
+def has_fleet(settings: Settings) -> bool:
+    """Whether anybody was ever invited here, or a collector served: devices look for one."""
+    return (settings.fleet / CERTIFICATE_FILE).exists()
+
+
+def require_collector(settings: Settings, where: Where) -> None:
+    """Ask whether it is well, at its name and as a device does, by the home's authority.
+
+    Raises StoreUnavailable: nobody answers there, another server does, or the register cannot be written.
+    """
+    try:
+        trusted = ssl.create_default_context(cafile=settings.fleet / CERTIFICATE_FILE)
+        with closing(HTTPSConnection(where.name, where.port, timeout=_ANSWER_WITHIN_S, context=trusted)) as connection:
+            connection.request("GET", "/health")
+            status = connection.getresponse().status
+        if status != HTTPStatus.NO_CONTENT:
+            raise HTTPException(f"status {status}")
+    except (OSError, HTTPException) as error:
+        raise StoreUnavailable(
+            "the collector does not answer as a device expects",
+            got=why(error),
+            where=where.url,
+            next_step="edgewright serve-collector, or edgewright up, where this home is",
+        ) from error
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """`edgewright doctor`: what a run would need, asked piece by piece, each failure with its cure.
 
-Decides what is looked at: installed versions, free space, the servers, their clocks and their WebSocket, work pools
-with limits and workers, and a word that each pool's worker writes into the store and this machine reads there. Changes
-nothing but that. Refuses to guess: what could not be asked because something before it failed is not said to be well.
+Decides what is looked at: installed versions, free space, the servers, their clocks and their WebSocket, of a home with
+a fleet its collector, work pools with limits and workers, and a word that each pool's worker writes into the store and
+this machine reads there. Changes nothing but that. Refuses to guess: what could not be asked because something before
+it failed is not said to be well.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from tasks.engine.run import store_of
 from tasks.engine.services import MLFLOW, Answer, ask, require_services
 from tasks.engine.session import MIN_FREE_BYTES
 from tasks.engine.stage import POOLS
+from tasks.serve.collector import has_fleet, require_collector, where_of
 from tasks.serve.prefect_server import standing_server
 from tasks.serve.workers import CONTROL
 
@@ -69,6 +71,8 @@ def examine(settings: Settings, *, pools: Sequence[str] = POOLS) -> Iterator[Fin
         yield _free(f"store {settings.store}", free)
     yield _looked_at("store", lambda: _round_trip(store))
     yield _looked_at("MLflow", lambda: _mlflow(settings))
+    if has_fleet(settings):
+        yield _looked_at("collector", lambda: _collector(settings))
     try:
         with standing_server(settings) as server:
             yield Finding("Prefect", True, shown(server.api_url))
@@ -143,6 +147,13 @@ def _mlflow(settings: Settings) -> str:
     if answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
         _log_in(url)
     return shown(url)
+
+
+def _collector(settings: Settings) -> str:
+    """As devices find it; in a home without a fleet nobody looks for one."""
+    where = where_of(settings)
+    require_collector(settings, where)
+    return where.url
 
 
 def _log_in(url: str) -> None:

@@ -4,7 +4,8 @@ Decides where a rollout is written down, `rollouts/<channel>.json` beside the re
 those of the channel that were heard within LOST_AFTER_S and do what the plan says; of a project that has enrolled
 devices, those alone. It is written down first and signed then; what was cut off between the two the next step signs. A
 rollout whose plan was replaced by another, as by `release publish --roll-out`, is over. Refuses a second rollout on a
-channel while one lives. A person halts and takes back whatever devices said.
+channel while one lives. A person halts and takes back whatever devices said. Nobody who signs waits for a bucket that
+another one's step is brought to.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from edgewright.release.server import METADATA, REPORTS
 from edgewright.runtime.bundle import MANIFEST_FILE
 from edgewright.settings import Settings
 from tasks.serve.collector import history_in, reports_in
+from tasks.serve.mirrors import keep_mirrored
 from tasks.serve.releases import projects_of
 
 FOLDER = "rollouts"
@@ -161,7 +163,9 @@ def begin_rollout(
             stages=stages,
             dwell_s=dwell_s,
         )
-        return _keep(settings, repository, channel, made)
+        begun = _keep(settings, repository, channel, made)
+    keep_mirrored(settings, repository)
+    return begun
 
 
 def step_rollout(settings: Settings, project: str, channel: str) -> Rollout:
@@ -169,9 +173,10 @@ def step_rollout(settings: Settings, project: str, channel: str) -> Rollout:
     with _one_at_a_time(settings, project) as repository:
         fleet, now = fleet_of(settings, project, channel), time.time()
         rollout = _own(fleet.rollout, fleet.signed, channel)
-        return _keep(
-            settings, repository, channel, step(rollout, fleet.told, devices=fleet.counted(now), now=now), rollout
-        )
+        stepped = step(rollout, fleet.told, devices=fleet.counted(now), now=now)
+        _keep(settings, repository, channel, stepped, rollout)
+    keep_mirrored(settings, repository)  # also what an earlier step could not bring there
+    return stepped
 
 
 def running_rollouts(settings: Settings) -> list[tuple[str, str]]:
@@ -200,7 +205,9 @@ def change_rollout(settings: Settings, project: str, channel: str, change: Calla
     """
     with _one_at_a_time(settings, project) as repository:
         rollout = _own(_read(repository, channel), _signed(repository, channel), channel)
-        return _keep(settings, repository, channel, change(rollout, now=time.time()), rollout)
+        changed = _keep(settings, repository, channel, change(rollout, now=time.time()), rollout)
+    keep_mirrored(settings, repository)
+    return changed
 
 
 def settled_release(plan: Plan | None) -> int:

@@ -1,7 +1,8 @@
 """`edgewright serve-releases`: the home's releases at the home's address, their metadata kept fresh, until it is ended.
 
-Decides when metadata are renewed: when it starts, and whenever half of a role's life is over. Refuses to serve a home
-twice. A project whose keys are offline is served, and said to be.
+Decides when metadata are renewed: when it starts, and whenever half of a role's life is over; a bucket that the
+settings name has them with it. Refuses to serve a home twice. A project whose keys are offline is served, and said to
+be.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from edgewright.errors import EdgewrightError, HomeBusy, InputError, meant
 from edgewright.files import try_locked
 from edgewright.release.address import Address, address_in, keep
 from edgewright.release.introduce import introduce_devices
+from edgewright.release.mirror import Mirrored
 from edgewright.release.repository import Renewal, renew, repositories_in, state_of
 from edgewright.release.server import serve_releases
 from edgewright.settings import Settings
+from tasks.serve.mirrors import keep_mirrored
 from tasks.serve.repeated import repeated
 
 Say = Callable[[str], None]
@@ -31,11 +34,28 @@ _LOOK_EVERY_S = 3600.0
 
 @dataclass(frozen=True)
 class Renewed:
-    """What became of one project's metadata: signed again, still fresh, or why not."""
+    """What became of one project's metadata: signed again, still fresh, or why not.
+
+    Attributes: mirrored: what the bucket had of it. unmirrored: why it has not got all.
+    """
 
     project: str
     renewal: Renewal
     refused: str = ""
+    mirrored: Mirrored | None = None
+    unmirrored: str = ""
+
+    @property
+    def news(self) -> bool:
+        """Whether anything was done, or could not be."""
+        return bool(
+            self.refused
+            or self.unmirrored
+            or self.renewal.signed
+            or self.renewal.offline
+            or self.renewal.refused
+            or (self.mirrored and (self.mirrored.written or self.mirrored.removed))
+        )
 
     def __str__(self) -> str:
         if self.refused:
@@ -45,6 +65,7 @@ class Renewed:
             f"{self.project}: {f'signed {signed}' if signed else 'fresh' if not offline else ''}"
             + (f"{'; ' if signed else ''}half expired, and their keys are not here: {offline}" if offline else "")
             + "".join(f"; not announced: {each}" for each in self.renewal.refused)
+            + (f"; {self.mirrored or self.unmirrored}" if self.mirrored or self.unmirrored else "")
         )
 
 
@@ -123,8 +144,7 @@ def _kept_fresh(settings: Settings, say: Say) -> Iterator[None]:
 
     def look() -> None:
         for renewed in renew_metadata(settings, now=datetime.now(UTC)):
-            renewal = renewed.renewal
-            if renewed.refused or renewal.signed or renewal.offline or renewal.refused:
+            if renewed.news:
                 say(f"Renewed  {renewed}")
 
     look()
@@ -135,9 +155,12 @@ def _kept_fresh(settings: Settings, say: Say) -> Iterator[None]:
 def _renewed(repository: Path, settings: Settings, now: datetime) -> Renewed:
     try:
         done = renew(repository, keys=settings.keys / repository.name, now=now, secret=settings.keys_opened_by)
-        return Renewed(repository.name, done)
     except EdgewrightError as error:
         return Renewed(repository.name, Renewal((), ()), refused=str(error))
+    try:
+        return Renewed(repository.name, done, mirrored=keep_mirrored(settings, repository))
+    except EdgewrightError as error:
+        return Renewed(repository.name, done, unmirrored=str(error))
 
 
 def _tell(settings: Settings, address: Address, say: Say) -> None:

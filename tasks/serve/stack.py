@@ -1,10 +1,10 @@
-"""`edgewright up`: Prefect, MLflow, the releases and a worker for each pool, on this machine, until it is ended.
+"""`edgewright up`: Prefect, MLflow, releases, collector and a worker for each pool, on this machine, until it is ended.
 
 Decides the order: servers, until they answer; work pools with their limits; deployments; workers, until they are
-online; and only then is the home said to be up. What ends by itself is begun again. What the environment names
-elsewhere is used and not started. Where tables or files do not lie in the home, workers and commands speak to MLflow's
-server, so that it alone holds the keys to them. Refuses to bring a home up twice, a port that is taken, and to go on
-where a server ends again and again.
+online; and only then is the home said to be up. The fleet's collector is among them where it is asked for, or where the
+home has a fleet. What ends by itself is begun again. What the environment names elsewhere is used and not started.
+Where tables or files do not lie in the home, workers and commands speak to MLflow's server, so that it alone holds the
+keys to them. Refuses to bring a home up twice, a port that is taken, and to go on where a server ends again and again.
 
     bring_up(settings, Stack(), say=print)                  # returns at Ctrl-C
     state_of(settings)                                      # what of it is well, from another process
@@ -18,12 +18,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edgewright.addresses import shown
 from edgewright.artifacts import sha256_bytes
-from edgewright.errors import HomeBusy, InputError, StageFailed, StoreUnavailable
+from edgewright.errors import EdgewrightError, HomeBusy, InputError, StageFailed, StoreUnavailable
 from edgewright.files import try_locked, write_atomically
 from edgewright.processes import ProcessIdentity, end_process, identity_of, is_alive
 from edgewright.settings import UP_FILE, Settings
@@ -33,6 +33,7 @@ from tasks.engine.links import mlflow_experiments
 from tasks.engine.services import require_services
 from tasks.engine.stage import POOLS
 from tasks.serve.backends import Databases, artifacts_root, prepared
+from tasks.serve.collector import require_collector, where_of
 from tasks.serve.deploying import deploy, make_pools, set_places
 from tasks.serve.guarded import LOOPBACK, require_guarded
 from tasks.serve.mlflow_server import Keeping, MLflowServer, is_elsewhere, log_of, mlflow_server, upgrade
@@ -41,6 +42,7 @@ from tasks.serve.prefect_server import PrefectServer, Standing, answers, live_se
 from tasks.serve.reaper import reaping
 from tasks.serve.releases import served_beside
 from tasks.serve.ui import require_ports
+from tasks.serve.watching import Watched, watched_beside
 from tasks.serve.workers import CONTROL, Reached, Workers, adopt_orphans, workers_of
 
 _LOCK_FILE = "up.lock"
@@ -52,12 +54,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Stack:
-    """What is asked for."""
+    """What is asked for.
+
+    Attributes: collector: wanted; in a home that has a fleet it is served unasked. pages_port: of the fleet's pages.
+    """
 
     prefect_port: int = 4200
     mlflow_port: int = 5000
     pools: tuple[str, ...] = POOLS
     host: str = LOOPBACK
+    collector: bool = False
+    pages_port: int = 8473
 
     def __post_init__(self) -> None:
         for pool in self.pools:
@@ -67,7 +74,10 @@ class Stack:
 
 @dataclass(frozen=True)
 class Up:
-    """What `up.json` says of a home that is up."""
+    """What `up.json` says of a home that is up.
+
+    Attributes: collector: where devices find it, fleet_url: the fleet's pages; "" where it is not among what is up.
+    """
 
     pid: int
     began_s: float | None
@@ -75,6 +85,8 @@ class Up:
     mlflow_url: str
     pools: tuple[str, ...]
     tracking_uri: str
+    collector: str = ""
+    fleet_url: str = ""
 
     @property
     def process(self) -> ProcessIdentity:
@@ -115,6 +127,7 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
         standing = Standing(stack.host, databases.prefect if databases else "")
         keeping = _keeping(settings, databases)
         with (
+            watched_beside(settings, wanted=stack.collector, pages_port=stack.pages_port, say=say) as fleet,
             prefect_server(settings, port=stack.prefect_port, standing=standing) as prefect,
             mlflow_server(settings, port=stack.mlflow_port, host=stack.host, keeping=keeping) as mlflow,
             served_beside(settings, say=say),
@@ -130,9 +143,8 @@ def bring_up(settings: Settings, stack: Stack, *, say: Say) -> None:
                 reached = Reached(prefect.api_url, tracking)
                 with workers_of(settings, stack.pools, reached=reached, say=say) as workers:
                     _await(lambda: online(stack.pools) == set(stack.pools), what="a worker", log=workers.log("…"))
-                    prefect_url = shown(prefect.api_url).removesuffix("/api")
-                    mlflow_url = shown(mlflow.url)
-                    with _recorded(settings, prefect_url, mlflow_url, stack.pools, tracking=tracking) as up:
+                    up = _up(stack, prefect.api_url, mlflow.url, fleet, tracking=tracking)
+                    with _recorded(settings, up):
                         for line in ready_lines(up, settings):
                             say(line)
                         try:
@@ -192,6 +204,7 @@ def ready_lines(up: Up, settings: Settings) -> list[str]:
     return [
         f"Prefect  {up.prefect_url}",
         f"MLflow   {mlflow_experiments(up.mlflow_url)}",
+        *([f"Fleet    {up.fleet_url}, devices find the collector at {up.collector}"] if up.collector else []),
         f"runs of this home go to the workers with: export EDGEWRIGHT_HOME={settings.home} EDGEWRIGHT_ROUTER=pools",
         "Ctrl-C ends all of it",
     ]
@@ -216,10 +229,21 @@ def state_of(settings: Settings) -> list[Part]:
     well = answers(api, proxy=settings.proxy_to(api))
     parts = [Part("Prefect", well, found.prefect_url)]
     parts.append(Part("MLflow", answers(found.mlflow_url, proxy=settings.proxy_to(found.mlflow_url)), found.mlflow_url))
+    if found.collector:
+        parts.append(_collector(settings, found))
     heard = _asked(api, found.pools) if well else set()
     return parts + [
         Part(f"pool {pool}", pool in heard, "online" if pool in heard else "no worker") for pool in found.pools
     ]
+
+
+def _collector(settings: Settings, found: Up) -> Part:
+    try:
+        where = where_of(settings)
+        require_collector(settings, replace(where, name=where.here))
+    except EdgewrightError as error:
+        return Part("collector", False, str(error))
+    return Part("collector", True, f"{found.collector}, its pages {found.fleet_url}")
 
 
 def take_down(settings: Settings) -> bool:
@@ -254,16 +278,27 @@ def _is_proxied(settings: Settings, databases: Databases | None) -> bool:
     return databases is not None or settings.store.startswith("s3://")
 
 
-@contextmanager
-def _recorded(
-    settings: Settings, prefect_url: str, mlflow_url: str, pools: tuple[str, ...], *, tracking: str
-) -> Iterator[Up]:
+def _up(stack: Stack, api_url: str, mlflow_url: str, fleet: Watched | None, *, tracking: str) -> Up:
+    """What this process is to be known by."""
     me = identity_of(os.getpid())
+    return Up(
+        pid=os.getpid(),
+        began_s=me.began_s if me else None,
+        prefect_url=shown(api_url).removesuffix("/api"),
+        mlflow_url=shown(mlflow_url),
+        pools=stack.pools,
+        tracking_uri=tracking,
+        collector=fleet.where.url if fleet else "",
+        fleet_url=fleet.pages if fleet else "",
+    )
+
+
+@contextmanager
+def _recorded(settings: Settings, up: Up) -> Iterator[None]:
     path = settings.home / UP_FILE
-    up = Up(os.getpid(), me.began_s if me else None, prefect_url, mlflow_url, pools, tracking)
     write_atomically(path, json.dumps(asdict(up)).encode())
     try:
-        yield up
+        yield
     finally:
         path.unlink(missing_ok=True)
 

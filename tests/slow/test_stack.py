@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import boto3
 import psutil
@@ -48,7 +49,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, s3_environment: dict[str, st
             patch.setenv(name, value)
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         environment = {"EDGEWRIGHT_STORE": f"s3://{BUCKET}/team", "EDGEWRIGHT_DATABASE": database or ""}
-        with up(tmp_path_factory.mktemp("up"), **s3_environment, **environment) as here:
+        home = tmp_path_factory.mktemp("up")
+        (home / "fleet").mkdir(mode=0o700)
+        (home / "fleet/collector.json").write_text(json.dumps({"port": free_port()}))
+        with up(home, "--collector", "--pages-port", str(free_port()), **s3_environment, **environment) as here:
             yield here
 
 
@@ -61,8 +65,10 @@ def page() -> Iterator[Page]:
 def test_every_part_is_well(stack: Stack) -> None:
     assert "EDGEWRIGHT_ROUTER=pools" in stack.said
     parts = json.loads(edgewright("status", "--json", home=stack.home).stdout)
-    assert [part["name"] for part in parts] == ["Prefect", "MLflow", *(f"pool {pool}" for pool in POOLS)]
+    assert [part["name"] for part in parts] == ["Prefect", "MLflow", "collector", *(f"pool {pool}" for pool in POOLS)]
     assert all(part["well"] for part in parts)
+    told = next(line for line in stack.said.splitlines() if line.startswith("Fleet "))
+    assert "<h1>Fleets</h1>" in urlopen(told.split()[1].rstrip(",")).read().decode()
     refused = edgewright("up", home=stack.home, check=False)
     assert (refused.returncode, "this home is up already" in refused.stderr) == (1, True)
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home
+from edgewright.release.ceremony import init_repository
 from edgewright.release.repository import publish_release
 from edgewright.release.server import RepositoryServer, serve_repository
 from tests.cells import cell_picture, write_bundle
@@ -144,7 +145,8 @@ def test_a_device_joins_its_fleet_by_a_token_and_tells_it(tmp_path: Path, feed: 
             assert loop.wait(20) == 0
         (tmp_path / "token").unlink()
         before = len(collector.events("line-1", "report"))
-        with device(home, DEVICE_EVERY_S="600", **given) as loop:
+        by_hand = {"DEVICE_ROOT": str(tmp_path / "none"), "DEVICE_SERVER": RELEASES, "DEVICE_ID": "line-1"}
+        with device(home, DEVICE_EVERY_S="600", **given, **by_hand) as loop:
             await_line(loop, "2 detections on 1 frames")
             await_told(collector, "run", "update", since=before)
         assert server.received == {}
@@ -158,6 +160,18 @@ def test_a_device_that_was_made_by_hand_joins_too(tmp_path: Path, feed: Path) ->
         (tmp_path / "token").write_text(collector.token().to_text())
         with device(home, DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token")) as loop:
             await_line(loop, "line-1 is of the fleet at")
+
+
+def test_without_the_file_of_a_token_a_device_is_what_it_is_given_by_hand(tmp_path: Path, feed: Path) -> None:
+    """As in a cluster, where one manifest is for devices of a fleet and for those of none."""
+    init_repository(tmp_path / "repository", keys=tmp_path / "keys", now=datetime.now(UTC))
+    root = tmp_path / "repository/metadata/1.root.json"
+    by_hand = {"DEVICE_ROOT": str(root), "DEVICE_SERVER": RELEASES, "DEVICE_ID": "line-1"}
+    with device(tmp_path / "home", DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token"), **by_hand) as loop:
+        await_line(loop, "line-1 trusts")
+    with device(tmp_path / "other", DEVICE_FEED=str(feed), DEVICE_TOKEN=str(tmp_path / "token")) as loop:
+        await_line(loop, "the token cannot be read")
+        assert loop.wait(20) == 2
 
 
 def test_a_device_without_identity_says_what_to_do(tmp_path: Path) -> None:

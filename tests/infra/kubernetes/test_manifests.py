@@ -22,6 +22,7 @@ OVERLAYS = ("one-node", "external", "jobs")
 VERSIONS = ("1.31", "1.37")
 """The oldest that is still patched by a large cloud, and the newest that the package knows."""
 RENDERED = {name: render(FOLDER / "overlays" / name) for name in OVERLAYS}
+COMPOSE = yaml.safe_load((ROOT / "infra/compose.yaml").read_text())
 EVERYTHING = [
     pytest.param(manifest, id=f"{overlay} {manifest['kind']} {manifest['metadata']['name']}")
     for overlay, manifests in RENDERED.items()
@@ -150,17 +151,22 @@ def test_what_is_referred_to_is_made(overlay: str) -> None:
     text = json.dumps([manifest for manifest in RENDERED[overlay] if containers(manifest)])
     documents = json.loads(text)
     asked: dict[str, set[str]] = {kind: set() for kind in made}
+    brought: set[str] = set()
     for place in _walk(documents):
         for name, kind in (("configMapRef", "ConfigMap"), ("configMapKeyRef", "ConfigMap"), ("configMap", "ConfigMap")):
             if isinstance(place.get(name), dict):
                 asked[kind].add(place[name]["name"])
         if "secretKeyRef" in place:
             asked["Secret"].add(place["secretKeyRef"]["name"])
+        if isinstance(place.get("secret"), dict):
+            assert place["secret"]["optional"], "a pod would wait for what only some devices need"
+            brought.add(place["secret"]["secretName"])
         if "persistentVolumeClaim" in place:
             asked["PersistentVolumeClaim"].add(place["persistentVolumeClaim"]["claimName"])
         if "serviceAccountName" in place:
             asked["ServiceAccount"].add(place["serviceAccountName"])
     assert asked["Secret"] == {"edgewright"} and made["Secret"] == set()
+    assert brought == {"device-tokens"}
     assert asked["ConfigMap"] - made["ConfigMap"] == {"trust"}
     assert asked["PersistentVolumeClaim"] <= made["PersistentVolumeClaim"]
     assert asked["ServiceAccount"] <= made["ServiceAccount"]
@@ -199,6 +205,65 @@ def test_a_device_keeps_its_slots_and_says_which_model_it_runs() -> None:
     wanted = environment["MODEL_VERSION"]["valueFrom"]["fieldRef"]["fieldPath"]
     assert wanted == "metadata.labels['edgewright/model-version']"
     assert container["readinessProbe"]["exec"]["command"] == ["device-ready"]
+
+
+def test_a_device_joins_by_the_token_of_its_ordinal_or_is_what_it_is_given() -> None:
+    device = named("external", "StatefulSet")["device"]
+    container, volumes = containers(device)[0], {volume["name"]: volume for volume in pod(device)["volumes"]}
+    names = [entry["name"] for entry in container["env"]]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert environment["DEVICE_TOKEN"] == f"{mounts['tokens']}/$(DEVICE_ID)"
+    assert names.index("DEVICE_ID") < names.index("DEVICE_TOKEN"), "a variable knows those before it alone"
+    assert volumes["tokens"]["secret"]["defaultMode"] == 0o440
+    assert volumes["trust"]["configMap"]["optional"]
+    assert "device-tokens --from-file=device-0=" in (ROOT / "docs/infra.md").read_text()
+
+
+def test_devices_find_the_collector_by_the_name_that_it_is_for() -> None:
+    collector = named("one-node", "Deployment")["collector"]
+    (container,) = containers(collector)
+    words = container["args"]
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    service = named("one-node", "Service")["collector"]
+    assert given["--name"] == service["metadata"]["name"]
+    assert int(given["--port"]) == service["spec"]["ports"][0]["port"] == container["ports"][0]["containerPort"]
+    assert service["spec"].get("type", "ClusterIP") == "ClusterIP", "open to the world only where somebody says so"
+    assert collector["spec"]["strategy"] == {"type": "Recreate"}
+    assert {container[probe]["httpGet"]["scheme"] for probe in container if probe.endswith("Probe")} == {"HTTPS"}
+    assert words[1:] == COMPOSE["services"]["collector"]["command"][1:2] + [
+        word.replace("${COLLECTOR:-collector}", "collector") for word in COMPOSE["services"]["collector"]["command"][2:]
+    ]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_device_may_go_where_its_collector_lets_it_in(overlay: str) -> None:
+    policies = named(overlay, "NetworkPolicy")
+    ways = {
+        (rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"], rule["ports"][0]["port"])
+        for rule in policies["devices"]["spec"]["egress"]
+    }
+    assert ways == {("edgewright-worker", 8471), ("edgewright-collector", 8472)}
+    (rule,) = policies["collector"]["spec"]["ingress"]
+    assert rule["from"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "edgewright-device"}}}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8472}]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_whoever_has_the_home_is_where_it_is_and_leaves_its_keys_private(overlay: str) -> None:
+    """A volume on one node, with keys in it that are refused where a group may read them."""
+    sharing = [
+        manifest
+        for manifest in RENDERED[overlay]
+        if containers(manifest)
+        and any(v.get("persistentVolumeClaim", {}).get("claimName") == "home" for v in pod(manifest)["volumes"])
+    ]
+    assert {manifest["metadata"]["name"] for manifest in sharing} == {"worker-control", "worker-edge", "collector"}
+    for manifest in sharing:
+        assert pod(manifest)["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+        if "edgewright/home" not in manifest["spec"]["template"]["metadata"]["labels"]:
+            (wanted,) = pod(manifest)["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+            assert wanted["labelSelector"] == {"matchLabels": {"edgewright/home": "true"}}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

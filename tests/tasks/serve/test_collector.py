@@ -35,11 +35,13 @@ from tasks.serve.collector import (
     members_of,
     register_of,
     reports_in,
+    require_collector,
     where_of,
 )
 from tasks.serve.fleet import fleet_of
 from tests.collectors import running_collector
 from tests.edgewright.device.conftest import selftest_here
+from tests.listeners import closed_port
 from tests.servers.postgres import postgres
 
 
@@ -160,6 +162,33 @@ def test_an_address_that_cannot_be_read_is_said(settings: Settings) -> None:
     (settings.fleet / "collector.json").write_text("{")
     with pytest.raises(ArtifactCorrupt, match="the collector's address"):
         where_of(settings)
+
+
+def test_whether_it_is_well_is_asked_as_a_device_does(
+    settings: Settings, collector: Where, port: int, tmp_path: Path
+) -> None:
+    require_collector(settings, collector)
+    with pytest.raises(StoreUnavailable, match=r"does not answer as a device expects.*refused"):
+        require_collector(settings, replace(collector, port=closed_port()))
+    with (
+        running_collector(tmp_path / "another") as another,
+        pytest.raises(StoreUnavailable, match=r"does not answer as a device expects.*certificate"),
+    ):
+        require_collector(settings, replace(collector, port=another.port))
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("::1", "::1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "::1"),
+        ("10.1.2.3", "gate.example"),  # its certificate is for that name
+    ],
+)
+def test_where_this_machine_finds_it(host: str, here: str) -> None:
+    assert Where("gate.example", host).here == here
 
 
 @pytest.mark.slow

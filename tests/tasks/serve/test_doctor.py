@@ -13,7 +13,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from edgewright.settings import Settings, read_settings
 from tasks.serve import doctor
+from tasks.serve.collector import collector_served
 from tasks.serve.doctor import Finding, examine
+from tests.conftest import free_port
 from tests.listeners import answering, closed_port
 
 SettingsOf = Callable[..., Settings]
@@ -73,6 +75,19 @@ def test_a_server_elsewhere_is_asked_through_its_proxy(settings_of: SettingsOf) 
     assert [request.partition("?")[0] for request in proxy.requests] == [
         "GET http://tracking.example/api/2.0/mlflow/experiments/get-by-name"
     ] * 2, "once whether it is one, once whether it knows its name"
+
+
+def test_devices_that_find_no_collector_are_told_of(settings_of: SettingsOf) -> None:
+    settings = settings_of()
+    assert "collector" not in found(settings), "a home without a fleet needs none"
+    with collector_served(settings, port=free_port(), say=lambda line: None) as where:
+        assert found(settings)["collector"] == Finding("collector", True, where.url)
+    finding = found(settings)["collector"]
+    assert (finding.well, where.url in finding.said, "edgewright serve-collector" in finding.cure) == (
+        False,
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize(("ahead_s", "well"), [(0, True), (-600, False), (3600, False)])

@@ -1,7 +1,8 @@
-"""`edgewright serve-collector` as a process: devices, pages and figures at once, and an end by SIGTERM."""
+"""`edgewright serve-collector` as a process: devices, pages and figures at once, an end by SIGTERM; beside `up` too."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,10 @@ from edgewright.device.enroll import enroll
 from edgewright.device.files import Files
 from edgewright.device.report import DeviceReport, send
 from edgewright.device.token import Token
+from edgewright.errors import HomeBusy
 from edgewright.settings import Settings
+from tasks.serve.collector import collector_served, invited, where_of
+from tasks.serve.watching import watched_beside
 from tests.conftest import free_port
 
 
@@ -64,3 +68,33 @@ def test_devices_are_heard_and_people_look_on(
     assert "line-1" in (tmp_path / "fleet.html").read_text()
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
+
+
+def test_beside_something_else_it_is_served_where_somebody_wants_it_or_devices_look_for_it(
+    settings: Settings, publish: Callable[..., None]
+) -> None:
+    said: list[str] = []
+    with watched_beside(settings, wanted=False, pages_port=0, say=said.append) as none:
+        assert (none, said) == (None, [])
+    settings.fleet.mkdir(mode=0o700, parents=True)
+    (settings.fleet / "collector.json").write_text(json.dumps({"port": free_port()}))
+    publish(1)
+    invited(settings, "belt", channel="stable", tier="full", device="", life_s=60.0)
+    for wanted in (False, True):
+        with watched_beside(settings, wanted=wanted, pages_port=0, say=said.append) as found:
+            assert found is not None
+            assert found.where == where_of(settings)
+            assert "belt" in urlopen(found.pages, timeout=10).read().decode()
+
+
+def test_what_cannot_be_served_beside_something_else_is_said_and_refused_where_it_is_wanted(settings: Settings) -> None:
+    said: list[str] = []
+    with collector_served(settings, port=free_port(), say=lambda line: None) as where:
+        with watched_beside(settings, wanted=False, pages_port=0, say=said.append) as none:
+            assert none is None
+        assert said == [f"Collector this home's collector is served already (in {where.url})"]
+        with (
+            pytest.raises(HomeBusy, match="served already"),
+            watched_beside(settings, wanted=True, pages_port=0, say=said.append),
+        ):
+            pass
