@@ -178,5 +178,3 @@ def keep_window(home: Home, digest: str, looking: Looking) -> Drift:
 def _said(bets: Mapping[str, Bets], window: Window) -> str:
     name = max(bets, key=lambda each: bets[each].total)
     return f"{name} was {median(bets[name].usual):.3g}, and is {window.get(name, math.nan):.3g}"
-
-

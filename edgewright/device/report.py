@@ -67,6 +67,7 @@ class DeviceReport:
         rss_mb: the agent's memory at its most, of that feed where there is one.
         tier: of the bundle that runs. tier_why: why that one, where the device measured it. channel: of the device.
         needs_agent: the release is for a newer agent than this.
+        drift: what changed in what the camera shows since this release began to run; "" where nothing did.
         follows: whether it runs what the plan says, and nobody here wished otherwise.
     """
 
@@ -91,6 +92,7 @@ class DeviceReport:
     unseen: str = ""
     tier_why: str = ""
     needs_agent: bool = False
+    drift: str = ""
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def to_json(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgewright.device.drift import Looking, keep_window
 from edgewright.device.engine import engine_for
 from edgewright.device.feed import Feed
 from edgewright.device.home import Home, locked
@@ -87,6 +88,7 @@ class Watch:
         self._telling = Errand(self.home, "check-in", "--waiting")
         self._due, self._said = 0.0, ""
         self._updating = False
+        self._looking = Looking()
         self._started: Started | None = None
 
     def run(self, *, until: Until) -> None:
@@ -115,6 +117,7 @@ class Watch:
         try:
             with locked(self.home):
                 started = start(Slots(self.home))
+            self._looking = Looking()
         except (InputError, ArtifactCorrupt, HomeBusy) as error:
             self._news(str(error))
             return None
@@ -150,7 +153,7 @@ class Watch:
                 engine=Engine(threads=self.threads) if self.threads else engine_for(self.home, started.bundle),
                 limit_ms=self.limit_ms,
                 device_id=self.home.config.device_id,
-                watchers=self.watchers,
+                watchers=(self._looking, *self.watchers),
             )
         except InputError as error:
             if not until():
@@ -159,13 +162,14 @@ class Watch:
             return False
         self._said = ""
         keep_after_round(self.home, started.bundle, feed.times)
-        self._keep(started, feed)
+        drift = keep_window(self.home, started.bundle.manifest_sha256, self._looking)
+        self._keep(started, feed, drift=drift.why)
         return True
 
-    def _keep(self, started: Started, feed: FeedReport | None, *, unseen: str = "") -> None:
+    def _keep(self, started: Started, feed: FeedReport | None, *, unseen: str = "", drift: str = "") -> None:
         """A report, which the next update tells, or what is sent now where that is a while away."""
         report = replace(running(self.home, "run"), selftest=started.selftest, feed=feed, unseen=unseen)
-        report = replace(report, fell_back=started.fell_back)
+        report = replace(report, fell_back=started.fell_back, drift=drift)
         if why := keep(self.home, report):
             self._news(why)
         if self._due - time.monotonic() > _AWAY_S and not self._update.running:

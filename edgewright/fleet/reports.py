@@ -67,6 +67,7 @@ def told_by(value: dict[str, Any], *, at: float) -> Told:
         follows=report.follows is True,
         unseen=str(report.unseen)[:MAX_SENTENCE],
         needs_agent=report.needs_agent is True,
+        drift=str(report.drift)[:MAX_SENTENCE],
     )
 
 

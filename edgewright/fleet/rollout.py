@@ -52,6 +52,7 @@ class Told:
         tier, channel: of the device; "" from an agent that does not say.
         follows: it runs what the plan says, and nobody at the device wished otherwise.
         unseen: why it could detect on nothing. needs_agent: what was released is for a newer agent.
+        drift: what changed in what it sees.
     """
 
     at: float
@@ -67,6 +68,7 @@ class Told:
     follows: bool = True
     unseen: str = ""
     needs_agent: bool = False
+    drift: str = ""
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,8 @@ def _headline(fleet: Fleet) -> str:
         parts.append(f"{silent} silent")
     if blind := sum(bool(said.unseen) for said in heard):
         parts.append(f"{blind} get no picture")
+    if changed := sum(bool(said.drift) for said in heard):
+        parts.append(f"{changed} see something else than at first")
     if old := sum(said.needs_agent for said in heard):
         parts.append(f"{old} need a newer agent")
     return f"{len(fleet.told)} devices: {', '.join(parts)}."
@@ -170,6 +172,7 @@ def _row(fleet: Fleet, device: str) -> tuple[str, ...]:
         "own wish" * (not said.follows),
         "needs a newer agent" * said.needs_agent,
         said.unseen,
+        f"drift: {said.drift}" * bool(said.drift),
         "silent" * _silent(fleet, said),
     ]
     return (

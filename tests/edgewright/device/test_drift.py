@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgewright.device.drift import (
+    ALARM,
+    DRIFT_FILE,
+    LEAST_FRAMES,
+    SIGNALS,
+    TRAINING,
+    Bets,
+    Drift,
+    Looking,
+    Window,
+    drift_of,
+    keep_window,
+)
+from edgewright.device.feed import Folder, picture_of
+from edgewright.device.files import Files
+from edgewright.device.home import DeviceConfig, Home, init_home
+from edgewright.device.sighting import Seen, Sighting
+from edgewright.runtime.boxes import Boxes
+
+
+def window(draws: random.Random, *, light: float = 0.0) -> Window:
+    return {name: draws.gauss(0, 1) + light * (name == "light") for name in SIGNALS}
+
+
+def after(drift: Drift, draws: random.Random, count: int, *, light: float = 0.0) -> Drift:
+    for _ in range(count):
+        drift = drift.after(window(draws, light=light), ties=draws)
+    return drift
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    config = DeviceConfig("line-1", "http://127.0.0.1:1", "stable")
+    return init_home(tmp_path / "device", trust_root=b"{}", config=config, files=Files())
+
+
+def test_what_stays_is_no_alarm_and_what_changes_is_one_within_fifty_windows() -> None:
+    """By chance one window in ALARM: of 8 devices with 300 windows each a false alarm has a chance below a quarter."""
+    draws = random.Random(0)
+    calm = [after(Drift("a"), draws, 300) for _ in range(8)]
+    assert all(drift.why == "" and drift.level < ALARM and not drift.learning for drift in calm)
+    changed = after(calm[0], draws, 50, light=4.0)
+    assert changed.level >= ALARM and changed.why.startswith("light was ")
+    assert after(changed, draws, 50).why == changed.why, "it is said until another release runs"
+
+
+def test_p_values_of_what_comes_in_any_order_are_even() -> None:
+    """A bet that always expects large distances wins nothing: its mean growth is 1 (the definition of a martingale)."""
+    draws, grown = random.Random(1), []
+    bets = Bets(usual=tuple(draws.gauss(0, 1) for _ in range(TRAINING)))
+    for _ in range(2000):
+        before = bets
+        bets = before.after(draws.gauss(0, 1), tie=draws.random())
+        grown.append(bets.capital[0] / ((1 - 0.01) * before.capital[0] + 0.01 * before.total / 3))
+    assert np.mean(grown) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_signal_that_a_window_lacks_waits() -> None:
+    drift = Drift("a").after({"count": 0.0, "light": 0.5, "detail": 0.1, "novelty": 0.0})
+    assert len(drift.bets["count"].usual) == 1 and drift.bets["score"] == Bets()
+
+
+def test_it_is_kept_and_read_and_begun_anew_for_another_release(home: Home) -> None:
+    drift = after(Drift("a"), random.Random(2), TRAINING + 30)
+    assert Drift.from_json(json.loads(json.dumps(drift.to_json()))) == drift
+    (home.root / DRIFT_FILE).write_text(json.dumps(drift.to_json()))
+    assert drift_of(home, "a") == drift and drift_of(home, "b") == Drift("b")
+    for payload in (b"", b"{}", b"[]", b"null", json.dumps({**drift.to_json(), "level": -1}).encode()):
+        (home.root / DRIFT_FILE).write_bytes(payload)
+        assert drift_of(home, "a") == Drift("a")
+
+
+def test_frames_make_a_window_once_there_are_enough(home: Home, feed: Path) -> None:
+    frame = next(Folder(feed).frames())
+
+    def show(looking: Looking, gray: int, boxes: Boxes) -> None:
+        pixels = np.full((96, 128, 3), gray, np.uint8)
+        looking(Sighting(frame, {}, Seen(picture_of(pixels), boxes, ("nut",))))
+
+    looking = Looking()
+    looking(Sighting(frame, {"error": "not a picture"}, None))
+    for _ in range(LEAST_FRAMES - 1):
+        show(looking, 128, Boxes.empty())
+    assert keep_window(home, "a", looking) == Drift("a") and not (home.root / DRIFT_FILE).exists()
+    show(looking, 128, Boxes.of([[0.0, 0.0, 48.0, 64.0]], class_id=[0], score=[0.5]))
+    drift = keep_window(home, "a", looking)
+    assert {name: each.usual for name, each in drift.bets.items()} == {
+        "count": (pytest.approx(1 / LEAST_FRAMES),),
+        "score": (pytest.approx(0.5),),
+        "size": (pytest.approx(0.5),),
+        "light": (pytest.approx(128 / 255, abs=0.01),),
+        "detail": (0.0,),
+        "novelty": (0.0,),
+    }
+    assert drift_of(home, "a") == drift
+    assert keep_window(home, "a", looking) == drift, "its frames were counted"
+
+
+def test_fingerprints_of_the_first_frames_are_what_later_ones_are_unlike(
+    home: Home, feed: Path, tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    frame, looking = next(Folder(feed).frames()), Looking()
+    scenes = [np.asarray(Image.effect_noise((128, 96), 80).convert("RGB")) for _ in range(2)]
+    for scene, novelty in zip(scenes, (0.0, 0.3), strict=True):
+        for _ in range(LEAST_FRAMES):
+            looking(Sighting(frame, {}, Seen(picture_of(scene), Boxes.empty(), ("nut",))))
+        drift = keep_window(home, "a", looking)
+        assert drift.bets["novelty"].usual[-1] >= novelty
+    assert drift.bets["novelty"].usual[0] == 0.0
