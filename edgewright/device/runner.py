@@ -2,10 +2,11 @@
 
     detections.jsonl    a line a frame: name, boxes in px of the upright file, class names, scores; or why not
     summary.json        frames, detections, p50 and p99 of a frame, where its time went
-    frames/             the first pictures, unchanged, for whoever draws the boxes on them
+    frames/             of the first pictures those that were read, unchanged, for whoever draws the boxes on them
 
 Decides at which size a JPEG is decoded: at the smallest from which the letterbox still averages. Decides nothing about
-the model. A frame that cannot be read is a line of its own and does not end the run. Refuses an empty feed.
+the model. A frame that cannot be read, or takes more than FRAME_BYTES of memory, is a line of its own and does not end
+the run. Refuses an empty feed.
 
 >>> run_feed(bundle, feed, out, files=Files(), on_frame=print).detections
 1
@@ -31,11 +32,13 @@ from edgewright.errors import InputError
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine, open_network
-from edgewright.runtime.pictures import IMAGE_SUFFIXES, read_picture
+from edgewright.runtime.pictures import IMAGE_SUFFIXES, decode_picture, read_encoded
 from edgewright.runtime.session import predictor
 
 DETECTIONS_FILE, FRAMES = "detections.jsonl", "frames"
 KEPT_FRAMES = 12
+FRAME_BYTES = 160_000_000
+"""What reading one frame may take of a device's memory, roughly: 40 megapixels of a PNG, of a plain JPEG any."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ def run_feed(
             line: dict[str, Any] = {"frame": path.name}
             watch.start()
             try:
-                picture = read_picture(path, fit_px=spec.input_px)
+                payload = read_encoded(path, max_bytes=FRAME_BYTES)
+                picture = decode_picture(payload, fit_px=spec.input_px, max_memory_bytes=FRAME_BYTES)
                 watch.lap("capture")
             except InputError as error:
                 line["error"] = error.what  # without the path, which is this machine's
@@ -114,8 +118,8 @@ def run_feed(
                 watch.stop()
                 detections += len(boxes)
                 on_frame(watch.frames)
-            if number < KEPT_FRAMES:
-                files.write_new(out / FRAMES / path.name, path.read_bytes())
+                if number < KEPT_FRAMES:
+                    files.write_new(out / FRAMES / path.name, payload)
         files.fsync(stream)
     if not watch.frames:
         raise InputError("no readable picture in the feed", got=f"{len(frames)} unreadable", where=feed)
