@@ -176,7 +176,7 @@ def a_broken_line(handler: BaseHTTPRequestHandler) -> None:
 def test_a_signed_digest_that_is_a_path_names_no_file_on_the_device(
     device: Device, paths: dict[str, Path], tmp_path: Path, now: datetime, role: str, digest: str
 ) -> None:
-    """Who stole the online keys signs the plan's digest, and has the server: what arrives would be kept by that name."""
+    """Who stole the online keys signs the plan's digest, and has the server: what came would be kept by that name."""
     (tmp_path / "victim").write_bytes(b"as it was")
     signed_set = SignedSet.read(paths["repository"] / "metadata")
     name = "rollout/stable.json" if role == "rollout" else "stable/full/1/manifest.json"

@@ -74,6 +74,7 @@ def change(path: tuple[Any, ...], value: Any) -> Callable[[dict[str, Any]], None
         change(("latency_budget_ms",), float("nan")),
         change(("tolerance", "min_iou"), -1),
         change(("spec", "input_px"), 33),
+        change(("spec", "input_px"), 1 << 40),
         change(("min_agent_version",), "newest"),
         change(("start",), {"name": "EfficientNet-lite0"}),  # a field that agents of this format do not know
         change(("surprise",), 1),
