@@ -250,3 +250,19 @@ def test_every_fault_stands_in_the_table_and_every_row_is_a_test() -> None:
         r"^def (test_a_(?:killed|restarted)_\w+)", (ROOT / "tests/slow/test_stack.py").read_text(), re.MULTILINE
     )
     assert sorted(rows) == sorted([*faults, *in_ci])
+
+
+def test_every_attack_names_tests_that_exist() -> None:
+    page = (ROOT / "docs/attacks.md").read_text()
+    named = r"`tests/[\w/]+\.py::test_\w+`"
+    rows = re.findall(rf"^\| [^|]+ \| [^|]+ \| ({named}(?:, {named})*) \|$", page, re.MULTILINE)
+    headings = page.count("| attack | what comes of it | test |\n|---|---|---|\n")
+    assert len(rows) == len(re.findall(r"^\|", page, re.MULTILINE)) - 2 * headings, "a row of another form"
+    assert len(rows) >= 24
+    tests = sorted({test for row in rows for test in re.findall(r"`(.+?)::(.+?)`", row)})
+    missing = [
+        f"{file}::{test}"
+        for file, test in tests
+        if not (ROOT / file).is_file() or f"\ndef {test}(" not in (ROOT / file).read_text()
+    ]
+    assert missing == []

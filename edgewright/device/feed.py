@@ -6,7 +6,8 @@
     camera:0, /dev/video0         a camera of this machine; camera:0?width=1280&height=720&fps=15 (extra `video`)
     @FILE                         the address is the first line of a file, where it holds a password
 
-Decides which of them an address means. Refuses any other address, and a folder without a picture.
+Decides which of them an address means. Refuses any other address, a folder without a picture, and a frame that takes
+more than FRAME_BYTES of memory.
 
     with open_feed("photos") as feed:
         names = [frame.name for frame in feed.frames()]      # ["000.png", "001.png"]
@@ -17,6 +18,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -26,10 +28,19 @@ from PIL import Image as PillowImage
 from edgewright.addresses import shown
 from edgewright.errors import InputError
 from edgewright.runtime.boxes import Image
-from edgewright.runtime.pictures import IMAGE_SUFFIXES, MAX_PIXELS, VIDEO_SUFFIXES, DecodedPicture, read_picture
+from edgewright.runtime.pictures import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    VIDEO_SUFFIXES,
+    DecodedPicture,
+    decode_picture,
+    read_encoded,
+)
 
 STREAMS = ("rtsp", "rtsps", "http", "https")
 CAMERA, DEVICES = "camera:", "/dev/video"
+FRAME_BYTES = 160_000_000
+"""What reading one frame may take of a device's memory, roughly: 40 megapixels of a PNG, of a plain JPEG any."""
 _JPEG_QUALITY = 92
 _MAX_ADDRESS_CHARACTERS = 4_000
 
@@ -109,7 +120,7 @@ class Folder(Closed):
         for path in self._paths():
             if until():
                 return
-            yield Frame(path.name, None, lambda fit_px, path=path: read_picture(path, fit_px=fit_px), path.read_bytes)  # type: ignore[misc]
+            yield _of_file(path)
 
     def _paths(self) -> Iterator[Path]:
         try:
@@ -142,6 +153,19 @@ def open_feed(address: str, *, say: Callable[[str], None] | None = None) -> Feed
 
         return Video(path)
     return Folder(path)
+
+
+def _of_file(path: Path) -> Frame:
+    """Read once, however often it is asked for. A file that takes more than FRAME_BYTES of memory is none."""
+
+    @cache
+    def encoded() -> bytes:
+        return read_encoded(path, max_bytes=FRAME_BYTES)
+
+    def read(fit_px: int) -> DecodedPicture:
+        return decode_picture(encoded(), fit_px=fit_px, max_memory_bytes=FRAME_BYTES)
+
+    return Frame(path.name, None, read, encoded)
 
 
 def picture_of(rgb: Image) -> DecodedPicture:

@@ -1,7 +1,8 @@
 """Where a repository's files come from: a server, or a folder that was brought by hand.
 
 Decides how long a server may take: SOCKET_TIMEOUT_S without a byte, DEADLINE_S for all that one update asks for, so
-that one which drips holds no device up for days. Refuses nothing that a server says: that is TUF's.
+that one which drips, or says when to come again, holds no device up for days. Bytes are taken as they come: what a
+server packed without being asked is not unpacked. Refuses nothing that a server says: that is TUF's.
 
     fetcher = FromServer("https://releases.example/belt")
     start, pieces = fetcher.beginning(url, 1_000)
@@ -20,7 +21,7 @@ from urllib.parse import unquote
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
-from urllib3 import BaseHTTPResponse, Timeout
+from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
 from edgewright.addresses import shown
@@ -29,6 +30,8 @@ from edgewright.device.download import TooLate
 SOCKET_TIMEOUT_S, DEADLINE_S = 30, 900.0
 _AGENT = "edgewright-device"
 _PIECE_BYTES, _MAX_DIGITS = 1 << 16, 16
+_RETRIES = Retry(3, respect_retry_after_header=False)
+"""Redirects among them. urllib3's own would sleep for as many hours as a server says."""
 _ROLE_FILE = re.compile(r"(?:\d+\.)?(root|timestamp|snapshot|targets|rollout)\.json")
 
 
@@ -70,7 +73,13 @@ class FromServer(Fetcher, Urllib3Fetcher):
         headers = {"User-Agent": _AGENT, **({"Range": f"bytes={first}-"} if first else {})}
         try:
             response = self._proxy_env.request(
-                "GET", url, headers=headers, preload_content=False, timeout=Timeout(self.socket_timeout)
+                "GET",
+                url,
+                headers=headers,
+                preload_content=False,
+                decode_content=False,
+                retries=_RETRIES,
+                timeout=Timeout(self.socket_timeout),
             )
         except HTTPError as error:
             raise DownloadError(f"Failed to download {url}") from error

@@ -80,10 +80,10 @@ class Policy:
         """Raises ValueError. None: a channel from before there were policies."""
         if value is None:
             return cls()
-        lowest = value.get("allow_rollback_to")
         try:
+            lowest = value.get("allow_rollback_to")
             return cls(int(value["version"]), int(value["floor"]), None if lowest is None else int(lowest))
-        except (KeyError, TypeError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a channel's policy: {error}") from error
 
 

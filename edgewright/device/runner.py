@@ -2,7 +2,8 @@
 
     detections.jsonl    a line a frame: name, boxes in px of the upright file, class names, scores; or why not
     summary.json        frames, detections, p50 and p99 of a frame, where its time went
-    frames/             the first pictures, for whoever draws the boxes on them; of a live feed none
+    frames/             of the first pictures those that were read, for whoever draws the boxes on them; of a live feed
+                        none
 
 Decides at which size a JPEG is decoded: at the smallest from which the letterbox still averages. Decides nothing about
 the model. A frame that cannot be read is a line of its own and does not end the run. Refuses an empty feed.
@@ -109,8 +110,8 @@ def run_feed(
                 watch.stop()
                 detections += len(seen.boxes)
                 on_frame(watch.frames)
-            if looked_at < KEPT_FRAMES and not feed.live:
-                _keep(out / FRAMES, frame, files)
+                if looked_at < KEPT_FRAMES and not feed.live:
+                    files.write_new(out / FRAMES / frame.name, frame.encoded())
             looked_at += 1
             message = {"device": device_id, "release": bundle.manifest.release, "at": frame.at, **line}
             for watcher in watchers:
@@ -144,14 +145,6 @@ def _look(frame: Frame, predict: Predictor, bundle: Bundle, watch: Stopwatch) ->
     boxes = predict(picture.pixels)
     rows = _rows(picture.to_file(boxes), spec.classes)
     return {"frame": frame.name, "detections": rows}, Seen(picture, boxes, spec.classes)
-
-
-def _keep(folder: Path, frame: Frame, files: Files) -> None:
-    try:
-        payload = frame.encoded()
-    except OSError:  # a file that went between its listing and now
-        return
-    files.write_new(folder / frame.name, payload)
 
 
 def _rows(boxes: Boxes, classes: tuple[str, ...]) -> list[dict[str, Any]]:

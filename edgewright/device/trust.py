@@ -1,10 +1,11 @@
 """What the channel offers, as far as it is signed: the TUF client around the agent's own file port.
 
-Decides what is allowed. Refuses bad signatures, expired metadata, older versions than it has seen, files
-of another length or digest, downloads longer than signed, what had expired by a time that was signed and seen,
-however early the device's clock is, and a time that is later than the end of what says it. python-tuf writes into a
-throw-away copy of its metadata; what it came to trust is then kept through the port, so that a power cut leaves each
-file old or new. Expiry is a matter of two clocks: where it fails, the message shows the device's own.
+Decides what is allowed. Refuses bad signatures, expired metadata, older versions than it has seen, files of another
+length or digest, a digest that is none (it becomes a name on the disk), downloads longer than signed, what had expired
+by a time that was signed and seen, however early the device's clock is, and a time that is later than the end of what
+says it. python-tuf writes into a throw-away copy of its metadata; what it came to trust is then kept through the port,
+so that a power cut leaves each file old or new. Expiry is a matter of two clocks: where it fails, the message shows the
+device's own.
 
 >>> with open_channel(home) as channel:
 ...     channel.offer_to("line-1", running=2).release
@@ -14,6 +15,7 @@ file old or new. Expiry is a matter of two clocks: where it fails, the message s
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -48,6 +50,7 @@ BUILT = datetime(2026, 11, 1, tzinfo=UTC)
 NOTHING_SEEN = State()
 _OF_THE_CLOCK = ("not yet valid", "has expired")
 """What TLS says of a certificate, when the fault may be the device's."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # In the order in which they vouch for each other: a cut between two leaves an older one, which is fetched again.
 _KEPT = ("root_history/*.root.json", "timestamp.json", "snapshot.json", "targets.json", "rollout.json")
 
@@ -90,12 +93,12 @@ class Channel:
         if plan is None:
             manifest = self._target(f"{channel}/{MANIFEST_FILE}")
             release = int((manifest.custom or {}).get("release", 0))
-            return Offer(release, manifest.hashes["sha256"], policy, issued, self.time_keys)
+            return Offer(release, _digest_of(manifest), policy, issued, self.time_keys)
         release = pinned or plan.chosen(device_id, running=running) or running
         if not release:
             raise UpdateRefused("the channel's plan has no release for this device", got=plan.id, where=channel)
         tier, manifest = self._manifest(release)
-        return Offer(release, manifest.hashes["sha256"], policy, issued, self.time_keys, tier)
+        return Offer(release, _digest_of(manifest), policy, issued, self.time_keys, tier)
 
     def fetch(self, offer: Offer, name: str, *, max_bytes: int) -> bytes:
         """A file of the offered release, verified. Raises UpdateRefused, DeviceUnreachable."""
@@ -115,12 +118,12 @@ class Channel:
         return Plan.from_bytes(self._fetched(target, max_bytes=MAX_PLAN_BYTES)) if target else None
 
     def _fetched(self, target: TargetFile, *, max_bytes: int) -> bytes:
-        name = target.path
+        name, sha256 = target.path, _digest_of(target)
         if target.length > max_bytes:
             raise UpdateRefused("a file over its cap", expected=f"<= {max_bytes} bytes", got=target.length, where=name)
         directory, _, base = target.path.rpartition("/")
-        url = f"{self.fetcher.base}targets/{directory}/{target.hashes['sha256']}.{base}"
-        part = part_of(self.home, target.hashes["sha256"])
+        url = f"{self.fetcher.base}targets/{directory}/{sha256}.{base}"
+        part = part_of(self.home, sha256)
         try:
             payload = downloaded(lambda first: self.fetcher.beginning(url, first), length=target.length, part=part)
         except DownloadError as error:
@@ -139,9 +142,17 @@ class Channel:
 
     def _target(self, path: str) -> TargetFile:
         target = self._find(path)
-        if target is None or "sha256" not in target.hashes:
+        if target is None:
             raise UpdateRefused("not signed as a part of a release", got=path, where=self.fetcher.where)
         return target
+
+
+def _digest_of(target: TargetFile) -> str:
+    """python-tuf takes any text for one. Raises UpdateRefused."""
+    found = target.hashes.get("sha256", "")
+    if not _SHA256.fullmatch(found):
+        raise UpdateRefused("a signed digest that is none", expected="sha256", got=found[:80], where=target.path)
+    return found
 
 
 @contextmanager

@@ -14,8 +14,8 @@ Decides what a file's pixels are, so that a device sees what was learned from:
   with its feed; training, gates and golden pictures see all px, which differ by what two ways of averaging differ.
 
 Refuses, from the header and with what to do about it: what it does not read (GIF, HEIC, raw camera files…), more pixels
-than it is told, more memory than MAX_MEMORY_BYTES; and while decoding: bytes that end early or lie. What a file is, its
-bytes say and not its name.
+or memory than it is told; and while decoding: bytes that end early or lie. What a file is, its bytes say and not its
+name.
 
     picture = decode_picture(payload)         # raises InputError with the reason
     picture.pixels.shape, picture.reduced     # ((3468, 4624, 3), 2): the file holds 9248 × 6936
@@ -51,7 +51,7 @@ MAX_PIXELS = 40_000_000
 MAX_FILE_PIXELS = 200_000_000
 """Larger pictures are refused from their header, before a byte is decoded (a decompression bomb, or a mistake)."""
 MAX_MEMORY_BYTES = 1_000_000_000
-"""What decoding one picture may take: 200 megapixels of color in Pillow's four bytes a pixel fit."""
+"""What decoding one picture may take, unless told: 200 megapixels of color in Pillow's four bytes a pixel fit."""
 REDUCTIONS = (1, 2, 4, 8)
 FIT_MARGIN = 2
 """Px left, times those wanted: the letterbox's own filter still averages, as it does over a picture read whole."""
@@ -149,12 +149,18 @@ class DecodedPicture:
 
 
 def decode_picture(
-    payload: bytes, *, max_pixels: int = MAX_FILE_PIXELS, fit_px: int | None = None, where: str = ""
+    payload: bytes,
+    *,
+    max_pixels: int = MAX_FILE_PIXELS,
+    max_memory_bytes: int | None = None,
+    fit_px: int | None = None,
+    where: str = "",
 ) -> DecodedPicture:
     """Law: equal bytes and equal `fit_px` give equal pixels, whoever asks.
 
     Args:
         max_pixels: more of them in the file refuse it.
+        max_memory_bytes: what decoding it may take; MAX_MEMORY_BYTES unless told.
         fit_px: side of the square that the picture is about to be fitted into: a JPEG is decoded at the half, quarter
             or eighth of its size that still has FIT_MARGIN times as many px; of any other file all px are read.
         where: for messages.
@@ -167,6 +173,7 @@ def decode_picture(
             warnings.simplefilter("ignore")  # Pillow on bombs, which are refused right here, and on TIFF tags
             with PillowImage.open(io.BytesIO(payload), formats=FORMATS) as opened:
                 _check_header(opened, payload, max_pixels=max_pixels)
+                _check_memory(opened, max_memory_bytes or MAX_MEMORY_BYTES, fit_px=fit_px)
                 return _decoded(opened, payload, fit_px=fit_px)
     except _Refused as refused:
         raise InputError(refused.what, where=where or None, **refused.said) from refused
@@ -179,13 +186,21 @@ def decode_picture(
         raise InputError("corrupt or truncated picture", got=error, where=where or None) from error
 
 
-def read_picture(path: Path, *, fit_px: int | None = None) -> DecodedPicture:
-    """A picture file, decoded. Raises InputError as `decode_picture` does, and where the file cannot be read."""
+def read_picture(path: Path) -> DecodedPicture:
+    """A picture file, decoded. Raises InputError as `decode_picture` does, and as `read_encoded` does."""
+    return decode_picture(read_encoded(path), where=str(path))
+
+
+def read_encoded(path: Path, *, max_bytes: int | None = None) -> bytes:
+    """A picture file's bytes. Raises InputError: it cannot be read, or is longer (MAX_MEMORY_BYTES unless told)."""
+    max_bytes = max_bytes or MAX_MEMORY_BYTES
     try:
-        payload = path.read_bytes()
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise InputError("a file too long for a picture", expected=f"<= {max_bytes} bytes", got=size, where=path)
+        return path.read_bytes()
     except OSError as error:
         raise InputError("cannot read the picture", got=error.strerror, where=path) from error
-    return decode_picture(payload, fit_px=fit_px, where=str(path))
 
 
 def reduction(wh: tuple[int, int]) -> int:
@@ -204,6 +219,11 @@ def fitting(wh: tuple[int, int], fit_px: int) -> int:
     (2, 1, 4)
     """
     return next((by for by in reversed(REDUCTIONS) if max(wh) >= by * FIT_MARGIN * fit_px), 1)
+
+
+def _drafted_by(wh: tuple[int, int], fit_px: int | None) -> int:
+    """By how much a JPEG is reduced while it is decoded."""
+    return max(reduction(wh), fitting(wh, fit_px) if fit_px else 1)
 
 
 def reduced_wh(wh: tuple[int, int], by: int) -> tuple[int, int]:
@@ -225,21 +245,24 @@ def _check_header(opened: PillowImage.Image, payload: bytes, *, max_pixels: int)
     size = "{}x{}".format(*opened.size)
     if math.prod(opened.size) > max_pixels:
         raise _Refused("picture too large", expected=f"<= {max_pixels} px", got=size)
-    needed = _memory_bytes(opened)
-    if needed > MAX_MEMORY_BYTES:
+
+
+def _check_memory(opened: PillowImage.Image, max_memory_bytes: int, *, fit_px: int | None) -> None:
+    needed = _memory_bytes(opened, fit_px=fit_px)
+    if needed > max_memory_bytes:
         raise _Refused(
             "picture too large to be decoded in one piece",
-            expected=f"<= {MAX_MEMORY_BYTES / 1e9:g} GB of memory",
-            got=f"{needed / 1e9:.1f} GB for {size} px",
+            expected=f"<= {max_memory_bytes / 1e9:g} GB of memory",
+            got="{:.1f} GB for {}x{} px".format(needed / 1e9, *opened.size),
             next_step="save it smaller, or as a JPEG that is not progressive",
         )
 
 
-def _memory_bytes(opened: PillowImage.Image) -> int:
+def _memory_bytes(opened: PillowImage.Image, *, fit_px: int | None) -> int:
     """What decoding takes, roughly: Pillow's picture, and what its decoder holds beside it."""
     pixels = math.prod(opened.size)
     if opened.format in _JPEG:
-        share = pixels // reduction(opened.size) ** 2
+        share = pixels // _drafted_by(opened.size, fit_px) ** 2
         if "progressive" not in opened.info:
             return 4 * share
         sampled = [across * down for _, across, down, _ in opened.layer]  # type: ignore[attr-defined]
@@ -261,8 +284,8 @@ def _decoded(opened: PillowImage.Image, payload: bytes, *, fit_px: int | None) -
     file_wh = (tags[_WIDTH], tags[_HEIGHT]) if tags else opened.size
     by = reduction(file_wh)
     bits, notes = _sample_bits(opened, payload), list(_notes(opened, by))
-    if fit_px and opened.format in _JPEG:
-        by = max(by, fitting(file_wh, fit_px))
+    if opened.format in _JPEG:
+        by = _drafted_by(file_wh, fit_px)
     tagged = tags.get(_ORIENTATION, 1)  # a TIFF is turned by Pillow while it is loaded, which forgets the tag
     inverted = tags.get(_PHOTOMETRIC) == 0 and bits > 8
     drafted = opened.format in _JPEG and by > 1

@@ -22,6 +22,8 @@ from edgewright.runtime.onnx_file import refuse_external_data
 from edgewright.runtime.preprocess import letterbox
 
 MAX_MODEL_BYTES = 64_000_000
+MAX_INPUT_PX = 4096
+"""A picture of this side takes 200 MB as the network's input."""
 EVALUATION_SCORE_THRESHOLD = 0.001
 """Average precision needs the whole curve (COCO practice); a device uses the threshold in its specification."""
 
@@ -50,7 +52,7 @@ class ModelSpec:
 
     Attributes:
         classes: names by class id.
-        input_px: side of the square input.
+        input_px: side of the square input, a multiple of 32 up to MAX_INPUT_PX.
         layout: `dense` or `end2end` (see `decode`).
         score_threshold: detections below are not reported, in [0, 1].
         iou_threshold: overlap above which the lower score of one class is suppressed, in [0, 1].
@@ -63,7 +65,8 @@ class ModelSpec:
     iou_threshold: float
 
     def __post_init__(self) -> None:
-        if not self.classes or self.input_px < 32 or self.input_px % 32 or self.layout not in LAYOUTS:
+        square = 32 <= self.input_px <= MAX_INPUT_PX and self.input_px % 32 == 0
+        if not self.classes or not square or self.layout not in LAYOUTS:
             raise InputError("not a model specification", got=asdict(self))
         if not (0 <= self.score_threshold <= 1 and 0 <= self.iou_threshold <= 1):
             raise InputError("a threshold outside [0, 1]", got=asdict(self))

@@ -152,12 +152,13 @@ def test_a_part_that_is_not_the_files_costs_one_attempt(device: Device, line: Ba
 
 
 def test_a_server_that_drips_is_left(device: Device, line: BadLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetcher.FromServer.__init__, "__kwdefaults__", {"deadline_s": 0.3})
-    line.pause_s = 0.05
+    monkeypatch.setattr(fetcher.FromServer.__init__, "__kwdefaults__", {"deadline_s": 2.0})
+    line.pause_s = 0.2
     began = time.monotonic()
     with pytest.raises(DeviceUnreachable, match="takes too long"):
         device.update()
     assert time.monotonic() - began < 10
+    assert line.passed < 800, "in the middle of a file"
 
 
 def pieces_of(payload: bytes, *, at_once: int = 7, breaks: int | None = None) -> Iterator[bytes]:

@@ -184,6 +184,14 @@ def test_who_was_expelled_is_told_why_and_keeps_what_it_has_to_tell(collector: R
         assert [event.kind for event in outbox.waiting()] == ["state", "report"]
 
 
+def test_who_was_expelled_gets_no_certificate(collector: RunningCollector, home: Home) -> None:
+    kept = (home.identity / "certificate.pem").read_bytes()
+    collector.expel(home.config.device_id, "it was stolen")
+    with pytest.raises(UpdateRefused, match="it was stolen"):
+        renew_identity(home, now=datetime.now(UTC) + DEVICE_LIFE)
+    assert (home.identity / "certificate.pem").read_bytes() == kept
+
+
 def test_who_was_expelled_comes_back_by_a_token_that_names_it(collector: RunningCollector, home: Home) -> None:
     name = home.config.device_id
     collector.expel(name, "it was lost")

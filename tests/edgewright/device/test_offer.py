@@ -80,9 +80,9 @@ def test_a_policy_round_trips_and_is_held_to_its_range() -> None:
     for policy in (Policy(), Policy(3, 7), Policy(4, 7, 2)):
         assert Policy.from_json(policy.to_json()) == policy
     assert Policy.from_json(None) == Policy()
-    for value in ({}, {"version": 1}, {"version": "x", "floor": 0}, {"version": 1, "floor": -1}):
+    for value in ({}, {"version": 1}, {"version": "x", "floor": 0}, {"version": 1, "floor": -1}, ["floor"], "floor"):
         with pytest.raises(ValueError):  # noqa: PT011
-            Policy.from_json(value)
+            Policy.from_json(value)  # type: ignore[arg-type]
 
 
 def test_a_policy_without_a_version_says_nothing() -> None:

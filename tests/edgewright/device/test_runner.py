@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edgewright.device.feed import Folder
+from edgewright.device.feed import FRAME_BYTES, Folder
 from edgewright.device.files import Files
 from edgewright.device.runner import run_feed
 from edgewright.errors import InputError
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine
+from edgewright.runtime.pictures import decode_picture
 from tests.goldens import Golden
 
 
@@ -59,3 +62,43 @@ def test_a_feed_without_a_picture_is_refused(bundle: Bundle, tmp_path: Path, con
         (tmp_path / "feed" / name).write_bytes(payload)
     with pytest.raises(InputError, match="feed"):
         run_feed(bundle, Folder(tmp_path / "feed"), tmp_path / "out", files=Files(), on_frame=ignore)
+
+
+def png_of_zeros(width: int, height: int, *, rows: int | None = None) -> bytes:
+    """One bit a pixel, packed into a thousandth; of all rows unless told."""
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    body = zlib.compress(bytes((1 + width // 8) * (height if rows is None else rows)), 9)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(said)) + kind + said + struct.pack(">I", zlib.crc32(kind + said))
+        for kind, said in ((b"IHDR", head), (b"IDAT", body), (b"IEND", b""))
+    )
+
+
+def test_a_frame_that_would_take_all_memory_is_a_line_and_is_not_kept(
+    bundle: Bundle, feed: Path, tmp_path: Path
+) -> None:
+    """A picture of 100 megapixels in 12 kB, one that says it has 400, and a file of 64 GB that takes no disk."""
+    (tmp_path / "feed").mkdir()
+    (tmp_path / "feed/3-cells.png").write_bytes((feed / "000.png").read_bytes())
+    (tmp_path / "feed/0-packed.png").write_bytes(png_of_zeros(10_000, 10_000))
+    (tmp_path / "feed/1-says.png").write_bytes(png_of_zeros(20_000, 20_000, rows=1))
+    with (tmp_path / "feed/2-long.jpg").open("wb") as stream:
+        stream.truncate(1 << 36)
+    report = run_feed(bundle, Folder(tmp_path / "feed"), tmp_path / "out", files=Files(), on_frame=ignore)
+    assert (report.frames, report.unreadable, report.detections) == (1, 3, 2)
+    lines = [json.loads(line) for line in (tmp_path / "out/detections.jsonl").read_text().splitlines()]
+    assert [line.get("error") for line in lines] == [
+        "picture too large to be decoded in one piece",
+        "picture too large",
+        "a file too long for a picture",
+        None,
+    ]
+    assert [path.name for path in (tmp_path / "out/frames").iterdir()] == ["3-cells.png"]
+
+
+def test_what_such_a_frame_holds_is_a_picture_where_there_is_memory_for_it() -> None:
+    payload = png_of_zeros(7_000, 7_000)
+    assert len(payload) < 20_000
+    assert decode_picture(payload).file_wh == (7_000, 7_000)
+    with pytest.raises(InputError, match=r"in one piece.*<= 0\.16 GB.*got 0\.2 GB for 7000x7000 px"):
+        decode_picture(payload, max_memory_bytes=FRAME_BYTES)

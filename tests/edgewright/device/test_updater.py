@@ -362,6 +362,23 @@ def test_a_release_for_a_newer_agent_is_refused(device: Device, make_bundle: Mak
         device.update()
 
 
+def test_a_signed_manifest_that_says_another_channel_is_refused(
+    device: Device, make_bundle: Make, publish: Publish, tmp_path: Path, now: datetime
+) -> None:
+    """By a slip, or by who moves a bundle to where it was never meant to run."""
+    publish(make_bundle(release=2, gain=0.9))
+    publish(make_bundle(release=2, channel="beta", gain=0.8), channel="beta")
+    signed_set, served = SignedSet.read(tmp_path / "repository/metadata"), tmp_path / "repository/targets"
+    targets = signed_set.targets.signed.targets
+    other = targets["beta/full/2/manifest.json"]
+    targets["stable/full/2/manifest.json"] = TargetFile(other.length, other.hashes, "stable/full/2/manifest.json")
+    shutil.copy(served / other.get_prefixed_paths()[0], served / "stable/full/2")
+    signed_set.sign(read_keys(tmp_path / "keys"), now=now, changed=("targets",))
+    with pytest.raises(UpdateRefused, match=r"a manifest for another release or channel.*got beta 2"):
+        device.update()
+    assert device.running == 1
+
+
 def test_an_active_slot_that_rots_is_left_and_repaired(device: Device, make_bundle: Make, publish: Publish) -> None:
     publish(make_bundle(release=2, gain=0.9))
     device.update()

@@ -102,6 +102,8 @@ def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
         {"classes": ()},
         # not a multiple of the coarsest stride
         {"input_px": 100},
+        # a tensor that no device holds
+        {"input_px": 32 * 10_000_000},
         # a layout that nobody reads
         {"layout": "grid"},
         # thresholds that are no shares
