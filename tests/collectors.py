@@ -22,6 +22,7 @@ from edgewright.device.token import Token
 from edgewright.fleet.authority import Authority, authority_in, server_files
 from edgewright.fleet.collector import collector
 from edgewright.fleet.figures import Figures
+from edgewright.fleet.frames import FramesBox
 from edgewright.fleet.listener import listening
 from edgewright.fleet.register import Member, Told, events_of, expel, invite, member_named, open_register
 from edgewright.fleet.writer import Writer
@@ -80,7 +81,10 @@ def running_collector(folder: Path, *, engine: Engine | None = None, root: bytes
     authority, own = authority_in(folder), engine or open_register(f"sqlite:///{folder / 'register.sqlite'}")
     try:
         with Writer(own) as writer:
-            application = collector(writer, authority, roots={PROJECT: root}.__getitem__, figures=Figures())
+            frames = FramesBox(folder / "frames")
+            application = collector(
+                writer, authority, roots={PROJECT: root}.__getitem__, figures=Figures(), frames=frames
+            )
             with listening(application, folder, key_opened_by=opens, host="127.0.0.1", port=0) as line:
                 yield RunningCollector(line.port, authority, own, line.renew)
     finally:

@@ -24,30 +24,38 @@ MAX_ANSWER_BYTES = 1_000_000
 _TIMEOUT_S = 15.0
 
 
-def ask(url: str, path: str, *, context: ssl.SSLContext, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What the collector answers: to a GET, or to a POST where there is a body.
+def ask(
+    url: str,
+    path: str,
+    *,
+    context: ssl.SSLContext,
+    body: Mapping[str, Any] | None = None,
+    payload: bytes | None = None,
+) -> dict[str, Any]:
+    """What the collector answers: to a GET, or to a POST where there is a body, or a payload that is no JSON.
 
     Raises:
         DeviceUnreachable: there is no line, or the collector cannot answer now.
         UpdateRefused: it refuses, and says why.
     """
     place = urlsplit(url)
+    sent = payload if body is None else json.dumps(body).encode()
     connection = http.client.HTTPSConnection(place.hostname or "", place.port, timeout=_TIMEOUT_S, context=context)
     try:
         with closing(connection):
             connection.request(
-                "GET" if body is None else "POST",
+                "GET" if sent is None else "POST",
                 f"{place.path.rstrip('/')}{path}",
-                body=None if body is None else json.dumps(body).encode(),
-                headers={"Content-Type": "application/json"},
+                body=sent,
+                headers={"Content-Type": "application/json" if payload is None else "application/octet-stream"},
             )
             response = connection.getresponse()
-            payload = response.read(MAX_ANSWER_BYTES + 1)
+            told = response.read(MAX_ANSWER_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:
         raise DeviceUnreachable("the collector does not answer", got=why(error), where=shown(url)) from error
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status == HTTPStatus.TOO_MANY_REQUESTS:
         raise DeviceUnreachable("the collector cannot answer now", got=response.status, where=shown(url))
-    answer = _parsed(payload, where=shown(url))
+    answer = _parsed(told, where=shown(url))
     if response.status != HTTPStatus.OK:
         got = f"{response.status}: {str(answer.get('why', 'no reason'))[:500]}"
         raise UpdateRefused("the collector refuses", got=got, where=shown(url))

@@ -11,13 +11,15 @@ notices. Refuses an answer that acknowledges nothing and explains nothing.
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from edgewright.device.collector import ask
 from edgewright.device.enroll import renew_identity
-from edgewright.device.home import Home
+from edgewright.device.home import Home, wish_of
 from edgewright.device.identity import Identity
 from edgewright.device.outbox import Outbox
+from edgewright.device.upload import upload
 from edgewright.errors import DeviceUnreachable, UpdateRefused
 
 MAX_BEYOND, MAX_ROUNDS = 2**52, 1_000
@@ -25,13 +27,17 @@ MAX_BEYOND, MAX_ROUNDS = 2**52, 1_000
 
 
 def deliver(home: Home, outbox: Outbox) -> None:
-    """Raises DeviceUnreachable, UpdateRefused or InputError where it comes to no end; what was told is told."""
+    """Events first, then hard frames, within the hours in which files are fetched.
+
+    Raises DeviceUnreachable, UpdateRefused or InputError where it comes to no end; what was told is told."""
     with suppress(DeviceUnreachable, UpdateRefused):  # the old certificate is good for a while
         renew_identity(home)
     context = Identity(home.identity).context()
     for _ in range(MAX_ROUNDS):
         events = outbox.waiting()
         if not events:
+            if wish_of(home).fetches_at(datetime.now().astimezone().hour):
+                upload(home, context)
             return
         body = {"events": [event.to_json() for event in events]}
         answer = ask(home.config.collector_url, "/events", context=context, body=body)

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from edgewright.device.frames_policy import FramesPolicy
 from edgewright.errors import InputError
 
 POLICY_FILE = "policy.json"
@@ -59,6 +60,7 @@ class Policy:
         version: rises with every change, from 1; what a device did by one it does once.
         floor: no lower release may be run, whoever chooses it.
         allow_rollback_to: devices whose floor is higher lower it to this; None: floors only rise.
+        frames: which hard frames may leave a device; None: none.
 
     Law: version 0 says nothing, which is a channel from before there were policies.
     """
@@ -66,6 +68,7 @@ class Policy:
     version: int = 0
     floor: int = 0
     allow_rollback_to: int | None = None
+    frames: FramesPolicy | None = None
 
     def __post_init__(self) -> None:
         lowest = self.floor if self.allow_rollback_to is None else self.allow_rollback_to
@@ -73,7 +76,8 @@ class Policy:
             raise ValueError(f"not a channel's policy: {self}")
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        numbers = {name: value for name, value in asdict(self).items() if name != "frames"}
+        return {**numbers, "frames": self.frames.to_json()} if self.frames else numbers
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | None) -> Policy:
@@ -82,7 +86,8 @@ class Policy:
             return cls()
         try:
             lowest = value.get("allow_rollback_to")
-            return cls(int(value["version"]), int(value["floor"]), None if lowest is None else int(lowest))
+            frames = FramesPolicy.from_json(value["frames"]) if value.get("frames") else None
+            return cls(int(value["version"]), int(value["floor"]), None if lowest is None else int(lowest), frames)
         except (AttributeError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a channel's policy: {error}") from error
 

@@ -82,6 +82,7 @@ def run_feed(
     limit_ms: float | None = None,
     device_id: str = "",
     watchers: Sequence[OnSighting] = (),
+    floor: float | None = None,
 ) -> FeedReport:
     """Detect on the feed's frames, or on the first `limit`; `on_frame` is told how many are done.
 
@@ -90,6 +91,7 @@ def run_feed(
         limit_ms: what a frame may take from the file to its line; the bundle's budget, which was set for a decoded
             picture, unless told.
         watchers: told of each frame, the unreadable ones too; their time is no frame's.
+        floor: score from which watchers are told of what is doubted; the threshold itself unless told.
 
     Raises:
         InputError: no frame in the feed, none that can be read, or a model that cannot be loaded.
@@ -97,7 +99,7 @@ def run_feed(
     spec, watch, missed = bundle.manifest.spec, Stopwatch(), feed.missed
     network = open_network(bundle.model, engine)
     predictor(network, spec)(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
-    predict = predictor(network, spec, on_phase=watch.lap)
+    predict = predictor(network, spec, score_threshold=floor, on_phase=watch.lap)
     files.make_dir(out / FRAMES)
     detections = looked_at = 0
     with files.open(out / DETECTIONS_FILE) as stream:
@@ -142,9 +144,11 @@ def _look(frame: Frame, predict: Predictor, bundle: Bundle, watch: Stopwatch) ->
         watch.lap("capture")
     except InputError as error:
         return {"frame": frame.name, "error": error.what}, None  # without the path, which is this machine's
-    boxes = predict(picture.pixels)
+    found = predict(picture.pixels)
+    sure = found.score >= spec.score_threshold
+    boxes = found[sure]
     rows = _rows(picture.to_file(boxes), spec.classes)
-    return {"frame": frame.name, "detections": rows}, Seen(picture, boxes, spec.classes)
+    return {"frame": frame.name, "detections": rows}, Seen(picture, boxes, spec.classes, found[~sure])
 
 
 def _rows(boxes: Boxes, classes: tuple[str, ...]) -> list[dict[str, Any]]:

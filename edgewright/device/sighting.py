@@ -20,18 +20,22 @@ from edgewright.runtime.draw import draw_boxes
 from edgewright.runtime.pictures import DecodedPicture
 
 Message = Mapping[str, Any]
+NO_BOXES = Boxes.empty()
 
 
 @dataclass(frozen=True)
 class Seen:
     """What was detected.
 
-    Attributes: boxes: px of the picture.
+    Attributes:
+        boxes: px of the picture.
+        doubted: the same, of scores below the threshold, where somebody wants to know of them.
     """
 
     picture: DecodedPicture
     boxes: Boxes
     classes: tuple[str, ...]
+    doubted: Boxes = NO_BOXES
 
     def drawn(self) -> bytes:
         """A JPEG of the picture with its boxes."""

@@ -21,6 +21,7 @@ import edgewright
 from edgewright.device.core import Offer, Refuse, Stay, on_offer, on_proof
 from edgewright.device.download import forget_parts, part_of
 from edgewright.device.home import Home, wish_of
+from edgewright.device.keeping import keep_policy
 from edgewright.device.offer import Wish
 from edgewright.device.process import SelfTester, selftest_in_child
 from edgewright.device.slots import Slots
@@ -99,6 +100,7 @@ def _update(home: Home, channel: Channel, selftest: SelfTester, *, again: bool, 
     running, holds = _release_in(slots, before.active), slots.holds
     offer = channel.offer_to(home.config.device_id, running=running, pinned=wish.pin)
     state, action = on_offer(before.on_channel(home.config.channel), offer, holds=holds, wish=wish)
+    keep_policy(home, offer.policy.frames)
     if isinstance(action, Refuse | Stay) and state != before:
         slots.save(state)  # what is signed offline holds from now on, whatever is offered
     if isinstance(action, Refuse):

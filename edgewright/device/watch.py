@@ -22,7 +22,9 @@ from pathlib import Path
 from edgewright.device.drift import Looking, keep_window
 from edgewright.device.engine import engine_for
 from edgewright.device.feed import Feed
+from edgewright.device.frames_policy import FramesPolicy
 from edgewright.device.home import Home, locked
+from edgewright.device.keeping import Keeping, policy_of, with_policy
 from edgewright.device.process import agent_command
 from edgewright.device.report import DeviceReport, keep
 from edgewright.device.runner import FeedReport, run_feed
@@ -89,6 +91,8 @@ class Watch:
         self._due, self._said = 0.0, ""
         self._updating = False
         self._looking = Looking()
+        self._keeping: Keeping | None = None
+        self._kept_by: tuple[str, FramesPolicy | None] | None = None
         self._started: Started | None = None
 
     def run(self, *, until: Until) -> None:
@@ -128,6 +132,7 @@ class Watch:
     def _round(self, started: Started, until: Until) -> bool:
         """Until the next update is due, or another release is to run, or the feed ends; whether a frame was seen."""
         began: float | None = None
+        keeping = self._keeping_of(started)
         committed = False
 
         def ended() -> bool:
@@ -153,8 +158,11 @@ class Watch:
                 engine=Engine(threads=self.threads) if self.threads else engine_for(self.home, started.bundle),
                 limit_ms=self.limit_ms,
                 device_id=self.home.config.device_id,
-                watchers=(self._looking, *self.watchers),
+                watchers=(self._looking, *((keeping,) if keeping else ()), *self.watchers),
+                floor=keeping.floor if keeping else None,
             )
+            if keeping:
+                keeping.flush()
         except InputError as error:
             if not until():
                 self._news(str(error))
@@ -165,6 +173,14 @@ class Watch:
         drift = keep_window(self.home, started.bundle.manifest_sha256, self._looking)
         self._keep(started, feed, drift=drift.why)
         return True
+
+    def _keeping_of(self, started: Started) -> Keeping | None:
+        """By the newest policy; the same as before where neither that nor the release changed."""
+        wanted = (started.bundle.manifest_sha256, policy_of(self.home))
+        if wanted != self._kept_by:
+            self._kept_by = wanted
+            self._keeping = with_policy(self.home, started.bundle, say=self.say)
+        return self._keeping
 
     def _keep(self, started: Started, feed: FeedReport | None, *, unseen: str = "", drift: str = "") -> None:
         """A report, which the next update tells, or what is sent now where that is a while away."""

@@ -4,6 +4,8 @@
     POST /enroll       {secret, request, device}       => {certificate, root, device_id, server_url, channel, tier}
     POST /renew        {request}                       => {certificate}
     POST /events       {events: [{seq, kind, at, body}]} => {acknowledged, beyond}
+    POST /frames       what is told of a hard frame         => {have, done}
+    POST /frames/<sha256>?from=N    a piece of it           => {have, done}
     GET  /health       204
 
 All but the first two and the last want a device's certificate. Decides nothing about devices: that is `register.py`'s.
@@ -29,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sqlalchemy import Connection
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -36,24 +39,27 @@ from starlette.routing import Route
 from edgewright.errors import InputError, StoreUnavailable
 from edgewright.fleet.authority import Authority, key_in, sha256_of
 from edgewright.fleet.figures import Figures
+from edgewright.fleet.frames import FramesBox
 from edgewright.fleet.register import Member, Refused, Told, accept, admitted, redeem
 from edgewright.fleet.writer import Writer
 
 MAX_BODY_BYTES = 1_000_000
-MAX_EVENTS = 1_000
+MAX_EVENTS, MAX_DIGITS = 1_000, 12
 Roots = Callable[[str], bytes]
 """Project => the first root of its releases. Raises InputError where it has none."""
 Result = TypeVar("Result")
 
 
-def collector(writer: Writer, authority: Authority, *, roots: Roots, figures: Figures) -> Starlette:
+def collector(writer: Writer, authority: Authority, *, roots: Roots, figures: Figures, frames: FramesBox) -> Starlette:
     """The application. `scope["state"]["peer"]` must hold the client's certificate (DER), or nothing."""
-    own = _Collector(writer, authority, roots, figures)
+    own = _Collector(writer, authority, roots, figures, frames)
     routes = [
         Route("/authority", own.authority),
         Route("/enroll", own.enroll, methods=["POST"]),
         Route("/renew", own.renew, methods=["POST"]),
         Route("/events", own.events, methods=["POST"]),
+        Route("/frames", own.frame, methods=["POST"]),
+        Route("/frames/{sha256}", own.piece, methods=["POST"]),
         Route("/health", own.health),
     ]
     refusals = {
@@ -66,8 +72,9 @@ def collector(writer: Writer, authority: Authority, *, roots: Roots, figures: Fi
 
 
 class _Collector:
-    def __init__(self, writer: Writer, authority: Authority, roots: Roots, figures: Figures) -> None:
+    def __init__(self, writer: Writer, authority: Authority, roots: Roots, figures: Figures, frames: FramesBox) -> None:
         self._writer, self._authority, self._roots, self._figures = writer, authority, roots, figures
+        self._frames = frames
 
     async def authority(self, _: Request) -> Response:
         return JSONResponse({"authority": self._authority.pem.decode()})
@@ -121,6 +128,24 @@ class _Collector:
         self._figures.answered.observe(time.perf_counter() - began)
         return JSONResponse({"acknowledged": accepted.acknowledged, "beyond": accepted.beyond})
 
+    async def frame(self, request: Request) -> Response:
+        facts, member = await _body(request), await self._member(request)
+        have, done = await run_in_threadpool(self._frames.begin, member.project, member.device, facts)
+        return JSONResponse({"have": have, "done": done})
+
+    async def piece(self, request: Request) -> Response:
+        piece, member = await _bytes(request), await self._member(request)
+        sha256, first = request.path_params["sha256"], request.query_params.get("from", "")
+        if not first.isdecimal() or len(first) > MAX_DIGITS:
+            raise Refused("from where is no number")
+        kept = await run_in_threadpool(self._frames.append, member.project, member.device, sha256, int(first), piece)
+        self._figures.frames.inc(kept[1])
+        return JSONResponse({"have": kept[0], "done": kept[1]})
+
+    async def _member(self, request: Request) -> Member:
+        peer = _peer(request)
+        return await self._written(lambda connection: admitted(connection, **peer))
+
     async def ended(self, request: Request, error: Exception) -> Response:
         # Or the server would go on and read it all, to find the next question.
         return self._no(request, error, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers={"Connection": "close"})
@@ -170,16 +195,24 @@ def _named(der: bytes) -> dict[str, str]:
     return {"project": str(project[0].value), "device": str(device[0].value), "key_sha256": sha256_of(key)}
 
 
-async def _body(request: Request) -> dict[str, Any]:
-    """Raises Refused where it is too long or no object."""
+async def _bytes(request: Request) -> bytes:
+    """Raises Refused where it is too long."""
     payload = b""
     try:
         async for piece in request.stream():
             payload += piece
             if len(payload) > MAX_BODY_BYTES:
                 raise _TooLong(f"a body of more than {MAX_BODY_BYTES} bytes")
-        value = json.loads(payload)
-    except (ValueError, RecursionError, ClientDisconnect) as error:
+    except ClientDisconnect as error:
+        raise Refused("the body ended early") from error
+    return payload
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """Raises Refused where it is too long or no object."""
+    try:
+        value = json.loads(await _bytes(request))
+    except (ValueError, RecursionError) as error:
         raise Refused(f"the body is no JSON: {type(error).__name__}") from error
     if not isinstance(value, dict):
         raise Refused("the body is no object")

@@ -23,6 +23,7 @@ class Figures:
         self.enrolled = Counter("edgewright_fleet_enrolled", "Devices that were let in", registry=own)
         self.check_ins = Counter("edgewright_fleet_check_ins", "Messages with events that were kept", registry=own)
         self.events = Counter("edgewright_fleet_events", "Events told, those told again among them", registry=own)
+        self.frames = Counter("edgewright_fleet_hard_frames", "Hard frames that arrived whole", registry=own)
         self.rewound = Counter("edgewright_fleet_rewound", "Messages with numbers of other events", registry=own)
         self.refused = Counter("edgewright_fleet_refused", "Questions that were refused", ["path"], registry=own)
         self.answered = Histogram(

@@ -3,6 +3,7 @@
     fleet/authority.* collector.*   whom devices believe, and the server's own certificate
     fleet/register.sqlite           who belongs to the fleet and what it told; or PostgreSQL
     fleet/collector.json            where devices find it: a name, an address, a port
+    fleet/frames/                   hard frames, a folder a project and a device
 
 Decides where devices find the collector; that is kept by the home, because it stands in each token. Refuses to serve a
 home twice, and to invite into a project that has released nothing: there would be no root to trust.
@@ -33,6 +34,7 @@ from edgewright.files import READABLE, try_locked, write_atomically
 from edgewright.fleet.authority import CERTIFICATE_FILE, authority_in, server_files
 from edgewright.fleet.collector import collector
 from edgewright.fleet.figures import Figures
+from edgewright.fleet.frames import FramesBox
 from edgewright.fleet.listener import listening
 from edgewright.fleet.register import Member, expel, forget, invite, members, open_register, reports_of, reports_since
 from edgewright.fleet.writer import Writer
@@ -46,6 +48,7 @@ from tasks.serve.repeated import repeated
 
 Say = Callable[[str], None]
 REGISTER_FILE, WHERE_FILE, _LOCK_FILE = "register.sqlite", "collector.json", "serving.lock"
+FRAMES_FOLDER = "frames"
 PORT = 8472
 _ANSWER_WITHIN_S = 5.0
 REPORTS_S, LOOK_EVERY_S = 90 * 24 * 3600.0, 3600.0
@@ -158,6 +161,11 @@ def invited(
     return Token(where_of(settings).url, secret=secret, authority_sha256=authority.sha256, root_sha256=root)
 
 
+def frames_of(settings: Settings) -> FramesBox:
+    """Hard frames that devices of the home's fleets have sent."""
+    return FramesBox(settings.fleet / FRAMES_FOLDER)
+
+
 def members_of(settings: Settings, project: str) -> list[Member]:
     """The project's devices, expelled ones among them."""
     with register_of(settings) as engine, engine.begin() as connection:
@@ -208,7 +216,11 @@ def collector_served(
         authority = authority_in(settings.fleet, secret=secret)
         with register_of(settings) as engine, Writer(engine) as writer:
             application = collector(
-                writer, authority, roots=lambda project: _root_of(settings, project), figures=figures or Figures()
+                writer,
+                authority,
+                roots=lambda project: _root_of(settings, project),
+                figures=figures or Figures(),
+                frames=frames_of(settings),
             )
 
             def look() -> None:
