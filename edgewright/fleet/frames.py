@@ -5,8 +5,8 @@
     <project>/<device>/<sha256>.json          what the device said of it; a frame is there once this is
 
 Decides when a frame is whole. Refuses what is no WebP of at most MAX_FRAME_BYTES and MAX_PIXELS, pieces that do not go
-on where the last ended, facts of another shape, and more than DEVICE_BYTES of one device: whoever owns a device may fill
-that share, and no more.
+on where the last ended, facts of another shape, and more than DEVICE_BYTES of one device: whoever owns a device may
+fill that share, and no more.
 
     box = FramesBox(folder)
     have, done = box.begin("belt", "line-1", facts)
