@@ -1,4 +1,4 @@
-"""`edgewright release init|publish|rotate-key|revoke|floor|verify|list`: what people do with a project's keys.
+"""`edgewright release init|publish|rotate-key|revoke|floor|frames|verify|list`: what people do with a project's keys.
 
 Decides who is asked for a passphrase: whoever sits at the terminal, once a key, of a new one twice. Says of what was
 signed away from the online keys that it waits, not that it is out. Refuses to ask where nobody sits.
@@ -38,6 +38,7 @@ def add_ceremonies(group: typer.Typer) -> None:
         "rotate-key": rotate,
         "revoke": revoke,
         "floor": floor,
+        "frames": frames,
         "verify": verify,
         "list": list_releases,
     }
@@ -167,6 +168,42 @@ def floor(
         read=_opening(settings, project),
     )
     said = f"no release below {policy.floor}"
+    print(f"{channel}: {said}{'' if _is_out(signed) else ', once that is announced'}; {_outcome(signed)}")
+    _mirror(settings, project)
+
+
+def frames(
+    project: Project,
+    channel: Channel = "stable",
+    an_hour: Annotated[int, typer.Option(min=1, help="Hard frames that a device keeps in an hour, at most")] = 6,
+    a_day: Annotated[int, typer.Option(min=1, help="…and in a day")] = 60,
+    max_mb: Annotated[int, typer.Option(min=1, help="What may wait on a device")] = 50,
+    blur: Annotated[list[str] | None, typer.Option(help="A class to hide wherever it is suspected; repeatable")] = None,
+    blur_bundle: Annotated[
+        Path | None, typer.Option(help="A bundle whose classes are all hidden; devices have it in their `blur/`")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="No frame leaves a device any longer")] = False,
+) -> None:
+    """Let devices of the channel keep hard frames and send them to the fleet's collector, or forbid it."""
+    settings = home_settings()
+    from edgewright.device.frames_policy import FramesPolicy
+    from edgewright.release.repository import set_policy
+    from edgewright.runtime.bundle import Bundle
+
+    digest = Bundle.load_whole(blur_bundle).manifest_sha256 if blur_bundle else ""
+    try:
+        wanted = None if none else FramesPolicy(an_hour, a_day, 1_000_000 * max_mb, tuple(blur or ()), digest)
+    except ValueError as error:
+        raise InputError("not a policy of frames", got=error) from error
+    policy, signed = set_policy(
+        lambda before: replace(before, frames=wanted),
+        repository=settings.releases / project,
+        channel=channel,
+        now=datetime.now(UTC),
+        read=_opening(settings, project),
+    )
+    kept = policy.frames
+    said = f"at most {kept.an_hour} hard frames an hour and {kept.a_day} a day" if kept else "no hard frames"
     print(f"{channel}: {said}{'' if _is_out(signed) else ', once that is announced'}; {_outcome(signed)}")
     _mirror(settings, project)
 

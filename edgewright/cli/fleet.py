@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +27,7 @@ Channel = Annotated[str, typer.Option(help="Of the project")]
 def add_fleet(application: typer.Typer) -> None:
     """`edgewright fleet …`."""
     group = typer.Typer(help="Many devices: what they run, and how a release spreads.", no_args_is_help=True)
-    for command in (invite, expel, status, page, rollout, step, watch, halt, resume, rollback):
+    for command in (invite, expel, status, page, frames, rollout, step, watch, halt, resume, rollback):
         group.command()(command)
     application.add_typer(group, name="fleet")
     application.command(name="serve-collector")(serve_collector)
@@ -134,6 +135,25 @@ def page(
 
     write_atomically(out, page_of(settings, project, channel).encode(), mode=READABLE)
     print(f"written to {out}")
+
+
+def frames(
+    project: Project,
+    json_: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Hard frames that the project's devices sent. `edgewright review export RUN --part fleet` writes them out."""
+    settings = home_settings()
+    from tasks.serve.collector import frames_of
+
+    found = frames_of(settings).frames(project)
+    if json_:
+        print_json([{"id": frame.id, "picture": str(frame.picture), **frame.facts} for frame in found])
+        return
+    for device in sorted({frame.device for frame in found}):
+        own = [frame for frame in found if frame.device == device]
+        why = Counter(max(frame.facts["why"], key=frame.facts["why"].get) for frame in own)
+        print(f"{device}: {len(own)} hard frames, {', '.join(f'{count} {name}' for name, count in why.most_common())}")
+    print(f"{len(found)} hard frames in {settings.fleet / 'frames' / project}")
 
 
 def rollout(

@@ -135,7 +135,7 @@ def _misjudged(report: SelfTest) -> GateEnded:
     )
 
 
-_LABELED_BY = {"real": "train_labeler", "synthetic": "label"}
+_LABELED_BY = {"real": "train_labeler", "synthetic": "label", "fleet": "ingest"}
 """Part of a run that is reviewed => the stage that `latest` must have come to."""
 
 
@@ -154,23 +154,26 @@ def review_export(
     run: RunArgument,
     to: Annotated[Path, typer.Option(help="A new folder")] = Path("review"),
     format_: Annotated[ReviewFormat, typer.Option("--format")] = "label-studio",
-    part: Annotated[Literal["real", "synthetic"], typer.Option(help="Photographs, or synthetic pictures")] = "real",
+    part: Annotated[
+        Literal["real", "synthetic", "fleet"],
+        typer.Option(help="Photographs, synthetic pictures, or hard frames that the project's devices sent"),
+    ] = "real",
     limit: Annotated[int, typer.Option(min=1, help="At most so many pictures, the most doubtful ones")] = 100,
 ) -> None:
     """Write the pictures that the labeler doubts, lowest confidence first, for an annotation tool."""
     settings = home_settings()
     from edgewright.review.of_run import export_review_of_run
 
-    refs, config, _ = _run_of(run, settings, part)
-    done = export_review_of_run(
-        home_store(settings),
-        refs,
-        part=part,
-        to=to,
-        format=format_,
-        limit=limit,
-        config=config,
-    )
+    refs, config, project = _run_of(run, settings, part)
+    store = home_store(settings)
+    if part == "fleet":
+        from edgewright.review.of_fleet import export_frames
+        from tasks.serve.collector import frames_of
+
+        frames = frames_of(settings).frames(project)
+        done = export_frames(store, refs, frames, to=to, format=format_, limit=limit)
+    else:
+        done = export_review_of_run(store, refs, part=part, to=to, format=format_, limit=limit, config=config)
     print(f"{done.images} of {done.doubtful} doubtful pictures in {to}")
 
 
@@ -178,7 +181,7 @@ def review_import(
     run: Annotated[str, typer.Argument(help="The run that was exported", autocompletion=completion.run_ids)],
     file: Annotated[Path, typer.Argument(help="What the annotation tool wrote")],
     format_: Annotated[Literal["", "label-studio", "coco", "cvat"], typer.Option("--format")] = "",
-    part: Annotated[Literal["real", "synthetic"], typer.Option()] = "real",
+    part: Annotated[Literal["real", "synthetic", "fleet"], typer.Option()] = "real",
     person: Annotated[str, typer.Option(help="Who reviewed, where the file does not say")] = "",
     when: Annotated[str, typer.Option(help="ISO 8601; default: what the file says, else when it was written")] = "",
 ) -> None:
@@ -188,19 +191,21 @@ def review_import(
     from edgewright.review.of_run import import_review_of_run
 
     refs, config, project = _run_of(run, settings, part)
-    ref, report = import_review_of_run(
-        home_store(settings),
-        refs,
-        file,
-        part=part,
-        format=format_,
-        person=person,
-        when=when,
-        config=config,
-    )
+    store = home_store(settings)
+    if part == "fleet":
+        from edgewright.review.of_fleet import import_frames
+        from tasks.serve.collector import frames_of
+
+        frames = frames_of(settings).frames(project)
+        ref, report = import_frames(store, refs, frames, file, format=format_, person=person, when=when)
+    else:
+        ref, report = import_review_of_run(
+            store, refs, file, part=part, format=format_, person=person, when=when, config=config
+        )
     print(f"{report.reviewed} pictures reviewed by {', '.join(report.persons)}: {ref.sha256}")
-    if part == "real":
-        print(f"go on with: edgewright run RECIPE --source dataset:{ref.sha256} --project {project}")
+    if part != "synthetic":
+        steer = " --set generate.hard_share=0.5" if part == "fleet" else ""
+        print(f"go on with: edgewright run RECIPE --source dataset:{ref.sha256} --project {project}{steer}")
         announce_dataset(settings, project=project, digest=ref.sha256)
     else:
         print(f"go on with: the same `edgewright run`, and --set label.reviewed=dataset:{ref.sha256}")

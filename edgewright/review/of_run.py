@@ -42,7 +42,7 @@ from edgewright.review.round_trip import ImportReport, ReviewExport, export_revi
 Part = Literal["real", "synthetic"]
 PARTS = {"real": "ingest", "synthetic": "label"}
 """Part => the stage whose data set it is."""
-CARRIED = (LEDGER_FILE, ORIGIN_FILE)
+CARRIED = (LEDGER_FILE, ORIGIN_FILE, "fleet.json")
 
 
 def export_review_of_run(
@@ -97,7 +97,7 @@ def import_review_of_run(
             dataset, path, format=format, person=person, when=when, writer=writer, proposals=proposals
         )
         writer.finish()
-        _carry_over(dataset, out, store)
+        carry_over(dataset, out, store)
         content = Content(
             kind="dataset_real" if part == "real" else "dataset_labeled",
             stage="review",
@@ -110,7 +110,12 @@ def import_review_of_run(
         return store.publish(out, content, record), report
 
 
-def _carry_over(dataset: Dataset, out: Path, store: Store) -> None:
+def dataset_of_run(store: Store, refs: Mapping[str, ArtifactRef]) -> Dataset:
+    """The run's photographs. Raises ArtifactMissing: it has not come so far."""
+    return _dataset(store, refs, "real")
+
+
+def carry_over(dataset: Dataset, out: Path, store: Store) -> None:
     """What ingest said of the photographs as a whole stays with them: a run may begin with what comes back."""
     for name in set(CARRIED) & set(dataset.manifest.content.files):
         (out / name).write_bytes(store.file(dataset.ref.sha256, name).read_bytes())
