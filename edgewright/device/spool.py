@@ -31,7 +31,8 @@ from edgewright.device.frames_policy import FramesPolicy
 from edgewright.device.hard import Budget, Chooser
 from edgewright.device.home import Home
 
-FOLDER, CHOSEN_FILE, SUFFIX = "frames", "chosen.json", ".webp"
+FOLDER, SUFFIX = "frames", ".webp"
+CHOSEN_FILE = "chosen.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -28,11 +28,10 @@ from edgewright.data.scores import HARD_SCORE
 from edgewright.errors import InputError
 from edgewright.fleet.frames import FleetFrame
 from edgewright.metrics import metrics_of
-from edgewright.review.of_run import carry_over, dataset_of_run
+from edgewright.review.of_run import FLEET_FILE, carry_over, dataset_of_run
 from edgewright.review.round_trip import ImportReport, ReviewExport, export_review, import_review
 from edgewright.runtime.pictures import decode_picture
 
-FLEET_FILE = "fleet.json"
 _TOLD = ("at", "release", "manifest", "why", "hidden", "frame")
 
 

@@ -42,7 +42,9 @@ from edgewright.review.round_trip import ImportReport, ReviewExport, export_revi
 Part = Literal["real", "synthetic"]
 PARTS = {"real": "ingest", "synthetic": "label"}
 """Part => the stage whose data set it is."""
-CARRIED = (LEDGER_FILE, ORIGIN_FILE, "fleet.json")
+FLEET_FILE = "fleet.json"
+"""Row id => where a hard frame came from: device, release, why."""
+CARRIED = (LEDGER_FILE, ORIGIN_FILE, FLEET_FILE)
 
 
 def export_review_of_run(

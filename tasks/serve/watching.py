@@ -20,6 +20,7 @@ from edgewright.fleet.reports import SILENT_AFTER_S
 from edgewright.settings import Settings
 from tasks.serve.collector import Say, Where, collector_served, has_fleet
 from tasks.serve.fleet import fleet_of, page_of
+from tasks.serve.hard_frames import announcing
 from tasks.serve.releases import projects_of
 from tasks.serve.rollouts import stepping
 
@@ -84,6 +85,7 @@ def watched(
     )
     with (
         stepping(settings, say),
+        announcing(settings, say),
         collector_served(settings, name=name, host=host, port=port, say=say, figures=figures) as where,
         listening_here(shown, port=pages_port) as here,
     ):

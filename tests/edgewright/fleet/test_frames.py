@@ -37,6 +37,11 @@ def send(box: FramesBox, payload: bytes, *, device: str = "line-1", **changes: A
     return box.append("belt", device, said["sha256"], have, payload[have:])
 
 
+def send_one(box: FramesBox, number: int, *, device: str = "line-1") -> None:
+    """A whole frame, another for each number."""
+    assert send(box, encoded(Image.new("RGB", (50, 40), (number, 0, 0))), device=device)[1]
+
+
 def test_a_whole_frame_is_there_once(tmp_path: Path) -> None:
     box = FramesBox(tmp_path)
     assert box.begin("belt", "line-1", facts()) == (0, False)

@@ -20,7 +20,8 @@ from edgewright.device.spool import encoded
 from edgewright.errors import ArtifactMissing, InputError
 from edgewright.fleet.frames import FleetFrame, FramesBox
 from edgewright.recipe.data import IngestConfig
-from edgewright.review.of_fleet import FLEET_FILE, export_frames, import_frames, row_id
+from edgewright.review.of_fleet import export_frames, import_frames, row_id
+from edgewright.review.of_run import FLEET_FILE
 from tests.scenes import publish_dataset
 
 CLASSES = ("nut", "bolt")
