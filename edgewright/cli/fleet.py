@@ -27,7 +27,7 @@ Channel = Annotated[str, typer.Option(help="Of the project")]
 def add_fleet(application: typer.Typer) -> None:
     """`edgewright fleet …`."""
     group = typer.Typer(help="Many devices: what they run, and how a release spreads.", no_args_is_help=True)
-    for command in (invite, expel, status, page, frames, rollout, step, watch, halt, resume, rollback):
+    for command in (invite, expel, status, twin, page, frames, rollout, step, watch, halt, resume, rollback):
         group.command()(command)
     application.add_typer(group, name="fleet")
     application.command(name="serve-collector")(serve_collector)
@@ -121,6 +121,16 @@ def status(
         _print(fleet.rollout)
     if fleet.superseded:
         print(f"superseded: devices are told {fleet.signed.id if fleet.signed else 'no plan'}")
+
+
+def twin(
+    device: Annotated[str, typer.Argument(help="Its name")], project: Project, channel: Channel = "stable"
+) -> None:
+    """What a device is to be, as it is signed, beside what it said last: JSON."""
+    settings = home_settings()
+    from tasks.serve.fleet import twin_in
+
+    print_json(twin_in(settings, project, channel, device))
 
 
 def page(

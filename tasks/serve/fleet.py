@@ -24,8 +24,9 @@ from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
 from edgewright.fleet.reports import read_reports, understood
 from edgewright.fleet.rollout import DWELL_S, STAGES, Rollout, Told, begin, step
+from edgewright.fleet.twin import twin_of
 from edgewright.release.metadata import SignedSet
-from edgewright.release.repository import set_plan, state_of
+from edgewright.release.repository import policy_of, set_plan, state_of
 from edgewright.release.server import METADATA, REPORTS
 from edgewright.runtime.bundle import MANIFEST_FILE
 from edgewright.settings import Settings
@@ -113,6 +114,17 @@ def page_of(settings: Settings, project: str, channel: str, *, refresh_s: int = 
         now=now,
     )
     return render_fleet(shown, refresh_s=refresh_s)
+
+
+def twin_in(settings: Settings, project: str, channel: str, device: str) -> dict[str, Any]:
+    """Raises InputError where the device was never heard; as `fleet_of` does."""
+    fleet = fleet_of(settings, project, channel)
+    if device not in fleet.told:
+        raise InputError("no such device was heard", expected=", ".join(fleet.devices[:5]) or None, got=device)
+    signed = SignedSet.read(settings.releases / project / METADATA)
+    policy, rollout = policy_of(signed, channel), signed.rollout.signed.version if signed.rollout else 0
+    versions = (signed.targets.signed.version, rollout)
+    return twin_of(device, plan=fleet.signed, policy=policy, versions=versions, told=fleet.told[device])
 
 
 def refuse_while_rolled_out(settings: Settings, project: str, channel: str) -> None:
