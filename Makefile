@@ -16,10 +16,13 @@ BIG_DOWNLOADS = sed -n -E -u 's/^ *(Downloading|Using cached) ([^ ]+) \(([0-9]{2
 
 # Tests marked `real` read these folders; without them they are skipped and say so.
 export EDGEWRIGHT_REAL_DATA EDGEWRIGHT_CASES
+# Hundreds of processes import the repository, which is compiled once, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Two workers, a core and about 3 GB each. Every suite ends with its budget (tests/budget.py) and its 25 slowest.
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --durations=25 --durations-min=1
+TRAIN = $$(grep -rlF pytest.mark.trains --include='test_*.py' tests)
 # As processors without AVX-512 compute, and as those without any of it.
 CAPABILITIES = 'ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2' 'ATEN_CPU_CAPABILITY=default'
 
@@ -49,7 +52,7 @@ test-faults: $(VENV)/.dev  ## what is killed, restarted or cut while a run goes 
 	@$(BIN)/python -m pytest -q -m faults -rP --durations=0 --durations-min=1 tests/faults
 
 test-capabilities: $(VENV)/.dev  ## the tests that learn something, as on processors without AVX-512
-	@for capability in $(CAPABILITIES); do echo "-- $$capability"; env $$capability $(PYTEST) -m trains; done
+	@for capability in $(CAPABILITIES); do echo "-- $$capability"; env $$capability $(PYTEST) -m trains $(TRAIN); done
 
 check: $(VENV)/.dev  ## ruff, mypy, import-linter, the pages: what CI runs first
 	@$(BIN)/ruff check .

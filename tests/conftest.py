@@ -163,7 +163,7 @@ BRIEF = (
     "train_labeler.folds=1",
     "generate.images=4",
 )
-"""Every stage does its work, and the detector alone learns: for tests of where stages run, not of what they make."""
+"""Every stage does its work, and the detector alone learns: for a test of where a run is, not of what it makes."""
 
 
 def edgewright(*words: str, home: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
