@@ -11,8 +11,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 HEADLESS := $(shell sed -n 's/^opencv-python-headless==/opencv-python-headless==/p' constraints.txt)
 
 # pip is silent for minutes on the training stack: one line for each download of 10 MB and more.
-INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile -c constraints.txt
 BIG_DOWNLOADS = sed -n -E -u 's/^ *(Downloading|Using cached) ([^ ]+) \(([0-9]{2,}\.[0-9] [MG]B)\).*/  \2  \3/p'
+# pip compiles one of the 30,000 modules after another; templates among them are no Python, and stay as they are.
+COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 # Tests marked `real` read these folders; without them they are skipped and say so.
 export EDGEWRIGHT_REAL_DATA EDGEWRIGHT_CASES
@@ -94,9 +96,11 @@ $(VENV)/.factory: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(INSTALL) -e '.[factory]' | $(BIG_DOWNLOADS)
 	@echo "OpenCV without libGL"
 	@$(INSTALL) -q --no-deps --force-reinstall '$(HEADLESS)'
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.factory
 	@echo "installing the development tools"
 	@$(INSTALL) -e '.[dev]' | $(BIG_DOWNLOADS)
+	@$(COMPILE)
 	@touch $@

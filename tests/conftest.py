@@ -185,6 +185,15 @@ def with_settings(settings: tuple[str, ...]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
+@pytest.fixture
+def environment() -> Iterator[None]:
+    """What a command tells the libraries of this process is no other test's business."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @dataclass(frozen=True)
 class ToyRun:
     """A finished toy run.

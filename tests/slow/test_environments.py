@@ -79,7 +79,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(folder: Path, requirement: str) -> Path:
     """A fresh virtual environment with one requirement; returns its `bin`."""
     venv.create(folder, with_pip=True)
-    must(folder / "bin/python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", requirement)
+    words = ["install", "-q", "--no-compile", "-c", ROOT / "constraints.txt", requirement]
+    must(folder / "bin/python", "-m", "pip", *words)
     return folder / "bin"
 
 
