@@ -293,7 +293,7 @@ def test_in_a_browser_from_the_form_to_the_registry(
 
     page.goto(f"{stack.prefect_pages}/runs/flow-run/{flow_run}")
     decide_in_the_form(page, album)
-    wait_for(lambda: stack.state_of(flow_run) in ENDS)
+    wait_for(lambda: stack.state_of(flow_run) in ENDS, seconds=900)  # a detector of photographs alone is trained
     assert stack.state_of(flow_run) == "Completed"
     require_decided(stack.record_of(flow_run), "real_only")
     page.reload()
