@@ -11,15 +11,20 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 HEADLESS := $(shell sed -n 's/^opencv-python-headless==/opencv-python-headless==/p' constraints.txt)
 
 # pip is silent for minutes on the training stack: one line for each download of 10 MB and more.
-INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile -c constraints.txt
 BIG_DOWNLOADS = sed -n -E -u 's/^ *(Downloading|Using cached) ([^ ]+) \(([0-9]{2,}\.[0-9] [MG]B)\).*/  \2  \3/p'
+# pip compiles one of the 30,000 modules after another; templates among them are no Python, and stay as they are.
+COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 # Tests marked `real` read these folders; without them they are skipped and say so.
 export EDGEWRIGHT_REAL_DATA EDGEWRIGHT_CASES
+# Hundreds of processes import the repository, which is compiled once, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Two workers, a core and about 3 GB each. Every suite ends with its budget (tests/budget.py) and its 25 slowest.
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --durations=25 --durations-min=1
+TRAIN = $$(grep -rlF pytest.mark.trains --include='test_*.py' tests)
 # As processors without AVX-512 compute, and as those without any of it.
 CAPABILITIES = 'ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2' 'ATEN_CPU_CAPABILITY=default'
 
@@ -49,7 +54,7 @@ test-faults: $(VENV)/.dev  ## what is killed, restarted or cut while a run goes 
 	@$(BIN)/python -m pytest -q -m faults -rP --durations=0 --durations-min=1 tests/faults
 
 test-capabilities: $(VENV)/.dev  ## the tests that learn something, as on processors without AVX-512
-	@for capability in $(CAPABILITIES); do echo "-- $$capability"; env $$capability $(PYTEST) -m trains; done
+	@for capability in $(CAPABILITIES); do echo "-- $$capability"; env $$capability $(PYTEST) -m trains $(TRAIN); done
 
 check: $(VENV)/.dev  ## ruff, mypy, import-linter, the pages: what CI runs first
 	@$(BIN)/ruff check .
@@ -91,9 +96,11 @@ $(VENV)/.factory: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(INSTALL) -e '.[factory]' | $(BIG_DOWNLOADS)
 	@echo "OpenCV without libGL"
 	@$(INSTALL) -q --no-deps --force-reinstall '$(HEADLESS)'
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.factory
 	@echo "installing the development tools"
 	@$(INSTALL) -e '.[dev]' | $(BIG_DOWNLOADS)
+	@$(COMPILE)
 	@touch $@

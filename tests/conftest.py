@@ -172,7 +172,7 @@ BRIEF = (
     "train_labeler.folds=1",
     "generate.images=4",
 )
-"""Every stage does its work, and the detector alone learns: for tests of where stages run, not of what they make."""
+"""Every stage does its work, and the detector alone learns: for a test of where a run is, not of what it makes."""
 
 
 def edgewright(*words: str, home: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -192,6 +192,15 @@ def edgewright(*words: str, home: Path, check: bool = True, **environment: str) 
 
 def with_settings(settings: tuple[str, ...]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture
+def environment() -> Iterator[None]:
+    """What a command tells the libraries of this process is no other test's business."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @dataclass(frozen=True)

@@ -72,14 +72,26 @@ class Stack:
     def state_of(self, flow_run: str) -> str:
         return str(self._get(f"/flow_runs/{flow_run}")["state_name"])
 
+    def give_home(self, deployment: str, home: Path) -> None:
+        """What it runs from now on has a home of its own, as on a machine of its own."""
+        flow, _, name = deployment.partition("/")
+        found = self.deployment(flow, name)
+        variables = found["job_variables"]
+        given = {**variables, "env": {**variables.get("env", {}), "EDGEWRIGHT_HOME": str(home)}}
+        self._send("PATCH", f"/deployments/{found['id']}", {"job_variables": given})
+
     def _get(self, path: str) -> Any:
         with urlopen(f"{self.api}{path}", timeout=20) as answer:
             return json.loads(answer.read())
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return json.loads(self._send("POST", path, body))
+
+    def _send(self, method: str, path: str, body: dict[str, Any]) -> bytes:
         headers = {"Content-Type": "application/json"}
-        with urlopen(Request(f"{self.api}{path}", json.dumps(body).encode(), headers), timeout=20) as answer:
-            return json.loads(answer.read())
+        request = Request(f"{self.api}{path}", json.dumps(body).encode(), headers, method=method)
+        with urlopen(request, timeout=20) as answer:
+            return bytes(answer.read())
 
     @property
     def prefect_pages(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,6 @@ NOT_HERE = {
     "edgewright review export latest --to review --format label-studio": "the labeler of the toy run doubts nothing",
     "edgewright ui": "serves until Ctrl-C; tests/slow/test_interfaces.py",
 }
-
-
-@pytest.fixture
-def environment() -> Iterator[None]:
-    """What a command tells the libraries of its process is no other test's business."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture

@@ -31,14 +31,17 @@ _TOY_FILES = (
 _TOGETHER = ("tests/tasks", "tests/edgewright/label", "tests/edgewright/compress")
 _APART = ("tests/slow/test_self_test.py", "tests/slow/test_interfaces.py")
 _LONG_FIRST = (
-    "tests/slow/test_self_test.py",
     TOY_RUN,
     "tests/slow/test_environments.py",
+    "tests/tasks",
+    "tests/slow/test_experiment.py",
+    "tests/edgewright/compress",
+    "tests/slow/test_self_test.py",
     "tests/slow/",
+    "tests/edgewright/label",
+    "tests/edgewright/detect/",
     "tests/edgewright/gates/test_data_gate.py",
     "tests/edgewright/synth/",
-    "tests/edgewright/detect/",
-    "tests/edgewright/label",
 )
 
 if WORKER in os.environ:  # before anything imports torch

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edgewright.device.offer import Course, Plan, target_path
 from edgewright.errors import EdgewrightError, InputError, StoreUnavailable

@@ -14,9 +14,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewright.cli.frame import main
 from flows.lifecycle import STAGES
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Spoken = Callable[..., str]
+
+
+@pytest.fixture
+def spoken(environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Spoken:
+    """`spoken(*words, home=…)`: what a command that computes nothing prints, in this process."""
+
+    def run(*words: str, home: Path) -> str:
+        monkeypatch.setenv("EDGEWRIGHT_HOME", str(home))
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        printed = capsys.readouterr()
+        assert ended.value.code == 0, printed.err
+        return printed.out
+
+    return run
 
 
 def test_every_stage_ran_and_said_where(toy_run: Any) -> None:
@@ -140,9 +157,9 @@ def test_the_flow_alone_opens_a_run(toy_home: Path, toy_settings: list[str]) -> 
     assert Path(state["report"]).is_file()
 
 
-def test_the_plan_shows_what_is_cached(toy_run: Any, toy_settings: list[str], command: Command) -> None:
+def test_the_plan_shows_what_is_cached(toy_run: Any, toy_settings: list[str], spoken: Spoken) -> None:
     changed = ["--set", "train_detector.epochs=15"]
-    plan = json.loads(command("run", "demo", *toy_settings, *changed, "--dry-run", "--json", home=toy_run.home).stdout)
+    plan = json.loads(spoken("run", "demo", *toy_settings, *changed, "--dry-run", "--json", home=toy_run.home))
     states = {row["name"]: row["state"] for row in plan["stages"]}
     assert states["gate_data"] == "cached"
     assert states["train_detector"] == states["flash"] == "to run"
@@ -164,11 +181,11 @@ def test_from_and_until(toy_run: Any, toy_settings: list[str], command: Command)
     assert "ingest" in missing.stderr
 
 
-def test_runs_are_listed_newest_first(toy_run: Any, command: Command) -> None:
-    listed = json.loads(command("runs", "--json", home=toy_run.home).stdout)
+def test_runs_are_listed_newest_first(toy_run: Any, spoken: Spoken) -> None:
+    listed = json.loads(spoken("runs", "--json", home=toy_run.home))
     assert toy_run.printed["run_id"] == listed[-1]["run_id"]
     assert set(listed[0]) == set(toy_run.printed)
-    assert toy_run.printed["run_id"] in command("runs", home=toy_run.home).stdout
+    assert toy_run.printed["run_id"] in spoken("runs", home=toy_run.home)
 
 
 def test_detect_draws_and_export_writes(toy_run: Any, tmp_path: Path, command: Command) -> None:
@@ -180,12 +197,12 @@ def test_detect_draws_and_export_writes(toy_run: Any, tmp_path: Path, command: C
     assert Path(found["drawn"]).is_file()
 
 
-def test_gc_keeps_what_models_and_releases_reach(toy_run: Any, tmp_path: Path, command: Command) -> None:
+def test_gc_keeps_what_models_and_releases_reach(toy_run: Any, spoken: Spoken) -> None:
     before = sorted((toy_run.home / "store").rglob("*"))
-    dry = command("gc", "--keep", "0", home=toy_run.home).stdout
+    dry = spoken("gc", "--keep", "0", home=toy_run.home)
     assert dry.startswith("would free") and dry.endswith("Next: edgewright gc --keep 0 --yes\n")
     assert sorted((toy_run.home / "store").rglob("*")) == before
-    assert command("gc", "--keep", "1", "--yes", home=toy_run.home).stdout.startswith("freed")
+    assert spoken("gc", "--keep", "1", "--yes", home=toy_run.home).startswith("freed")
     model = toy_run.home / "store" / "artifacts"
     kinds = {json.loads(path.read_bytes())["content"]["kind"] for path in model.glob("*/manifest.json")}
     assert {"int8_model", "release", "dataset_real"} <= kinds
@@ -202,9 +219,19 @@ def test_gc_keeps_what_models_and_releases_reach(toy_run: Any, tmp_path: Path, c
     ],
 )
 def test_bad_input_ends_with_two_and_one_object(
-    words: list[str], code: int, kind: str, tmp_path: Path, command: Command
+    words: list[str],
+    code: int,
+    kind: str,
+    tmp_path: Path,
+    environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    result = command(*words, "--json", home=tmp_path / "home", check=False)
-    assert result.returncode == code
-    assert json.loads(result.stdout)["error"]["kind"] == kind
-    assert "Traceback" not in result.stderr
+    """In this process; a command of its own ends so above."""
+    monkeypatch.setenv("EDGEWRIGHT_HOME", str(tmp_path / "home"))
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--json"])
+    printed = capsys.readouterr()
+    assert ended.value.code == code
+    assert json.loads(printed.out)["error"]["kind"] == kind
+    assert "Traceback" not in printed.err

@@ -79,7 +79,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(folder: Path, requirement: str) -> Path:
     """A fresh virtual environment with one requirement; returns its `bin`."""
     venv.create(folder, with_pip=True)
-    must(folder / "bin/python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", requirement)
+    words = ["install", "-q", "--no-compile", "-c", ROOT / "constraints.txt", requirement]
+    must(folder / "bin/python", "-m", "pip", *words)
     return folder / "bin"
 
 
@@ -248,13 +249,13 @@ def inside(root: Path, code: str, *arguments: str) -> subprocess.CompletedProces
     return run(*enter, "env", f"PYTHONPATH={ROOT}", *kept, sys.executable, "-c", code, *arguments)
 
 
-def test_the_demo_runs_without_libgl(slim_root: Path, toy_settings: list[str]) -> None:
-    """The toy run's settings and threads: a detector that is released there is released here."""
+def test_the_demo_runs_without_libgl(slim_root: Path, brief_settings: list[str]) -> None:
+    """The toy run's detector and threads: one that is released there is released here."""
     absent = inside(slim_root, "import ctypes; ctypes.CDLL('libGL.so.1')")
     assert "cannot open shared object file" in absent.stderr
     imported = inside(slim_root, "import cv2, torch, torchvision, ultralytics")
     assert imported.returncode == 0, imported.stderr[-2000:] + "\nNext: rm .venv/.factory && make setup"
-    done = inside(slim_root, "from edgewright.cli import main; main()", "run", "demo", "--json", *toy_settings)
+    done = inside(slim_root, "from edgewright.cli import main; main()", "run", "demo", "--json", *brief_settings)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     result = json.loads(done.stdout[done.stdout.index("{") :])
     assert result["error"] is None

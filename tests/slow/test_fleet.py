@@ -1,4 +1,4 @@
-"""A small fleet of processes: five devices' loops, a release server; a collector over TLS; rollouts that they take."""
+"""A small fleet of processes: three devices' loops, a release server; a collector over TLS; rollouts that they take."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.infra.places import CONTAINERS, PROGRAMS, ROOT
 
 pytestmark = pytest.mark.slow
 
-N = 5
+N = 3
 PATIENCE_S = 240.0
 
 

@@ -47,6 +47,13 @@ def test_what_is_sent_is_json_and_comes_back(value: Any) -> None:
     assert TypeAdapter(type(value)).validate_python(sent) == value
 
 
+def test_a_form_that_names_no_champion_is_read() -> None:
+    """As it stands in the form of a deployment of `gate_model`."""
+    from pydantic import TypeAdapter
+
+    assert TypeAdapter(Champion).validate_python({}) == Champion()
+
+
 @pytest.mark.parametrize(
     ("state", "kind", "said"),
     [

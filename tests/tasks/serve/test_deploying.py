@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import WorkPool
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -13,6 +14,7 @@ from prefect.variables import Variable
 
 from edgewright.errors import InputError
 from tasks.engine.stage import POOLS
+from tasks.serve import deploying
 from tasks.serve.deploying import deploy, make_pools, places_of, set_places
 
 
@@ -38,8 +40,13 @@ def test_pools_of_jobs_have_the_templates_of_a_folder(prefect_api: str, tmp_path
         assert (read("jobs").type, read("jobs").base_job_template) == ("kubernetes", template)
 
 
-def test_deployed_again_nothing_is_undone(prefect_api: str) -> None:
-    """A person has switched a schedule on: it stays on, also where a newer file is deployed."""
+def test_deployed_again_nothing_is_undone(prefect_api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person has switched a schedule on: it stays on, also where a newer file is deployed. Of two of the deployments;
+    tests/slow/test_stack.py has all of them."""
+    shipped = yaml.safe_load(deploying.FILE.read_bytes())
+    two = [one for one in shipped["deployments"] if one["name"] in ("demo", "laptop")]
+    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({**shipped, "deployments": two}))
+    monkeypatch.setattr(deploying, "FILE", tmp_path / "prefect.yaml")
     with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
         make_pools(places_of([]))
         assert deploy(PREFECT_API_URL=prefect_api)
