@@ -93,6 +93,7 @@ def _model_card(artifact: Artifact) -> Card:
 def _release(artifact: Artifact) -> Card:
     facts: Mapping[str, Any] = artifact.manifest.record.facts
     rows = [("version", facts["version"]), ("channel", facts["channel"]), ("digest", f"`{facts['digest']}`")]
+    rows += [(f"digest for {tier}", f"`{digest}`") for tier, digest in [*facts.get("tiers", {}).items()][1:]]
     return Card("release", "Release", _table(("", ""), rows))
 
 
