@@ -53,7 +53,8 @@ def _values(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     name = getattr(field.annotation, "__name__", "") or str(field.annotation)
-    name = str(field.annotation).replace(f"{Section.__module__}.", "") if get_origin(field.annotation) else name
+    if get_origin(field.annotation):
+        name = str(field.annotation).replace(f"{Section.__module__}.", "").replace("typing.", "")
     limits = [
         f"{sign} {getattr(item, word)}"
         for item in field.metadata

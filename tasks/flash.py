@@ -38,7 +38,8 @@ def flash(work: Work, config: FlashConfig, released: ArtifactRef, dataset: Artif
     with work.session.store.workspace() as out:
         reports = {
             tier: _flashed(work, config, tier, channel=facts["channel"], feed=feed, out=out / folder_of(tier))
-            for tier in facts["tiers"]
+            for tier in TIERS
+            if tier in facts["tiers"]
         }
         for tier, report in reports.items():
             written = json.dumps(report.to_json(), indent=1, sort_keys=True)

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from edgewright.device.offer import TIERS
+
 if TYPE_CHECKING:
     from tasks.serve.garbage import Garbage
 
@@ -180,8 +182,8 @@ def _print_tiers(console: Console, tiers: Mapping[str, Mapping[str, Any]]) -> No
     table.add_column("tier")
     for _, label, _ in columns:
         table.add_column(label, justify="right")
-    for tier, figures in tiers.items():
-        table.add_row(tier, *(_cell(figures[name], form) for name, _, form in columns))
+    for tier in filter(tiers.get, TIERS):
+        table.add_row(tier, *(_cell(tiers[tier][name], form) for name, _, form in columns))
     console.print(table)
 
 
@@ -230,9 +232,9 @@ def print_runs(states: list[dict[str, Any]]) -> None:
     for state in states:
         tiers = state.get("tiers", {})
         int8, release = state["models"].get("int8", {}), (state["release"] or {}).get("version", "")
-        first = {**int8, "p99_ms": tiers.get("full", {}).get("p99_ms")}
+        first = {**int8, "p99_ms": tiers.get(TIERS[0], {}).get("p99_ms")}
         table.add_row(state["run_id"], state["project"], state["status"], *_figures(first), str(release))
-        for tier in [*tiers][1:]:
+        for tier in filter(tiers.get, TIERS[1:]):
             table.add_row("", "", f"tier {tier}", *_figures(tiers[tier]), "")
     Console().print(table)
 
