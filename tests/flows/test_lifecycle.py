@@ -186,6 +186,8 @@ def test_a_detector_a_tier_under_one_number(toy_home: Path, toy_settings: list[s
     page = Path(done["report"]).read_text()
     assert "For devices of tier basic" in page and "Model gate, basic" in page
     assert "tier basic" in command("runs", home=toy_home).stdout
+    picture = str(next((toy_home / "store").rglob("basic/feed/frames/*")))
+    assert json.loads(command("detect", "latest@basic", picture, "--json", home=toy_home).stdout)["image"] == picture
 
     for device, tier in (("demo-demo-0", "full"), ("demo-demo-0-basic", "basic")):
         folder = toy_home / "devices" / device

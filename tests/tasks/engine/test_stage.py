@@ -156,8 +156,11 @@ def test_for_a_tier_equal_work_has_an_equal_key_and_another_title(session: Sessi
     assert [row["state"] for row in plan_of(toy.fn, session)] == ["cached"] * 4
 
 
-def test_a_stage_that_is_begun_for_a_tier_is_told_so_by_its_link(session: Session, server: PrefectServer) -> None:
-    """As a worker begins it; what may be left out is."""
+def test_a_stage_that_is_begun_for_a_tier_is_told_so_by_its_link(
+    session: Session, server: PrefectServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker begins it, which knows its home by the environment; what may be left out is."""
+    monkeypatch.setenv("EDGEWRIGHT_HOME", str(settings.home))
     words = read_words.execute(IngestConfig(), {"source": "linked"}, session=session, key="1" * 64)
     link = session.link.model_copy(update={"tier": "basic", "seed": 3})
     made = echo.flow(GenerateConfig(), words, link=link)
