@@ -180,6 +180,13 @@ class Run:
         return models
 
     @property
+    def tiers(self) -> dict[str, dict[str, Any]]:
+        """Of a run that makes a detector a tier of devices: by tier `bytes`, `map50`, `p99_ms` and more of its INT8
+        file; empty where it makes one."""
+        found: dict[str, dict[str, Any]] = self.record["tiers"]
+        return found
+
+    @property
     def record(self) -> dict[str, Any]:
         """The object that `edgewright run --json` prints: stages, gates, release, device, error and more."""
         return self.journal.public

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.artifacts import Artifact, Content, Record, Store
-from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset, encode_png
 from edgewright.data.rows import Label, Row
 from edgewright.release.bundle import build_bundle
@@ -118,7 +118,9 @@ def publish_cell_model(
     """What `quantize` leaves, of a cell detector; other numbers are another model."""
     with store.workspace() as out:
         (out / FLOAT_FILE).write_bytes(cell_detector(box_px=box_px, gain=gain))
-        (out / INT8_FILE).write_bytes(cell_detector(box_px=box_px, gain=gain * 0.99))
+        for name in (INT8_FILE, SAFE_FILE):
+            (out / name).write_bytes(cell_detector(box_px=box_px, gain=gain * 0.99))
+        (out / FACTS_FILE).write_text("{}")
         (out / SPEC_FILE).write_text(json.dumps(replace(SPEC, classes=classes).to_json()))
         return store.open(store.publish(out, Content(kind="int8_model", stage="quantize"), Record()))
 

@@ -14,6 +14,7 @@ OF_SEVERAL_MODULES = {
     "tests/edgewright/data/test_mask_labels.py": "a mask's way from a label file to an index and out again",
     "tests/edgewright/device/test_outbox_power.py": "power cuts of one module, beside its other tests",
     "tests/edgewright/gates/test_reference.py": "metrics and blocks against the published packages",
+    "tests/edgewright/release/test_tiers.py": "several bundles of one release, and the devices that take them",
     "tests/edgewright/report/test_page_text.py": "what the page says, beside how it is made",
     "tests/edgewright/synth/test_gan.py": "networks, losses and augmentation of one method",
     "tests/edgewright/synth/test_training.py": "what both methods of learning a generator share",

@@ -166,7 +166,8 @@ def detect(
     model: Annotated[
         str,
         typer.Argument(
-            help="A bundle's folder, an .onnx with spec.json beside it, a run's id or `latest`",
+            help="A bundle's folder, an .onnx with spec.json beside it, a run's id or `latest`; "
+            "of a further tier's detector `latest@basic`",
             autocompletion=completion.run_ids,
         ),
     ],
@@ -259,12 +260,16 @@ def _find_model(text: str, settings: Settings) -> tuple[Path, Any]:
                 described = json.loads((folder / name).read_bytes())
                 return model, ModelSpec.from_json(described.get("spec", described))
         raise InputError("no spec.json or manifest.json beside the model", where=folder)
+    from edgewright.device.offer import TIERS
     from tasks.engine.journal import find_journal
+    from tasks.engine.tracking import titled
 
-    refs = find_journal(settings.runs, text, stage="quantize").state["refs"]
-    if "quantize" not in refs:
+    run_id, _, tier = text.partition("@")
+    stage = titled("quantize", "" if tier == TIERS[0] else tier)
+    refs = find_journal(settings.runs, run_id, stage=stage).state["refs"]
+    if stage not in refs:
         raise InputError("the run has no INT8 model", where=text)
     from edgewright.artifacts import ArtifactRef
 
-    artifact = home_store(settings).open(ArtifactRef.from_json(refs["quantize"]))
+    artifact = home_store(settings).open(ArtifactRef.from_json(refs[stage]))
     return artifact.path(file_for_this_machine(artifact.files)), ModelSpec.from_json(artifact.json(SPEC_FILE))

@@ -9,13 +9,15 @@ import select
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+from edgewright.device.offer import TIERS
 
 if TYPE_CHECKING:
     from tasks.serve.garbage import Garbage
@@ -144,6 +146,7 @@ def print_summary(state: dict[str, Any]) -> None:
         ):
             table.add_row(label, *(_cell(models.get(precision, {}).get(name), form) for precision in ("float", "int8")))
         console.print(table)
+    _print_tiers(console, state.get("tiers", {}))
     for gate in state["gates"]:
         console.print(f"{gate['name']}: {gate['verdict']} ({gate['decision']}). {gate['reasons'][0]}", highlight=False)
         if gate.get("beside"):
@@ -161,6 +164,27 @@ def print_summary(state: dict[str, Any]) -> None:
         )
     if state["report"]:
         console.print(f"report: {state['report']}", soft_wrap=True, highlight=False)
+
+
+def _print_tiers(console: Console, tiers: Mapping[str, Mapping[str, Any]]) -> None:
+    """The INT8 files of a run that makes one a tier."""
+    if not tiers:
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    columns = (
+        ("input_px", "input px", "{:,}"),
+        ("bytes", "bytes", "{:,}"),
+        ("map50", "test mAP50", "{:.3f}"),
+        ("map50_95", "test mAP50-95", "{:.3f}"),
+        ("p99_ms", "p99 ms", "{:.1f}"),
+        ("outcome", "gate", "{}"),
+    )
+    table.add_column("tier")
+    for _, label, _ in columns:
+        table.add_column(label, justify="right")
+    for tier in filter(tiers.get, TIERS):
+        table.add_row(tier, *(_cell(tiers[tier][name], form) for name, _, form in columns))
+    console.print(table)
 
 
 def print_plan(plan: list[dict[str, Any]], *, recipe: str, title: str, again: Sequence[str]) -> None:
@@ -201,22 +225,25 @@ def print_garbage(plan: Garbage, *, removed: bool, again: str) -> None:
 
 
 def print_runs(states: list[dict[str, Any]]) -> None:
-    """Past runs, newest first, on stdout."""
+    """Past runs, newest first, on stdout; below one that made a detector a tier, a line for each further tier."""
     table = Table(show_edge=False, pad_edge=False)
-    for column in ("run", "project", "status", "INT8 mAP50", "bytes", "release"):
-        table.add_column(column, justify="right" if column in ("INT8 mAP50", "bytes", "release") else "left")
+    for column in ("run", "project", "status", "INT8 mAP50", "bytes", "p99 ms", "release"):
+        table.add_column(column, justify="left" if column in ("run", "project", "status") else "right")
     for state in states:
-        int8 = state["models"].get("int8", {})
-        table.add_row(
-            state["run_id"],
-            state["project"],
-            state["status"],
-            _cell(int8.get("map50"), "{:.3f}"),
-            _cell(int8.get("bytes"), "{:,}"),
-            str((state["release"] or {}).get("version", "")),
-        )
+        tiers = state.get("tiers", {})
+        int8, release = state["models"].get("int8", {}), (state["release"] or {}).get("version", "")
+        first = {**int8, "p99_ms": tiers.get(TIERS[0], {}).get("p99_ms")}
+        table.add_row(state["run_id"], state["project"], state["status"], *_figures(first), str(release))
+        for tier in filter(tiers.get, TIERS[1:]):
+            table.add_row("", "", f"tier {tier}", *_figures(tiers[tier]), "")
     Console().print(table)
 
 
-def _cell(value: float | None, form: str) -> str:
+def _figures(int8: Mapping[str, Any]) -> tuple[str, str, str]:
+    forms = (("map50", "{:.3f}"), ("bytes", "{:,}"), ("p99_ms", "{:.1f}"))
+    one, other, last = (_cell(int8.get(name), form) for name, form in forms)
+    return one, other, last
+
+
+def _cell(value: object, form: str) -> str:
     return "" if value is None else form.format(value)

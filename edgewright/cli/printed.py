@@ -16,6 +16,7 @@ PUBLIC_EMPTY: dict[str, Any] = {
     "stages": [],
     "gates": [],
     "models": {},
+    "tiers": {},
     "release": None,
     "device": None,
     "report": None,

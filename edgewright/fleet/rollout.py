@@ -3,10 +3,11 @@
 Decides when a release goes to more devices, and when nobody is to run it any longer. It advances where the stage has
 lasted, nearly all of its cohort run it and have proven it, and neither the updates nor what they run look worse than
 before. A device that has not answered, or no longer says what it measured before, is unknown, which is never success;
-a cohort of none proves nothing. It is withdrawn where too many failed, by the rule of
-two fields that AWS IoT Jobs has (so many executed, such a share of them failed), or the cohort got slower, blinder or
-larger than it was. Refuses stages that do not rise to all, and to go on with what was withdrawn; what devices say that
-is odd is a reason to wait, and is said.
+a cohort of none proves nothing. It is withdrawn where too many failed, by the rule of two fields that AWS IoT Jobs has
+(so many executed, such a share of them failed), or the cohort got slower, blinder or larger than it was. Tiers run
+other detectors, so each is judged by itself as well: what a few small devices suffer does not drown in what the others
+say. Refuses stages that do not rise to all, and to go on with what was withdrawn; what devices say that is odd is a
+reason to wait, and is said.
 
     rollout = begin("spring", release=9, otherwise=8, now=now)
     rollout = step(rollout, told, devices=enrolled, now=now)
@@ -29,8 +30,8 @@ STAGES = (0.01, 0.05, 0.25, 1.0)
 DWELL_S = 1800.0
 FAILED_SHARE, FAILED_AFTER, FAILED_LEAST = 0.05, 10, 2
 """Of those that executed, once so many have, or sooner where few are to; of fewer than FAILED_AFTER one is too many."""
-UNKNOWN_SHARE = 0.1
-"""Of a cohort that may be silent when it advances."""
+UNKNOWN_SHARE, UNKNOWN_OF_TIER = 0.1, 0.5
+"""Of a cohort, and of its part in one tier, that may be silent when it advances."""
 SLOWER, LARGER, SIGMAS = 1.2, 1.5, 3.0
 """Of its own time and memory before; of the spread of detections a frame before."""
 LEAST_MS, LEAST_MB = 2.0, 20.0
@@ -148,8 +149,8 @@ def step(rollout: Rollout, told: Mapping[str, Told], *, devices: Collection[str]
     cohort = rollout.cohort(devices)
     heard = {device: told[device] for device in cohort if device in told and told[device].at >= rollout.since}
     executed = {device: said for device, said in heard.items() if _executed(said, device, rollout)}
-    failed = sorted(device for device, said in executed.items() if said.failed)
-    if bad := _too_many(failed, executed, cohort) or _worse(rollout, executed):
+    tiers = _by_tier(cohort, told)
+    if bad := _too_many(executed, cohort) or _bad_tier(rollout, executed, tiers):
         plan = replace(rollout.plan, state=Course.WITHDRAWN)
         return replace(rollout, plan=plan, since=now, why=f"withdrawn at {rollout.plan.share:.1%}: {bad}")
     if not cohort:
@@ -159,6 +160,8 @@ def step(rollout: Rollout, told: Mapping[str, Told], *, devices: Collection[str]
         return replace(rollout, why=f"waits: {len(executed)} of {len(cohort)} have it, the stage is young")
     if unknown > UNKNOWN_SHARE * len(cohort):
         return replace(rollout, why=f"waits: {unknown} of {len(cohort)} have not answered, and silence is no success")
+    if quiet := _quiet_tiers(tiers, executed):
+        return replace(rollout, why=f"waits: of tier {quiet} too few have answered, and silence is no success")
     return _advanced(rollout, devices, now)
 
 
@@ -213,10 +216,37 @@ def _share(wanted: float, name: str, devices: Collection[str]) -> float:
     return min(1.0, max(wanted, math.nextafter(first, 1.0)))
 
 
-def _too_many(failed: Sequence[str], executed: Mapping[str, Told], cohort: Sequence[str]) -> str:
-    """Why the failures are too many; "" where they are not."""
+def _by_tier(cohort: Sequence[str], told: Mapping[str, Told]) -> dict[str, list[str]]:
+    """Tier => its devices of the cohort; of "" those that do not say, or have said nothing yet."""
+    tiers: dict[str, list[str]] = {}
+    for device in cohort:
+        tiers.setdefault(told[device].tier if device in told else "", []).append(device)
+    return tiers
+
+
+def _bad_tier(rollout: Rollout, executed: Mapping[str, Told], tiers: Mapping[str, Sequence[str]]) -> str:
+    """What a tier's devices suffer, as a sentence; "" where nothing. One failure of a small tier is no tier's fault."""
+    for tier, cohort in sorted(tiers.items()):
+        own = {device: executed[device] for device in cohort if device in executed}
+        if bad := _too_many(own, cohort, least=FAILED_LEAST) or _worse(rollout, own):
+            return f"{bad} (tier {tier})" if tier and len(tiers) > 1 else bad
+    return ""
+
+
+def _quiet_tiers(tiers: Mapping[str, Sequence[str]], executed: Mapping[str, Told]) -> str:
+    quiet = (
+        tier
+        for tier, cohort in sorted(tiers.items())
+        if tier and sum(device not in executed for device in cohort) > UNKNOWN_OF_TIER * len(cohort)
+    )
+    return ", ".join(quiet)
+
+
+def _too_many(executed: Mapping[str, Told], cohort: Sequence[str], *, least: int = 0) -> str:
+    """Why the failures are too many; "" where they are not. Args: least: so many at least; 0: by the cohort's size."""
+    failed = sorted(device for device, said in executed.items() if said.failed)
     few = len(cohort) < FAILED_AFTER / FAILED_SHARE
-    least = 1 if len(cohort) < FAILED_AFTER else FAILED_LEAST
+    least = least or (1 if len(cohort) < FAILED_AFTER else FAILED_LEAST)
     enough = len(executed) >= min(FAILED_AFTER, len(cohort)) or few
     if not failed or not enough or len(failed) < max(least, FAILED_SHARE * len(executed)):
         return ""
@@ -225,8 +255,17 @@ def _too_many(failed: Sequence[str], executed: Mapping[str, Told], cohort: Seque
 
 
 def _worse(rollout: Rollout, executed: Mapping[str, Told]) -> str:
-    """What the devices that run the release do worse than before, as a sentence; "" where nothing."""
-    ran = {d: said for d, said in executed.items() if said.release == rollout.plan.release and d in rollout.before}
+    """What the devices that run the release do worse than before, as a sentence; "" where nothing.
+
+    A device that was of another tier before has nothing that it could be compared with: it ran another detector.
+    """
+    ran = {
+        device: said
+        for device, said in executed.items()
+        if said.release == rollout.plan.release
+        and device in rollout.before
+        and rollout.before[device].tier in ("", said.tier)
+    }
     for what, value, most, least in (
         ("a frame takes", "p95_ms", SLOWER, LEAST_MS),
         ("the agent takes memory", "rss_mb", LARGER, LEAST_MB),
@@ -239,11 +278,12 @@ def _worse(rollout: Rollout, executed: Mapping[str, Told]) -> str:
         times = median(after / before for after, before in pairs) if pairs else 1.0
         if times > most and median(after - before for after, before in pairs) > least:
             return f"{what} {times:.1f} times as much as before, {most} at most"
-    return _blinder(ran, rollout.before)
+    tiers = {said.tier for said in ran.values()}
+    return _blinder(ran, {device: said for device, said in rollout.before.items() if said.tier in ("", *tiers)})
 
 
 def _blinder(ran: Mapping[str, Told], before: Mapping[str, Told]) -> str:
-    """Detections a frame, of the same devices before and after, beyond the fleet's own spread."""
+    """Detections a frame, of the same devices before and after, beyond the spread of theirs and their like."""
     known = [said.detections for said in before.values() if said.detections is not None]
     pairs = [
         (said.detections, was)

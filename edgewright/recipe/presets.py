@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,8 @@ MAX_RECIPE_BYTES = 64_000
 SIMULATED = "simulated"
 """The source where none is named: photographs by the simulated camera, for `demo` alone."""
 
+_KEY = "[key]"
+"""Pydantic's word where a mapping's key is what it refuses."""
 PRESET_NAMES = ("demo", "laptop", "workstation", "cluster")
 PRESETS: dict[str, tuple[int | float, int | float, int | float, int | float]] = {
     # field                          demo  laptop  workstation  cluster
@@ -104,7 +106,7 @@ def to_yaml(recipe: Recipe) -> str:
 
 def _refusal(first: Mapping[str, Any], *, where: str) -> RecipeError:
     """What pydantic says of one field, as a sentence, with the word that was probably meant."""
-    path = [str(part) for part in first["loc"]]
+    path = [str(part) for part in first["loc"] if part != _KEY]
     if first["type"] == "value_error":  # our own: what it says is whole
         return RecipeError(f"recipe, {'.'.join(path) or 'all of it'}: {first['ctx']['error']}", where=where)
     field, got = ".".join(path), first.get("input")
@@ -126,7 +128,8 @@ def _fields_below(section: type[BaseModel], path: Sequence[str]) -> Iterable[str
         return section.model_fields
     kinds = (section.model_fields[path[0]].annotation, *get_args(section.model_fields[path[0]].annotation))
     part = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-    return _fields_below(part, path[1:]) if part else ()
+    below = path[2:] if get_origin(kinds[0]) is dict else path[1:]  # a key of it is no field
+    return _fields_below(part, below) if part else ()
 
 
 def _in_other_sections(name: str) -> str:
@@ -179,11 +182,15 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], text: str) -> None:
     path, separator, value = text.partition("=")
-    parts = path.strip().split(".")
-    if not separator or not 1 <= len(parts) <= 2:
+    if not separator:
         raise RecipeError("not an override", expected="section.field=value", got=text)
-    parsed = yaml.safe_load(value)
-    if len(parts) == 1:
-        values[parts[0]] = parsed
-    else:
-        values[parts[0]] = {**values.get(parts[0], {}), parts[1]: parsed}
+    first, *rest = path.strip().split(".")
+    values[first] = _with(values.get(first), rest, yaml.safe_load(value))
+
+
+def _with(values: Any, path: Sequence[str], value: Any) -> Any:
+    """What stands there, with one value at the end of the path."""
+    if not path:
+        return value
+    known = values if isinstance(values, dict) else {}
+    return {**known, path[0]: _with(known.get(path[0]), path[1:], value)}

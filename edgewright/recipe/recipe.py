@@ -6,10 +6,11 @@ credentials never stand here (recipes are logged); they are settings.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from edgewright.device.offer import TIERS
 from edgewright.recipe.compress import CompressConfig, QuantizeConfig
 from edgewright.recipe.data import IngestConfig
 from edgewright.recipe.detect import TrainDetectorConfig
@@ -19,6 +20,7 @@ from edgewright.recipe.release import FlashConfig, ReleaseConfig
 from edgewright.recipe.route import RouteConfig
 from edgewright.recipe.section import Section
 from edgewright.recipe.synth import GenerateConfig, TrainGeneratorConfig
+from edgewright.recipe.tiers import FurtherTier, TierConfig, told
 
 
 class Recipe(Section):
@@ -40,6 +42,11 @@ class Recipe(Section):
     release: ReleaseConfig = ReleaseConfig()
     flash: FlashConfig = FlashConfig()
     route: RouteConfig = RouteConfig()
+    tiers: dict[FurtherTier, TierConfig] = Field(
+        {},
+        description="Detectors of further tiers of devices, released beside that of `full` under one number: tier => "
+        "what is otherwise for it; full alone where nothing stands here",
+    )
 
     @model_validator(mode="after")
     def _paint_scenes_as_large_as_they_were_learned(self) -> Self:
@@ -55,6 +62,35 @@ class Recipe(Section):
         if self.decided_by_use and not self.measure_utility.pairs:
             raise ValueError("gate_data decides by usefulness: measure_utility.pairs must be at least 1, got 0")
         return self
+
+    @model_validator(mode="after")
+    def _make_tiers_that_can_be_made(self) -> Self:
+        for tier in self.tiers:
+            self.of_tier(tier)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _say_nothing_of_tiers_where_there_are_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A recipe without them is what it was before there were any, and so is the run that it continues."""
+        values: dict[str, Any] = dump(self)
+        if not self.tiers:
+            values.pop("tiers", None)
+        return values
+
+    @property
+    def tiers_made(self) -> tuple[str, ...]:
+        """The best first; `full` always."""
+        return tuple(tier for tier in TIERS if tier == TIERS[0] or tier in self.tiers)
+
+    def of_tier(self, tier: str) -> Recipe:
+        """The recipe by which a tier's detector is made; of `full` this one. Raises ValueError where it says none."""
+        if tier == TIERS[0]:
+            return self
+        otherwise = {name: values for name, values in self.tiers[cast(FurtherTier, tier)] if values}
+        sections = {
+            name: told(getattr(self, name), values, where=f"tiers.{tier}.{name}") for name, values in otherwise.items()
+        }
+        return self.model_copy(update=sections)
 
     @property
     def decided_by_use(self) -> bool:

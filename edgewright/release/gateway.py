@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgewright.device.offer import TIERS
 from edgewright.device.phases import FrameTimes
 from edgewright.device.process import agent_command, agent_environment
 from edgewright.device.report import DeviceReport
@@ -75,10 +76,12 @@ def flash_device(
     out: Path,
     timeout_s: int,
     on_progress: OnProgress,
+    tier: str = TIERS[0],
 ) -> FlashReport:
     """Bring one device to the channel's release and let it detect on a feed; `out` receives what it detected.
 
     Args:
+        tier: the device's, whatever it would choose by itself.
         address: where the folder of repositories is served, when somebody serves it.
 
     Raises:
@@ -89,7 +92,8 @@ def flash_device(
     """
     desired = _desired(repository, channel, device_id)
     deadline = time.monotonic() + timeout_s
-    identity = ["--root", str(repository / METADATA / FIRST_ROOT), "--device-id", device_id, "--channel", channel]
+    root = str(repository / METADATA / FIRST_ROOT)
+    identity = ["--root", root, "--device-id", device_id, "--channel", channel, "--tier", tier]
     with _served(repository, address) as server:
         here, kept = (f"{url}/{repository.name}" for url in (server.url, address.url))
         commands = [

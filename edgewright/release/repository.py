@@ -7,7 +7,8 @@
                 <channel>/<sha256>.manifest.json …  the newest release once more, for agents that know no plan
 
 Decides what is permitted (role `targets`, offline) and what a cohort runs (role `rollout`, online, delegated).
-Publishing an equal bundle publishes nothing. A rollout can be stopped whatever has become of its release. Refuses a
+The bundles of all tiers are permitted by one signature of `targets`, so that no device sees one tier new and another
+old. Publishing equal bundles publishes nothing. A rollout can be stopped whatever has become of its release. Refuses a
 number that is not higher than every one before on the channel, a plan that has devices run what is not permitted or
 lies below the floor, and files that are not as they are signed.
 
@@ -53,16 +54,17 @@ class ReleaseReport:
     """What is current on the channel after publishing.
 
     Attributes:
-        version: the release number.
-        digest: of the bundle's content, the number apart.
-        published: False where an equal bundle was current already.
+        version: the release number, one for all tiers.
+        digests: tier => of its bundle's content, the number apart.
+        published: False where equal bundles were current already.
         signed: the TUF roles that were signed, in order.
         targets: the signed names of the release.
+        bytes: of the bundles' files, all tiers together.
         waits: the roles of which something waits in `pending/` for the online keys.
     """
 
     version: int
-    digest: str
+    digests: Mapping[str, str]
     channel: str
     published: bool
     signed: tuple[str, ...]
@@ -70,43 +72,52 @@ class ReleaseReport:
     bytes: int
     waits: tuple[str, ...] = ()
 
+    @property
+    def digest(self) -> str:
+        """Of the first tier that was published."""
+        return next(iter(self.digests.values()))
+
 
 ReadKeys = Callable[[tuple[str, ...]], Keys]
 """Roles => their signers: how the keys are opened."""
 
 
-def publish_release(
-    bundle_dir: Path,
+def publish_release(bundle_dir: Path, *, tier: str = TIERS[0], **told: Any) -> ReleaseReport:
+    """Permit one bundle: `publish_tiers` of it alone, with the same arguments and errors."""
+    return publish_tiers({tier: bundle_dir}, **told)
+
+
+def publish_tiers(
+    bundle_dirs: Mapping[str, Path],
     *,
     repository: Path,
     keys: Path,
     channel: str,
     now: datetime,
-    tier: str = TIERS[0],
     roll_out: bool = True,
     secret: Path | None = None,
     passphrase: Passphrase | None = None,
 ) -> ReleaseReport:
-    """Permit the bundle on the channel, and have all devices run it unless that is left to a rollout.
+    """Permit a bundle a tier under one number, and have all devices run it unless that is left to a rollout.
 
     Afterwards the folder holds exactly what is released. Laws: publishing twice is publishing once; release numbers and
-    metadata versions only rise; cut off at any point, devices see the old release or the new one. Keys and repository
-    are made where there are none yet. What is half expired is signed again either way.
+    metadata versions only rise; cut off at any point, devices of every tier see the old release, or all see the new
+    one. Where one tier's bundle is new, all are published under the new number. Keys and repository are made where
+    there are none yet. What is half expired is signed again either way.
 
     Args:
+        bundle_dirs: tier => its bundle.
         roll_out: needs the key of `rollout` beside that of `targets`.
         secret: the file of what opens the keys, where it does not lie beside them.
         passphrase: asked for keys that it does not open; none: those are refused.
 
     Raises:
-        ArtifactCorrupt: the bundle or the repository is damaged.
-        InputError: another channel, a number that is not new, or keys that are not the repository's.
+        ArtifactCorrupt: a bundle or the repository is damaged.
+        InputError: another channel, a number that is not new or not the other bundles', an unknown tier, or keys that
+            are not the repository's.
         StoreUnavailable: the repository cannot be written.
     """
-    bundle = Bundle.load_whole(bundle_dir)
-    if bundle.manifest.channel != channel:
-        raise InputError("a bundle for another channel", expected=channel, got=bundle.manifest.channel)
-    _refuse_reserved(channel)
+    bundles = _loaded(bundle_dirs, channel)
     with writing(repository):
         metadata = repository / METADATA
         new = not SignedSet.exists(metadata)
@@ -117,15 +128,13 @@ def publish_release(
             signed_set = SignedSet.read_with_waiting(metadata, now=now)
             signers = _opened(signed_set, keys, roll_out=roll_out, secret=secret, passphrase=passphrase)
         changed = _with_rollouts(signed_set, signers, repository / "targets", now=now)
-        permitted = _permitted(signed_set, channel, tier)
-        version, digest = _newest(permitted)
-        equal = digest == bundle.manifest.digest
-        if equal:
-            write_atomically(bundle_dir / MANIFEST_FILE, bundle.manifest.numbered(version).to_bytes(), mode=READABLE)
-        else:
-            _permit(signed_set, bundle, repository / "targets", tier=tier, above=next_number(signed_set, channel) - 1)
+        version = _number_of_equal(signed_set, bundles, channel)
+        published = version is None
+        if version is None:
+            version = _permit(signed_set, bundles, repository / "targets", channel=channel)
             changed.add("targets")
-            version = bundle.manifest.release
+        else:
+            _number(bundles, version)
         if roll_out and not _is_everywhere(signed_set, repository, channel, version):
             plan = Plan(f"release-{version}", version, share=1.0, otherwise=version)
             _set_plan(signed_set, plan, repository / "targets", channel=channel)
@@ -133,14 +142,18 @@ def publish_release(
         signed = signed_set.sign(signers, now=now, changed=changed)
     return ReleaseReport(
         version=version,
-        digest=bundle.manifest.digest,
+        digests={tier: bundle.manifest.digest for tier, bundle in bundles.items()},
         channel=channel,
-        published=not equal,
+        published=published,
         signed=signed,
         targets=tuple(
-            sorted(target_path(channel, tier, version, name) for name in [MANIFEST_FILE, *bundle.manifest.files])
+            sorted(
+                target_path(channel, tier, version, name)
+                for tier, bundle in bundles.items()
+                for name in [MANIFEST_FILE, *bundle.manifest.files]
+            )
         ),
-        bytes=bundle.manifest.total_bytes,
+        bytes=sum(bundle.manifest.total_bytes for bundle in bundles.values()),
         waits=signed_set.waiting(),
     )
 
@@ -336,8 +349,14 @@ def next_number(signed_set: SignedSet, channel: str) -> int:
 
 def permitted_releases(signed_set: SignedSet, channel: str) -> tuple[int, ...]:
     """In any tier, rising."""
+    return tuple(sorted(tiers_of(signed_set, channel)))
+
+
+def tiers_of(signed_set: SignedSet, channel: str) -> dict[int, tuple[str, ...]]:
+    """Permitted release => the tiers that it has a bundle for, the best first."""
     paths = (path.split("/") for path in signed_set.targets.signed.targets if path.startswith(f"{channel}/"))
-    return tuple(sorted({int(parts[2]) for parts in paths if len(parts) > 3 and parts[1] in TIERS}))
+    found = {(int(parts[2]), parts[1]) for parts in paths if len(parts) > 3 and parts[1] in TIERS}
+    return {release: tuple(tier for tier in TIERS if (release, tier) in found) for release, _ in sorted(found)}
 
 
 def policy_of(signed_set: SignedSet, channel: str) -> Policy:
@@ -451,33 +470,63 @@ def _newest(permitted: Mapping[int, str]) -> tuple[int, str]:
     return newest, permitted.get(newest, "")
 
 
+def _number_of_equal(signed_set: SignedSet, bundles: Mapping[str, Bundle], channel: str) -> int | None:
+    """The release that is newest in each of the tiers and equal to all bundles; None where there is none."""
+    known = {tier: _newest(_permitted(signed_set, channel, tier)) for tier in bundles}
+    equal = all(known[tier][1] == bundle.manifest.digest for tier, bundle in bundles.items())
+    numbers = {number for number, _ in known.values()}
+    return numbers.pop() if equal and len(numbers) == 1 else None
+
+
+def _loaded(bundle_dirs: Mapping[str, Path], channel: str) -> dict[str, Bundle]:
+    """Tier => its bundle, whole, the best tier first."""
+    _refuse_reserved(channel)
+    if not bundle_dirs or not set(bundle_dirs) <= set(TIERS):
+        raise InputError("not tiers", expected=", ".join(TIERS), got=", ".join(bundle_dirs) or "none")
+    bundles = {tier: Bundle.load_whole(bundle_dirs[tier]) for tier in TIERS if tier in bundle_dirs}
+    for bundle in bundles.values():
+        if bundle.manifest.channel != channel:
+            raise InputError("a bundle for another channel", expected=channel, got=bundle.manifest.channel)
+    if len(numbers := {bundle.manifest.release for bundle in bundles.values()}) > 1:
+        raise InputError("bundles of one release with different numbers", got=", ".join(map(str, sorted(numbers))))
+    return bundles
+
+
+def _number(bundles: Mapping[str, Bundle], release: int) -> None:
+    for bundle in bundles.values():
+        write_atomically(bundle.root / MANIFEST_FILE, bundle.manifest.numbered(release).to_bytes(), mode=READABLE)
+
+
 def _is_everywhere(signed_set: SignedSet, repository: Path, channel: str, release: int) -> bool:
     plan = plan_of(signed_set, repository, channel)
     return plan is not None and {plan.release, plan.otherwise} == {release}
 
 
-def _permit(signed_set: SignedSet, bundle: Bundle, folder: Path, *, tier: str, above: int) -> None:
+def _permit(signed_set: SignedSet, bundles: Mapping[str, Bundle], folder: Path, *, channel: str) -> int:
+    """The number, which is new, or the newest one where it is permitted and has none of these tiers yet."""
+    (release,) = {bundle.manifest.release for bundle in bundles.values()}
+    above = next_number(signed_set, channel) - 1
+    has = tiers_of(signed_set, channel).get(release, ())
+    if release <= above and not (release == above and has and not {*has} & {*bundles}):
+        raise InputError("a release number that is not new", expected=f"> {above}", got=release)
+    if TIERS[0] in bundles:
+        signed_set.drop_of_old_agents(channel)
+    for tier, bundle in bundles.items():
+        _put_bundle(signed_set, bundle, folder, tier=tier)
+    known = policy_of(signed_set, channel)
+    policy = known if known.version else replace(known, version=1)
+    _set_policy(signed_set, policy, folder, channel=channel, newest=release)
+    return release
+
+
+def _put_bundle(signed_set: SignedSet, bundle: Bundle, folder: Path, *, tier: str) -> None:
     manifest = bundle.manifest
-    of_another_tier = manifest.release == above and _lacks(signed_set, manifest.channel, tier, manifest.release)
-    if manifest.release <= above and not of_another_tier:
-        raise InputError("a release number that is not new", expected=f"> {above}", got=manifest.release)
     put = partial(_put, signed_set, folder, custom={"release": manifest.release, "digest": manifest.digest})
-    if tier == TIERS[0]:
-        signed_set.drop_of_old_agents(manifest.channel)
     for name in sorted([MANIFEST_FILE, *manifest.files]):
         payload = (bundle.root / name).read_bytes()
         put(target_path(manifest.channel, tier, manifest.release, name), payload)
         if tier == TIERS[0]:
             put(f"{manifest.channel}/{name}", payload)
-    known = policy_of(signed_set, manifest.channel)
-    policy = known if known.version else replace(known, version=1)
-    _set_policy(signed_set, policy, folder, channel=manifest.channel, newest=manifest.release)
-
-
-def _lacks(signed_set: SignedSet, channel: str, tier: str, release: int) -> bool:
-    """Whether the release is permitted, and not in this tier."""
-    permitted = release in permitted_releases(signed_set, channel)
-    return permitted and target_path(channel, tier, release, MANIFEST_FILE) not in signed_set.targets.signed.targets
 
 
 def _set_policy(

@@ -17,6 +17,7 @@ from typing import Any
 from edgewright.artifacts import Artifact, ArtifactRef
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Origin, Row, spread
+from edgewright.device.offer import TIERS
 from edgewright.gates.model_gate import MEASURED_FILE
 from edgewright.gates.verdict import VERDICT_FILE, Check, Outcome, Verdict
 from edgewright.report.figures import grid, picture_of
@@ -93,6 +94,8 @@ def _model_card(artifact: Artifact) -> Card:
 def _release(artifact: Artifact) -> Card:
     facts: Mapping[str, Any] = artifact.manifest.record.facts
     rows = [("version", facts["version"]), ("channel", facts["channel"]), ("digest", f"`{facts['digest']}`")]
+    digests = facts.get("tiers", {})
+    rows += [(f"digest for {tier}", f"`{digests[tier]}`") for tier in TIERS[1:] if tier in digests]
     return Card("release", "Release", _table(("", ""), rows))
 
 

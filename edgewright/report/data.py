@@ -57,6 +57,26 @@ class ModelFigures:
 
 
 @dataclass(frozen=True)
+class TierFigures:
+    """The INT8 file of one tier of devices. None: not measured.
+
+    Attributes:
+        p50_ms, p99_ms: of a frame where the gate measured. device_p50_ms: on a device of the tier.
+        outcome: what its gate said.
+    """
+
+    tier: str
+    input_px: int
+    bytes: int
+    map50: float | None
+    map50_95: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    device_p50_ms: float | None
+    outcome: str
+
+
+@dataclass(frozen=True)
 class FormFigures:
     """An INT8 file in one form in which some processor computes it. None: not measured.
 
@@ -113,6 +133,7 @@ class ReportData:
         quarantined: (image, reason).
         next_steps: what to do now, one sentence each.
         understood: how ingest read the source.
+        tiers: of each tier its INT8 file, the best first; none where there is one tier.
         leak_pairs: photographs that the source has on two sides of its split, each beside its twin.
     """
 
@@ -144,3 +165,4 @@ class ReportData:
     recipe_yaml: str = ""
     mistakes: MistakesShown | None = None
     next_steps: Sequence[str] = ()
+    tiers: Sequence[TierFigures] = ()

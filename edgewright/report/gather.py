@@ -15,7 +15,7 @@ import yaml
 
 from edgewright.artifacts import Artifact, ArtifactRef, Store
 from edgewright.compress.files import FACTS_FILE as QUANTIZE_FILE
-from edgewright.compress.files import FPGA_FILE
+from edgewright.compress.files import FPGA_FILE, SPEC_FILE
 from edgewright.data.dataset import Dataset
 from edgewright.data.ingest import ORIGIN_FILE
 from edgewright.data.ingest import REPORT_FILE as INGEST_FILE
@@ -23,6 +23,7 @@ from edgewright.data.rows import LabelState, Origin, Split, count_by_class, spre
 from edgewright.detect.evaluate import Evaluation
 from edgewright.detect.mistakes import MISTAKES_FILE, Mistakes
 from edgewright.detect.train import FACTS_FILE, provenance_of
+from edgewright.device.offer import TIERS
 from edgewright.device.phases import FrameTimes
 from edgewright.device.runner import DETECTIONS_FILE, FRAMES
 from edgewright.gates.evidence import EVIDENCE_FILE
@@ -31,7 +32,16 @@ from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.metrics import HISTORY_FILE, history_of
 from edgewright.release.gateway import FEED, REPORT_FILE
 from edgewright.report.advice import Outcomes, next_steps, weakness
-from edgewright.report.data import Curve, FormFigures, ModelFigures, Picture, ReportData, Series, StageFigures
+from edgewright.report.data import (
+    Curve,
+    FormFigures,
+    ModelFigures,
+    Picture,
+    ReportData,
+    Series,
+    StageFigures,
+    TierFigures,
+)
 from edgewright.report.figures import picture_of
 from edgewright.report.mistakes import show_mistakes
 from edgewright.report.pictures import beside
@@ -82,6 +92,7 @@ class Gathered:
             verdicts=self._verdicts(),
             curves=list(self._curves()),
             models=list(self._models()),
+            tiers=self.tiers(),
             start=self._start(),
             sparsity=sparsity_rows(artifact.json(SPARSITY_FILE)) if (artifact := self._open("compress")) else (),
             files=list(self.files()),
@@ -111,6 +122,10 @@ class Gathered:
                 f"on {self._measured()['int8']['n_images']} test photographs."
             )
             parts.append(weakness(int8["map50"], self._measured()["int8"]["ap50"]))
+        parts += [
+            f"For devices of tier {one.tier}: {one.bytes / 1e6:.2f} MB, mAP50 {one.map50 or 0:.3f}."
+            for one in self.tiers()[1:]
+        ]
         if self._state["device"]:
             device = self._state["device"]
             parts.append(
@@ -132,6 +147,27 @@ class Gathered:
             }
             for precision, (evaluation, size) in rows.items()
         }
+
+    def tiers(self) -> list[TierFigures]:
+        """Of each tier whose gate has measured; empty where the run makes one detector."""
+        measured = [tier for tier in TIERS if _of("gate_model", tier) in self._refs]
+        return [self._tier(tier) for tier in measured] if {*measured} - {TIERS[0]} else []
+
+    def _tier(self, tier: str) -> TierFigures:
+        gate, model = (self._store.open(self._refs[_of(stage, tier)]) for stage in ("gate_model", "quantize"))
+        measured, flashed = gate.json(MEASURED_FILE), self._open("flash")
+        report = f"{'' if tier == TIERS[0] else f'{tier}/'}{REPORT_FILE}"
+        return TierFigures(
+            tier=tier,
+            input_px=model.json(SPEC_FILE)["input_px"],
+            bytes=measured["bytes"],
+            map50=measured["int8"]["map50"],
+            map50_95=measured["int8"]["map50_95"],
+            p50_ms=measured["int8_latency"]["p50_ms"],
+            p99_ms=measured["int8_latency"]["p99_ms"],
+            device_p50_ms=flashed.json(report)["p50_ms"] if flashed and report in flashed.files else None,
+            outcome=str(Verdict.from_json(gate.json(VERDICT_FILE)).outcome),
+        )
 
     def _open(self, stage: str) -> Artifact | None:
         return self._store.open(self._refs[stage]) if stage in self._refs else None
@@ -181,8 +217,12 @@ class Gathered:
         return bool(artifact and artifact.json(ORIGIN_FILE)["simulated"])
 
     def _verdicts(self) -> list[Verdict]:
-        artifacts = [self._open(stage) for stage in ("gate_data", "gate_model")]
-        found = [Verdict.from_json(artifact.json(VERDICT_FILE)) for artifact in artifacts if artifact]
+        gates = ("gate_data", *(_of("gate_model", tier) for tier in TIERS))
+        found = [
+            Verdict.from_json({**artifact.json(VERDICT_FILE), "gate": gate})
+            for gate in gates
+            if (artifact := self._open(gate))
+        ]
         noted = {gate["name"]: gate for gate in self._state["gates"]}
         return [
             Verdict.from_json(
@@ -309,6 +349,11 @@ class Gathered:
         if artifact is None or real is None:
             return []
         return list(device_pictures(artifact, n=_PICTURES))
+
+
+def _of(stage: str, tier: str) -> str:
+    """What a stage that makes a tier's detector is called in the run's record."""
+    return stage if tier == TIERS[0] else f"{stage}@{tier}"
 
 
 def device_pictures(artifact: Artifact, *, n: int) -> Iterator[Picture]:

@@ -20,7 +20,7 @@ from edgewright.report.mistakes import confusion_head, confusion_rows
 from edgewright.report.pictures import Gallery
 from edgewright.report.quality import quality_rows, reliability_curve
 from edgewright.report.shell import render_page
-from edgewright.report.tables import form_rows, format_bytes, model_rows
+from edgewright.report.tables import form_rows, format_bytes, model_rows, tier_rows
 
 MAX_BYTES = 3_000_000
 MAX_QUARANTINE_ROWS = 200
@@ -61,6 +61,7 @@ def render(data: ReportData) -> str:
         quality_rows=quality_rows(data.models),
         reliability=draw_curves([curve]) if (curve := reliability_curve(data.models)) else (),
         form_rows=form_rows(data.files),
+        tier_rows=tier_rows(data.tiers),
         confusion_head=confusion_head(data.mistakes.mistakes) if data.mistakes else (),
         confusion_rows=confusion_rows(data.mistakes.mistakes) if data.mistakes else (),
         curves=draw_curves(data.curves),

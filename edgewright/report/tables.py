@@ -15,7 +15,7 @@ from typing import Any
 
 from edgewright.gates.thresholds import THRESHOLDS
 from edgewright.gates.verdict import Check, Outcome
-from edgewright.report.data import FormFigures, Harm, ModelFigures
+from edgewright.report.data import FormFigures, Harm, ModelFigures, TierFigures
 from edgewright.report.interval import place_interval
 
 MISSING = "–"
@@ -72,6 +72,15 @@ def format_figure(value: float | None) -> str:
     if value is None:
         return MISSING
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def gate_name(gate: str) -> str:
+    """
+    >>> gate_name("gate_model"), gate_name("gate_model@basic")
+    ('Model gate', 'Model gate, basic')
+    """
+    name, _, tier = gate.partition("@")
+    return ", ".join(filter(None, [_GATE_NAMES.get(name, name), tier]))
 
 
 def words(name: str) -> str:
@@ -138,6 +147,20 @@ def form_rows(forms: Sequence[FormFigures]) -> list[tuple[str, ...]]:
             "yes" if form.decides else "no",
         )
         for form in forms
+    ]
+
+
+def tier_rows(tiers: Sequence[TierFigures]) -> list[tuple[str, ...]]:
+    """A tier's INT8 file a row: how large, how good, how fast, and what its gate said."""
+    return [
+        (
+            f"{one.tier}, {one.input_px} px",
+            format_bytes(one.bytes),
+            *(MISSING if value is None else f"{value:.3f}" for value in (one.map50, one.map50_95)),
+            *(MISSING if ms is None else f"{ms:.1f}" for ms in (one.p50_ms, one.p99_ms, one.device_p50_ms)),
+            _GLYPHS[Outcome(one.outcome)][1],
+        )
+        for one in tiers
     ]
 
 
@@ -228,7 +251,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "dash": lambda text: text or MISSING,
     "duration": format_seconds,
     "figure": format_figure,
-    "gate_name": lambda gate: _GATE_NAMES.get(gate, gate),
+    "gate_name": gate_name,
     "glyph": lambda outcome: _GLYPHS[outcome][0],
     "interval": place_interval,
     # A link where the address is one; text where it might be a script.

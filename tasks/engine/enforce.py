@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
+from edgewright.device.offer import TIERS
 from edgewright.errors import GateEnded, InputError, StageFailed, WaitingForPerson
 from edgewright.gates.verdict import VERDICT_FILE, Outcome, Verdict
 from edgewright.recipe.gates import GateDataConfig
@@ -21,6 +22,7 @@ from tasks.engine.journal import Journal, journals
 from tasks.engine.prefect_log import run_log
 from tasks.engine.registry import register_models
 from tasks.engine.session import Session, current_session
+from tasks.engine.tracking import titled
 
 CHOICES = ("real_only", "end")
 _GRACE_S = 1.0
@@ -48,8 +50,8 @@ def enforce_data(training: ArtifactRef) -> ArtifactRef:
 
 
 @control
-def enforce_model(verdict: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
-    """Register the model, move the aliases on a pass, and end the run on anything else.
+def enforce_model(verdict: ArtifactRef, model: ArtifactRef, tier: str) -> ArtifactRef:
+    """Register the model, move the tier's aliases on a pass, and end the run on anything else: a release is all tiers.
 
     Raises:
         GateEnded: not a pass.
@@ -58,12 +60,14 @@ def enforce_model(verdict: ArtifactRef, model: ArtifactRef) -> ArtifactRef:
     session = _session()
     judged = session.store.open(verdict)
     measured = Verdict.from_json(judged.json(VERDICT_FILE))
-    _note(session, measured)
+    further = "" if tier == TIERS[0] else tier
+    _note(session, measured, further)
     if measured.outcome is Outcome.PASS:
-        require_compared(session, judged, model)
-    register_models(session, session.store.open(model), measured)
+        require_compared(session, judged, model, tier)
+    register_models(session, session.store.open(model), measured, tier=tier)
     if measured.outcome is not Outcome.PASS:
-        raise GateEnded(measured.sentence, where="gate_model", next_step="read the report; nothing was released")
+        where = titled("gate_model", further)
+        raise GateEnded(measured.sentence, where=where, next_step="read the report; nothing was released")
     return verdict
 
 
@@ -157,10 +161,11 @@ def _answer(session: Session, question: str) -> tuple[str, str] | None:
     return answer
 
 
-def _note(session: Session, verdict: Verdict) -> None:
+def _note(session: Session, verdict: Verdict, tier: str = "") -> None:
+    name = titled(verdict.gate, tier)
     session.journal.note_gate(
         {
-            "name": verdict.gate,
+            "name": name,
             "verdict": str(verdict.outcome),
             "decision": verdict.decision,
             "reasons": verdict.reasons,
@@ -169,9 +174,8 @@ def _note(session: Session, verdict: Verdict) -> None:
             "why": verdict.why,
         }
     )
-    session.tracker.tag(session.link.mlflow_parent, {f"gate.{verdict.gate}": verdict.outcome})
+    tag = ".".join(filter(None, ["gate", verdict.gate, tier]))
+    session.tracker.tag(session.link.mlflow_parent, {tag: verdict.outcome})
     if verdict.outcome is not Outcome.PASS:
-        gate_refused(
-            project=session.link.project, gate=verdict.gate, run_id=session.journal.run_id, sentence=verdict.sentence
-        )
-    run_log().info("%s: %s (%s). %s", verdict.gate, verdict.outcome, verdict.decision, verdict.sentence)
+        gate_refused(project=session.link.project, gate=name, run_id=session.journal.run_id, sentence=verdict.sentence)
+    run_log().info("%s: %s (%s). %s", name, verdict.outcome, verdict.decision, verdict.sentence)

@@ -31,6 +31,8 @@ class Described(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def tier(self) -> str: ...
+    @property
     def pool(self) -> str: ...
 
 
@@ -43,6 +45,7 @@ def entry_of(
     return Entry(
         stage=stage.name,
         key=key,
+        tier=stage.tier,
         description=inspect.getdoc(stage.fn) or "",
         tags={"pool": stage.pool, "stage.digest": key, **source_tags(file_of(stage.fn)), **tags},
         params={**values, "seed": session.link.seed, **named},

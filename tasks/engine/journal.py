@@ -26,8 +26,10 @@ LATEST = "latest"
 _LOCK_FILE = "run.lock"
 _WRITING = threading.RLock()
 """Stages that run side by side are noted one after another."""
+_OF_LATER: dict[str, Any] = {"tiers": {}}
+"""What the record of a run from before does not have."""
 UNFINISHED = ("running", "interrupted", "failed")
-PUBLIC = ("run_id", "mlflow_run_id", "stages", "gates", "models", "release", "device", "report", "error")
+PUBLIC = ("run_id", "mlflow_run_id", "stages", "gates", "models", "tiers", "release", "device", "report", "error")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Journal:
     @property
     def public(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        state = self.state
+        state = {**_OF_LATER, **self.state}
         return {name: state[name] for name in PUBLIC}
 
     @property
@@ -70,6 +72,7 @@ class Journal:
                 "stages": [],
                 "gates": [],
                 "models": {},
+                "tiers": {},
                 "release": None,
                 "device": None,
                 "report": None,

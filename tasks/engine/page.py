@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from edgewright.artifacts import ArtifactRef
@@ -24,7 +25,8 @@ def write_report(session: Session) -> Path:
     refs = {name: ArtifactRef.from_json(ref) for name, ref in session.journal.state["refs"].items()}
     gathered = Gathered(session.store, session.journal.state, refs, links=_links(session))
     path = session.journal.path.parent / "report.html"
-    session.journal.update(models=gathered.models_json(), report=str(path))
+    tiers = {one.tier: asdict(one) for one in gathered.tiers()}
+    session.journal.update(models=gathered.models_json(), tiers=tiers, report=str(path))
     write_atomically(path, render(gathered.data()).encode())
     client.log_artifact(parent, str(path))
     session.tracker.log_datasets(parent, _datasets(session, refs))
@@ -40,6 +42,12 @@ def write_report(session: Session) -> Path:
             for precision, figures in gathered.models_json().items()
             for name, value in figures.items()
             if value is not None
+        }
+        | {
+            f"{tier}/{name}": float(value)
+            for tier, figures in tiers.items()
+            for name, value in figures.items()
+            if isinstance(value, int | float)
         },
     )
     return path

@@ -43,7 +43,7 @@ class Planner:
             session.require_not_needed(stage.name)
         self.rows.append(
             {
-                "name": stage.name,
+                "name": stage.title,
                 "pool": stage.pool,
                 "router": session.settings.router,
                 "state": "skipped" if skipped else "cached" if ref else "to run",

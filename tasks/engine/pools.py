@@ -59,6 +59,7 @@ class _Order:
     """One stage's work, as a deployment is asked for it."""
 
     stage: str
+    title: str
     pool: str
     parameters: Mapping[str, Any]
     identity: str
@@ -89,13 +90,13 @@ class PoolsRouter:
     def run(self, stage: Runnable, config: Section, inputs: dict[str, Any], *, session: Session, key: str) -> Ran:
         """Raises what the child raised; NoWorker, StageFailed, InputError, StoreUnavailable."""
         if self._stopping.is_set():
-            raise StageFailed("the run was interrupted before this stage began", where=stage.name)
-        told = {"key": key, "refresh": stage.name in session.refresh, "task_run": _task_run()}
+            raise StageFailed("the run was interrupted before this stage began", where=stage.title)
+        told = {"key": key, "refresh": stage.name in session.refresh, "task_run": _task_run(), "tier": stage.tier}
         link = session.link.model_copy(update=told)
         parameters = {"config": config, **inputs, "link": link}
         identity = sha256_bytes(canonical_json([session.link.run_id, stage.name, key]))[:24]
         asked = {name: plain(value) for name, value in parameters.items()}
-        orders = [_Order(stage.name, pool, asked, identity) for pool in pools_for(stage, session.route)]
+        orders = [_Order(stage.name, stage.title, pool, asked, identity) for pool in pools_for(stage, session.route)]
         if len(orders) > 1:  # a parent that was killed may have fallen back already
             orders.sort(key=lambda order: not self._is_at_work(order))
         for number, order in enumerate(orders):
@@ -112,16 +113,16 @@ class PoolsRouter:
     def _run_in(self, order: _Order, session: Session) -> Ran:
         for beginning in range(_MOST_BEGINNINGS):
             child = self._dispatched(order, session)
-            run_log().info("%s: flow run %s in pool %s", order.stage, child.name, order.pool)
-            session.observer.stage_progress(order.stage, 0, 0, f"pool {order.pool}, flow run {child.name}")
+            run_log().info("%s: flow run %s in pool %s", order.title, child.name, order.pool)
+            session.observer.stage_progress(order.title, 0, 0, f"pool {order.pool}, flow run {child.name}")
             child = self._ended(child.id, order, start_within_s=session.route.start_timeout_s)
             if not (never_began(child) and beginning + 1 < _MOST_BEGINNINGS):
                 break
-            run_log().warning("%s: flow run %s died before it began; once more", order.stage, child.name)
+            run_log().warning("%s: flow run %s died before it began; once more", order.title, child.name)
         state = cast("State[Any]", child.state)
         ref = session.store.recall(attempt_key(child.id)) if may_have_made(state) else None
         if ref is None:
-            raise failure(state, order.stage, order.pool, name=child.name)
+            raise failure(state, order.title, order.pool, name=child.name)
         made = session.store.manifest(ref.sha256).record
         where = {"router": self.name, "host": made.host, "device": made.device, "pool": order.pool}
         return Ran(ref, {**where, "flow_run": str(child.id)})

@@ -1,4 +1,4 @@
-"""The MLflow model registry: float and INT8 are versions of one model; aliases move only by the gate.
+"""The MLflow model registry: float and INT8 are versions of one model; aliases, a set a tier, move only by the gate.
 
 Decides what a version holds: the ONNX file, its specification and the few lines that run both, so that
 `mlflow.pyfunc.load_model` gives a detector (see `model_code.py`). Nothing in it is pickled.
@@ -21,6 +21,7 @@ import edgewright
 from edgewright.addresses import shown, why
 from edgewright.artifacts import Artifact
 from edgewright.compress.files import FLOAT_FILE, INT8_FILE, SPEC_FILE
+from edgewright.device.offer import TIERS
 from edgewright.errors import StoreUnavailable
 from edgewright.gates.verdict import Outcome, Verdict
 from edgewright.runtime.preprocess import PAD_VALUE
@@ -31,7 +32,7 @@ from tasks.engine.tracking import Tracker
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-CHAMPION, PREVIOUS = "champion", "previous"
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 FILES = {"float": FLOAT_FILE, "int8": INT8_FILE}
 """Precision → file of the quantized model's artifact."""
 _CODE = Path(__file__).with_name("model_code.py")
@@ -43,8 +44,18 @@ def model_name(project: str) -> str:
     return f"edgewright-{project}"
 
 
-def register_models(session: Session, int8: Artifact, verdict: Verdict) -> dict[str, str]:
+def alias_for(alias: str, tier: str) -> str:
+    """
+    >>> alias_for("champion", "full"), alias_for("champion", "basic")
+    ('champion', 'champion-basic')
+    """
+    return alias if tier == TIERS[0] else f"{alias}-{tier}"
+
+
+def register_models(session: Session, int8: Artifact, verdict: Verdict, *, tier: str = TIERS[0]) -> dict[str, str]:
     """Register both precisions; `challenger` names the INT8 version, and on a pass `champion` and `previous` follow.
+
+    Of a further tier the aliases are `challenger-basic` and so on: what its gate says moves no other tier's.
 
     Law: registering the same model again adds nothing and moves nothing.
 
@@ -52,15 +63,16 @@ def register_models(session: Session, int8: Artifact, verdict: Verdict) -> dict[
         precision → version.
     """
     registry = Registry(session.tracker, session.link.project)
-    versions = registry.add(int8, verdict, mlflow_run_id=session.link.mlflow_parent)
+    versions = registry.add(int8, verdict, tier=tier, mlflow_run_id=session.link.mlflow_parent)
+    champion_alias, previous_alias = (alias_for(alias, tier) for alias in (CHAMPION, PREVIOUS))
     passed = verdict.outcome is Outcome.PASS
     registry.tag(versions["int8"], {"float_version": versions["float"], "gate": str(passed).lower()})
-    registry.set_alias("challenger", versions["int8"])
-    champion = registry.aliases.get(CHAMPION)
+    registry.set_alias(alias_for(CHALLENGER, tier), versions["int8"])
+    champion = registry.aliases.get(champion_alias)
     if passed and champion != versions["int8"]:
         if champion is not None:
-            registry.set_alias(PREVIOUS, champion)
-        registry.set_alias(CHAMPION, versions["int8"])
+            registry.set_alias(previous_alias, champion)
+        registry.set_alias(champion_alias, versions["int8"])
     return versions
 
 
@@ -75,14 +87,14 @@ class Registry:
     def name(self) -> str:
         return model_name(self.project)
 
-    def add(self, int8: Artifact, verdict: Verdict, *, mlflow_run_id: str) -> dict[str, str]:
+    def add(self, int8: Artifact, verdict: Verdict, *, tier: str, mlflow_run_id: str) -> dict[str, str]:
         """Both precisions; one whose file is a version already (tag `sha256`) is not added again."""
         self._make_model()
         known = self._by_digest
         entries = int8.manifest.content.files
         return {
             precision: known.get(entries[file].sha256)
-            or self._add_version(int8, precision, verdict, mlflow_run_id=mlflow_run_id)
+            or self._add_version(int8, precision, verdict, tier=tier, mlflow_run_id=mlflow_run_id)
             for precision, file in FILES.items()
         }
 
@@ -131,9 +143,9 @@ class Registry:
         except MlflowException:
             self.tracker.client.get_registered_model(self.name)  # it exists; anything else raises here
 
-    def _add_version(self, int8: Artifact, precision: str, verdict: Verdict, *, mlflow_run_id: str) -> str:
+    def _add_version(self, int8: Artifact, precision: str, verdict: Verdict, *, tier: str, mlflow_run_id: str) -> str:
         client, entry = self.tracker.client, int8.manifest.content.files[FILES[precision]]
-        folder = f"models/{precision}"
+        folder = f"models/{precision}" if tier == TIERS[0] else f"models/{tier}/{precision}"
         with tempfile.TemporaryDirectory(prefix="edgewright-model-") as staged:
             save_model(int8, precision, out=Path(staged) / precision)
             client.log_artifacts(mlflow_run_id, str(Path(staged) / precision), folder)
@@ -146,8 +158,9 @@ class Registry:
                 "artifact": int8.ref.sha256,
                 "bytes": str(entry.bytes),
                 "precision": precision,
+                "tier": tier,
             },
-            description=_describe_version(int8, precision, verdict),
+            description=_describe_version(int8, precision, verdict, tier=tier),
         )
         return str(version.version)
 
@@ -186,18 +199,21 @@ def _describe_model(name: str, project: str) -> str:
     return (
         f"The detector of project {project}. Its versions come in pairs: INT8, which devices run, and the float model "
         "that it was made from (tags `precision` and `float_version`). `champion` is the INT8 version that passed its "
-        "gate last, no worse than the champion before it, which is `previous`; `challenger` is the newest.\n\n"
+        "gate last, no worse than the champion before it, which is `previous`; `challenger` is the newest. A further "
+        "tier of devices has its own: `champion-basic` and so on, by the tag `tier`.\n\n"
         f'`mlflow.pyfunc.load_model("models:/{name}@champion").predict(image)` takes one picture, (H, W, 3) uint8 RGB, '
         "and returns a table, a row an object: x1, y1, x2, y2 in px of the picture, score, class_name. The parameter "
         "`score_threshold` is the device's unless given."
     )
 
 
-def _describe_version(int8: Artifact, precision: str, verdict: Verdict) -> str:
+def _describe_version(int8: Artifact, precision: str, verdict: Verdict, *, tier: str) -> str:
     spec = ModelSpec.from_json(int8.json(SPEC_FILE))
     size_mb = int8.manifest.content.files[FILES[precision]].bytes / 1e6
     classes = ", ".join(spec.classes)
+    of_tier = "" if tier == TIERS[0] else f"For devices of tier {tier}: "
     return (
-        f"{precision} detector of {len(spec.classes)} classes ({classes}), {spec.input_px} px input, {size_mb:.2f} MB. "
+        f"{of_tier}{precision} detector of {len(spec.classes)} classes ({classes}), {spec.input_px} px input, "
+        f"{size_mb:.2f} MB. "
         f"Gate: {verdict.sentence}"
     )

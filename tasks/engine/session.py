@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from edgewright.recipe.section import Section
 
+
 MIN_FREE_BYTES = 300_000_000
 """A stage is not begun with less: the largest toy artifact is 60 MB, a checkpointed training holds three of them."""
 
@@ -47,6 +48,8 @@ class StageLink(BaseModel):
     refresh: bool = False
     task_run: str = ""
     """The Prefect task that dispatched it."""
+    tier: str = ""
+    """Of devices, whose detector it makes; "" for `full`, and for what all tiers share."""
 
 
 class Observer(Protocol):
@@ -84,6 +87,10 @@ class Runnable(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def tier(self) -> str: ...
+    @property
+    def title(self) -> str: ...
     @property
     def pool(self) -> str: ...
     @property

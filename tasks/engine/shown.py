@@ -29,8 +29,12 @@ LONG_S = 20.0
 """A stage that has run so long is long, and says how far it is as often."""
 
 
-def show(ref: ArtifactRef, session: Session) -> None:
-    """The card of a result, with the way to its MLflow run, as an artifact of the task or flow that runs here."""
+def show(ref: ArtifactRef, session: Session, *, tier: str = "") -> None:
+    """The card of a result, with the way to its MLflow run, as an artifact of the task or flow that runs here.
+
+    Args:
+        tier: of devices that it is for, where it is not `full`: its page has a history of its own.
+    """
     if not _listens():
         return
     from edgewright.report.cards import card_of
@@ -39,7 +43,8 @@ def show(ref: ArtifactRef, session: Session) -> None:
         card = card_of(session.store.open(ref))
         if card is not None:
             markdown = f"{card.markdown}\n\n[MLflow run]({_mlflow(session)})"
-            create_markdown_artifact(markdown, key=card.key, description=f"{card.title}, {session.link.project}")
+            said = ", ".join(filter(None, [card.title, session.link.project, tier]))
+            create_markdown_artifact(markdown, key="-".join(filter(None, [card.key, tier])), description=said)
 
 
 class StageProgress:

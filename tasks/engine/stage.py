@@ -24,7 +24,7 @@ import time
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, cast
@@ -36,6 +36,7 @@ from prefect.states import Completed
 
 from edgewright.artifacts import Artifact, ArtifactRef, Store, canonical_json, sha256_bytes
 from edgewright.artifacts.store import store_errors
+from edgewright.device.offer import TIERS
 from edgewright.errors import EdgewrightError, InputError, StageFailed, describe
 from edgewright.recipe.section import Section
 from tasks.engine.accelerator import own_accelerators
@@ -51,7 +52,7 @@ from tasks.engine.routers import router_of
 from tasks.engine.session import Session, StageLink, current_session, session_open, stage_session
 from tasks.engine.shown import show
 from tasks.engine.told import Told, tell
-from tasks.engine.tracking import run_title
+from tasks.engine.tracking import run_title, titled
 from tasks.engine.work import Work
 
 P = ParamSpec("P")
@@ -72,10 +73,23 @@ class Stage(Generic[P]):
     per_project: bool
     tells: Callable[[Artifact], Told] | None = None
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tier: str = ""
+
+    def for_tier(self, tier: str) -> Stage[P]:
+        """This stage as a run has it for the detector of a further tier; for `full` itself.
+
+        Equal work keeps its key, whichever tier it is for; the run's record has it under another title.
+        """
+        return self if tier == TIERS[0] else replace(self, tier=tier)
 
     @property
     def name(self) -> str:
         return self.fn.__name__
+
+    @property
+    def title(self) -> str:
+        """Its name within a run: `quantize`, and `quantize@basic` beside it."""
+        return titled(self.name, self.tier)
 
     @property
     def pool(self) -> str:
@@ -102,7 +116,7 @@ class Stage(Generic[P]):
         return Task(
             _signed(self._run_task, self.name, self.parameters, doc=self.fn.__doc__),
             name=self.name,
-            task_run_name=self.name,
+            task_run_name=self.title,
             tags={f"pool:{pool}" for pool in self.pools},
             cache_policy=NO_CACHE,
             persist_result=False,
@@ -168,11 +182,11 @@ class Stage(Generic[P]):
     def _carry_out(
         self, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str, scratch: Path
     ) -> ArtifactRef:
-        run_log().info("%s: begins (%s)", self.name, self.pool)
+        run_log().info("%s: begins (%s)", self.title, self.pool)
         entry = entry_of(self, config, inputs, session=session, key=key, tags=_prefect_tags(session.link))
         with session.tracker.child(session.link.mlflow_parent, entry) as child:
             inputs_of, code = self.digests(inputs, session=session), self.fingerprint(config)
-            work = Work(session, self.name, code, config, inputs_of, scratch, child)
+            work = Work(session, self.name, code, config, inputs_of, scratch, child, tier=self.tier)
             with store_errors(str(scratch)):
                 ref: ArtifactRef = cast(Any, self.fn)(work, config, **inputs)
         if self.cached:
@@ -180,13 +194,13 @@ class Stage(Generic[P]):
         shutil.rmtree(scratch, ignore_errors=True)
         return ref
 
-    def _run_task(self, config: Section, **inputs: Any) -> Any:
-        session = current_session()
+    def _run_task(self, config: Section, **named: Any) -> Any:
+        session, inputs = current_session(), _given(named)
         if session is None:
             raise InputError(f"{self.name}.task was called outside a pipeline run", next_step=f"call {self.name}.flow")
-        session.observer.stage_started(self.name, self.pool)
+        session.observer.stage_started(self.title, self.pool)
         began = time.monotonic()
-        with _errors_logged(self.name):
+        with _errors_logged(self.title):
             key, ref = self._look_up(config, inputs, session=session)
             found, where = ref is not None, {**here(ran=False), "router": session.settings.router}
             if ref is None:
@@ -197,7 +211,7 @@ class Stage(Generic[P]):
         told = self.tells(session.store.open(ref)) if self.tells else None
         session.journal.note_stage(
             {
-                "name": self.name,
+                "name": self.title,
                 "pool": self.pool,
                 "ran_on": where,
                 "seconds": seconds,
@@ -207,10 +221,10 @@ class Stage(Generic[P]):
             ref.to_json(),
         )
         self._note(ref, session)
-        session.observer.stage_finished(self.name, seconds, cached=found)
+        session.observer.stage_finished(self.title, seconds, cached=found)
         if told:
-            tell(told, stage=self.name, session=session)
-        show(ref, session)
+            tell(told, stage=self.name, tier=self.tier, session=session)
+        show(ref, session, tier=self.tier)
         return Completed(name="Cached", message=ref.uri, data=ref) if found else ref
 
     def _note(self, ref: ArtifactRef, session: Session) -> None:
@@ -232,13 +246,16 @@ class Stage(Generic[P]):
         self, ref: ArtifactRef, config: Section, inputs: Mapping[str, Any], *, session: Session, key: str
     ) -> None:
         manifest = session.store.manifest(ref.sha256)
-        run_log().info("%s: taken from the store, %s, %s", self.name, made_at(manifest), ref.uri)
+        run_log().info("%s: taken from the store, %s, %s", self.title, made_at(manifest), ref.uri)
         tags = {"artifact.uri": ref.uri, "artifact.digest": ref.sha256, **_prefect_tags(session.link)}
         entry = entry_of(self, config, inputs, session=session, key=key, tags=tags)
         metrics = manifest.record.metrics
         session.tracker.note_cached(session.link.mlflow_parent, entry, metrics=metrics, made=made_at(manifest))
 
-    def _run_flow(self, config: Section, *, link: StageLink | None = None, **inputs: Any) -> dict[str, str]:
+    def _run_flow(self, config: Section, *, link: StageLink | None = None, **named: Any) -> dict[str, str]:
+        if link and link.tier != self.tier:
+            return replace(self, tier=link.tier)._run_flow(config, link=link, **named)
+        inputs = _given(named)
         stores = [value.store_uri for value in inputs.values() if isinstance(value, ArtifactRef)]
         session = stage_session(
             link or StageLink(), stage=self.name, file=file_of(self.fn), store_uri=stores[0] if stores else ""
@@ -247,8 +264,8 @@ class Stage(Generic[P]):
         project = session.link.project
         succeeded = False
         try:
-            name_flow_run(run_title(project, self.name, session.link.run_id), tags=[f"project:{project}"])
-            with session_open(session), _errors_logged(self.name):
+            name_flow_run(run_title(project, self.title, session.link.run_id), tags=[f"project:{project}"])
+            with session_open(session), _errors_logged(self.title):
                 key, known = self._look_up(config, inputs, session=session)
                 _require_meant(key, session.link.key, stage=self.name)
                 with own_accelerators(getattr(config, "devices", 1), session.settings.home):
@@ -256,7 +273,7 @@ class Stage(Generic[P]):
                 _remember_attempt(ref, session.store)
                 if alone:
                     self._note(ref, session)
-                    show(ref, session)
+                    show(ref, session, tier=self.tier)
             session.journal.update(status="finished")
             succeeded = True
         except BaseException as raised:
@@ -314,6 +331,11 @@ def _signed(
     face.__signature__ = signature  # type: ignore[attr-defined]
     face.__annotations__ = {p.name: p.annotation for p in parameters.values()}
     return face
+
+
+def _given(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that nobody has given: an input that may be left out has no digest."""
+    return {name: value for name, value in inputs.items() if value is not None}
 
 
 def _require_meant(key: str, meant: str, *, stage: str) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.context import TaskRunContext
 
+from tasks.engine.tracking import titled
+
 if TYPE_CHECKING:
     from edgewright.learning.provenance import Provenance
     from tasks.engine.session import Session
@@ -42,20 +44,21 @@ def told_of_start(start: Provenance, *, stage: str) -> Told:
     return Told({"start": start.to_json()}, lines, f"Began with {start.sentence}", tags)
 
 
-def tell(told: Told, *, stage: str, session: Session) -> None:
-    """Say it everywhere but in the record."""
-    session.observer.stage_told(stage, told.lines)
-    session.tracker.tag(session.link.mlflow_parent, told.tags)
+def tell(told: Told, *, stage: str, session: Session, tier: str = "") -> None:
+    """Say it everywhere but in the record. Args: tier: whose detector the stage makes, where it is not `full`."""
+    session.observer.stage_told(titled(stage, tier), told.lines)
+    tags = {f"{tier}.{name}" if tier else name: value for name, value in told.tags.items()}
+    session.tracker.tag(session.link.mlflow_parent, tags)
     if TaskRunContext.get() is not None:
-        _tell_prefect(told, stage)
+        _tell_prefect(told, stage, tier)
 
 
-def _tell_prefect(told: Told, stage: str) -> None:
+def _tell_prefect(told: Told, stage: str, tier: str) -> None:
     from prefect.artifacts import create_markdown_artifact
     from prefect.logging import get_run_logger
 
     logger = get_run_logger()
     for line in told.lines:
         logger.info(line)
-    key = _KEYS.get(stage, stage.replace("_", "-"))
-    create_markdown_artifact(told.markdown, key=key, description=f"What {stage} understood")
+    key = "-".join(filter(None, [_KEYS.get(stage, stage.replace("_", "-")), tier]))
+    create_markdown_artifact(told.markdown, key=key, description=f"What {titled(stage, tier)} understood")

@@ -60,6 +60,15 @@ def run_title(project: str, what: str, run_id: str) -> str:
     return f"{project} {what} {run_id}"
 
 
+def titled(name: str, tier: str) -> str:
+    """What a stage or a gate is called in a run that has it once a tier.
+
+    >>> titled("quantize", ""), titled("quantize", "basic")
+    ('quantize', 'quantize@basic')
+    """
+    return f"{name}@{tier}" if tier else name
+
+
 @dataclass(frozen=True)
 class TrackedDataset:
     """A dataset as MLflow lists it among a run's inputs.
@@ -87,6 +96,7 @@ class Entry:
 
     Attributes:
         key: the stage's cache key, by which its run is known again.
+        tier: of devices, whose detector it makes; "" for `full`, and for what all tiers share.
         description: Markdown, shown at the top of the run.
     """
 
@@ -96,6 +106,12 @@ class Entry:
     tags: Mapping[str, object] = field(default_factory=dict)
     params: Mapping[str, object] = field(default_factory=dict)
     datasets: Sequence[TrackedDataset] = ()
+    tier: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name of its run, which says the tier too."""
+        return titled(self.stage, self.tier)
 
     def results(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """The metrics that are no echo of a param: its last word and its value.
@@ -239,7 +255,7 @@ class Tracker:
         link = f" in [this run]({run_path(experiment, maker)[1:]})" if maker else ""
         note = f"Taken from the store, not computed again: {made}{link}.\n\n{entry.description}"
         tags = {**entry.tags, _CACHED: "true", _NOTE: note, **({_MADE_BY: maker} if maker else {})}
-        run_id = self._child_named(own, parent, entry, name=f"{entry.stage} (cached)")
+        run_id = self._child_named(own, parent, entry, name=f"{entry.title} (cached)")
         _log(self.client, run_id, [(0, entry.results(metrics))], params=entry.params, tags=tags)
         self.log_datasets(run_id, entry.datasets)
         self.client.set_terminated(run_id, "FINISHED")
@@ -262,7 +278,7 @@ class Tracker:
     def _open_child(self, parent: str, entry: Entry) -> str:
         """The stage's own run below this parent, opened again where there is one."""
         known = self._newest(self.experiment_of(parent), _of_parent(parent, entry))
-        run_id = self._child_named(known, parent, entry, name=entry.stage)
+        run_id = self._child_named(known, parent, entry, name=entry.title)
         tags = {**entry.tags, _CACHED: "false", **({_NOTE: entry.description} if entry.description else {})}
         _log(self.client, run_id, [], params=entry.params, tags=tags)
         self.log_datasets(run_id, entry.datasets)
@@ -277,6 +293,7 @@ class Tracker:
 
     def _create_child(self, parent: str, entry: Entry, *, name: str) -> str:
         tags = {"mlflow.parentRunId": parent, "edgewright.key": entry.key, "edgewright.stage": entry.stage}
+        tags |= {"edgewright.tier": entry.tier} if entry.tier else {}
         return str(self.client.create_run(self.experiment_of(parent), run_name=name, tags=tags).info.run_id)
 
     def _newest(self, experiment: str, condition: str) -> Run | None:

@@ -21,7 +21,7 @@ from tasks.engine.prefect_log import first_numbers, run_log
 from tasks.engine.ran import device_here
 from tasks.engine.session import Session
 from tasks.engine.shown import StageProgress
-from tasks.engine.tracking import Child
+from tasks.engine.tracking import Child, titled
 
 if TYPE_CHECKING:
     from edgewright.detect.lesson import EpochReport
@@ -35,6 +35,7 @@ class Work:
         code: what made it, and the libraries that its config calls in.
         scratch: a folder that belongs to this work alone and survives a crash: checkpoints live here.
         child: the stage's MLflow run.
+        tier: of devices, whose detector it makes; "" for `full`, and for what all tiers share.
     """
 
     session: Session
@@ -44,6 +45,7 @@ class Work:
     inputs: Mapping[str, str]
     scratch: Path
     child: Child
+    tier: str = ""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -58,13 +60,18 @@ class Work:
     def project(self) -> str:
         return self.session.link.project
 
+    @property
+    def title(self) -> str:
+        """What the stage is called in its run."""
+        return titled(self.stage, self.tier)
+
     def open(self, ref: ArtifactRef) -> Artifact:
         return self.session.store.open(ref)
 
     @property
     def on_progress(self) -> OnProgress:
         def report(done: int, total: int, what: str) -> None:
-            self.session.observer.stage_progress(self.stage, done, total, what)
+            self.session.observer.stage_progress(self.title, done, total, what)
             shown.report(done, total, what)
 
         shown = StageProgress(self.stage)
@@ -85,9 +92,9 @@ class Work:
     def warn(self, sentences: Sequence[str]) -> None:
         """Into the run's log, and to whoever watches."""
         for sentence in sentences:
-            run_log().warning("%s: %s", self.stage, sentence)
+            run_log().warning("%s: %s", self.title, sentence)
         if sentences:
-            self.session.observer.stage_told(self.stage, sentences)
+            self.session.observer.stage_told(self.title, sentences)
 
     def publish(
         self,

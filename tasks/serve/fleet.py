@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,16 +20,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgewright.device.offer import Course, Plan, target_path
+from edgewright.device.offer import Course, Plan
 from edgewright.errors import EdgewrightError, InputError, StoreUnavailable
 from edgewright.files import READABLE, locked, write_atomically
 from edgewright.fleet.reports import read_reports, understood
 from edgewright.fleet.rollout import DWELL_S, STAGES, Rollout, Told, begin, step
 from edgewright.fleet.twin import twin_of
 from edgewright.release.metadata import SignedSet
-from edgewright.release.repository import policy_of, set_plan, state_of
+from edgewright.release.repository import policy_of, set_plan, state_of, tiers_of
 from edgewright.release.server import METADATA, REPORTS
-from edgewright.runtime.bundle import MANIFEST_FILE
 from edgewright.settings import Settings
 from tasks.serve.collector import history_in, reports_in
 from tasks.serve.mirrors import keep_mirrored
@@ -134,6 +133,24 @@ def refuse_while_rolled_out(settings: Settings, project: str, channel: str) -> N
     rollout = _read(repository, channel)
     if rollout and not rollout.ended and Fleet(project, channel, rollout, _signed(repository, channel), {}, {}).lives:
         raise _living(rollout)
+
+
+def refuse_fewer_tiers(settings: Settings, project: str, channel: str, *, tiers: Collection[str]) -> None:
+    """Raises InputError where devices of a tier would be told to run a release that has no bundle for them."""
+    repository = settings.releases / project
+    if not SignedSet.exists(repository / METADATA):
+        return
+    plan = _signed(repository, channel)
+    rolled_out = tiers_of(SignedSet.read(repository / METADATA), channel).get(settled_release(plan), ())
+    lost = [tier for tier in rolled_out if tier not in tiers]
+    if lost:
+        raise InputError(
+            "a release for fewer tiers than the one that devices run",
+            expected=", ".join(rolled_out),
+            got=", ".join(tiers),
+            where=f"{project}, {channel}",
+            next_step=f"--set 'tiers.{lost[0]}={{}}' makes one, --set release.roll_out=false permits it without them",
+        )
 
 
 def begin_rollout(
@@ -274,10 +291,8 @@ def _refuse_unpermitted(repository: Path, channel: str, *, release: int, otherwi
 
 
 def _refuse_untiered(repository: Path, channel: str, release: int, tiers: set[str]) -> None:
-    signed = SignedSet.read(repository / METADATA).targets.signed.targets
-    lacks = sorted(
-        tier for tier in filter(None, tiers) if target_path(channel, tier, release, MANIFEST_FILE) not in signed
-    )
+    has = tiers_of(SignedSet.read(repository / METADATA), channel).get(release, ())
+    lacks = sorted(tier for tier in filter(None, tiers) if tier not in has)
     if lacks:
         next_step = f"edgewright release publish BUNDLE --tier {lacks[0]}"
         raise InputError(

@@ -181,6 +181,67 @@ def test_from_and_until(toy_run: Any, toy_settings: list[str], command: Command)
     assert "ingest" in missing.stderr
 
 
+TIERS = ("--set", "tiers.basic.compress.share=0.4", "--set", "tiers.basic.gate_model.max_p99_ms=6000")
+
+
+def test_a_detector_a_tier_under_one_number(toy_home: Path, toy_settings: list[str], command: Command) -> None:
+    """The second one learns in the few steps after its channels are taken; everything before that is the first's."""
+    from mlflow import MlflowClient
+
+    words = ("run", "demo", *toy_settings, *TIERS, "--json")
+    done = json.loads(command(*words, home=toy_home).stdout)
+    further = ["train_detector@basic", "compress@basic", "quantize@basic", "gate_model@basic"]
+    names = [stage["name"] for stage in done["stages"]]
+    assert names == [stage.name for stage in STAGES[:-2]] + further + ["release", "flash"]
+    assert {s["name"] for s in done["stages"] if not s["cached"]} == {*further[1:], "release", "flash"}
+    assert [gate["name"] for gate in done["gates"]] == ["gate_data", "gate_model", "gate_model@basic"]
+
+    full, basic = done["tiers"]["full"], done["tiers"]["basic"]
+    assert basic["bytes"] < full["bytes"] == done["models"]["int8"]["bytes"]
+    assert (full["outcome"], basic["outcome"], done["release"]["version"]) == ("pass", "pass", 1)
+    assert full["device_p50_ms"] > 0 and basic["device_p50_ms"] > 0
+    page = Path(done["report"]).read_text()
+    assert "For devices of tier basic" in page and "Model gate, basic" in page
+    assert "tier basic" in command("runs", home=toy_home).stdout
+    picture = str(next((toy_home / "store").rglob("basic/feed/frames/*")))
+    assert json.loads(command("detect", "latest@basic", picture, "--json", home=toy_home).stdout)["image"] == picture
+
+    for device, tier in (("demo-demo-0", "full"), ("demo-demo-0-basic", "basic")):
+        folder = toy_home / "devices" / device
+        (runs,) = folder.glob("slots/a/manifest.json")
+        signed = next((toy_home / "releases/demo/targets/stable" / tier / "1").glob("*.manifest.json"))
+        assert runs.read_bytes() == signed.read_bytes()
+        assert json.loads((folder / "device.json").read_bytes())["tier"] == tier
+
+    client = MlflowClient(f"sqlite:///{toy_home}/mlflow/mlflow.db")
+    champions = {a: client.get_model_version_by_alias("edgewright-demo", a) for a in ("champion", "champion-basic")}
+    assert [version.tags["tier"] for version in champions.values()] == ["full", "basic"]
+    assert [int(version.tags["bytes"]) for version in champions.values()] == [full["bytes"], basic["bytes"]]
+    parent = client.get_run(done["mlflow_run_id"])
+    assert parent.data.metrics["basic/bytes"] == basic["bytes"]
+    assert parent.data.tags["gate.gate_model.basic"] == "pass"
+
+    refused = command(*words, "--set", "tiers.basic.gate_model.min_map50=1", home=toy_home, check=False)
+    ended = json.loads(refused.stdout)
+    assert (refused.returncode, ended["release"], "release" in {s["name"] for s in ended["stages"]}) == (3, None, False)
+    assert [gate["verdict"] for gate in ended["gates"]][1:] == ["pass", "refuse"]
+    aliases = client.get_registered_model("edgewright-demo").aliases
+    assert str(aliases["champion-basic"]) == str(champions["champion-basic"].version), "what was refused is no champion"
+    assert aliases["challenger"] == aliases["champion"], "and the other tier's aliases stay"
+
+
+def test_a_plan_shows_each_tiers_stages(toy_run: Any, toy_settings: list[str], command: Command) -> None:
+    words = ("run", "demo", *toy_settings, *TIERS, "--until", "quantize", "--dry-run", "--json")
+    plan = json.loads(command(*words, home=toy_run.home).stdout)
+    states = {row["name"]: row["state"] for row in plan["stages"]}
+    assert (states["compress"], states["train_detector@basic"]) == ("cached", "cached")
+    assert (states["compress@basic"], states["quantize@basic"], states["gate_model@basic"]) == (
+        "to run",
+        "to run",
+        "skipped",
+    )
+
+
 def test_runs_are_listed_newest_first(toy_run: Any, spoken: Spoken) -> None:
     listed = json.loads(spoken("runs", "--json", home=toy_run.home))
     assert toy_run.printed["run_id"] == listed[-1]["run_id"]

@@ -105,6 +105,73 @@ def test_devices_are_compared_with_themselves() -> None:
     assert step(wide, {**before, **blind}, devices=[*before], now=60.0).plan.state is Course.WITHDRAWN
 
 
+SMALL = DEVICES[::40]
+"""One in forty is of the tier `basic`, and slow."""
+OF_TIERS = {
+    name: replace(said, tier="basic", p95_ms=200.0) if name in SMALL else replace(said, tier="full")
+    for name, said in BEFORE.items()
+}
+
+
+def of_tiers(rollout: Rollout, **basic: object) -> dict[str, Told]:
+    """The cohort runs the release; the small devices of it say `basic` of it."""
+    good = {name: replace(OF_TIERS[name], at=60.0, release=9, offered=9) for name in rollout.cohort(DEVICES)}
+    for name in (name for name in good if name in SMALL):
+        good[name] = replace(good[name], **basic)  # type: ignore[arg-type]
+    return {**OF_TIERS, **good}
+
+
+@pytest.mark.parametrize(
+    ("basic", "said"),
+    [
+        ({}, ""),
+        ({"failed": True, "release": 8}, "that took it failed"),  # 1 in 40 of all is not too many, all of a tier is
+        ({"p95_ms": 300.0}, "a frame takes 1.5 times as much as before, 1.2 at most (tier basic)"),
+        ({"rss_mb": 200.0}, "the agent takes memory 2.5 times as much as before, 1.5 at most (tier basic)"),
+        ({"detections": 0.0}, "0.00 detections a frame"),
+    ],
+)
+def test_what_one_tier_suffers_does_not_drown_in_the_others(basic: dict[str, object], said: str) -> None:
+    wide = begin("wide", release=9, otherwise=8, told=OF_TIERS, devices=DEVICES, now=0.0, stages=(0.5, 1.0))
+    after = step(wide, of_tiers(wide, **basic), devices=DEVICES, now=60.0)
+    assert (after.plan.state is Course.WITHDRAWN) == bool(said)
+    assert said in after.why
+    assert not said or "(tier basic)" in after.why
+
+
+def test_one_failure_in_a_small_tier_is_borne_as_one_of_many_is() -> None:
+    wide = begin("wide", release=9, otherwise=8, told=OF_TIERS, devices=DEVICES, now=0.0, stages=(0.5, 1.0))
+    told = of_tiers(wide)
+    one = next(name for name in wide.cohort(DEVICES) if name in SMALL)
+    told[one] = replace(told[one], failed=True, release=8)
+    assert step(wide, told, devices=DEVICES, now=60.0).plan.state is Course.RUNNING
+
+
+def test_a_device_that_changed_its_tier_is_not_compared_with_what_it_was() -> None:
+    wide = begin("wide", release=9, otherwise=8, told=OF_TIERS, devices=DEVICES, now=0.0, stages=(0.5, 1.0))
+    told = of_tiers(wide)
+    moved = [name for name in wide.cohort(DEVICES) if name not in SMALL]
+    smaller = {name: replace(told[name], tier="basic", p95_ms=200.0, detections=0.1) for name in moved}
+    after = step(wide, {**told, **smaller}, devices=DEVICES, now=60.0)
+    assert after.plan.state is Course.RUNNING, "ten times as slow, by another detector"
+    silent = {name: replace(OF_TIERS[name], tier="") for name in OF_TIERS}
+    untold = begin("wide", release=9, otherwise=8, told=silent, devices=DEVICES, now=0.0, stages=(0.5, 1.0))
+    after = step(untold, of_tiers(untold, p95_ms=300.0), devices=DEVICES, now=60.0)
+    assert after.plan.state is Course.WITHDRAWN, "an agent that did not say its tier was of the one that it says now"
+
+
+def test_a_tier_that_is_silent_is_waited_for_though_the_others_are_many() -> None:
+    wide = begin("wide", release=9, otherwise=8, told=OF_TIERS, devices=DEVICES, now=0.0, stages=(0.5, 1.0))
+    told = {name: replace(said, at=HOUR) for name, said in of_tiers(wide).items()}
+    quiet = {name: OF_TIERS[name] for name in SMALL}
+    after = step(wide, {**told, **quiet}, devices=DEVICES, now=HOUR)
+    assert (after.plan, after.why) == (
+        wide.plan,
+        "waits: of tier basic too few have answered, and silence is no success",
+    )
+    assert step(wide, told, devices=DEVICES, now=HOUR).plan.share == 1.0
+
+
 @pytest.mark.parametrize("stages", [(), (0.5,), (0.5, 0.2, 1.0), (0.0, 1.0), (0.5, 1.0, 1.5), (float("nan"), 1.0)])
 def test_stages_rise_to_all(stages: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="not a rollout's stages"):

@@ -104,6 +104,7 @@ def test_a_bad_override_is_refused(override: str) -> None:
         ("demo", ["mosaic=1"], "train_detector.mosaic"),  # a field without its section
         ("demo", ["ingest.golden_images=2"], "release.golden_images"),  # in another section
         ("demo", ["preset=latop"], "'laptop'"),
+        ("demo", ["tiers.basic.train_detectr.epochs=3"], "'train_detector'"),  # a section of a tier
     ],
 )
 def test_what_was_probably_meant_is_said(name: str, overrides: list[str], meant: str) -> None:

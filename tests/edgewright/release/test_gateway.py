@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edgewright.device.home import open_home
 from edgewright.errors import DeviceUnreachable, InputError, UpdateRefused
 from edgewright.release.address import address_in
 from edgewright.release.gateway import FlashReport, flash_device
-from edgewright.release.repository import ReleaseReport
+from edgewright.release.repository import ReleaseReport, publish_tiers
 from edgewright.release.server import serve_releases
 
 Make = Callable[..., Path]
@@ -65,6 +66,18 @@ def test_flash_twice_then_a_tampered_release(
     model.write_bytes(payload)
     with pytest.raises(UpdateRefused, match=r"line-1-0 refuses the release.*model.onnx"):
         flash()
+
+
+def test_a_device_of_another_tier_runs_that_tiers_bundle(
+    make_bundle: Make, flash: Callable[..., FlashReport], tmp_path: Path, now: datetime
+) -> None:
+    made = {"full": make_bundle(), "basic": make_bundle(gain=0.8)}
+    published = publish_tiers(
+        made, repository=tmp_path / "repository", keys=tmp_path / "keys", channel="stable", now=now
+    )
+    report = flash(tier="basic")
+    assert (report.version, report.digest) == (1, published.digests["basic"])
+    assert open_home(tmp_path / "device", files=Files()).config.tier == "basic"
 
 
 def server_of(device: Path) -> str:

@@ -18,7 +18,16 @@ from jinja2 import UndefinedError
 
 from edgewright.data.findings import Finding
 from edgewright.gates.verdict import Outcome, Verdict, combine, compare
-from edgewright.report.data import Curve, FormFigures, ModelFigures, Picture, ReportData, Series, StageFigures
+from edgewright.report.data import (
+    Curve,
+    FormFigures,
+    ModelFigures,
+    Picture,
+    ReportData,
+    Series,
+    StageFigures,
+    TierFigures,
+)
 from edgewright.report.page import MAX_BYTES, MAX_QUARANTINE_ROWS, render
 from edgewright.report.pictures import beside
 from edgewright.report.shell import render_page
@@ -333,3 +342,17 @@ def test_numbers_that_are_none_or_not_finite_are_dashes_or_gone() -> None:
     assert "nan" not in "".join(Document(html).text).lower()
     assert "Curves" not in html
     assert "–" in html
+
+
+def test_each_tier_stands_with_its_size_accuracy_latency_and_gate() -> None:
+    tiers = [
+        TierFigures("full", 320, 1_823_456, 0.9, 0.6, 20.0, 25.0, 21.5, "pass"),
+        TierFigures("basic", 160, 420_000, 0.75, None, 6.0, 7.25, None, "refuse"),
+    ]
+    text = " ".join(Document(render(replace(FULL, tiers=tiers))).text)
+    shown = " ".join(text.split())
+    assert "full, 320 px 1.82 MB 0.900 0.600 20.0 25.0 21.5 pass" in shown
+    assert "basic, 160 px 420.0 kB 0.750 – 6.0 7.2 – refused" in shown
+    judged = replace(FULL, verdicts=[replace(verdict(Outcome.REFUSE), gate="gate_model@basic")])
+    assert "Model gate, basic" in render(judged)
+    assert "p50 ms on a device" not in render(FULL)

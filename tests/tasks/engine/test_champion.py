@@ -40,9 +40,9 @@ def session(store: LocalStore, open_session: Callable[[LocalStore], Session], tm
     return replace(opened, link=opened.link.model_copy(update={"project": tmp_path.name}))
 
 
-def find(session: Session, model: Artifact) -> Champion:
+def find(session: Session, model: Artifact, tier: str = "full") -> Champion:
     with session_open(session):
-        return find_champion.fn(model.ref)
+        return find_champion.fn(model.ref, tier)
 
 
 def judge(session: Session, model: Artifact, outcome: Outcome, *, beside: Champion | None = None) -> ArtifactRef:
@@ -55,10 +55,10 @@ def judge(session: Session, model: Artifact, outcome: Outcome, *, beside: Champi
         return session.store.publish(out, Content(kind="model_verdict", stage="gate_model", inputs=inputs), Record())
 
 
-def enforce(session: Session, model: Artifact, outcome: Outcome) -> None:
-    verdict = judge(session, model, outcome)
+def enforce(session: Session, model: Artifact, outcome: Outcome, tier: str = "full") -> None:
+    verdict = judge(session, model, outcome, beside=find(session, model, tier))
     with session_open(session):
-        enforce_model.fn(verdict, model.ref)
+        enforce_model.fn(verdict, model.ref, tier)
 
 
 def key(session: Session, model: Artifact) -> str:
@@ -127,6 +127,36 @@ def test_aliases_move_by_the_gate_alone(session: Session, store: LocalStore) -> 
     assert aliases(session) == moved, "an unchanged run moves nothing"
 
 
+def test_each_tier_has_its_own_champion(session: Session, store: LocalStore) -> None:
+    """A small detector is not compared with a large one; a refusal in one tier moves nothing of another."""
+    full, basic, better, worse = (publish_cell_model(store, gain=gain) for gain in (1.0, 0.7, 0.8, 0.6))
+    enforce(session, full, PASS)
+    assert find(session, basic, "basic") == Champion()
+    enforce(session, basic, PASS, "basic")
+    assert find(session, better, "basic") == Champion(basic.ref)
+    assert find(session, better, "optimized") == Champion()
+    enforce(session, better, PASS, "basic")
+    with pytest.raises(GateEnded, match=r"Judged.*gate_model@basic"):
+        enforce(session, worse, REFUSE, "basic")
+    assert aliases(session) == {
+        "champion": full.ref.sha256,
+        "challenger": full.ref.sha256,
+        "champion-basic": better.ref.sha256,
+        "previous-basic": basic.ref.sha256,
+        "challenger-basic": worse.ref.sha256,
+    }
+    assert [gate["name"] for gate in session.journal.state["gates"]] == ["gate_model", "gate_model@basic"]
+
+
+def test_one_file_for_two_tiers_is_one_version_and_the_champion_of_both(session: Session, store: LocalStore) -> None:
+    model = publish_cell_model(store)
+    enforce(session, model, PASS)
+    enforce(session, model, PASS, "optimized")
+    registry = Registry(session.tracker, session.link.project)
+    assert registry.aliases["champion"] == registry.aliases["champion-optimized"]
+    assert find(session, model, "optimized") == Champion(), "it is not compared with itself"
+
+
 def test_a_pass_against_another_champion_moves_nothing(session: Session, store: LocalStore) -> None:
     """Two runs on one registry: the other one was faster."""
     first, second, third = (publish_cell_model(store, gain=gain) for gain in (1.0, 0.9, 0.8))
@@ -134,7 +164,7 @@ def test_a_pass_against_another_champion_moves_nothing(session: Session, store: 
     judged = judge(session, third, PASS)
     enforce(session, second, PASS)
     with session_open(session), pytest.raises(StageFailed, match="the champion changed while this model was judged"):
-        enforce_model.fn(judged, third.ref)
+        enforce_model.fn(judged, third.ref, "full")
     assert aliases(session)["champion"] == second.ref.sha256
 
 
@@ -173,17 +203,17 @@ def test_a_registry_that_does_not_answer_is_not_an_empty_one(
     gone = replace(session, tracker=Tracker(f"http://127.0.0.1:{closed_port()}", tmp_path))
     model = publish_cell_model(store)
     with pytest.raises(StoreUnavailable, match="which model is the champion"):
-        champion_beside(gone, model.ref)
+        champion_beside(gone, model.ref, "full")
     with session_open(replace(gone, caller=Planner())):
-        assert find_champion(model.ref) is None, "a plan says that it does not know"
+        assert find_champion(model.ref, "full") is None, "a plan says that it does not know"
 
 
 def test_a_plan_reads_the_registry_and_makes_none(session: Session, store: LocalStore, tmp_path: Path) -> None:
     first, second = publish_cell_model(store), publish_cell_model(store, gain=0.9)
     enforce(session, first, PASS)
     with session_open(replace(session, caller=Planner())):
-        assert find_champion(second.ref) == Champion(first.ref)
+        assert find_champion(second.ref, "full") == Champion(first.ref)
     fresh = replace(session, tracker=Tracker(f"sqlite:///{tmp_path}/new/mlflow.db", tmp_path), caller=Planner())
     with session_open(fresh):
-        assert find_champion(second.ref) == Champion()
+        assert find_champion(second.ref, "full") == Champion()
     assert not (tmp_path / "new").exists()

@@ -49,6 +49,14 @@ def shout(work: Work, config: GenerateConfig, words: ArtifactRef) -> ArtifactRef
         return work.publish(out, kind="words")
 
 
+@stage(pools=("cpu",))
+def echo(work: Work, config: GenerateConfig, words: ArtifactRef, louder: ArtifactRef | None = None) -> ArtifactRef:
+    """Toy, with an input that may be left out."""
+    with work.session.store.workspace() as out:
+        (out / "words.txt").write_text("".join(work.open(each).ref.sha256 for each in (words, louder) if each))
+        return work.publish(out, kind="words")
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
@@ -116,6 +124,48 @@ def key_of(config: IngestConfig, session: Session) -> str:
 def test_a_task_is_tagged_for_every_pool() -> None:
     assert shout.task.tags == {"pool:gpu", "pool:fpga"}
     assert shout.pool == "gpu"
+
+
+def test_for_a_tier_equal_work_has_an_equal_key_and_another_title(session: Session, server: PrefectServer) -> None:
+    from prefect import flow
+
+    @flow(name="tiers", persist_result=False)
+    def toy() -> None:
+        words = read_words(IngestConfig(), "tiered")
+        shout(GenerateConfig(), words)
+        shout.for_tier("basic")(GenerateConfig(), words)
+        shout.for_tier("optimized")(GenerateConfig(images=2), words)
+
+    assert shout.for_tier("full") is shout
+    with session_open(session):
+        toy()
+    rows = session.journal.public["stages"]
+    assert [(row["name"], row["cached"]) for row in rows] == [
+        ("read_words", False),
+        ("shout", False),
+        ("shout@basic", True),
+        ("shout@optimized", False),
+    ]
+    refs = session.journal.state["refs"]
+    assert refs["shout@basic"] == refs["shout"] != refs["shout@optimized"]
+    assert set(mlflow_children(session)) == {"read_words", "shout", "shout@optimized"}
+    tagged = {child.data.tags.get("edgewright.tier") for child in children_of(session)}
+    assert tagged == {None, "optimized"}
+    with session_open(replace(session, excluded=frozenset({"shout"}))):
+        toy()
+    assert [row["state"] for row in plan_of(toy.fn, session)] == ["cached"] * 4
+
+
+def test_a_stage_that_is_begun_for_a_tier_is_told_so_by_its_link(
+    session: Session, server: PrefectServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker begins it, which knows its home by the environment; what may be left out is."""
+    monkeypatch.setenv("EDGEWRIGHT_HOME", str(settings.home))
+    words = read_words.execute(IngestConfig(), {"source": "linked"}, session=session, key="1" * 64)
+    link = session.link.model_copy(update={"tier": "basic", "seed": 3})
+    made = echo.flow(GenerateConfig(), words, link=link)
+    assert session.store.open(ArtifactRef.from_json(made)).manifest.content.inputs == {"words": words.sha256}
+    assert mlflow_children(session)["echo@basic"] == "FINISHED"
 
 
 def test_an_unknown_pool_is_refused() -> None:
