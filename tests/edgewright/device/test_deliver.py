@@ -55,6 +55,7 @@ def test_a_week_offline_and_a_bad_line_lose_no_change_and_double_nothing(
     collector: RunningCollector, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outboxes, "MAX_BYTES", ROOM_BYTES)  # a tenth of a device's, of reports a tenth as long
+    monkeypatch.setattr(outboxes, "MAX_BATCH", 20)  # so that there are enough questions to lose some
     states, draws, lost = a_week(home), random.Random(0), [0, 0]
     assert (home.root / OUTBOX_FILE).stat().st_size < 2 * ROOM_BYTES
     ask = deliveries.ask
