@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +20,12 @@ from edgewright.device.keeping import BLUR_FOLDER, Keeping, keep_policy, policy_
 from edgewright.device.runner import run_feed
 from edgewright.device.sighting import Seen, Sighting
 from edgewright.device.spool import Spool
+from edgewright.release.keys import read_keys
+from edgewright.release.repository import ReleaseReport, set_policy
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
 from tests.cells import cell_picture
+from tests.edgewright.device.conftest import Device
 
 MakeBundle = Callable[..., Path]
 ANY = FramesPolicy(an_hour=600, a_day=600)
@@ -140,3 +146,26 @@ def test_an_object_that_flickers_between_two_frames_is_kept(home: Home, make_bun
     keeping.flush()
     [kept] = Spool(home).waiting()
     assert kept.facts["frame"] == "1.jpg" and kept.facts["why"]["flicker"] == pytest.approx(0.9)
+
+
+def test_a_policy_comes_by_the_channel_and_goes_by_it(
+    make_bundle: MakeBundle,
+    publish: Callable[[Path], ReleaseReport],
+    make_device: Callable[..., Device],
+    tmp_path: Path,
+) -> None:
+    """Signed with the floor; a device that is up to date hears of it too."""
+    publish(make_bundle(release=1))
+    device = make_device()
+    device.update()
+    assert policy_of(device.home) is None
+    for wanted in (ANY, None):
+        set_policy(
+            lambda before, wanted=wanted: replace(before, frames=wanted),  # type: ignore[misc]
+            repository=tmp_path / "repository",
+            channel="stable",
+            now=datetime.now(UTC),
+            read=partial(read_keys, tmp_path / "keys"),
+        )
+        assert not device.update().changed
+        assert policy_of(device.home) == wanted
