@@ -225,24 +225,23 @@ def print_garbage(plan: Garbage, *, removed: bool, again: str) -> None:
 
 
 def print_runs(states: list[dict[str, Any]]) -> None:
-    """Past runs, newest first, on stdout; below one that made a detector a tier, a line for each further tier."""
+    """Past runs, newest first, on stdout; below one that made a detector a tier, a line a tier with its latency."""
     table = Table(show_edge=False, pad_edge=False)
-    for column in ("run", "project", "status", "INT8 mAP50", "bytes", "p99 ms", "release"):
-        table.add_column(column, justify="left" if column in ("run", "project", "status") else "right")
+    for column in ("run", "project", "status", "INT8 mAP50", "bytes", "release"):
+        table.add_column(column, justify="right" if column in ("INT8 mAP50", "bytes", "release") else "left")
     for state in states:
+        release = str((state["release"] or {}).get("version", ""))
+        figures = _figures(state["models"].get("int8", {}))
+        table.add_row(state["run_id"], state["project"], state["status"], *figures, release)
         tiers = state.get("tiers", {})
-        int8, release = state["models"].get("int8", {}), (state["release"] or {}).get("version", "")
-        first = {**int8, "p99_ms": tiers.get(TIERS[0], {}).get("p99_ms")}
-        table.add_row(state["run_id"], state["project"], state["status"], *_figures(first), str(release))
-        for tier in filter(tiers.get, TIERS[1:]):
-            table.add_row("", "", f"tier {tier}", *_figures(tiers[tier]), "")
+        for tier in filter(tiers.get, TIERS):
+            ms = _cell(tiers[tier]["p99_ms"], "{:.1f}")
+            table.add_row(f"{tier}, p99 {ms} ms", "", tiers[tier]["outcome"], *_figures(tiers[tier]), "")
     Console().print(table)
 
 
-def _figures(int8: Mapping[str, Any]) -> tuple[str, str, str]:
-    forms = (("map50", "{:.3f}"), ("bytes", "{:,}"), ("p99_ms", "{:.1f}"))
-    one, other, last = (_cell(int8.get(name), form) for name, form in forms)
-    return one, other, last
+def _figures(int8: Mapping[str, Any]) -> tuple[str, str]:
+    return _cell(int8.get("map50"), "{:.3f}"), _cell(int8.get("bytes"), "{:,}")
 
 
 def _cell(value: object, form: str) -> str:

@@ -202,7 +202,8 @@ def test_a_detector_a_tier_under_one_number(toy_home: Path, toy_settings: list[s
     assert full["device_p50_ms"] > 0 and basic["device_p50_ms"] > 0
     page = Path(done["report"]).read_text()
     assert "For devices of tier basic" in page and "Model gate, basic" in page
-    assert "tier basic" in command("runs", home=toy_home).stdout
+    listed = command("runs", home=toy_home).stdout
+    assert done["run_id"] in listed and f"basic, p99 {basic['p99_ms']:.1f} ms" in listed
     picture = str(next((toy_home / "store").rglob("basic/feed/frames/*")))
     assert json.loads(command("detect", "latest@basic", picture, "--json", home=toy_home).stdout)["image"] == picture
 
