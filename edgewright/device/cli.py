@@ -64,6 +64,13 @@ def _milliseconds(text: str) -> float:
     return value
 
 
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65_535:
+        raise argparse.ArgumentTypeError(f"not a port: {text}")
+    return value
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not 1 <= value < float("inf"):
@@ -145,7 +152,7 @@ def _detecting(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", action="append", default=[], metavar="OUTPUT", help=outputs)
     page = "show the live picture with its boxes at http://127.0.0.1:PORT"
-    parser.add_argument("--page", type=int, metavar="PORT", help=page)
+    parser.add_argument("--page", type=_port, metavar="PORT", help=page)
 
 
 def _command(subparsers: Any, function: Any, about: str, *, home: Path | None) -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ mean score, their mean size, how light the frames are, how much detail they have
 (dHash; a second output of the network that would say it better is not read). The first TRAINING windows say what is
 usual; how far a later one is from that gives its conformal p-value among the windows before it, and each number's
 p-values are bet against by a simple jumper (Vovk et al. 2021, "Retrain or not retrain: conformal test martingales for
-change-point detection"). The mean of the six capitals, divided by its lowest, is the level.
+change-point detection"). Each capital is divided by its lowest, and the mean of the six is the level.
 
 Decides that something changed where the level passes ALARM: where windows come in any order alike, that takes
 ALARM windows on average to happen by chance, a week of minutes. Windows do not come so where day and night take turns:
@@ -43,12 +43,15 @@ Window = Mapping[str, float]
 class Bets:
     """A signal's history and the capital of whoever bet against it.
 
-    Attributes: usual: of the first windows. apart: how far later windows were from their median. capital: of each bet.
+    Attributes:
+        usual: of the first windows. apart: how far later windows were from their median.
+        capital: of each bet. lowest: of their sum.
     """
 
     usual: tuple[float, ...] = ()
     apart: tuple[float, ...] = ()
     capital: tuple[float, ...] = (1 / 3, 1 / 3, 1 / 3)
+    lowest: float = 1.0
 
     def after(self, value: float, *, tie: float) -> Bets:
         """Args: tie: in [0, 1), drawn anew for each: which place a value has among equal ones."""
@@ -61,11 +64,12 @@ class Bets:
         total = sum(self.capital)
         mixed = [(1 - _JUMP) * each + _JUMP * total / len(_BETS) for each in self.capital]
         won = tuple(each * (1 + bet * (p - 0.5)) for bet, each in zip(_BETS, mixed, strict=True))
-        return Bets(self.usual, (*self.apart, apart)[-KEPT:], won)
+        return Bets(self.usual, (*self.apart, apart)[-KEPT:], won, min(self.lowest, sum(won)))
 
     @property
-    def total(self) -> float:
-        return sum(self.capital)
+    def level(self) -> float:
+        """The capital over its lowest: what was lost in quiet times makes nobody deaf."""
+        return sum(self.capital) / self.lowest
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,13 @@ class Drift:
 
     Attributes:
         digest: of the release's bundle.
-        fingerprints: of the first frames. lowest: of the mean capital. level: of now, over that.
+        fingerprints: of the first frames. level: the mean of the signals' levels.
         why: what changed, in a sentence, since the level passed ALARM; "" before.
     """
 
     digest: str = ""
     fingerprints: tuple[int, ...] = ()
     bets: Mapping[str, Bets] = field(default_factory=lambda: {name: Bets() for name in SIGNALS})
-    lowest: float = 1.0
     level: float = 1.0
     why: str = ""
 
@@ -90,11 +93,9 @@ class Drift:
         bets = {
             name: each.after(window[name], tie=draw()) if name in window else each for name, each in self.bets.items()
         }
-        mean = fmean(each.total for each in bets.values())
-        lowest = min(self.lowest, mean)
-        level = mean / lowest
+        level = fmean(each.level for each in bets.values())
         why = self.why or (_said(bets, window) if level >= ALARM else "")
-        return replace(self, bets=bets, lowest=lowest, level=level, why=why)
+        return replace(self, bets=bets, level=level, why=why)
 
     @property
     def learning(self) -> bool:
@@ -107,14 +108,11 @@ class Drift:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Drift:
         """Raises KeyError, TypeError or ValueError."""
-        bets = {
-            name: Bets(*(tuple(map(float, value["bets"][name][part])) for part in ("usual", "apart", "capital")))
-            for name in SIGNALS
-        }
-        numbers = (float(value["lowest"]), float(value["level"]))
+        bets = {name: _bets(value["bets"][name]) for name in SIGNALS}
+        numbers = (float(value["level"]), *(each.lowest for each in bets.values()))
         if not all(math.isfinite(number) and number > 0 for number in numbers):
             raise ValueError(f"not levels: {numbers}")
-        return cls(str(value["digest"]), tuple(map(int, value["fingerprints"])), bets, *numbers, str(value["why"]))
+        return cls(str(value["digest"]), tuple(map(int, value["fingerprints"])), bets, numbers[0], str(value["why"]))
 
 
 class Looking:
@@ -175,6 +173,11 @@ def keep_window(home: Home, digest: str, looking: Looking) -> Drift:
     return after
 
 
+def _bets(value: Mapping[str, Any]) -> Bets:
+    usual, apart, capital = (tuple(map(float, value[part])) for part in ("usual", "apart", "capital"))
+    return Bets(usual, apart, capital, float(value["lowest"]))
+
+
 def _said(bets: Mapping[str, Bets], window: Window) -> str:
-    name = max(bets, key=lambda each: bets[each].total)
+    name = max(bets, key=lambda each: bets[each].level)
     return f"{name} was {median(bets[name].usual):.3g}, and is {window.get(name, math.nan):.3g}"

@@ -8,6 +8,8 @@ be read lets no frame leave.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -40,6 +42,11 @@ class FramesPolicy:
         named = all(self.blur)
         if not whole or not named or (self.blur_bundle and not _SHA256.fullmatch(self.blur_bundle)):
             raise ValueError(f"not a policy of frames: {self}")
+
+    @property
+    def hides(self) -> str:
+        """Of what is hidden, a fingerprint: a frame that was kept by another is not of this policy."""
+        return hashlib.sha256(json.dumps([sorted(self.blur), self.blur_bundle]).encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "blur": list(self.blur)}

@@ -59,7 +59,8 @@ class Budget:
     taken: deque[float] = field(default_factory=deque)
 
     def allows(self, policy: FramesPolicy, now: float) -> bool:
-        """A clock that went back counts what it took before as taken now."""
+        """A clock that went back counts what it took before as taken now, and forgets it after a day."""
+        self.taken = deque(min(at, now) for at in self.taken)
         while self.taken and now - self.taken[0] > _DAY_S:
             self.taken.popleft()
         hour = [at for at in self.taken if now - at < _HOUR_S]

@@ -2,8 +2,9 @@
 
 Decides what a frame's hardness is made of, and what is told with it: when, by which release, why, and every box, the
 doubted ones too. Only a policy that was signed offline has frames kept. Where it asks for something to be hidden, it is
-hidden before the picture is first written; where that cannot be done (the detector knows no such class, the bundle that
-finds it is missing, another one or fails), nothing is kept, and why is said once.
+hidden before the picture is first written, by a look of its own at the whole picture; where that cannot be done (the
+detector knows no such class, the bundle that finds it is missing, another one or fails), nothing is kept, and why is
+said once.
 
     with_policy(home, bundle, say=print)      # a watcher of `run_feed`, or None
 """
@@ -12,12 +13,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image as PillowImage
 
 from edgewright.device.blur import hidden
 from edgewright.device.frames_policy import FramesPolicy
@@ -26,11 +25,13 @@ from edgewright.device.home import Home
 from edgewright.device.looks import looks_of
 from edgewright.device.sighting import Seen, Sighting
 from edgewright.device.spool import Spool
-from edgewright.errors import ArtifactCorrupt, EdgewrightError, InputError
-from edgewright.runtime.boxes import Boxes
+from edgewright.errors import ArtifactCorrupt, EdgewrightError
+from edgewright.runtime.boxes import Boxes, Image
 from edgewright.runtime.bundle import Bundle
+from edgewright.runtime.decode import suspected
 from edgewright.runtime.engines import Engine, open_network
-from edgewright.runtime.session import Predictor, predictor
+from edgewright.runtime.preprocess import letterbox
+from edgewright.runtime.session import Predictor
 
 POLICY_FILE, BLUR_FOLDER = "frames_policy.json", "blur"
 HIDDEN_FROM = 0.05
@@ -62,17 +63,16 @@ class Keeping:
     def __init__(self, home: Home, bundle: Bundle, policy: FramesPolicy, say: Callable[[str], None]) -> None:
         self._spool, self._bundle, self._policy, self._say = Spool(home), bundle, policy, say
         self._chooser = self._spool.chooser(policy)
-        self._finder = _finder(home, policy)
+        self._finders = tuple(_finders(home, bundle, policy))
         self._before: Sighting | None = None
         self._here: Sighting | None = None
         self._said = False
-        self._spool.tidy()
+        self._spool.tidy(policy)
 
     @property
     def floor(self) -> float:
         """The lowest score that it wants to be told of."""
-        threshold = self._bundle.manifest.spec.score_threshold
-        return min(threshold / 2, HIDDEN_FROM) if self._policy.blur else threshold / 2
+        return self._bundle.manifest.spec.score_threshold / 2
 
     def __call__(self, sighting: Sighting) -> None:
         if sighting.seen is None:
@@ -120,12 +120,10 @@ class Keeping:
 
     def _keep(self, sighting: Sighting, seen: Seen, why: Mapping[str, float], now: float) -> None:
         whole = sighting.frame.read(_WHOLE_PX)
-        secret = self._secret(whole.rgb, seen)
+        pixels = np.asarray(whole.rgb)
+        secret = Boxes.concatenate([finder(pixels) for finder in self._finders]) if self._finders else Boxes.empty()
         spec = self._bundle.manifest.spec
-        room = self._policy.max_bytes - self._spool.bytes
-        if room <= 0:
-            raise InputError("frames that wait fill their share", expected=f"<= {self._policy.max_bytes} bytes")
-        doubted = seen.picture.to_file(seen.doubted)
+        sure, doubted = (whole.from_file(seen.picture.to_file(boxes)) for boxes in (seen.boxes, seen.doubted))
         facts: dict[str, Any] = {
             "at": now,
             "frame": sighting.frame.name,
@@ -135,21 +133,12 @@ class Keeping:
             "threshold": spec.score_threshold,
             "why": dict(why),
             "hard": max(why.values()),
-            "detections": _rows(seen.picture.to_file(seen.boxes)),
-            "doubted": _rows(doubted[doubted.score >= spec.score_threshold / 2]),
+            "detections": _rows(sure),
+            "doubted": _rows(doubted),
             "hidden": len(secret),
+            "policy": self._policy.hides,
         }
-        self._spool.keep(hidden(whole.rgb, secret), facts)
-
-    def _secret(self, picture: PillowImage.Image, seen: Seen) -> Boxes:
-        """Px of the whole picture."""
-        found = [seen.picture.to_file(boxes) for boxes in (seen.boxes, seen.doubted)]
-        classes = self._bundle.manifest.spec.classes
-        named = [number for number, name in enumerate(classes) if name in self._policy.blur]
-        kept = [boxes[[kind in named for kind in boxes.class_id.tolist()]] for boxes in found if len(boxes)]
-        if self._finder:
-            kept.append(self._finder(np.asarray(picture)))
-        return Boxes.concatenate(kept) if kept else Boxes.empty()
+        self._spool.keep(hidden(whole.rgb, secret), facts, room=self._policy.max_bytes)
 
     def _news(self, sentence: str) -> None:
         if not self._said:
@@ -172,16 +161,32 @@ def with_policy(home: Home, bundle: Bundle, *, say: Callable[[str], None]) -> Ke
         return None
 
 
-def _finder(home: Home, policy: FramesPolicy) -> Predictor | None:
-    """What finds what is to be hidden; None where the policy names no bundle. Raises ArtifactCorrupt, InputError."""
-    if not policy.blur_bundle:
-        return None
-    bundle = Bundle.load(home.root / BLUR_FOLDER)
-    if bundle.manifest_sha256 != policy.blur_bundle:
-        got = bundle.manifest_sha256[:12]
-        raise ArtifactCorrupt("another bundle finds what is hidden", expected=policy.blur_bundle[:12], got=got)
-    spec = replace(bundle.manifest.spec, score_threshold=HIDDEN_FROM)
-    return predictor(open_network(bundle.model, Engine()), spec)
+def _finders(home: Home, bundle: Bundle, policy: FramesPolicy) -> Iterator[Predictor]:
+    """What finds what is to be hidden: classes of the detector, and all of another bundle.
+
+    Raises ArtifactCorrupt, InputError: it cannot be looked for.
+    """
+    if policy.blur:
+        classes = [number for number, name in enumerate(bundle.manifest.spec.classes) if name in policy.blur]
+        yield _finder(bundle, classes)
+    if policy.blur_bundle:
+        other = Bundle.load(home.root / BLUR_FOLDER)
+        if other.manifest_sha256 != policy.blur_bundle:
+            got = other.manifest_sha256[:12]
+            raise ArtifactCorrupt("another bundle finds what is hidden", expected=policy.blur_bundle[:12], got=got)
+        yield _finder(other, range(len(other.manifest.spec.classes)))
+
+
+def _finder(bundle: Bundle, classes: Collection[int]) -> Predictor:
+    """Wherever one of these classes is suspected, however likely another is there. Px of the picture."""
+    network, spec = open_network(bundle.model, Engine()), bundle.manifest.spec
+
+    def find(image: Image) -> Boxes:
+        tensor, geometry = letterbox(image, size_px=spec.input_px)
+        found = suspected(network(tensor), layout=spec.layout, classes=classes, score_threshold=HIDDEN_FROM)
+        return geometry.to_source(found)
+
+    return find
 
 
 def _rows(boxes: Boxes) -> list[list[float]]:

@@ -81,7 +81,7 @@ class Stream(Closed):
     live = True
 
     def __init__(self, address: str, *, say: Callable[[str], None] | None = None) -> None:
-        self.missed = 0
+        self.missed = self._seen = 0
         self._cv2, self._address, self._say = _opencv(), address, say
         self._changed = threading.Condition()
         self._wanted, self._began, self._ending = False, False, threading.Event()
@@ -125,20 +125,25 @@ class Stream(Closed):
     def _grab(self) -> None:
         pause_s = 1.0
         while not self._ending.is_set():
-            capture = self._open()
-            try:
-                seen = self._follow(capture)
-            finally:
-                capture.release()
-            self._lost("it was lost" if seen else "it cannot be opened")
+            seen, problem = self._followed()
+            self._lost(problem or ("it was lost" if seen else "it cannot be opened"))
             pause_s = 1.0 if seen else min(2 * pause_s, _LONGEST_PAUSE_S)
             self._ending.wait(pause_s)
 
-    def _follow(self, capture: Any) -> int:
-        """Frames that came until no more did."""
-        seen = 0
+    def _followed(self) -> tuple[int, str]:
+        """Frames that came until no more did, and what was wrong, where that is known: a watching device goes on."""
+        before, capture = self._seen, self._open()
+        try:
+            self._follow(capture)
+        except Exception as error:  # noqa: BLE001 - whatever a decoder raises
+            return self._seen - before, f"{type(error).__name__}: {error}"
+        finally:
+            capture.release()
+        return self._seen - before, ""
+
+    def _follow(self, capture: Any) -> None:
         while not self._ending.is_set() and capture.grab():
-            seen += 1
+            self._seen += 1
             if not self._wanted:
                 self.missed += 1
                 continue
@@ -146,7 +151,6 @@ class Stream(Closed):
             if not read:
                 break
             self._found(_rgb(bgr))
-        return seen
 
     def _found(self, rgb: Image) -> None:
         with self._changed:

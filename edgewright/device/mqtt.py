@@ -10,6 +10,7 @@ newest are lost, and counted. Refuses an address without a topic, and topics wit
 from __future__ import annotations
 
 import time
+from secrets import token_hex
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -37,7 +38,7 @@ class Broker:
         self._shown, self._say, self._full, self.lost = shown(address), say, mqtt.MQTT_ERR_QUEUE_SIZE, 0
         self._said = False
         self._sent = self._acknowledged = 0  # each counted in one thread
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"edgewright-{device_id}")
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"edgewright-{device_id}-{token_hex(4)}")
         if place.username:
             self._client.username_pw_set(unquote(place.username), unquote(place.password or ""))
         if place.scheme == "mqtts":

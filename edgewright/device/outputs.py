@@ -92,6 +92,16 @@ def line_of(message: Message) -> str:
     return json.dumps(message, sort_keys=True)
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A message that is sent elsewhere would be a question without it, and take the password along."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class JsonLines:
     """A line a frame, each there to be read as soon as it is written."""
 
@@ -167,9 +177,9 @@ class Webhook:
             method="POST",
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
+            with _OPENER.open(request, timeout=_TIMEOUT_S):
                 return ""
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:  # the last: an address that HTTP cannot say
             return why(error)
 
     def _note(self, problem: str) -> None:

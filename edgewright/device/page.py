@@ -103,6 +103,13 @@ def serve_page(port: int) -> Iterator[Page]:
         server.server_close()
 
 
+def _host(named: str) -> str:
+    try:
+        return urlsplit(f"//{named}").hostname or ""
+    except ValueError:
+        return ""
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -119,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         newest = self.server.page.newest
-        if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in LOOPBACK:
+        if _host(self.headers.get("Host", "")) not in LOOPBACK:
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"asked under another name than this machine's\n")
         elif path in _FILES:
             kind, text = _FILES[path]
@@ -139,6 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Cache-Control": "no-store",
             "Content-Security-Policy": _POLICY,
             "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
         }
         for name, value in headers.items():
             self.send_header(name, value)

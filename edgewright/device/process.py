@@ -20,7 +20,7 @@ from pathlib import Path
 
 import edgewright
 from edgewright.addresses import proxies, spare_loopback
-from edgewright.errors import DeviceUnreachable
+from edgewright.errors import DeviceUnreachable, StoreUnavailable
 from edgewright.runtime.selftest import SelfTest
 
 SelfTester = Callable[[Path], SelfTest]
@@ -69,10 +69,15 @@ def limit_this_process(*, memory_bytes: int = _MEMORY_LIMIT_BYTES) -> None:
 
 
 def selftest_in_child(slot: Path) -> SelfTest:
-    """The self-test of the bundle in this folder; whatever happens to the child is a result."""
+    """The self-test of the bundle in this folder; whatever happens to the child is a result.
+
+    Raises StoreUnavailable where somebody ended it: the device is being shut down, and nothing is to blame.
+    """
     done = run_child("self-test", str(slot), "--json", timeout_s=SELFTEST_TIMEOUT_S)
     if isinstance(done, str):
         return SelfTest.failed(f"the self-test {done}")
+    if -done.returncode in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        raise StoreUnavailable("the self-test was ended from outside", got=_ending(done), where=slot)
     try:
         return SelfTest.from_json(json.loads(done.stdout))
     except (ValueError, TypeError, KeyError):

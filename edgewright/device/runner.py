@@ -14,11 +14,12 @@ the model. A frame that cannot be read is a line of its own and does not end the
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from edgewright.device.feed import Feed, Frame, never
 from edgewright.device.files import Files
 from edgewright.device.phases import FrameTimes, PhaseTimes, Stopwatch
 from edgewright.device.sighting import OnSighting, Seen, Sighting
-from edgewright.errors import InputError
+from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine, open_network
@@ -83,6 +84,7 @@ def run_feed(
     device_id: str = "",
     watchers: Sequence[OnSighting] = (),
     floor: float | None = None,
+    unwritten: Callable[[str], None] | None = None,
 ) -> FeedReport:
     """Detect on the feed's frames, or on the first `limit`; `on_frame` is told how many are done.
 
@@ -92,33 +94,34 @@ def run_feed(
             picture, unless told.
         watchers: told of each frame, the unreadable ones too; their time is no frame's.
         floor: score from which watchers are told of what is doubted; the threshold itself unless told.
+        unwritten: told where nothing can be written, and the feed goes on; None: that ends it with an OSError.
 
     Raises:
-        InputError: no frame in the feed, none that can be read, or a model that cannot be loaded.
+        InputError: no frame in the feed, or none that can be read.
+        ArtifactCorrupt: a model that cannot be loaded, or fails on a frame.
     """
     spec, watch, missed = bundle.manifest.spec, Stopwatch(), feed.missed
-    network = open_network(bundle.model, engine)
-    predictor(network, spec)(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
+    with _blaming(bundle):
+        network = open_network(bundle.model, engine)
+        predictor(network, spec)(np.zeros((8, 8, 3), np.uint8))  # the first call allocates; it is no frame's time
     predict = predictor(network, spec, score_threshold=floor, on_phase=watch.lap)
-    files.make_dir(out / FRAMES)
     detections = looked_at = 0
-    with files.open(out / DETECTIONS_FILE) as stream:
+    with _written(out, files, unwritten) as written:
         for frame in islice(feed.frames(until=until), None if limit is None else max(limit, 0)):
             watch.start()
             line, seen = _look(frame, predict, bundle, watch)
-            files.write(stream, json.dumps(line, sort_keys=True).encode() + b"\n")
+            written.line(line)
             if seen:
                 watch.lap("post")
                 watch.stop()
                 detections += len(seen.boxes)
                 on_frame(watch.frames)
                 if looked_at < KEPT_FRAMES and not feed.live:
-                    files.write_new(out / FRAMES / frame.name, frame.encoded())
+                    written.frame(frame)
             looked_at += 1
             message = {"device": device_id, "release": bundle.manifest.release, "at": frame.at, **line}
             for watcher in watchers:
                 watcher(Sighting(frame, message, seen))
-        files.fsync(stream)
     if not watch.frames:
         raise InputError("no readable picture in the feed", got=f"{looked_at} unreadable")
     limit_ms = bundle.manifest.latency_budget_ms if limit_ms is None else limit_ms
@@ -132,8 +135,71 @@ def run_feed(
         times=watch.times(limit_ms=limit_ms),
         missed=feed.missed - missed,
     )
-    files.replace(out / "summary.json", json.dumps(report.to_json(), indent=1, sort_keys=True).encode())
+    written.summary(report)
     return report
+
+
+class _Written:
+    """The files of a run; where the disk does not let them be written, and somebody wants to be told, without them."""
+
+    def __init__(self, out: Path, files: Files, unwritten: Callable[[str], None] | None) -> None:
+        self._out, self._files, self._unwritten = out, files, unwritten
+        self._stream: IO[bytes] | None = None
+        self._failed = False
+
+    def begin(self) -> None:
+        def work() -> None:
+            self._files.make_dir(self._out / FRAMES)
+            self._stream = self._files.open(self._out / DETECTIONS_FILE)
+
+        self._try(work)
+
+    def line(self, value: dict[str, Any]) -> None:
+        stream = self._stream
+        if stream is not None:
+            self._try(lambda: self._files.write(stream, json.dumps(value, sort_keys=True).encode() + b"\n"))
+
+    def frame(self, frame: Frame) -> None:
+        self._try(lambda: self._files.write_new(self._out / FRAMES / frame.name, frame.encoded()))
+
+    def end(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._try(lambda: self._files.fsync(stream))
+            stream.close()
+
+    def summary(self, report: FeedReport) -> None:
+        payload = json.dumps(report.to_json(), indent=1, sort_keys=True).encode()
+        self._try(lambda: self._files.replace(self._out / "summary.json", payload))
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            if not self._failed:
+                work()
+        except OSError as error:
+            if self._unwritten is None:
+                raise
+            self._failed = True
+            self._unwritten(f"what is detected cannot be written: {error}")
+
+
+@contextmanager
+def _written(out: Path, files: Files, unwritten: Callable[[str], None] | None) -> Iterator[_Written]:
+    written = _Written(out, files, unwritten)
+    written.begin()
+    try:
+        yield written
+    finally:
+        written.end()
+
+
+@contextmanager
+def _blaming(bundle: Bundle) -> Iterator[None]:
+    """What is refused here is the model's fault, and no frame's."""
+    try:
+        yield
+    except InputError as error:
+        raise ArtifactCorrupt("the model fails", got=error, where=bundle.model) from error
 
 
 def _look(frame: Frame, predict: Predictor, bundle: Bundle, watch: Stopwatch) -> tuple[dict[str, Any], Seen | None]:
@@ -144,7 +210,8 @@ def _look(frame: Frame, predict: Predictor, bundle: Bundle, watch: Stopwatch) ->
         watch.lap("capture")
     except InputError as error:
         return {"frame": frame.name, "error": error.what}, None  # without the path, which is this machine's
-    found = predict(picture.pixels)
+    with _blaming(bundle):
+        found = predict(picture.pixels)
     sure = found.score >= spec.score_threshold
     boxes = found[sure]
     rows = _rows(picture.to_file(boxes), spec.classes)

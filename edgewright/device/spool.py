@@ -5,7 +5,8 @@
     chosen.json       when frames were taken, and fingerprints: what the chooser knows across restarts
 
 Decides the order of writing, so that a power cut leaves a frame whole or none: picture, its facts, and the other way
-round where it goes. Refuses nothing; what is half there is removed when the spool is opened.
+round where it goes. Refuses a frame that there is no room for; what is half there, or of a policy that is no longer in
+force, is removed by `tidy`.
 
     spool = Spool(home)
     spool.keep(picture, facts)
@@ -30,9 +31,12 @@ from PIL import Image as PillowImage
 from edgewright.device.frames_policy import FramesPolicy
 from edgewright.device.hard import Budget, Chooser
 from edgewright.device.home import Home
+from edgewright.errors import InputError
 
 FOLDER, SUFFIX = "frames", ".webp"
 CHOSEN_FILE = "chosen.json"
+MAX_FRAME_BYTES = 40_000_000
+"""What a collector takes."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -52,9 +56,16 @@ class Spool:
     def __init__(self, home: Home) -> None:
         self._files, self.folder = home.files, home.root / FOLDER
 
-    def keep(self, picture: PillowImage.Image, facts: Mapping[str, Any]) -> str:
-        """Durable when this returns; its sha256. A frame that is there already is there once."""
+    def keep(self, picture: PillowImage.Image, facts: Mapping[str, Any], *, room: int = MAX_FRAME_BYTES) -> str:
+        """Durable when this returns; its sha256. A frame that is there already is there once.
+
+        Args: room: bytes of all frames that may wait.
+
+        Raises InputError where there is no room for it.
+        """
         payload = encoded(picture)
+        if len(payload) > min(MAX_FRAME_BYTES, room - self.bytes):
+            raise InputError("no room for a hard frame", expected=f"<= {room} bytes that wait", got=len(payload))
         sha256 = hashlib.sha256(payload).hexdigest()
         whole = {**facts, "sha256": sha256, "bytes": len(payload), "width": picture.width, "height": picture.height}
         self._files.make_dir(self.folder)
@@ -69,7 +80,11 @@ class Spool:
 
     @property
     def bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._named(SUFFIX))
+        total = 0
+        for path in self._named(SUFFIX):
+            with suppress(FileNotFoundError):  # it was sent meanwhile
+                total += path.stat().st_size
+        return total
 
     def remove(self, sha256: str) -> None:
         """The facts first: without them it is none."""
@@ -77,9 +92,10 @@ class Spool:
         self._files.fsync_dir(self.folder)
         self._files.remove(self.folder / f"{sha256}{SUFFIX}")
 
-    def tidy(self) -> None:
-        """Remove what a power cut left of frames that are none."""
-        whole = {frame.sha256 for frame in self.waiting()}
+    def tidy(self, policy: FramesPolicy | None) -> None:
+        """Remove what a power cut left of frames that are none, and frames that were kept by another policy."""
+        hides = policy.hides if policy else None
+        whole = {frame.sha256 for frame in self.waiting() if frame.facts.get("policy") == hides}
         for path in (*self._named(SUFFIX), *self._named(".json")):
             if path.stem not in whole:
                 self._files.remove(path)

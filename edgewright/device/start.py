@@ -10,12 +10,12 @@ network there is nothing else. Files that rotted an update brings back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgewright.device.core import FallBack, on_fallen_back, on_frame, on_start, other
 from edgewright.device.process import SelfTester, selftest_in_child
 from edgewright.device.slots import Slots
-from edgewright.errors import ArtifactCorrupt, InputError
+from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.selftest import SelfTest
 
@@ -37,7 +37,8 @@ class Started:
 def start(slots: Slots, *, selftest: SelfTester = selftest_in_child) -> Started:
     """A start on trial is written down before its self-test: it counts, should that take the whole device down.
 
-    Raises InputError where nothing is installed, ArtifactCorrupt where no slot passes its self-test.
+    Raises InputError where nothing is installed, ArtifactCorrupt where no slot passes its self-test, StoreUnavailable
+    where it was ended from outside: then it was no start.
     """
     before = slots.state()
     if not before.active:
@@ -47,12 +48,23 @@ def start(slots: Slots, *, selftest: SelfTester = selftest_in_child) -> Started:
         slots.save(state)
     if isinstance(action, FallBack):
         return _fall_back(slots, action.why, selftest, blamed=slots.manifest_sha256(state.active), tested=False)
-    bundle, proof = _check(slots, action.slot, selftest)
+    try:
+        bundle, proof = _check(slots, action.slot, selftest)
+    except StoreUnavailable:
+        take_back(slots)
+        raise
     if bundle and proof.passed:
         return Started(action.slot, bundle, proof, fell_back="")
     # Files that rotted are no fault of the release, nor is what befalls a proven one: it is fetched again.
     blamed = bundle.manifest_sha256 if bundle and state.on_trial else ""
     return _fall_back(slots, "; ".join(proof.reasons), selftest, blamed=blamed, tested=True)
+
+
+def take_back(slots: Slots) -> None:
+    """A start that ended because somebody ended it, or for want of a picture, says nothing of a release on trial."""
+    state = slots.state()
+    if state.on_trial and state.starts:
+        slots.save(replace(state, starts=state.starts - 1))
 
 
 def commit(slots: Slots) -> None:

@@ -38,7 +38,9 @@ LEAST_BYTES, MOST_FRAME_MS, LEAST_BYTES_S = 200_000_000, 250.0, 2_000_000 / 600
 LEAST_DOWNLOAD_BYTES = 100_000
 """Of less it is the line's delay that was measured."""
 SLOWER, SLOW_S = 1.5, 300.0
-BARRED_S = 7 * 24 * 3600.0
+BARRED_S, ANEW_S = 7 * 24 * 3600.0, 24 * 3600.0
+PLENTY = 1.5
+"""Times the memory that a larger tier asks for, before a device goes up to it."""
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -71,7 +73,7 @@ class Standing:
     Attributes:
         tier, why: by the last measurement. taken: of the bundle that the last release had for it.
         barred: tier => until when it is left, seconds since 1970. slow_since: since when its model has been too slow.
-        link_bytes_s: of the last download.
+        link_bytes_s: of the last download. measured: when, seconds since 1970; 0: never.
     """
 
     tier: str = TIERS[1]
@@ -80,6 +82,7 @@ class Standing:
     barred: Mapping[str, float] = field(default_factory=dict)
     slow_since: float | None = None
     link_bytes_s: float | None = None
+    measured: float = 0.0
 
 
 def measured(link_bytes_s: float | None = None) -> Capability:
@@ -110,7 +113,18 @@ def measured_anew(standing: Standing, capability: Capability, *, now: float) -> 
     """Bars that are over are forgotten; one that ends later than any could was set by a clock that was wrong."""
     barred = {tier: until for tier, until in standing.barred.items() if 0 < until - now <= BARRED_S}
     choice = chosen(capability, barred=barred)
-    return replace(standing, tier=choice.tier, why=choice.why, barred=barred, link_bytes_s=capability.link_bytes_s)
+    if standing.measured and TIERS.index(choice.tier) < TIERS.index(standing.tier):
+        # Up only where there is plenty: memory at a bound would have it come and go.
+        sure = chosen(replace(capability, memory_bytes=int(capability.memory_bytes / PLENTY)), barred=barred)
+        choice = choice if sure.tier == choice.tier else Choice(standing.tier, standing.why)
+    return replace(
+        standing,
+        tier=choice.tier,
+        why=choice.why,
+        barred=barred,
+        link_bytes_s=capability.link_bytes_s,
+        measured=now,
+    )
 
 
 def after_flash(standing: Standing, frame_ms: float | None, *, now: float) -> Standing:
@@ -135,14 +149,15 @@ def _barring(standing: Standing, *, now: float) -> Standing:
     return standing if runs == TIERS[-1] else replace(standing, barred={**standing.barred, runs: now + BARRED_S})
 
 
-def in_order(tier: str) -> tuple[str, ...]:
-    """The tiers whose bundle a device of this tier may run: its own, smaller ones, larger ones.
+def in_order(tier: str, *, barred: Collection[str] = ()) -> tuple[str, ...]:
+    """The tiers whose bundle a device of this tier may run: its own, smaller ones, larger ones; barred ones last.
 
     >>> in_order("optimized")
     ('optimized', 'basic', 'full')
     """
     at = TIERS.index(tier)
-    return (*TIERS[at:], *reversed(TIERS[:at]))
+    order = (*TIERS[at:], *reversed(TIERS[:at]))
+    return (*(each for each in order if each not in barred), *(each for each in order if each in barred))
 
 
 def standing_of(home: Home) -> Standing:
@@ -166,14 +181,17 @@ def keep_standing(home: Home, standing: Standing) -> None:
 
 
 def keep_after_update(home: Home, *, taken: str, flashed: bool, downloaded_bytes: int, seconds: float) -> None:
-    """Measure again: the machine, what was installed, and the line, which is at least as fast as the whole update."""
+    """Measure again, after a flash or a day: the machine, what was installed, and the line, which is at least as fast
+    as the whole update was."""
     if home.config.tier != AUTO:
         return
     before, now = replace(standing_of(home), taken=taken), time.time()
     told = downloaded_bytes > LEAST_DOWNLOAD_BYTES and seconds > 0
     link = downloaded_bytes / seconds if told else before.link_bytes_s
     standing = after_flash(before, _installed_ms(home), now=now) if flashed else before
-    keep_standing(home, measured_anew(standing, measured(link), now=now))
+    if flashed or not 0 <= now - standing.measured < ANEW_S:
+        standing = measured_anew(standing, measured(link), now=now)
+    keep_standing(home, standing)
 
 
 def keep_after_round(home: Home, bundle: Bundle, times: FrameTimes | None) -> None:

@@ -181,7 +181,9 @@ def open_channel(home: Home, *, folder: Path | None = None, state: State = NOTHI
                 bootstrap=home.trust_root,
             )
             updater.refresh()
-        tiers = in_order(standing_of(home).tier) if home.config.tier == AUTO else (home.config.tier,)
+        standing = standing_of(home)
+        own = home.config.tier != AUTO
+        tiers = (standing.tier,) if own else in_order(standing.tier, barred=standing.barred)
         channel = Channel(home, updater, fetcher, _time_keys(scratch / ROOT_FILE), tiers)  # a link to the newest
         channel._find(plan_path(home.config.channel))  # the delegated role's metadata are kept with the others
         _refuse_stale(scratch, state.trusting(channel.time_keys).seen, fetcher)

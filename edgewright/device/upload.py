@@ -3,8 +3,9 @@
     POST /frames                  {facts}     => {"have": bytes that it has, "done": whether that is all and kept}
     POST /frames/<sha256>?from=N  a piece     => the same
 
-Decides when a frame may go from the disk: when the collector says that it has all of it and kept it. Refuses an answer
-that claims more than was sent. A frame that the collector refuses stays, and the next is tried.
+Decides when a frame may go from the disk: when the collector says that it has all of it and kept it, or that it will
+not take it; what was kept by a policy that is no longer in force goes unsent. Refuses an answer that claims more than
+was sent.
 
     upload(home, context)
 """
@@ -16,23 +17,25 @@ from typing import Any
 
 from edgewright.device.collector import ask
 from edgewright.device.home import Home
+from edgewright.device.keeping import policy_of
 from edgewright.device.spool import Spool, WaitingFrame
 from edgewright.errors import UpdateRefused
 
-PIECE_BYTES = 256_000
+PIECE_BYTES = 48_000
+"""Of a line of a kilobyte a second one still passes within the minute that a collector gives a connection."""
 
 
 def upload(home: Home, context: ssl.SSLContext) -> int:
     """How many arrived. Raises DeviceUnreachable; UpdateRefused: with the first reason, once all were tried."""
     spool, refused, arrived = Spool(home), list[UpdateRefused](), 0
+    spool.tidy(policy_of(home))
     for frame in spool.waiting():
         try:
             _sent(home.config.collector_url, frame, context)
+            arrived += 1
         except UpdateRefused as error:
-            refused.append(error)
-            continue
+            refused.append(error)  # it would be no other the next time, and in the way of those that come
         spool.remove(frame.sha256)
-        arrived += 1
     if refused:
         raise refused[0]
     return arrived

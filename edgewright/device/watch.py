@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from edgewright.device.runner import FeedReport, run_feed
 from edgewright.device.sighting import OnSighting
 from edgewright.device.slots import Slots
 from edgewright.device.standing import running
-from edgewright.device.start import Started, commit, start
+from edgewright.device.start import Started, commit, start, take_back
 from edgewright.device.tier import keep_after_round
 from edgewright.errors import ArtifactCorrupt, EdgewrightError, HomeBusy, InputError
 from edgewright.runtime.engines import Engine
@@ -55,7 +57,7 @@ class Errand:
     def begin(self) -> None:
         """Where it does not run already."""
         if not self.running:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
     def end(self) -> None:
         if self._process is not None and self.running:
@@ -94,22 +96,34 @@ class Watch:
         self._keeping: Keeping | None = None
         self._kept_by: tuple[str, FramesPolicy | None] | None = None
         self._started: Started | None = None
+        self._came_to_a_frame = False
 
     def run(self, *, until: Until) -> None:
         try:
             while not until():
-                if self._replaced():
-                    if not Slots(self.home).state().active:
-                        self._look()
-                    self._rest(until, lambda: not self._update.running)  # it may install what is to run
-                    self._started = self._start()
-                seen = self._started is not None and self._round(self._started, until)
-                self._look()
-                if not (seen and self.feed.live):
-                    self._rest(until, lambda: time.monotonic() >= self._due or self._newly_installed())
+                try:
+                    self._step(until)
+                except OSError as error:  # a disk that is full, read-only or broken
+                    self._news(f"the disk cannot be used: {error}")
+                    self._rest(until, lambda: time.monotonic() >= self._due)
+                    self._due = time.monotonic() + self.every_s
         finally:
-            self._update.end()
-            self._telling.end()
+            for errand in (self._update, self._telling):
+                errand.end()
+            if self._started is not None and not self._came_to_a_frame:
+                with suppress(OSError, EdgewrightError), locked(self.home):
+                    take_back(Slots(self.home))  # it was told to end, or had no picture: no fault of a release on trial
+
+    def _step(self, until: Until) -> None:
+        if self._started is None or (self._replaced() and not self._update.running):
+            if not Slots(self.home).state().active:
+                self._look()
+                self._rest(until, lambda: not self._update.running)  # it installs what is to run
+            self._started, self._came_to_a_frame = self._start(), False
+        seen = self._started is not None and self._round(self._started, until)
+        self._look()
+        if not (seen and self.feed.live):
+            self._rest(until, lambda: time.monotonic() >= self._due or self._newly_installed())
 
     def _look(self) -> None:
         """Begin an update where one is due."""
@@ -122,7 +136,7 @@ class Watch:
             with locked(self.home):
                 started = start(Slots(self.home))
             self._looking = Looking()
-        except (InputError, ArtifactCorrupt, HomeBusy) as error:
+        except EdgewrightError as error:
             self._news(str(error))
             return None
         if started.fell_back:
@@ -145,6 +159,7 @@ class Watch:
 
         def on_frame(_: int) -> None:
             nonlocal committed
+            self._came_to_a_frame = True
             committed = committed or self._commit()
 
         try:
@@ -160,16 +175,23 @@ class Watch:
                 device_id=self.home.config.device_id,
                 watchers=(self._looking, *((keeping,) if keeping else ()), *self.watchers),
                 floor=keeping.floor if keeping else None,
+                unwritten=self._news,
             )
             if keeping:
                 keeping.flush()
+        except ArtifactCorrupt as error:  # the model, and no frame: it is begun again, of which one on trial has three
+            self._news(str(error))
+            self._keep(started, None, unseen=str(error))
+            self._started, self._came_to_a_frame = None, True
+            return False
         except InputError as error:
             if not until():
                 self._news(str(error))
                 self._keep(started, None, unseen=str(error))
             return False
         self._said = ""
-        keep_after_round(self.home, started.bundle, feed.times)
+        if not self.threads:  # a person's choice is no measure of the tier
+            keep_after_round(self.home, started.bundle, feed.times)
         drift = keep_window(self.home, started.bundle.manifest_sha256, self._looking)
         self._keep(started, feed, drift=drift.why)
         return True
@@ -184,8 +206,20 @@ class Watch:
 
     def _keep(self, started: Started, feed: FeedReport | None, *, unseen: str = "", drift: str = "") -> None:
         """A report, which the next update tells, or what is sent now where that is a while away."""
-        report = replace(running(self.home, "run"), selftest=started.selftest, feed=feed, unseen=unseen)
-        report = replace(report, fell_back=started.fell_back, drift=drift)
+        here, bundle = running(self.home, "run"), started.bundle
+        report = replace(
+            here,
+            slot=started.slot,  # an update may have switched meanwhile: what was seen was seen by this one
+            release=bundle.manifest.release,
+            digest=bundle.manifest.digest,
+            model=str(bundle.choice),
+            on_trial=here.on_trial and here.slot == started.slot,
+            selftest=started.selftest,
+            fell_back=started.fell_back,
+            feed=feed,
+            unseen=unseen,
+            drift=drift,
+        )
         if why := keep(self.home, report):
             self._news(why)
         if self._due - time.monotonic() > _AWAY_S and not self._update.running:

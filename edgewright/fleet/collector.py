@@ -44,6 +44,7 @@ from edgewright.fleet.register import Member, Refused, Told, accept, admitted, r
 from edgewright.fleet.writer import Writer
 
 MAX_BODY_BYTES = 1_000_000
+FRAMES_PATH = "/frames/{sha256}"
 MAX_EVENTS, MAX_DIGITS = 1_000, 12
 Roots = Callable[[str], bytes]
 """Project => the first root of its releases. Raises InputError where it has none."""
@@ -59,7 +60,7 @@ def collector(writer: Writer, authority: Authority, *, roots: Roots, figures: Fi
         Route("/renew", own.renew, methods=["POST"]),
         Route("/events", own.events, methods=["POST"]),
         Route("/frames", own.frame, methods=["POST"]),
-        Route("/frames/{sha256}", own.piece, methods=["POST"]),
+        Route(FRAMES_PATH, own.piece, methods=["POST"]),
         Route("/health", own.health),
     ]
     refusals = {
@@ -162,7 +163,7 @@ class _Collector:
     def _no(
         self, request: Request, error: Exception, status: HTTPStatus, headers: dict[str, str] | None = None
     ) -> Response:
-        self._figures.refused.labels(path=request.url.path).inc()
+        self._figures.refused.labels(path=_asked_for(request)).inc()
         said = error.what if isinstance(error, StoreUnavailable) else str(error)  # without where it lies
         return JSONResponse({"why": said}, status_code=status, headers=headers)
 
@@ -172,6 +173,11 @@ class _Collector:
 
     async def _written(self, work: Callable[[Connection], Result]) -> Result:
         return await wrap_future(self._writer.submit(work))
+
+
+def _asked_for(request: Request) -> str:
+    """The path without what differs from question to question: each would be a figure of its own."""
+    return FRAMES_PATH if request.url.path.startswith("/frames/") else request.url.path
 
 
 def _peer(request: Request) -> dict[str, str]:

@@ -18,7 +18,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,13 +28,17 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.errors import InputError, StoreUnavailable
-from edgewright.files import locked, write_atomically
+from edgewright.files import try_locked, write_atomically
 from edgewright.fleet.register import Refused
 from edgewright.runtime.pictures import decode_picture
 
-SUFFIX, PART = ".webp", ".webp.part"
+SUFFIX, PART, SAID = ".webp", ".webp.part", ".said"
+MAX_OPEN = 8
+"""Frames of one device that have begun to come; of more the oldest is forgotten, and begun again."""
 MAX_FRAME_BYTES, MAX_PIXELS, DEVICE_BYTES = 40_000_000, 40_000_000, 2_000_000_000
 MAX_FACTS_BYTES, MAX_BOXES = 100_000, 1_000
+LATEST_S = 4_102_444_800.0
+"""The year 2100: whoever says more has no clock."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 State = tuple[int, bool]
@@ -59,6 +65,7 @@ class FramesBox:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._decoding = threading.Semaphore(1)
 
     def begin(self, project: str, device: str, facts: Mapping[str, Any]) -> State:
         """Raises Refused, StoreUnavailable."""
@@ -66,20 +73,20 @@ class FramesBox:
         with self._writing(project, device) as folder:
             if (folder / f"{sha256}.json").exists():
                 return size, True
-            held = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (SUFFIX, ".part"))
-            part = folder / f"{sha256}{PART}"
-            have = part.stat().st_size if part.exists() else 0
-            if held - have + size > DEVICE_BYTES:
+            _forget_oldest(folder, but=sha256)
+            said = json.dumps(dict(facts), sort_keys=True).encode()
+            if _held(folder, but=sha256) + size + len(said) > DEVICE_BYTES:
                 raise Refused(f"this device's frames fill its share of {DEVICE_BYTES} bytes")
-            write_atomically(folder / f"{sha256}.said", json.dumps(dict(facts), sort_keys=True).encode())
-            return have, False
+            write_atomically(folder / f"{sha256}{SAID}", said)
+            part = folder / f"{sha256}{PART}"
+            return part.stat().st_size if part.exists() else 0, False
 
     def append(self, project: str, device: str, sha256: str, first: int, piece: bytes) -> State:
         """Raises Refused, StoreUnavailable."""
         if not _SHA256.fullmatch(sha256):
             raise Refused("not a frame's name")
         with self._writing(project, device) as folder:
-            said = folder / f"{sha256}.said"
+            said = folder / f"{sha256}{SAID}"
             if (folder / f"{sha256}.json").exists():
                 return (folder / f"{sha256}{SUFFIX}").stat().st_size, True
             if not said.exists():
@@ -91,6 +98,8 @@ class FramesBox:
                 return have, False  # the device goes on from here
             with part.open("ab") as stream:
                 stream.write(piece)
+                stream.flush()
+                os.fsync(stream.fileno())  # the device removes its own once it hears that all is here
             have += len(piece)
             if have < facts["bytes"]:
                 return have, False
@@ -113,14 +122,15 @@ class FramesBox:
                 raise Refused("a frame that is not as its digest says")
             if payload[:4] != b"RIFF" or payload[8:12] != b"WEBP":
                 raise Refused("a frame that is no WebP")
-            decode_picture(payload, max_pixels=MAX_PIXELS)
+            with self._decoding:  # one at a time: a small file may be a large picture
+                decode_picture(payload, max_pixels=MAX_PIXELS)
         except (Refused, InputError) as error:
             part.unlink()
             raise (
                 error if isinstance(error, Refused) else Refused(f"a frame that is no picture: {error.what}")
             ) from error
         part.rename(folder / f"{sha256}{SUFFIX}")
-        (folder / f"{sha256}.said").rename(folder / f"{sha256}.json")
+        (folder / f"{sha256}{SAID}").rename(folder / f"{sha256}.json")
 
     @contextmanager
     def _writing(self, project: str, device: str) -> Iterator[Path]:
@@ -130,10 +140,32 @@ class FramesBox:
         folder = self.folder / project / device
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with locked(folder):
+            with try_locked(folder) as free:
+                if not free:
+                    raise StoreUnavailable("another frame of this device comes just now", where=folder)
                 yield folder
         except OSError as error:
             raise StoreUnavailable("a frame cannot be kept", got=error.strerror, where=folder) from error
+
+
+def _held(folder: Path, *, but: str) -> int:
+    """Bytes of a device's frames: whole ones, and unfinished ones as they were announced."""
+    total = 0
+    for path in folder.iterdir():
+        if path.name.startswith(but) or path.name.endswith(PART):
+            continue
+        total += path.stat().st_size
+        if path.suffix == SAID:
+            total += int(json.loads(path.read_bytes())["bytes"])
+    return total
+
+
+def _forget_oldest(folder: Path, *, but: str) -> None:
+    announced = [path for path in folder.glob(f"*{SAID}") if path.stem != but]
+    announced.sort(key=lambda path: path.stat().st_mtime)
+    for path in announced[: max(0, len(announced) - MAX_OPEN + 1)]:
+        path.with_suffix(PART).unlink(missing_ok=True)
+        path.unlink()
 
 
 def _checked(facts: Mapping[str, Any]) -> tuple[str, int]:
@@ -146,7 +178,11 @@ def _checked(facts: Mapping[str, Any]) -> tuple[str, int]:
         sane = (
             0 < size <= MAX_FRAME_BYTES
             and all(type(side) is int and side > 0 for side in wh)
-            and math.isfinite(float(facts["at"]))
+            and 0 <= float(facts["at"]) < LATEST_S
+            and type(facts["release"]) is int
+            and isinstance(facts["manifest"], str)
+            and bool(facts["why"])
+            and all(isinstance(name, str) and 0 <= float(value) <= 1 for name, value in facts["why"].items())
             and 0 <= float(facts["hard"]) <= 1
             and all(isinstance(name, str) for name in facts["classes"])
             and len(boxes) <= MAX_BOXES

@@ -3,8 +3,8 @@
 Decides that nothing is learned from a frame that no person has answered: what comes back are a run's photographs and
 the reviewed frames, and no others. A reviewed frame is a train picture with the score `hard`, so that layouts and
 classes are drawn more often like it (`generate.hard_share`); frames of one device and hour are one group. Where each
-came from stands in FLEET_FILE and travels with the data set. Refuses frames of a detector with other classes than the
-run's, and an answer of nobody.
+came from stands in FLEET_FILE and travels with the data set. Frames of a detector with other classes than the run's
+wait for a run that has them. Refuses an answer of nobody.
 
     refs = {"ingest": …}                                                     # a run's artifacts by stage
     export_frames(store, refs, frames, to=Path("review"), format="label-studio", limit=100)
@@ -110,15 +110,17 @@ def _unreviewed(store: Store, refs: Mapping[str, ArtifactRef], frames: Sequence[
     which no run begins with. Raises InputError where there is none."""
     photographs = dataset_of_run(store, refs)
     known = {row.id for row in photographs.rows}
-    fresh = [frame for frame in frames if row_id(frame) not in known]
-    if not fresh:
-        got = f"{len(frames)} frames, all of them reviewed" if frames else "none"
-        raise InputError("no hard frame waits for a review", got=got)
     classes = photographs.classes
+    waiting = [frame for frame in frames if row_id(frame) not in known]
+    fresh = [frame for frame in waiting if list(frame.facts["classes"]) == list(classes)]
+    if not fresh:
+        got = f"{len(frames) - len(waiting)} reviewed, {len(waiting)} of detectors with other classes"
+        next_step = "name the run that the devices' detector came from" if waiting else None
+        raise InputError("no hard frame waits for a review", got=got, next_step=next_step)
     with store.workspace() as out:
         writer = DatasetWriter(out, classes=classes)
         for frame in fresh:
-            writer.add(_row(frame, classes), frame.picture.read_bytes())
+            writer.add(_row(frame), frame.picture.read_bytes())
         writer.finish()
         inputs = {"frames": sha256_bytes(canonical_json(sorted(frame.sha256 for frame in fresh)))}
         content = Content(kind="dataset_hard", stage="review", config={"part": "fleet"}, inputs=inputs)
@@ -126,16 +128,8 @@ def _unreviewed(store: Store, refs: Mapping[str, ArtifactRef], frames: Sequence[
     return Dataset.open(store, ref)
 
 
-def _row(frame: FleetFrame, classes: Sequence[str]) -> Row:
+def _row(frame: FleetFrame) -> Row:
     facts = frame.facts
-    if list(facts["classes"]) != list(classes):
-        raise InputError(
-            "a frame of a detector with other classes",
-            expected=", ".join(classes),
-            got=", ".join(facts["classes"]),
-            where=frame.id,
-            next_step="name the run that this detector came from",
-        )
     picture = decode_picture(frame.picture.read_bytes(), where=str(frame.picture))
     width, height = picture.rgb.size
     hour = datetime.fromtimestamp(float(facts["at"]), UTC)

@@ -7,6 +7,8 @@ Two output layouts are read, and named in the model's specification:
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from edgewright.errors import InputError
@@ -26,14 +28,28 @@ def decode(output: FloatArray, *, layout: str, score_threshold: float, iou_thres
     Raises:
         InputError: an unknown layout, a wrong shape, or numbers that are not finite.
     """
-    if layout not in LAYOUTS:
-        raise InputError("unknown output layout", expected=" or ".join(LAYOUTS), got=layout)
-    if output.ndim != 3 or output.shape[0] != 1 or not np.isfinite(output).all():
-        raise InputError("not a finite output of one picture", got=f"shape {output.shape}")
+    _check(output, layout)
     candidates = _dense(output[0], score_threshold) if layout == "dense" else _end2end(output[0], score_threshold)
     if layout == "end2end":
         return candidates[:MAX_DETECTIONS]
     return suppress(candidates, iou_threshold=iou_threshold, at_most=MAX_DETECTIONS)
+
+
+def suspected(output: FloatArray, *, layout: str, classes: Collection[int], score_threshold: float) -> Boxes:
+    """Every candidate of these classes, whatever other class may be likelier there, and none suppressed or left out.
+
+    For what has to be found at any price. Raises InputError as `decode` does.
+    """
+    _check(output, layout)
+    if layout == "end2end":
+        found = _end2end(output[0], score_threshold)
+        return found[np.isin(found.class_id, list(classes))]
+    parts = []
+    for kind in sorted(classes):
+        alone = np.concatenate([output[0][:4], output[0][4 + kind : 5 + kind]])
+        boxes = _dense(alone, score_threshold)
+        parts.append(Boxes(boxes.xyxy, np.full(len(boxes), kind, np.int64), boxes.score))
+    return Boxes.concatenate(parts) if parts else Boxes.empty()
 
 
 def suppress(boxes: Boxes, *, iou_threshold: float, at_most: int = MAX_CANDIDATES) -> Boxes:
@@ -60,6 +76,13 @@ def suppress(boxes: Boxes, *, iou_threshold: float, at_most: int = MAX_CANDIDATE
         if len(kept) >= at_most:
             break
     return boxes[kept[:at_most]]
+
+
+def _check(output: FloatArray, layout: str) -> None:
+    if layout not in LAYOUTS:
+        raise InputError("unknown output layout", expected=" or ".join(LAYOUTS), got=layout)
+    if output.ndim != 3 or output.shape[0] != 1 or not np.isfinite(output).all():
+        raise InputError("not a finite output of one picture", got=f"shape {output.shape}")
 
 
 def _overlaps(xyxy: FloatArray, area: FloatArray, first: IntArray, second: IntArray) -> FloatArray:

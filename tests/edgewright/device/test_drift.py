@@ -62,8 +62,20 @@ def test_p_values_of_what_comes_in_any_order_are_even() -> None:
     for _ in range(2000):
         before = bets
         bets = before.after(draws.gauss(0, 1), tie=draws.random())
-        grown.append(bets.capital[0] / ((1 - 0.01) * before.capital[0] + 0.01 * before.total / 3))
+        grown.append(bets.capital[0] / ((1 - 0.01) * before.capital[0] + 0.01 * sum(before.capital) / 3))
     assert np.mean(grown) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_long_quiet_time_makes_nobody_deaf() -> None:
+    """Whoever bets and loses has little left after weeks: what counts is what is won since the least of it."""
+    draws = random.Random(3)
+    drift = after(Drift("a"), draws, TRAINING + 200)
+    poor = {
+        name: Bets(each.usual, each.apart, tuple(part * 1e-60 for part in each.capital), each.lowest * 1e-60)
+        for name, each in drift.bets.items()
+    }
+    weeks_later = Drift("a", bets=poor)
+    assert after(weeks_later, draws, 50, light=4.0).why.startswith("light was ")
 
 
 def test_a_signal_that_a_window_lacks_waits() -> None:

@@ -58,6 +58,7 @@ def test_hours_and_days_are_handed_out() -> None:
 def test_a_clock_that_went_back_gives_no_second_budget() -> None:
     budget = Budget(deque([NOW, NOW]))
     assert not budget.allows(POLICY, NOW - 9_999.0)
+    assert budget.allows(POLICY, NOW - 9_999.0 + 700.0), "nor none for ever"
 
 
 def test_a_frame_like_one_that_was_taken_is_not_taken() -> None:

@@ -131,8 +131,8 @@ def test_a_bundle_of_its_own_finds_what_is_hidden(home: Home, make_bundle: MakeB
 def test_frames_that_wait_have_their_share(home: Home, make_bundle: MakeBundle, pictures: Path) -> None:
     keep_policy(home, FramesPolicy(an_hour=600, a_day=600, max_bytes=1))
     said: list[str] = []
-    assert len(run(home, make_bundle(gain=0.5), pictures, said.append)) == 1
-    assert len(said) == 1 and "fill their share" in said[0]
+    assert run(home, make_bundle(gain=0.5), pictures, said.append) == []
+    assert len(said) == 1 and "no room for a hard frame" in said[0]
 
 
 def test_an_object_that_flickers_between_two_frames_is_kept(home: Home, make_bundle: MakeBundle) -> None:
@@ -169,3 +169,32 @@ def test_a_policy_comes_by_the_channel_and_goes_by_it(
         )
         assert not device.update().changed
         assert policy_of(device.home) == wanted
+
+
+def test_on_a_picture_that_is_read_smaller_the_right_place_is_hidden(
+    home: Home, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    """A JPEG of 50 megapixels is read at a half of its size, and by the detector at an eighth."""
+    keep_policy(home, FramesPolicy(an_hour=600, a_day=600, blur=("red",)))
+    (tmp_path / "large").mkdir()
+    Image.fromarray(cell_picture(0, 3)).resize((7168, 7168), Image.Resampling.NEAREST).save(tmp_path / "large/0.jpg")
+    [facts] = run(home, make_bundle(gain=0.5), tmp_path / "large")
+    kept = np.asarray(Image.open(Spool(home).waiting()[0].picture))
+    assert (facts["width"], facts["height"], facts["hidden"]) == (3584, 3584, 1)
+    doubted = facts["doubted"]
+    assert isinstance(doubted, list)
+    assert sorted(row[0] for row in doubted) == pytest.approx([112.0, 1904.0], abs=30), "px of what is kept"
+    assert kept[200:1500:50, 200:1500:50].std() > 20 > kept[3000:3500:50, 3000:3500:50, 1].std(), "a square of a mean"
+    assert len(np.unique(kept[100:1700, 100:1700].reshape(-1, 3)[::97], axis=0)) <= 40
+
+
+def test_what_is_likelier_something_else_is_hidden_all_the_same(home: Home, make_bundle: MakeBundle) -> None:
+    """A cell that is a little red in much green: the detector calls it green, and red is to be hidden."""
+    yellow = np.zeros((64, 64, 3), np.uint8)
+    yellow[:32, :32] = (60, 115, 0)
+    keep_policy(home, FramesPolicy(an_hour=600, a_day=600, blur=("red",)))
+    folder = home.root.with_name("yellow")
+    folder.mkdir()
+    Image.fromarray(yellow).save(folder / "0.png")
+    [facts] = run(home, make_bundle(gain=1.0), folder)
+    assert facts["hidden"] == 1 and [row[5] for row in facts["doubted"]] == [1]  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgewright.device.outputs import MAX_WAITING, Webhook, open_outputs
+from edgewright.device.outputs import MAX_MESSAGES, MAX_WAITING, Webhook, open_outputs
 from edgewright.errors import InputError
 from tests.listeners import closed_port, silent
 
@@ -91,7 +91,7 @@ def test_nobody_who_listens_holds_the_detecting_up() -> None:
             webhook.tell({"frame": number})
         assert time.monotonic() - began < 5
         webhook.close()
-    assert len(webhook._waiting) == MAX_WAITING
+    assert MAX_WAITING - MAX_MESSAGES <= len(webhook._waiting) <= MAX_WAITING
     assert said[0] == f"{3 * MAX_WAITING} messages did not reach http://127.0.0.1:{port}"
 
 
@@ -108,3 +108,35 @@ def test_what_was_told_to_nobody_is_said_once_and_counted() -> None:
 def test_what_is_no_output_is_refused(address: str) -> None:
     with pytest.raises(InputError), open_outputs([address], device_id="d", say=print):
         pass
+
+
+def test_a_redirect_is_a_refusal_and_takes_no_password_along() -> None:
+    asked: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{elsewhere.server_port}/")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            asked.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    said: list[str] = []
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Handler) as here,
+        ThreadingHTTPServer(("127.0.0.1", 0), Handler) as elsewhere,
+    ):
+        for server in (here, elsewhere):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        webhook = Webhook(f"http://me:secret@127.0.0.1:{here.server_port}/x", say=said.append, patience_s=1.0)
+        webhook.tell({"frame": 1})
+        webhook.close()
+        for server in (here, elsewhere):
+            server.shutdown()
+    assert asked == [] and "HTTP 302" in said[0] and said[-1].startswith("1 messages did not reach")

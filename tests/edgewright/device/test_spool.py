@@ -16,11 +16,14 @@ from edgewright.device.frames_policy import FramesPolicy
 from edgewright.device.hard import Chooser
 from edgewright.device.home import DeviceConfig, Home, init_home
 from edgewright.device.spool import CHOSEN_FILE, Spool, encoded
+from edgewright.errors import InputError
 from tests.edgewright.device.test_files import MODES, CutFiles, FastFiles, PowerCut
 
 PICTURES = [
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)) for seed in range(3)
 ]
+
+POLICY = FramesPolicy()
 
 
 @pytest.fixture
@@ -59,22 +62,22 @@ def test_the_power_fails_at_every_call_of_keeping_and_removing(home: Home, disk:
 
     def work(files: Files) -> None:
         spool = Spool(replace(home, files=files))
-        spool.tidy()
-        spool.keep(PICTURES[1], {"at": 1.0})
+        spool.tidy(POLICY)
+        spool.keep(PICTURES[1], {"at": 1.0, "policy": POLICY.hides})
         spool.remove(Spool(home).waiting()[0].sha256)
 
-    Spool(home).keep(PICTURES[0], {"at": 0.0})
+    Spool(home).keep(PICTURES[0], {"at": 0.0, "policy": POLICY.hides})
     counting = CutFiles()
     work(counting)
     assert counting.calls > 8
     for at in range(1, counting.calls + 1):
         for frame in Spool(home).waiting():
             Spool(home).remove(frame.sha256)
-        kept = Spool(home).keep(PICTURES[0], {"at": 0.0})
+        kept = Spool(home).keep(PICTURES[0], {"at": 0.0, "policy": POLICY.hides})
         with pytest.raises(PowerCut):
             work(disk(at))
         spool = Spool(home)
-        spool.tidy()
+        spool.tidy(POLICY)
         frames = {frame.sha256: frame for frame in spool.waiting()}
         assert all(hashlib.sha256(frame.picture.read_bytes()).hexdigest() == name for name, frame in frames.items())
         assert kept in frames or len(frames) == 1, "it went because the next was there, and not before"
@@ -84,10 +87,10 @@ def test_the_power_fails_at_every_call_of_keeping_and_removing(home: Home, disk:
 
 def test_what_a_disk_has_changed_is_no_frame(home: Home) -> None:
     spool = Spool(home)
-    name = spool.keep(PICTURES[0], {"at": 0.0})
+    name = spool.keep(PICTURES[0], {"at": 0.0, "policy": POLICY.hides})
     (spool.folder / f"{name}.webp").write_bytes(b"short")
     assert spool.waiting() == []
-    spool.tidy()
+    spool.tidy(POLICY)
     assert list(spool.folder.iterdir()) == []
 
 
@@ -101,3 +104,22 @@ def test_what_was_taken_is_known_after_a_restart(home: Home) -> None:
     assert (again.budget, list(again.known), list(again.taken)) == (chooser.budget, [7], [3])
     (spool.folder / CHOSEN_FILE).write_bytes(b"[]")
     assert spool.chooser(policy) == Chooser(policy)
+
+
+def test_what_was_kept_by_another_policy_goes(home: Home) -> None:
+    """Of one that hides less, or of none: what is not hidden as it has to be now leaves nobody's device."""
+    spool, stricter = Spool(home), FramesPolicy(blur=("person",))
+    spool.keep(PICTURES[0], {"at": 0.0, "policy": POLICY.hides})
+    kept = spool.keep(PICTURES[1], {"at": 1.0, "policy": stricter.hides})
+    spool.tidy(replace(stricter, an_hour=1))
+    assert [frame.sha256 for frame in spool.waiting()] == [kept]
+    spool.tidy(None)
+    assert spool.waiting() == [] and spool.bytes == 0
+
+
+def test_there_is_room_for_what_fits(home: Home) -> None:
+    spool, size = Spool(home), len(encoded(PICTURES[0]))
+    spool.keep(PICTURES[0], {"at": 0.0}, room=size)
+    with pytest.raises(InputError, match="no room"):
+        spool.keep(PICTURES[1], {"at": 0.0}, room=size + 10)
+    assert spool.bytes == size

@@ -79,6 +79,19 @@ def test_what_got_slow_for_five_minutes_is_left_and_a_hot_minute_is_not() -> Non
     assert least.barred == {}, "there is nothing smaller"
 
 
+def test_memory_at_a_bound_does_not_have_it_come_and_go() -> None:
+    low, just = (replace(STRONG, memory_bytes=size) for size in (GB - 1, GB + 1))
+    standing = measured_anew(Standing(), just, now=NOW)
+    assert standing.tier == "full"
+    down = measured_anew(standing, low, now=NOW)
+    assert down.tier == "optimized" and measured_anew(down, just, now=NOW).tier == "optimized"
+    assert measured_anew(down, STRONG, now=NOW).tier == "full"
+
+
+def test_a_barred_tier_is_the_last_that_is_run() -> None:
+    assert in_order("full", barred=["optimized"]) == ("full", "basic", "optimized")
+
+
 def test_every_tier_has_an_order_of_what_it_may_run() -> None:
     assert {tier: in_order(tier) for tier in TIERS} == {
         "full": ("full", "optimized", "basic"),

@@ -14,8 +14,10 @@ from PIL import Image
 
 from edgewright.device import upload as uploads
 from edgewright.device.enroll import enroll
+from edgewright.device.frames_policy import FramesPolicy
 from edgewright.device.home import Home, keep_wish
 from edgewright.device.identity import Identity
+from edgewright.device.keeping import keep_policy
 from edgewright.device.offer import Wish
 from edgewright.device.report import tell
 from edgewright.device.spool import Spool
@@ -26,10 +28,13 @@ from tests.collectors import PROJECT, RunningCollector, running_collector
 from tests.conftest import free_port
 from tests.edgewright.device.test_files import MODES, CutFiles, FastFiles, PowerCut
 
+POLICY = FramesPolicy()
 FACTS = {
     "at": 1000.0,
     "frame": "0.png",
     "release": 3,
+    "manifest": "ab" * 32,
+    "policy": POLICY.hides,
     "classes": ["red"],
     "why": {"doubt": 0.9},
     "hard": 0.9,
@@ -52,7 +57,9 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runnin
 @pytest.fixture
 def home(collector: tuple[RunningCollector, FramesBox], tmp_path: Path, request: pytest.FixtureRequest) -> Home:
     name = f"line-{hashlib.sha256(request.node.name.encode()).hexdigest()[:8]}"
-    return enroll(tmp_path / "device", collector[0].token(device=name), files=FastFiles())
+    made = enroll(tmp_path / "device", collector[0].token(device=name), files=FastFiles())
+    keep_policy(made, POLICY)
+    return made
 
 
 def arrived(box: FramesBox, home: Home) -> dict[str, bytes]:
@@ -111,18 +118,18 @@ def test_the_power_fails_at_every_call(
         name = Spool(home).keep(noise(20 + at), FACTS)
         with pytest.raises(PowerCut):
             upload(replace(home, files=disk(at)), context)
-        Spool(home).tidy()
+        Spool(home).tidy(POLICY)
         upload(home, context)
         assert Spool(home).waiting() == [] and name in arrived(collector[1], home)
     assert len(arrived(collector[1], home)) == counting.calls + 1, "none lost, none twice"
 
 
-def test_one_that_is_refused_stays_and_the_others_go(collector: tuple[RunningCollector, FramesBox], home: Home) -> None:
+def test_one_that_is_refused_is_in_nobody_s_way(collector: tuple[RunningCollector, FramesBox], home: Home) -> None:
     bad = Spool(home).keep(noise(30), {**FACTS, "at": 0.0, "hard": 7})
     good = Spool(home).keep(noise(31), FACTS)
     with pytest.raises(UpdateRefused, match="of another shape"):
         upload(home, Identity(home.identity).context())
-    assert [frame.sha256 for frame in Spool(home).waiting()] == [bad]
+    assert Spool(home).waiting() == [] and bad not in arrived(collector[1], home)
     assert set(arrived(collector[1], home)) == {good}
 
 
@@ -143,3 +150,12 @@ def test_a_collector_that_is_away_loses_nothing(home: Home) -> None:
     with pytest.raises(DeviceUnreachable):
         upload(away, Identity(home.identity).context())
     assert [frame.sha256 for frame in Spool(home).waiting()] == [name]
+
+
+def test_a_policy_that_was_taken_back_stops_what_waits(
+    collector: tuple[RunningCollector, FramesBox], home: Home
+) -> None:
+    name = Spool(home).keep(noise(60), FACTS)
+    keep_policy(home, None)
+    assert upload(home, Identity(home.identity).context()) == 0
+    assert Spool(home).waiting() == [] and name not in arrived(collector[1], home)

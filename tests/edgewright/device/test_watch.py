@@ -10,13 +10,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from edgewright.device import watch as watching
 from edgewright.device.feed import Folder
 from edgewright.device.process import agent_command
 from edgewright.device.report import DeviceReport
+from edgewright.device.runner import FeedReport, run_feed
 from edgewright.device.sighting import Sighting
+from edgewright.device.start import start
 from edgewright.device.watch import Watch
+from edgewright.errors import ArtifactCorrupt, StoreUnavailable
 from edgewright.release.repository import ReleaseReport
 from edgewright.release.server import RepositoryServer
+from edgewright.runtime.bundle import Bundle
+from edgewright.runtime.selftest import SelfTest
 from tests.edgewright.device.conftest import Device
 
 Make = Callable[..., Path]
@@ -57,6 +65,8 @@ def test_a_bare_device_comes_to_detect_and_takes_the_next_release_while_it_does(
     assert (device.running, device.state.on_trial, said) == (2, False, [])
     ran = [report for report in reports(server) if report.command == "run"]
     assert {report.release for report in ran} >= {1} and all(report.feed and report.feed.frames for report in ran)
+    slots = {report.release: report.slot for report in ran}
+    assert slots[1] == "a" and set(slots.items()) <= {(1, "a"), (2, "b")}, "each by what had seen it"
     assert (tmp_path / "out/summary.json").exists()
 
 
@@ -101,10 +111,94 @@ def test_it_ends_when_it_is_told_to(
     ) as running:
         try:
             assert running.stdout
-            first = next(line for line in running.stdout if line.startswith("{"))
-            assert json.loads(first)["device"] == "device-0"
+            lines = [json.loads(next(iter(running.stdout))) for _ in range(7)]
+            assert {line["device"] for line in lines} == {"device-0"}, "JSON lines, and nothing else"
             running.send_signal(signal.SIGTERM)
             assert running.wait(30) == 0
+            assert all(json.loads(line) for line in running.stdout)
         finally:
             running.kill()
     assert device.running == 1
+
+
+def test_a_full_disk_stops_no_detecting(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, feed: Path, tmp_path: Path
+) -> None:
+    """Nothing can be written into `out`: what is detected is told all the same."""
+    publish(make_bundle(release=1))
+    device, said, seen = make_device(), list[str](), list[Sighting]()
+    device.update()
+    (tmp_path / "out").write_text("no folder")
+    began = time.monotonic()
+
+    def done() -> bool:
+        return len(seen) >= 14 or time.monotonic() - began > PATIENCE_S
+
+    Watch(device.home, Folder(feed), tmp_path / "out", 1.0, said.append, watchers=(seen.append,)).run(until=done)
+    assert len(seen) >= 14 and "what is detected cannot be written" in said[0]
+    assert device.state.proven == "a", "and the release is committed"
+
+
+def test_a_model_that_fails_on_frames_falls_back_after_three_starts(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, feed: Path, tmp_path: Path
+) -> None:
+    """It passes its self-test and answers no frame."""
+    publish(make_bundle(release=1))
+    device, said, seen = make_device(), list[str](), list[int]()
+    device.update()
+    device.start_and_commit()
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    began = time.monotonic()
+
+    def failing(bundle: Bundle, *given: object, **named: object) -> FeedReport:
+        seen.append(bundle.manifest.release)
+        if bundle.manifest.release == 2:
+            raise ArtifactCorrupt("the model fails")
+        return run_feed(bundle, *given, **named)  # type: ignore[arg-type]
+
+    def done() -> bool:
+        return 1 in seen or time.monotonic() - began > PATIENCE_S
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(watching, "run_feed", failing)
+        Watch(device.home, Folder(feed), tmp_path / "out", 1.0, said.append).run(until=done)
+    assert (seen, device.running) == ([2, 2, 2, 1], 1)
+    assert len(device.slots.state().failed) == 1, "and it is not tried again"
+
+
+def test_what_ends_a_self_test_from_outside_condemns_nothing(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice
+) -> None:
+    """`systemctl stop` in the middle of a start: the child hears it before its parent."""
+    publish(make_bundle(release=1))
+    device = make_device()
+    device.update()
+    before = device.slots.state()
+    assert before.on_trial
+
+    def ended(_: Path) -> SelfTest:
+        raise StoreUnavailable("the self-test was ended from outside")
+
+    with pytest.raises(StoreUnavailable):
+        start(device.slots, selftest=ended)
+    assert device.slots.state() == before
+
+
+def test_a_start_without_a_picture_is_none_of_the_three(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, tmp_path: Path
+) -> None:
+    """The camera is unplugged, and the device is begun again and again."""
+    publish(make_bundle(release=1))
+    device = make_device()
+    device.update()
+    (tmp_path / "empty").mkdir()
+    for _ in range(4):
+        told: list[str] = []
+        began = time.monotonic()
+
+        def done(said: list[str] = told, since: float = began) -> bool:
+            return bool(said) or time.monotonic() - since > PATIENCE_S
+
+        Watch(device.home, Folder(tmp_path / "empty"), tmp_path / "out", 60.0, told.append).run(until=done)
+    assert (device.running, device.slots.state().starts) == (1, 0)

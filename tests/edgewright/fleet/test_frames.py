@@ -24,6 +24,9 @@ def facts(payload: bytes = PICTURE, **changes: Any) -> dict[str, Any]:
         "height": 40,
         "at": 1000.0,
         "hard": 0.9,
+        "release": 3,
+        "manifest": "ab" * 32,
+        "why": {"doubt": 0.9},
         "classes": ["red"],
         "detections": [],
         "doubted": [[1, 2, 3, 4, 0.5, 0]],
@@ -74,6 +77,11 @@ def test_a_whole_frame_is_there_once(tmp_path: Path) -> None:
         {"detections": [[1, 2, 3, 4, 0.5, 0]] * 1001},
         {"frame": "x" * 200_000},
         {"classes": None},
+        {"at": 1e300},
+        {"manifest": None},
+        {"why": {}},
+        {"why": {"doubt": "much"}},
+        {"release": 1.5},
     ],
 )
 def test_what_is_told_of_another_shape_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -102,10 +110,35 @@ def test_a_piece_that_nobody_announced_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_device_fills_its_share_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(box_of_frames, "DEVICE_BYTES", len(PICTURE) + 10)
+    monkeypatch.setattr(box_of_frames, "DEVICE_BYTES", len(PICTURE) + 500)
     box = FramesBox(tmp_path)
     assert send(box, PICTURE)[1]
     other = encoded(Image.new("RGB", (50, 40), "red"))
     with pytest.raises(Refused, match="fill its share"):
         send(box, other)
     assert send(box, other, device="line-2")[1]
+
+
+def test_what_is_announced_counts_and_is_not_announced_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device announces thirty frames and sends them after: no more than its share is there at any time."""
+    pictures = [encoded(Image.new("RGB", (50, 40), (number, 0, 0))) for number in range(30)]
+    monkeypatch.setattr(box_of_frames, "DEVICE_BYTES", 3_000)
+    box, refused = FramesBox(tmp_path), 0
+    for payload in pictures:
+        try:
+            box.begin("belt", "line-1", facts(payload))
+        except Refused:
+            refused += 1
+    for payload in pictures:
+        try:
+            box.append("belt", "line-1", facts(payload)["sha256"], 0, payload)
+        except Refused:
+            refused += 1
+    held = sum(path.stat().st_size for path in (tmp_path / "belt/line-1").iterdir())
+    assert held <= 3_000 and refused >= 22 and 1 <= len(box.frames("belt")) <= box_of_frames.MAX_OPEN
+    monkeypatch.setattr(box_of_frames, "DEVICE_BYTES", 10**9)
+    for payload in pictures:
+        box.begin("belt", "line-2", facts(payload))
+    assert len(list((tmp_path / "belt/line-2").glob("*.said"))) == box_of_frames.MAX_OPEN
