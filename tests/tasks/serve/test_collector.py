@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from edgewright.cli import fleet as commands
 from edgewright.cli import main
 from edgewright.device import cli as agent
-from edgewright.device import updater
+from edgewright.device import commands, updater
 from edgewright.device.enroll import enroll
 from edgewright.device.files import Files
 from edgewright.device.home import open_home
@@ -85,8 +85,8 @@ def test_a_device_is_invited_enrolled_heard_and_expelled(
 ) -> None:
     update = updater.update
     monkeypatch.setattr(updater, "update", lambda home, **words: update(home, selftest=selftest_here, **words))
-    monkeypatch.setattr(agent, "start", lambda slots: start(slots, selftest=selftest_here))
-    monkeypatch.setattr(agent, "keep_fastest", lambda home, bundle: None)
+    monkeypatch.setattr(agent_commands, "start", lambda slots: start(slots, selftest=selftest_here))
+    monkeypatch.setattr(agent_commands, "keep_fastest", lambda home, bundle: None)
     publish(1)
     address = address_in(settings.releases)
     (tmp_path / "token").write_text(told("invite", "--project", "belt"))

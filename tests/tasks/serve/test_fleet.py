@@ -14,7 +14,7 @@ import pytest
 from edgewright.cli import fleet as commands
 from edgewright.cli import main
 from edgewright.device import cli as agent
-from edgewright.device import updater
+from edgewright.device import commands, updater
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home, keep_wish, open_home
 from edgewright.device.offer import Wish
@@ -68,8 +68,8 @@ def devices(
 ) -> Iterator[Devices]:
     update = updater.update
     monkeypatch.setattr(updater, "update", lambda home, **words: update(home, selftest=selftest_here, **words))
-    monkeypatch.setattr(agent, "start", lambda slots: start(slots, selftest=selftest_here))
-    monkeypatch.setattr(agent, "keep_fastest", lambda home, bundle: None)
+    monkeypatch.setattr(agent_commands, "start", lambda slots: start(slots, selftest=selftest_here))
+    monkeypatch.setattr(agent_commands, "keep_fastest", lambda home, bundle: None)
     publish(1)
     with serve_releases(settings.releases, host="127.0.0.1", port=0) as server:
         made = Devices(settings, tmp_path / "devices", cells_feed, server.url)
