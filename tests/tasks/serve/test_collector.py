@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from edgewright.cli import fleet as commands
 from edgewright.cli import main
 from edgewright.device import cli as agent
-from edgewright.device import commands, updater
+from edgewright.device import commands as agent_commands
+from edgewright.device import updater
 from edgewright.device.enroll import enroll
 from edgewright.device.files import Files
 from edgewright.device.home import open_home

@@ -14,7 +14,8 @@ import pytest
 from edgewright.cli import fleet as commands
 from edgewright.cli import main
 from edgewright.device import cli as agent
-from edgewright.device import commands, updater
+from edgewright.device import commands as agent_commands
+from edgewright.device import updater
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home, keep_wish, open_home
 from edgewright.device.offer import Wish
