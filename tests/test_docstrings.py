@@ -96,7 +96,6 @@ def updated_device() -> Iterator[Names]:
 GIVEN: dict[str, Callable[[], AbstractContextManager[Names]]] = {
     "edgewright.device.cli": device,
     "edgewright.device.report": device,
-    "edgewright.device.runner": bundle,
     "edgewright.device.start": updated_device,
     "edgewright.device.trust": device,
     "edgewright.device.updater": device,

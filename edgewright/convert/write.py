@@ -172,7 +172,9 @@ def _mnn(module: nn.Module, spec: ModelSpec, out: Path) -> Path:
 def _remove_others(folder: Path, kept: Collection[str]) -> None:
     """What a converter leaves beside."""
     for path in folder.iterdir():
-        if str(path) not in kept:
+        if path.is_dir():  # bytecode of the module that pnnx wrote and ran
+            shutil.rmtree(path)
+        elif str(path) not in kept:
             path.unlink()
 
 

@@ -77,7 +77,7 @@ def kept_files(pattern: str) -> list[Path]:
 
 def test_the_record_of_a_run_is_read(kept: Path, record: dict[str, Any]) -> None:
     (journal,) = journals(kept / "runs")
-    assert journal.public == {name: record[name] for name in journal.public}
+    assert journal.public == {name: record.get(name, {}) for name in journal.public}, "what came later is empty"
     assert (record["status"], record["error"]) == ("finished", None)
     assert [gate["name"] for gate in record["gates"]] == ["gate_data", "gate_model"]
     assert record["refs"].keys() == {stage["name"] for stage in record["stages"]}
