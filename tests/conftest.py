@@ -25,6 +25,10 @@ from tasks.serve.prefect_server import prefect_server
 
 _OF_SERVICES = ("EDGEWRIGHT", "PREFECT", "MLFLOW")
 
+# Ray reads its password once in a process, at the first test that imports it.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
 pytest_plugins = ("tests.budget", "tests.goldens", "tests.workers")
 
 settings.register_profile("house", derandomize=True, deadline=None)  # the same examples on every machine, however slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -108,8 +107,6 @@ def cluster() -> Iterator[Cluster]:
     folder, address = Path(tempfile.mkdtemp(prefix="ray-")), f"127.0.0.2:{free_port()}"  # of .1 Ray makes another one
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", str(folder))
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
         started = Cluster(folder, address)
