@@ -29,6 +29,7 @@ def add_groups(application: typer.Typer) -> None:
     experiments = typer.Typer(help="Experiments on your own images.", no_args_is_help=True)
     experiments.callback()(_nothing)
     experiments.command(name="label-efficiency")(label_efficiency)
+    experiments.command(name="rehearsal")(rehearsal)
     gates = typer.Typer(help="The data gate itself.", no_args_is_help=True)
     gates.callback()(_nothing)
     gates.command(name="self-test")(gate_self_test)
@@ -91,6 +92,56 @@ def label_efficiency(
     with Display(stages=0) as display:
         journal = run_experiment(request, config, settings, results=results, observer=display)
     print(journal.state["report"])
+
+
+def rehearsal(
+    recipe: Annotated[
+        str, typer.Argument(help="A preset or a YAML file: how pictures and detectors are made")
+    ] = "demo",
+    shift: Annotated[
+        Literal["night", "dirty-lens", "new-part"], typer.Option(help="What happens to the simulated line")
+    ] = "night",
+    seeds: Annotated[str, typer.Option(help="A line of its own each, comma-separated")] = "0",
+    project: Annotated[str, typer.Option(help="Begins the name of each line's project")] = "rehearsal",
+    devices: Annotated[int, typer.Option(min=2, max=32, help="On each line")] = 2,
+    frames: Annotated[
+        int, typer.Option(min=100, help="Seen while hard ones are kept, of which one in a hundred")
+    ] = 2400,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every detector")] = 400,
+    epochs: Annotated[int, typer.Option(min=1, help="Parts the steps are cut into")] = 10,
+    arms: Annotated[str, typer.Option(help="Comma-separated; default: all")] = "",
+    results: Annotated[Path, typer.Option(help="One JSON line a measured detector")] = Path(
+        "benchmarks/results/rehearsal.jsonl"
+    ),
+    set_: SetOption = [],  # noqa: B006 - typer's way to say "none"
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the detectors and train none")] = False,
+) -> None:
+    """The simulated line changes: do devices notice, do hard frames come home, does the next release see again?"""
+    from edgewright.recipe import resolve
+    from edgewright.recipe.presets import SIMULATED
+    from edgewright.rehearsal.plan import rehearsal_config, seeds_in
+
+    numbers = {"devices": devices, "frames": frames, "steps": steps, "epochs": epochs}
+    config = rehearsal_config(shift=shift, arms=arms, **numbers)
+    lines = seeds_in(seeds)
+    if dry_run:
+        for seed in lines:
+            for arm in config.chosen:
+                print(f"{shift}, seed {seed}: {arm.title}")
+        return
+    settings = recording_settings()
+    from edgewright.cli.console import Display
+    from edgewright.cli.launch import run_rehearsal
+    from tasks.engine.run import make_request
+
+    told = {"config": config.model_dump(mode="json")}
+    for seed in lines:
+        resolved = resolve(recipe, overrides=[*set_, f"seed={seed}"])
+        name = f"{project}-{shift}-{seed}"
+        request = make_request(resolved, source=SIMULATED, project=name, flow="rehearsal", told=told)
+        with Display(stages=0) as display:
+            journal = run_rehearsal(request, config, settings, results=results, observer=display)
+        print(journal.state["report"])
 
 
 def gate_self_test(

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgewright.budget.plan import BudgetConfig
 from edgewright.experiment.plan import EfficiencyConfig
+from edgewright.rehearsal.plan import RehearsalConfig
 from edgewright.settings import Settings
 from flows.lifecycle import STAGES, lifecycle, stages_of
 from tasks.engine.approval import resume_suspended
@@ -82,6 +83,22 @@ def run_budget(
 
     with _launched(request, settings, stages=OF_BUDGET, observer=observer) as session:
         budget(request.recipe, config, request.source)
+        return session.journal
+
+
+def run_rehearsal(
+    request: Request, config: RehearsalConfig, settings: Settings, *, results: Path, observer: Observer | None = None
+) -> Journal:
+    """Rehearse a change of the simulated line, or continue; the journal names the page that it ends with.
+
+    Raises:
+        EdgewrightError: what ended it. KeyboardInterrupt: Ctrl-C; the same command continues.
+    """
+    from flows.rehearsal import STAGES as OF_REHEARSAL
+    from flows.rehearsal import rehearsal
+
+    with _launched(request, settings, stages=OF_REHEARSAL, observer=observer) as session:
+        rehearsal(request.recipe, config, request.source, str(results.resolve()))
         return session.journal
 
 

@@ -283,7 +283,10 @@ def _worse(rollout: Rollout, executed: Mapping[str, Told]) -> str:
 
 
 def _blinder(ran: Mapping[str, Told], before: Mapping[str, Told]) -> str:
-    """Detections a frame, of the same devices before and after, beyond the spread of theirs and their like."""
+    """Detections a frame, of the same devices before and after, beyond the spread of theirs and their like.
+
+    Where devices had told that what they see has changed, what they found before is no measure: more is no fault then.
+    """
     known = [said.detections for said in before.values() if said.detections is not None]
     pairs = [
         (said.detections, was)
@@ -294,6 +297,8 @@ def _blinder(ran: Mapping[str, Told], before: Mapping[str, Told]) -> str:
         return ""
     after, usual = (sum(each) / len(pairs) for each in zip(*pairs, strict=True))
     spread = max(pstdev(known), _LEAST_SPREAD)
-    if abs(after - usual) <= SIGMAS * spread / math.sqrt(len(pairs)) + _LEAST_SPREAD * usual:
+    lost_sight = any(before[device].drift for device, said in ran.items() if said.detections is not None)
+    apart = usual - after if lost_sight else abs(after - usual)
+    if apart <= SIGMAS * spread / math.sqrt(len(pairs)) + _LEAST_SPREAD * usual:
         return ""
     return f"{after:.2f} detections a frame where there were {usual:.2f}"

@@ -22,6 +22,7 @@ from edgewright.runtime.boxes import Boxes, FloatArray, Image
 from edgewright.simulate.belt import STRIP_PX, draw_chip, draw_strip, spill_oil
 from edgewright.simulate.lens import Exposure, expose
 from edgewright.simulate.parts import CLASSES, draw_part
+from edgewright.simulate.shift import DAY, Shift, draw_dirt, through_dirt
 from edgewright.simulate.sprite import Light, Sprite, draw_sprite, shadow_of
 
 __all__ = ["CLASSES", "Photograph", "SimulatedCamera"]
@@ -63,24 +64,27 @@ class _Laid:
 
 
 class SimulatedCamera:
-    """One camera over one belt. Law: `photograph(i)` depends on seed, size, drift and `i` alone.
+    """One camera over one belt. Law: `photograph(i)` depends on seed, size, drift, shift and `i` alone; by night
+    and behind dirt the same parts lie at the same places.
 
     Args:
         wh: size of a photograph, px.
         drift: [0, 1], how far the line has aged since it was set up: the lamp dims and yellows, the focus slips.
+        shift: what has happened to the line.
     """
 
-    def __init__(self, seed: int, *, wh: tuple[int, int] = (256, 192), drift: float = 0.0) -> None:
+    def __init__(self, seed: int, *, wh: tuple[int, int] = (256, 192), drift: float = 0.0, shift: Shift = DAY) -> None:
         if min(wh) < _MIN_SIDE_PX or not 0 <= drift <= 1 or seed < 0:
             raise InputError(
                 "the simulated camera cannot be set up so",
                 expected=f"seed >= 0, sides >= {_MIN_SIDE_PX} px, drift in [0, 1]",
                 got=f"seed {seed}, {wh[0]}x{wh[1]} px, drift {drift}",
             )
-        self.seed, self.wh, self.drift = seed, wh, drift
+        self.seed, self.wh, self.drift, self.shift = seed, wh, drift, shift
         rng = np.random.default_rng([seed, 0])
         self._strip = draw_strip(rng, height_px=wh[1])
         self._lamp_azimuth_rad = float(rng.uniform(0, 2 * np.pi))
+        self._dirt = draw_dirt(np.random.default_rng([seed, 9]), wh=wh, share=shift.dirt) if shift.dirt else None
 
     def photograph(self, index: int) -> Photograph:
         """Photograph number `index`, any integer from 0."""
@@ -93,7 +97,10 @@ class SimulatedCamera:
         chips = [self._lay_anywhere(draw_chip(rng), rng) for _ in range(rng.integers(1, 6))]
         for laid in chips + parts:
             _paint(canvas, laid, shadow_of(laid.sprite, light=light, pad_px=_SHADOW_PAD_PX))
-        image = expose(canvas * self._illumination(rng), self._exposure(rng), rng)
+        seen = canvas * self._illumination(rng)
+        if self._dirt is not None:
+            seen = through_dirt(seen, self._dirt)
+        image = expose(seen, self._exposure(rng), rng)
         masks = _visible_masks(parts, self.wh)
         return Photograph(image, _tight_boxes(masks, parts), masks)
 
@@ -105,7 +112,7 @@ class SimulatedCamera:
         """Parts in painting order; a place that would hide a part is tried again, then the part is left away."""
         laid: list[_Laid] = []
         for _ in range(rng.integers(PARTS_MIN, PARTS_MAX + 1)):
-            part = draw_part(rng)
+            part = draw_part(rng, capped=self.shift.capped)
             sprite = draw_sprite(part, light=light, rng=rng)
             for _ in range(_TRIES):
                 candidate = self._place(sprite, part.class_id, laid, rng)
@@ -139,15 +146,16 @@ class SimulatedCamera:
         slope = rng.uniform(0.1, 0.5)
         angle = self._lamp_azimuth_rad + rng.normal(0, 0.6)
         field = 1 + slope * (x * np.cos(angle) + y * np.sin(angle)) / 1.3
-        return np.asarray(field * rng.uniform(0.8, 1.25) * (1 - 0.5 * self.drift), dtype=np.float32)[..., None]
+        left = (1 - 0.5 * self.drift) * self.shift.lamp
+        return np.asarray(field * rng.uniform(0.8, 1.25) * left, dtype=np.float32)[..., None]
 
     def _exposure(self, rng: np.random.Generator) -> Exposure:
-        warm = float(rng.normal(0, 0.04)) + 0.2 * self.drift
+        warm = float(rng.normal(0, 0.04)) + 0.2 * self.drift + self.shift.warm
         return Exposure(
             defocus_px=float(rng.gamma(2.0, 0.22)) + 1.4 * self.drift,
             motion_px=float(rng.uniform(0, 3.0)) if rng.random() < 0.4 else 0.0,
-            gain=1.5,
-            electrons=float(rng.uniform(500, 2500)),
+            gain=1.5 * self.shift.gain,
+            electrons=float(rng.uniform(500, 2500)) * self.shift.electrons,
             white=(1 + warm, 1.0, 1 - warm),
             flicker=float(rng.uniform(0, 0.06)),
             flicker_phase=float(rng.random()),

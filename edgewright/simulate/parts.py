@@ -11,7 +11,7 @@ tells them apart. Lengths are px of the photograph.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,7 @@ METALS = (
     Metal("black oxide",  (0.09, 0.09, 0.10), 0.80, 0.20,  0.12),
     Metal("yellow zinc",  (0.58, 0.47, 0.27), 0.75,  0.30,  0.22),
 )  # fmt: skip
+NYLON = Metal("blue nylon", (0.03, 0.09, 0.34), 0.25, 0.05, 0.08)
 METAL_SHARES = (0.27, 0.22, 0.27, 0.14, 0.1)
 
 
@@ -60,6 +61,7 @@ class Part:
         angle_rad: how it lies.
         metal: what it is made of.
         variant: [0, 1), which build of its class: flat or split washer, pan or cylinder head.
+        capped: a nut with a dome in place of its hole.
     """
 
     class_id: int
@@ -68,6 +70,7 @@ class Part:
     angle_rad: float
     metal: Metal
     variant: float
+    capped: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,14 @@ class Relief:
     turned: FloatArray
 
 
-def draw_part(rng: np.random.Generator) -> Part:
-    """A part by chance: class, build, metal and angle are independent of each other."""
+def draw_part(rng: np.random.Generator, *, capped: bool = False) -> Part:
+    """A part by chance: class, build, metal and angle are independent of each other.
+
+    `capped`: nuts are cap nuts of blue nylon; everything else is as without.
+    """
     class_id = int(rng.integers(len(CLASSES)))
     low, high, narrow, wide = _RANGES[class_id]
-    return Part(
+    part = Part(
         class_id=class_id,
         radius_px=float(rng.uniform(low, high)),
         proportion=float(rng.uniform(narrow, wide)),
@@ -97,6 +103,7 @@ def draw_part(rng: np.random.Generator) -> Part:
         metal=METALS[rng.choice(len(METALS), p=METAL_SHARES)],
         variant=float(rng.random()),
     )
+    return replace(part, metal=NYLON, capped=True) if capped and CLASSES[class_id] == "nut" else part
 
 
 def relief(part: Part, u: FloatArray, v: FloatArray) -> Relief:
@@ -106,6 +113,8 @@ def relief(part: Part, u: FloatArray, v: FloatArray) -> Relief:
 
 def _nut(part: Part, u: FloatArray, v: FloatArray) -> Relief:
     """A hexagon with a threaded hole; the corners are chamfered by a cone, as on a real nut."""
+    if part.capped:
+        return _cap_nut(part, u, v)
     flat = part.radius_px * np.float32(np.cos(np.pi / 6))
     hole = part.radius_px * part.proportion
     r = np.hypot(u, v)
@@ -116,6 +125,17 @@ def _nut(part: Part, u: FloatArray, v: FloatArray) -> Relief:
     height = part.radius_px * 0.7 - chamfer - _rounded_edge(hexagon, radius_px=0.9)
     turned = ((r < 0.94 * flat) & (r > 1.28 * hole)).astype(np.float32)
     return Relief(inside, height.astype(np.float32), turned)
+
+
+def _cap_nut(part: Part, u: FloatArray, v: FloatArray) -> Relief:
+    """A hexagon under a dome."""
+    flat = part.radius_px * np.float32(np.cos(np.pi / 6))
+    r = np.hypot(u, v)
+    slant = np.float32(np.sqrt(3) / 2) * v
+    inside = flat - np.maximum(np.abs(u), np.maximum(np.abs(u / 2 + slant), np.abs(u / 2 - slant)))
+    dome = np.sqrt(np.maximum((0.82 * flat) ** 2 - r**2, 0))
+    height = part.radius_px * 0.35 - _rounded_edge(inside, radius_px=0.9) + dome
+    return Relief(inside, height.astype(np.float32), np.zeros_like(u))
 
 
 def _washer(part: Part, u: FloatArray, v: FloatArray) -> Relief:

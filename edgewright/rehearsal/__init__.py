@@ -1,0 +1,1 @@
+"""The drift rehearsal: a simulated line changes, devices notice, hard frames come back, a better release goes out."""
