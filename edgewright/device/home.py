@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from edgewright.addresses import checked
 from edgewright.device.files import Files
@@ -61,7 +62,8 @@ class DeviceConfig:
         if self.collector_url:
             checked(self.collector_url, schemes=("https",))
         if self.broker_url and not self.broker_url.startswith("@"):
-            checked(self.broker_url, schemes=("mqtt", "mqtts"))
+            if urlsplit(checked(self.broker_url, schemes=("mqtt", "mqtts"))).path.strip("/"):
+                raise InputError("a broker's address has no topic here", expected="mqtt(s)://host[:port]")
             if "@" in self.broker_url:
                 raise InputError("a password in device.json", expected="@FILE", next_step="put the address into a file")
 

@@ -219,7 +219,7 @@ def collector_served(
     where = replace(kept, name=name or kept.name, host=host or kept.host, port=port or kept.port)
     where = replace(where, broker="" if broker == NO_BROKER else broker or kept.broker)
     _refuse_unfindable(where)
-    _refuse_password(where)
+    _refuse_broker(where)
     settings.fleet.mkdir(mode=0o700, parents=True, exist_ok=True)
     with try_locked(settings.fleet / _LOCK_FILE) as free:
         if not free:
@@ -267,8 +267,8 @@ def _heard_by_broker(
         yield
 
 
-def _refuse_password(where: Where) -> None:
-    if "@" in where.broker[1:]:
+def _refuse_broker(where: Where) -> None:
+    if "@" in where.broker[1:] and not where.broker.startswith("@"):
         raise InputError("a broker's password where all may read it", expected="@FILE", next_step="--mqtt @FILE")
 
 
