@@ -127,12 +127,8 @@ def _unreviewed(store: Store, refs: Mapping[str, ArtifactRef], frames: Sequence[
             writer.add(replace(_row(frame), codec=stored.codec), stored.payload)
         writer.finish()
         inputs = {"frames": sha256_bytes(canonical_json(sorted(frame.sha256 for frame in fresh)))}
-        content = Content(
-            kind="dataset_hard",
-            stage="review",
-            config={"part": "fleet", **({} if codec == SOURCE else {"codec": codec})},
-            inputs=inputs,
-        )
+        config = {"part": "fleet"} | ({} if codec == SOURCE else {"codec": codec})
+        content = Content(kind="dataset_hard", stage="review", config=config, inputs=inputs)
         ref = store.publish(out, content, Record(created_at=_now()))
     return Dataset.open(store, ref)
 

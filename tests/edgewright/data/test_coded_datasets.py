@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgewright.artifacts import LocalStore, sha256_bytes
 from edgewright.data import looking
@@ -31,6 +33,14 @@ LIES = ("codec", "stored_sha256", "shard_digest", "offset", "bytes")
 """Of a row: how and where its bytes lie."""
 
 
+def photograph(seed: int) -> bytes:
+    """A JPEG with as much in it as a camera's: of an empty one there is nothing to save."""
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
 @pytest.fixture
 def mixed(voc_folder: Path, picture: Callable[..., bytes]) -> Path:
     """JPEGs, of which one lies on its side, PNGs, a WebP, and one twice."""
@@ -39,6 +49,8 @@ def mixed(voc_folder: Path, picture: Callable[..., bytes]) -> Path:
         old = folder / f"p{index:02d}.jpg"
         (folder / f"p{index:02d}.{suffix}").write_bytes(picture(index, kind=kind))
         old.unlink()
+    for index in range(5, 14):
+        (folder / f"p{index:02d}.jpg").write_bytes(photograph(index))
     (folder / "p04.jpg").write_bytes(picture(4, wh=(48, 64), exif=6))
     (folder / "again.png").write_bytes(picture(1, kind="PNG"))
     return voc_folder
@@ -52,9 +64,8 @@ def taken(take: Take, source: Path, codec: str) -> tuple[IngestReport, Dataset]:
 def test_rows_splits_digests_and_pixels_are_the_same(mixed: Path, take: Take, codec: str) -> None:
     plain_report, plain = taken(take, mixed, "source")
     report, dataset = taken(take, mixed, codec)
-    same = [
-        replace(row, **{name: getattr(other, name) for name in LIES}) for row, other in zip(dataset.rows, plain.rows)
-    ]
+    pairs = zip(dataset.rows, plain.rows, strict=True)
+    same = [replace(row, **{name: getattr(other, name) for name in LIES}) for row, other in pairs]
     assert same == list(plain.rows)
     assert (report.ledger, report.duplicates, report.splits) == (
         plain_report.ledger,
@@ -67,8 +78,9 @@ def test_rows_splits_digests_and_pixels_are_the_same(mixed: Path, take: Take, co
         assert np.array_equal(decode_picture(file).pixels, plain.image(other)), "a file that any reader reads"
         if file.startswith(b"\xff\xd8"):
             assert file == plain.payload(other) and sha256_bytes(file) == row.sha256
-    used = {row.id.rpartition(".")[2]: row.codec for row in dataset.usable}
+    used = {row.id.rpartition(".")[2]: row.codec for row in dataset.usable if "p04" not in row.id}
     assert used["jpg"] == (JXL_OF_JPEG if codec == JXL else "")
+    assert next(row.codec for row in dataset.usable if "p04" in row.id) == codec, "turned upright, a PNG before"
     assert {used[suffix] for suffix in ("png", "webp", "bmp")} == {codec}
     assert sum(row.bytes for row in dataset.rows) < sum(row.bytes for row in plain.rows)
     told = [finding.what for finding in report.findings]
@@ -99,14 +111,14 @@ def test_what_is_derived_exported_or_taken_in_again_holds_the_same_pictures(
 
     derived = publish_filled(store, link, classes=dataset.classes)
     assert [derived.payload(row) for row in derived.rows] == [dataset.payload(row) for row in dataset.usable]
-    export_dataset(dataset, tmp_path / "out", format="yolo")
+    export_dataset(dataset, tmp_path / "out", layout="yolo")
     files = sorted((tmp_path / "out" / "images").rglob("*.*"))
     assert {path.suffix for path in files} == {".jpg", ".png"}
     assert len(files) == len(plain.usable)
     for path in files:
         assert decode_picture(path.read_bytes()).plain
     with store.workspace() as work:
-        report = reingest(dataset, IngestConfig(min_images=1), workspace=work, seed=0)
+        report = reingest(dataset, IngestConfig(min_images=1), workspace=work)
     assert report.images == len(plain.usable)
 
 
@@ -123,8 +135,8 @@ def test_a_shard_whose_bytes_changed_is_refused(mixed: Path, take: Take, tmp_pat
             read(row)
 
 
-def test_an_index_that_lies_about_a_jpegs_file_is_refused(tmp_path: Path, picture: Callable[..., bytes]) -> None:
-    stored = coded(picture(1), JXL)
+def test_an_index_that_lies_about_a_jpegs_file_is_refused(tmp_path: Path) -> None:
+    stored = coded(photograph(1), JXL)
 
     def fill(writer: DatasetWriter) -> None:
         writer.add(Row("a.jpg", "0" * 64, codec=stored.codec), stored.payload)
