@@ -1,10 +1,11 @@
 """What lossless codecs make of pictures: bits a pixel, time, and the hours of 10 TB on a line of 5 Gbit/s.
 
-python benchmarks/codec.py shared/datasets/bccd shared/datasets/cards simulated
+python benchmarks/codec.py FOLDER… simulated [--gray]
 
-A folder's pictures are those below it, `simulated` the simulated camera's at 640 × 480. One thread; every picture comes
-back to the last bit, or this ends. MB/s are of pixels, three bytes each. 10 TB are read twice: as that many bytes of
-pixels (10^13 / 921,600 pictures of 640 × 480), which a codec makes fewer; and, last row, as bytes on the line.
+A folder's pictures are those below it, `simulated` the simulated camera's at 640 × 480; `--gray` measures what a
+camera of one plane would give. One thread; every picture comes
+back to the last bit, or this ends. MB/s are of pixels, a byte a plane. 10 TB are read twice: as that many bytes of
+pixels (10^13 / 921,600 pictures of 640 × 480 in color), which a codec makes fewer; and, last row, as bytes on the line.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from edgewright.simulate.camera import SimulatedCamera
 SIMULATED, WH = "simulated", (640, 480)
 WISHED_BITS = 2.0
 LINE_BITS_S, AMOUNT_BYTES = 5e9, 1e13
-PIXEL_BYTES = 3
 Encode = Callable[[Image, bytes], bytes]
 Decode = Callable[[bytes], Image]
 
@@ -48,7 +48,8 @@ class Sum:
 def pillow(kind: str, **words: object) -> tuple[Encode, Decode]:
     def encode(image: Image, _: bytes) -> bytes:
         stream = io.BytesIO()
-        PillowImage.fromarray(image).save(stream, kind, **words)
+        gray = kind == "PNG" and bool((image == image[..., :1]).all())
+        PillowImage.fromarray(image[..., 0] if gray else image).save(stream, kind, **words)
         return stream.getvalue()
 
     return encode, decode_image
@@ -78,6 +79,13 @@ def read_back(stored: bytes, image: Image, source: bytes, decode: Decode, *, nam
     same = as_file(stored, JXL_OF_JPEG) == source if name == JPEG else np.array_equal(decode(stored), image)
     if not same:
         sys.exit(f"{name} did not bring a picture back")
+
+
+def as_gray(source: bytes) -> bytes:
+    """A PNG of its luminance: one byte a pixel."""
+    stream = io.BytesIO()
+    PillowImage.fromarray(decode_image(source)).convert("L").save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
 
 
 def measured(pictures: Iterator[bytes]) -> tuple[dict[str, Sum], int, int]:
@@ -119,7 +127,7 @@ def pictures_of(source: str, limit: int) -> Iterator[bytes]:
         yield path.read_bytes()
 
 
-def table(name: str, sums: dict[str, Sum], count: int, total_px: int) -> str:
+def table(name: str, sums: dict[str, Sum], count: int, total_px: int, *, planes: int) -> str:
     png = sums["PNG (level 6)"].bytes
     raw_hours = 8 * AMOUNT_BYTES / LINE_BITS_S / 3600
     lines = [
@@ -127,15 +135,15 @@ def table(name: str, sums: dict[str, Sum], count: int, total_px: int) -> str:
         "",
         "| codec | bits a pixel | of PNG | encodes MB/s | decodes MB/s | hours of 10 TB of pixels | 2 bits a pixel |",
         "|---|---|---|---|---|---|---|",
-        f"| pixels alone | 24.00 | {PIXEL_BYTES * total_px / png:.2f} | | | {raw_hours:.2f} | no |",
+        f"| pixels alone | {8 * planes:.2f} | {planes * total_px / png:.2f} | | | {raw_hours:.2f} | no |",
     ]
     for codec, found in sums.items():
         bits = 8 * found.bytes / total_px
-        megabytes = PIXEL_BYTES * total_px / 1e6
+        megabytes = planes * total_px / 1e6
         encodes = "" if codec == "source" else f"{megabytes / found.encode_s:,.0f}"
         lines.append(
             f"| {codec} | {bits:.2f} | {found.bytes / png:.2f} | {encodes} | {megabytes / found.decode_s:,.0f} | "
-            f"{raw_hours * bits / 8 / PIXEL_BYTES:.2f} | {'yes' if bits <= WISHED_BITS else 'no'} |"
+            f"{raw_hours * bits / 8 / planes:.2f} | {'yes' if bits <= WISHED_BITS else 'no'} |"
         )
     return "\n".join(lines)
 
@@ -143,10 +151,13 @@ def table(name: str, sums: dict[str, Sum], count: int, total_px: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sources", nargs="+", help=f"folders of pictures, or {SIMULATED}")
+    parser.add_argument("--gray", action="store_true", help="of one plane")
     parser.add_argument("--pictures", type=int, default=40, help="of each, at most, evenly over the folder")
     arguments = parser.parse_args()
     for source in arguments.sources:
-        print(table(Path(source).name, *measured(pictures_of(source, arguments.pictures))), end="\n\n", flush=True)
+        pictures, planes = pictures_of(source, arguments.pictures), 1 if arguments.gray else 3
+        found = measured(map(as_gray, pictures) if arguments.gray else pictures)
+        print(table(Path(source).name, *found, planes=planes), end="\n\n", flush=True)
     print(f"10 TB on the line, whatever is in them: {8 * AMOUNT_BYTES / LINE_BITS_S / 3600:.2f} h at 5 Gbit/s")
 
 
