@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edgewright.artifacts import sha256_bytes
-from edgewright.data.dataset import encode_png
+from edgewright.data.codec import encode_png
 from edgewright.runtime.decode import decode
 from edgewright.runtime.preprocess import decode_image, letterbox
 from edgewright.simulate.camera import SimulatedCamera

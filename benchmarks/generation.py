@@ -30,7 +30,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, LabelState, Row
 from edgewright.label.network.graph import SegmentationNet
 from edgewright.label.network.net import Labeler, LabelerSpec

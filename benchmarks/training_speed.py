@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgewright.data.dataset import encode_png
+from edgewright.data.codec import encode_png
 from edgewright.detect.yolo.graphs import slim_graph
 from edgewright.detect.yolo.kept_pictures import keep_decoded
 from edgewright.detect.yolo.network import build_module

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.artifacts import Artifact, Content, Record, Store
 from edgewright.compress.files import FACTS_FILE, FLOAT_FILE, INT8_FILE, SAFE_FILE, SPEC_FILE
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
 from edgewright.release.bundle import build_bundle
 from edgewright.runtime.boxes import Image

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from edgewright.artifacts import Store
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.gates.selftest.controls import Scene
 from edgewright.runtime.boxes import Image

@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MIRRORED = ("benchmarks", "deployments", "edgewright", "flows", "infra", "tasks")
 OF_SEVERAL_MODULES = {
+    "tests/edgewright/data/test_coded_datasets.py": "a data set whose pictures lie in a codec, source to export",
     "tests/edgewright/data/test_cases_pictures.py": "pictures as strangers bring them, from a source to a data set",
     "tests/edgewright/data/test_cases_splits.py": "sources as strangers bring them, from their files to their splits",
     "tests/edgewright/data/formats/test_perturbed.py": "every format in every way that strangers write it",

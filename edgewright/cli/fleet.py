@@ -40,6 +40,10 @@ def serve_collector(
     pages_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Of the fleet's pages, on this machine alone")
     ] = 8473,
+    mqtt: Annotated[
+        str,
+        typer.Option(help="A broker at which devices are heard, too: mqtt(s)://host, @FILE or off; kept by the home"),
+    ] = "",
 ) -> None:
     """Let devices in, hear what they tell, and step rollouts by it, until Ctrl-C or SIGTERM.
 
@@ -56,6 +60,7 @@ def serve_collector(
             host=host,
             port=port,
             pages_port=pages_port,
+            broker=mqtt,
             say=lambda line: print(line, flush=True),
         )
 

@@ -18,7 +18,7 @@ from typing import cast
 
 import numpy as np
 
-from edgewright.data.dataset import encode_png
+from edgewright.data.codec import SOURCE, coded, encode_png
 from edgewright.data.formats.annotation import Annotation, RawBox, RunLengths
 from edgewright.data.phash import perceptual_hash
 from edgewright.data.polygons import Points, fill_polygons, is_box
@@ -49,7 +49,7 @@ class CheckedPicture:
     """A picture that decodes.
 
     Attributes:
-        payload: what is stored.
+        payload: what is stored. codec, coded_of: how, and the sha256 of what was encoded; empty: as it is (`codec.py`).
         wh: px, upright, as stored.
         raw_wh: px as stored, before the EXIF orientation.
         orientation: the EXIF value, 1 to 8; 1 is upright.
@@ -68,6 +68,8 @@ class CheckedPicture:
     file_wh: tuple[int, int]
     upright_file_wh: tuple[int, int]
     notes: tuple[str, ...]
+    codec: str = ""
+    coded_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,17 @@ class CheckedBoxes:
     clipped: int
 
 
-def check_picture(payload: bytes, *, max_pixels: int) -> CheckedPicture:
-    """Raises Unusable: not a picture that is read, too large by its header, truncated, corrupt."""
+def check_picture(payload: bytes, *, max_pixels: int, codec: str = SOURCE) -> CheckedPicture:
+    """Raises Unusable: not a picture that is read, too large by its header, truncated, corrupt. MissingExtra."""
     try:
         picture = decode_picture(payload, max_pixels=max_pixels)
     except InputError as error:
         raise Unusable(str(error)) from error
+    stored = coded(payload if picture.plain else encode_png(picture.pixels), codec)
     return CheckedPicture(
-        payload=payload if picture.plain else encode_png(picture.pixels),
+        payload=stored.payload,
+        codec=stored.codec,
+        coded_of=stored.of,
         wh=picture.rgb.size,
         raw_wh=reduced_wh(picture.file_wh, picture.reduced),
         orientation=picture.orientation,
@@ -94,7 +99,7 @@ def check_picture(payload: bytes, *, max_pixels: int) -> CheckedPicture:
         reduced=picture.reduced,
         file_wh=picture.file_wh,
         upright_file_wh=picture.upright_file_wh,
-        notes=picture.notes,
+        notes=picture.notes + ((stored.why,) if stored.why else ()),
     )
 
 

@@ -1,7 +1,8 @@
 """The dataset artifact: an index of rows (`index/part-*.parquet`), shards of images (`shards/*.tar`), a class list.
 
-Decides how images are stored: encoded bytes in uncompressed tar shards in WebDataset layout, read by offset. A derived
-dataset writes a new index and points at its parents' shards. Refuses a shard or an index whose bytes changed.
+Decides how images are stored: encoded bytes in uncompressed tar shards in WebDataset layout, read by offset; how they
+are encoded there, `codec.py` decides. A derived dataset writes a new index and points at its parents' shards. Refuses a
+shard or an index whose bytes changed.
 
     writer = DatasetWriter(workspace, classes=("RBC", "WBC"))
     writer.add(Row(id="a.jpg", …), payload)        # a new image
@@ -13,7 +14,6 @@ dataset writes a new index and points at its parents' shards. Refuses a shard or
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import tarfile
@@ -25,10 +25,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from edgewright.artifacts import ArtifactRef, Manifest, Store, canonical_json, sha256_bytes, sha256_file
+from edgewright.data.codec import JXL_OF_JPEG, SUFFIXES, as_file, pixels
 from edgewright.data.rows import LabelState, Origin, Row, Split, rows_from_table, rows_to_table
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.runtime.boxes import Image
-from edgewright.runtime.preprocess import decode_image
 
 _INDEX = "index/part-00000.parquet"
 DATASET_FILE = "dataset.json"
@@ -108,17 +108,18 @@ class Dataset:
         return [row for row in self.select(origin=Origin.REAL) if row.state == LabelState.MODEL and len(row.boxes)]
 
     def payload(self, row: Row) -> bytes:
-        """The encoded image. Raises ArtifactCorrupt where the bytes are not the row's."""
-        with self._shard(row).open("rb") as stream:
-            stream.seek(row.offset)
-            payload = stream.read(row.bytes)
-        if sha256_bytes(payload) != row.sha256:
-            raise ArtifactCorrupt("an image differs from its index row", where=f"{self.ref.uri} {row.id}")
+        """The image as a file that any reader reads: as it came, or a PNG where its pixels alone lie in the shard.
+
+        Raises ArtifactCorrupt where the bytes are not the row's; MissingExtra.
+        """
+        payload = as_file(self._stored(row), row.codec, where=row.id)
+        if row.codec == JXL_OF_JPEG and sha256_bytes(payload) != row.sha256:
+            raise self._differs(row)
         return payload
 
     def image(self, row: Row) -> Image:
-        """(H, W, 3) uint8 RGB."""
-        return decode_image(self.payload(row), where=row.id)
+        """(H, W, 3) uint8 RGB. Raises as `payload` does."""
+        return pixels(self._stored(row), row.codec, where=row.id)
 
     def images(self, rows: Iterable[Row]) -> Iterator[Image]:
         return (self.image(row) for row in rows)
@@ -145,6 +146,18 @@ class Dataset:
         """For another process of this machine: where each shard lies here, and no store."""
         paths = {digest: self._path(digest) for digest in self.shards}
         return {**self.__dict__, "_paths": paths, "_locate": None}
+
+    def _stored(self, row: Row) -> bytes:
+        """The row's bytes in the shard. Raises ArtifactCorrupt where they are not."""
+        with self._shard(row).open("rb") as stream:
+            stream.seek(row.offset)
+            stored = stream.read(row.bytes)
+        if sha256_bytes(stored) != (row.stored_sha256 or row.sha256):
+            raise self._differs(row)
+        return stored
+
+    def _differs(self, row: Row) -> ArtifactCorrupt:
+        return ArtifactCorrupt("an image differs from its index row", where=f"{self.ref.uri} {row.id}")
 
     def _shard(self, row: Row) -> Path:
         if row.shard_digest not in self.shards:
@@ -176,8 +189,13 @@ class DatasetWriter:
         (workspace / "index").mkdir(parents=True, exist_ok=True)
 
     def add(self, row: Row, payload: bytes) -> None:
-        """Store an image's encoded bytes (JPEG, PNG, WebP) under a row; offset, bytes and sha256 are filled in."""
-        name = f"{self._images:08d}.{image_suffix(payload)}"
+        """Store an image's encoded bytes (JPEG, PNG, WebP) under a row; offset, bytes and sha256 are filled in.
+
+        Where the row names a codec, the bytes are encoded by it, and its sha256 stays that of the picture as it came.
+        """
+        name = f"{self._images:08d}.{SUFFIXES.get(row.codec) or image_suffix(payload)}"
+        digest = sha256_bytes(payload)
+        row = replace(row, stored_sha256=digest) if row.codec else replace(row, sha256=digest)
         header = tarfile.TarInfo(name)
         header.size = len(payload)
         padding = b"\0" * (-len(payload) % tarfile.BLOCKSIZE)
@@ -187,7 +205,7 @@ class DatasetWriter:
             stream.write(payload + padding)
             size_bytes = stream.tell()
         self._images += 1
-        self._open_rows.append(replace(row, sha256=sha256_bytes(payload), offset=offset, bytes=len(payload)))
+        self._open_rows.append(replace(row, offset=offset, bytes=len(payload)))
         if size_bytes > MAX_SHARD_BYTES:
             self._close_shard()
 
@@ -239,15 +257,6 @@ class DatasetWriter:
         self._shards[digest] = ShardPlace("", name)
         self._rows += [replace(row, shard_digest=digest) for row in self._open_rows]
         self._open_rows, self._count = [], self._count + 1
-
-
-def encode_png(image: Image) -> bytes:
-    """(H, W, 3) uint8 RGB => PNG bytes: lossless, so that real and synthetic pictures are compressed alike."""
-    from PIL import Image as PillowImage
-
-    buffer = io.BytesIO()
-    PillowImage.fromarray(image).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
 
 
 def image_suffix(payload: bytes) -> str:

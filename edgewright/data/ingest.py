@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgewright.artifacts import canonical_json
+from edgewright.data.codec import require
 from edgewright.data.dataset import DatasetWriter
 from edgewright.data.formats import Labels
 from edgewright.data.ingest_report import IngestReport
@@ -48,8 +49,9 @@ def ingest(
         SourceError: unreadable, refused, ambiguous, fewer usable images than `config.min_images`, labels of which not
             one can be used, or bad scores.
         RecipeError: the group pattern is wrong.
-        MissingExtra: nothing but videos, and OpenCV is not installed.
+        MissingExtra: nothing but videos, and OpenCV is not installed; a codec, and imagecodecs is not.
     """
+    require(config.codec)
     scores = read_scores(config.scores)
 
     def write(labels: Labels) -> DatasetWriter:

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from edgewright.data.checks import check_picture
+from edgewright.data.codec import SOURCE
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.looking import MAX_PICTURE_BYTES
 from edgewright.data.reading import Reading, read_source
@@ -84,8 +85,9 @@ def inspect_source(
         SourceError: it cannot be read, or holds nothing.
         MissingExtra: a video, and OpenCV is not installed.
     """
+    looked = config.model_copy(update={"codec": SOURCE})  # nothing of it is stored
     with read_source(
-        source, config, scratch=scratch, sink=lambda _: Nowhere(), hands=hands, on_progress=on_progress
+        source, looked, scratch=scratch, sink=lambda _: Nowhere(), hands=hands, on_progress=on_progress
     ) as reading:
         division = reading.divided(config, seed=seed)
         rows = [division.place(row) for row in reading.survey.rows]

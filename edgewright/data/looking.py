@@ -26,6 +26,7 @@ from typing import Any
 
 from edgewright.artifacts import sha256_bytes
 from edgewright.data.checks import CheckedPicture, check_picture
+from edgewright.data.codec import SOURCE
 from edgewright.data.sources import Source, Unusable
 from edgewright.errors import EdgewrightError, SourceError
 from edgewright.fanout.hands import Hand, HandLost, Hands, Make
@@ -54,7 +55,9 @@ class Look:
     reason: str = ""
 
 
-def looks(source: Source, names: Sequence[str], *, max_pixels: int, hands: Hands = ALONE) -> Iterator[Look]:
+def looks(
+    source: Source, names: Sequence[str], *, max_pixels: int, codec: str = SOURCE, hands: Hands = ALONE
+) -> Iterator[Look]:
     """In the order of the names.
 
     Raises:
@@ -64,10 +67,10 @@ def looks(source: Source, names: Sequence[str], *, max_pixels: int, hands: Hands
     """
     workers = hands.beside(0) if len(names) >= MANY else 1
     if workers < 2:
-        yield from (look_at(source, name, max_pixels=max_pixels) for name in names)
+        yield from (look_at(source, name, max_pixels=max_pixels, codec=codec) for name in names)
         return
     with ExitStack() as stack:
-        crew = _Crew(source, hands, max_pixels)
+        crew = _Crew(source, hands, max_pixels, codec)
         threads = stack.enter_context(ThreadPoolExecutor(workers))
         stack.callback(crew.end)
         for _ in range(workers):
@@ -80,19 +83,19 @@ def looks(source: Source, names: Sequence[str], *, max_pixels: int, hands: Hands
             yield from map(crew.filled, waiting.popleft().result())
 
 
-def look_at(source: Source, name: str, *, max_pixels: int) -> Look:
+def look_at(source: Source, name: str, *, max_pixels: int, codec: str = SOURCE) -> Look:
     """In this process. Raises SourceError where the file cannot be read."""
     try:
         payload = source.read(name, max_bytes=MAX_PICTURE_BYTES)
     except Unusable as error:
         return Look(name, reason=str(error))
-    return _look_into(name, payload, max_pixels=max_pixels)
+    return _look_into(name, payload, max_pixels=max_pixels, codec=codec)
 
 
-def _look_into(name: str, payload: bytes, *, max_pixels: int) -> Look:
+def _look_into(name: str, payload: bytes, *, max_pixels: int, codec: str) -> Look:
     sha256 = sha256_bytes(payload)
     try:
-        return Look(name, sha256, check_picture(payload, max_pixels=max_pixels))
+        return Look(name, sha256, check_picture(payload, max_pixels=max_pixels, codec=codec))
     except Unusable as error:
         return Look(name, sha256, reason=str(error))
 
@@ -121,8 +124,8 @@ def _size(path: Path) -> int:
 class _Crew:
     """Hands that have begun wait in a queue, each for one thread that asks it."""
 
-    def __init__(self, source: Source, hands: Hands, max_pixels: int) -> None:
-        self._source, self._hands, self._max_pixels = source, hands, max_pixels
+    def __init__(self, source: Source, hands: Hands, max_pixels: int, codec: str) -> None:
+        self._source, self._hands, self._max_pixels, self._codec = source, hands, max_pixels, codec
         self._free: SimpleQueue[Hand | EdgewrightError] = SimpleQueue()
         self._hired: list[Hand] = []
         self._lock, self._ended = threading.Lock(), False
@@ -146,7 +149,7 @@ class _Crew:
     def filled(self, look: Look) -> Look:
         """With the file's own bytes where a hand sent none; looked at here where it could not read the file."""
         if look.picture is None and not look.reason:
-            return look_at(self._source, look.name, max_pixels=self._max_pixels)
+            return look_at(self._source, look.name, max_pixels=self._max_pixels, codec=self._codec)
         if look.picture is None or look.picture.payload:
             return look
         payload = self._source.read(look.name, max_bytes=MAX_PICTURE_BYTES)
@@ -189,7 +192,7 @@ class _Crew:
         with self._lock:
             if self._ended:
                 raise HandLost("no hand is wanted any more")
-            hand = self._hands.hire(PROGRAM, json.dumps(self._max_pixels).encode())
+            hand = self._hands.hire(PROGRAM, json.dumps([self._max_pixels, self._codec]).encode())
             self._hired.append(hand)
         try:
             hand.begin()
@@ -241,21 +244,21 @@ def _answer(look: Look) -> bytes:
 
 def open_job(payload: bytes) -> Make:
     """What a hand opens: pictures in, by path or by their bytes, and what is seen of them out."""
-    max_pixels = int(json.loads(payload))
+    max_pixels, codec = json.loads(payload)
 
     def look(piece: bytes) -> bytes:
         stream = io.BytesIO(piece)
         told = json.loads(stream.readline())
-        return b"".join(_answer(_seen(name, path, stream.read(size), max_pixels)) for name, path, size in told)
+        return b"".join(_answer(_seen(name, path, stream.read(size), max_pixels, codec)) for name, path, size in told)
 
     return look
 
 
-def _seen(name: str, path: str, payload: bytes, max_pixels: int) -> Look:
+def _seen(name: str, path: str, payload: bytes, max_pixels: int, codec: str) -> Look:
     """Nothing where there is nothing to look at: whoever asked will meet the same, and say so."""
     try:
         if path:
-            return look_at(Source("", {name: Path(path)}), name, max_pixels=max_pixels)
-        return _look_into(name, payload, max_pixels=max_pixels) if payload else Look(name)
+            return look_at(Source("", {name: Path(path)}), name, max_pixels=max_pixels, codec=codec)
+        return _look_into(name, payload, max_pixels=max_pixels, codec=codec) if payload else Look(name)
     except SourceError:
         return Look(name)

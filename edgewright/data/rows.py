@@ -98,7 +98,7 @@ class Row:
 
     Attributes:
         id: unique in the dataset; the source's relative path for real images.
-        sha256: of the stored encoded bytes; of the source bytes where quarantined.
+        sha256: of the encoded picture, before `codec`; of the source bytes where quarantined.
         phash: 64-bit perceptual hash as 16 hex digits; empty where the picture cannot be read.
         width, height: px after EXIF rotation; None where unknown.
         group: images of one group never stand in two splits.
@@ -106,6 +106,7 @@ class Row:
         shard_digest, offset, bytes: where the encoded image lies; empty and 0 in the index where quarantined.
         scores: quality scores by name.
         quarantine: why the image is not used; empty where it is.
+        codec, stored_sha256: how its bytes lie in the shard (`codec.py`), and their digest; empty: as they are.
     """
 
     id: str
@@ -124,6 +125,8 @@ class Row:
     state: LabelState = LabelState.UNLABELED
     scores: dict[str, float] = field(default_factory=dict)
     quarantine: str = ""
+    codec: str = ""
+    stored_sha256: str = ""
 
     @property
     def boxes(self) -> Boxes:
@@ -193,13 +196,17 @@ SCHEMA = pa.schema(
     ]
 )
 
+_CODED = [pa.field("codec", pa.string()), pa.field("stored_sha256", pa.string())]
+"""Columns of an index with a picture that lies otherwise than it came; no other index has them."""
+
 
 def rows_to_table(rows: Sequence[Row]) -> pa.Table:
     records = [
         {**vars(row), "labels": [vars(label) for label in row.labels], "scores": sorted(row.scores.items())}
         for row in rows
     ]
-    return pa.Table.from_pylist(records, schema=SCHEMA)
+    columns = [*SCHEMA, *_CODED] if any(row.codec for row in rows) else SCHEMA
+    return pa.Table.from_pylist(records, schema=pa.schema(columns))
 
 
 def rows_from_table(table: pa.Table) -> list[Row]:

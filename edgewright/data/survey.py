@@ -56,7 +56,8 @@ class Survey:
 
     def keep(self, row: Row, picture: CheckedPicture, boxes: CheckedBoxes) -> None:
         self.rows.append(row)
-        self.sink.add(row, picture.payload)
+        coded = replace(row, sha256=picture.coded_of, codec=picture.codec) if picture.codec else row
+        self.sink.add(coded, picture.payload)
         for what in picture.notes:
             self.notes.add(what, example=row.id)
         self.clipped_boxes += boxes.clipped
@@ -84,7 +85,8 @@ def survey_pictures(
         survey.refuse(Row(id=name, sha256=""), reason)  # not opened, or not a picture
     images = [name for name in source.images if name not in labels.not_photographs]
     every = max(1, len(images) // _PROGRESS_STEPS)
-    for number, look in enumerate(looks(source, images, max_pixels=config.max_pixels, hands=hands), 1):
+    found = looks(source, images, max_pixels=config.max_pixels, codec=config.codec, hands=hands)
+    for number, look in enumerate(found, 1):
         _take(survey, look, annotation=labels.by_image.get(look.name), classes=labels.classes, config=config)
         if number % every == 0 or number == len(images):
             on_progress(number, len(images), "checking pictures")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewright.data.dataset import encode_png
+from edgewright.data.codec import encode_png
 from edgewright.errors import MissingExtra, SourceError
 from edgewright.runtime.boxes import Image
 

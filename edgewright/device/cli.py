@@ -3,6 +3,7 @@
     init       --home DIR --root FILE --server URL --device-id ID [--channel NAME] [--tier NAME]
     enroll     --home DIR --token FILE [--device-id ID]
     check-in   [--home DIR] [--waiting]
+    line       [--home DIR] [--mqtt ADDRESS | --https]
     update     [--home DIR] [--again] [--from FOLDER]
     wish       [--home DIR] [--go] [--hold] [--pin N] [--window H-H]
     diagnostics [--home DIR] [--out FILE]
@@ -106,6 +107,10 @@ def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     join.add_argument("--device-id", default="", metavar="ID", help="its name, where the token names none")
     ask = _command(subparsers, commands.check_in, "tell what is known here, and nothing else", home=devices)
     ask.add_argument("--waiting", action="store_true", help="only what waits to be told already")
+    line = _command(subparsers, commands.line, "which way events go to the collector", home=devices)
+    way = line.add_mutually_exclusive_group()
+    way.add_argument("--mqtt", metavar="ADDRESS", help="by a broker: mqtt(s)://host[:port], or @FILE that holds it")
+    way.add_argument("--https", action="store_true", help="to the collector itself, as at first")
     about = "what this device is to run, whatever the plan says; what is not given stays as it is"
     wish = _command(subparsers, commands.wish, about, home=devices)
     wish.add_argument("--go", action="store_true", help="follow the plan again: no hold and no pin")

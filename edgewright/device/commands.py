@@ -33,6 +33,7 @@ from edgewright.device.home import (
     keep_wish,
     locked,
     open_home,
+    told_by,
     wish_of,
 )
 from edgewright.device.offer import NO_WISH, Wish
@@ -86,6 +87,15 @@ def check_in(arguments: argparse.Namespace) -> int:
             why = send(home, running(home, "check-in"))
         print(f"not told: {why}" if why else "told all that there was")
     return 1 if why else 0
+
+
+def line(arguments: argparse.Namespace) -> int:
+    home = open_home(_one_device(arguments.home), files=Files())
+    with locked(home):
+        if arguments.https or arguments.mqtt:
+            home = told_by(home, "" if arguments.https else arguments.mqtt)
+    print(f"events go by {home.config.broker_url or 'HTTPS'} to {home.config.collector_url or 'no collector'}")
+    return 0
 
 
 def _first_line(path: Path) -> str:

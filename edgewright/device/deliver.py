@@ -1,8 +1,9 @@
 """What waits in the outbox, told to the collector until nothing does.
 
-Decides when an event may be forgotten: when the collector says that it has it. Where the collector knows other events
-by the same numbers, this disk is an older copy of the device's: those get new numbers, are told, and the collector
-notices. Refuses an answer that acknowledges nothing and explains nothing.
+Decides which way events go: by HTTPS, or by the broker that the device was told, never by the one because the other
+failed; all else goes by HTTPS. Decides when an event may be forgotten: when the collector says that it has it. Where
+the collector knows other events by the same numbers, this disk is an older copy of the device's: those get new numbers,
+are told, and the collector notices. Refuses an answer that acknowledges nothing and explains nothing.
 
     with opened(home) as outbox:
         deliver(home, outbox)
@@ -10,7 +11,9 @@ notices. Refuses an answer that acknowledges nothing and explains nothing.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +27,7 @@ from edgewright.errors import DeviceUnreachable, UpdateRefused
 
 MAX_BEYOND, MAX_ROUNDS = 2**52, 1_000
 """Half of the numbers that there are: one that is told by a slip, or by a liar, leaves room. Messages at a time."""
+Tell = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def deliver(home: Home, outbox: Outbox) -> None:
@@ -33,15 +37,30 @@ def deliver(home: Home, outbox: Outbox) -> None:
     with suppress(DeviceUnreachable, UpdateRefused):  # the old certificate is good for a while
         renew_identity(home)
     context = Identity(home.identity).context()
+    with _line(home, context) as tell:
+        _deliver(home, outbox, tell)
+    if wish_of(home).fetches_at(datetime.now().astimezone().hour):
+        upload(home, context)
+
+
+@contextmanager
+def _line(home: Home, context: ssl.SSLContext) -> Iterator[Tell]:
+    """What tells events, and returns the answer. Raises DeviceUnreachable where there is none."""
+    if not home.config.broker_url:
+        yield lambda body: ask(home.config.collector_url, "/events", context=context, body=body)
+        return
+    from edgewright.device.by_broker import line_by_broker
+
+    with line_by_broker(home) as tell:
+        yield tell
+
+
+def _deliver(home: Home, outbox: Outbox, tell: Tell) -> None:
     for _ in range(MAX_ROUNDS):
         events = outbox.waiting()
         if not events:
-            if wish_of(home).fetches_at(datetime.now().astimezone().hour):
-                upload(home, context)
             return
-        body = {"events": [event.to_json() for event in events]}
-        answer = ask(home.config.collector_url, "/events", context=context, body=body)
-        acknowledged, beyond = _told(answer)
+        acknowledged, beyond = _told(tell({"events": [event.to_json() for event in events]}))
         sent = {event.seq for event in events}
         outbox.acknowledge(sent & acknowledged)
         # Of what was sent and not taken alone: what waits behind it may be known there by its number, too.

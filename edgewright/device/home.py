@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from edgewright.addresses import checked
 from edgewright.device.files import Files
@@ -38,7 +39,9 @@ _INIT_HINT = "edgewright-device init --home HOME --root FILE --server URL --devi
 class DeviceConfig:
     """Law: `DeviceConfig(**asdict(c)) == c`.
 
-    Attributes: collector_url: of the fleet that the device was enrolled in; "": of none.
+    Attributes:
+        collector_url: of the fleet that the device was enrolled in; "": of none.
+        broker_url: of the broker that events go by, or `@FILE` that holds it; "": they go to the collector by HTTPS.
     """
 
     device_id: str
@@ -46,6 +49,7 @@ class DeviceConfig:
     channel: str
     tier: str = TIERS[0]
     collector_url: str = ""
+    broker_url: str = ""
 
     def __post_init__(self) -> None:
         if not _DEVICE_ID.fullmatch(self.device_id):
@@ -57,6 +61,16 @@ class DeviceConfig:
         checked(self.server_url)
         if self.collector_url:
             checked(self.collector_url, schemes=("https",))
+        if self.broker_url and not self.broker_url.startswith("@"):
+            if urlsplit(checked(self.broker_url, schemes=("mqtt", "mqtts"))).path.strip("/"):
+                raise InputError("a broker's address has no topic here", expected="mqtt(s)://host[:port]")
+            if "@" in self.broker_url:
+                raise InputError("a password in device.json", expected="@FILE", next_step="put the address into a file")
+
+    def to_bytes(self) -> bytes:
+        """Of `device.json`. What an older agent does not know is left out where it says nothing."""
+        fields = {name: value for name, value in asdict(self).items() if name != "broker_url" or value}
+        return json.dumps(fields, indent=1, sort_keys=True).encode()
 
 
 @dataclass(frozen=True)
@@ -101,7 +115,11 @@ def init_home(root: Path, *, trust_root: bytes, config: DeviceConfig, files: Fil
                 next_step="give another --home, or remove this one to install the device anew",
             )
         # `init` given again, as at each start of a unit, tells of no fleet and takes none away.
-        config = replace(config, collector_url=config.collector_url or known.config.collector_url)
+        config = replace(
+            config,
+            collector_url=config.collector_url or known.config.collector_url,
+            broker_url=config.broker_url or known.config.broker_url,
+        )
         if known.config == config:
             return known
     else:
@@ -110,7 +128,7 @@ def init_home(root: Path, *, trust_root: bytes, config: DeviceConfig, files: Fil
             files.fsync_dir(folder.parent)
         files.fsync_dir(root.parent)
         files.replace(root / ROOT_FILE, trust_root)
-    files.replace(root / CONFIG_FILE, json.dumps(asdict(config), indent=1, sort_keys=True).encode())
+    files.replace(root / CONFIG_FILE, config.to_bytes())
     return Home(root, config, files)
 
 
@@ -122,6 +140,17 @@ def open_home(root: Path, *, files: Files) -> Home:
         raise InputError("not a device's folder", where=root, next_step=_INIT_HINT) from error
     except (OSError, ValueError, TypeError) as error:
         raise InputError("device.json cannot be read", got=error, where=root, next_step=_INIT_HINT) from error
+
+
+def told_by(home: Home, broker_url: str) -> Home:
+    """Have events go by this broker from now on; "": by HTTPS. Raises InputError for a device of no fleet."""
+    if not home.config.collector_url:
+        next_step = "edgewright-device enroll, with a token of the collector"
+        raise InputError("a device of no fleet tells nothing by a broker", where=home.root, next_step=next_step)
+    config = replace(home.config, broker_url=broker_url)
+    if config != home.config:
+        home.files.replace(home.root / CONFIG_FILE, config.to_bytes())
+    return replace(home, config=config)
 
 
 def wish_of(home: Home) -> Wish:

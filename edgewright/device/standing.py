@@ -68,6 +68,7 @@ def describe(home: Home) -> dict[str, Any]:
         "home": str(home.root),
         "server": home.config.server_url,
         "collector": home.config.collector_url,
+        "line": home.config.broker_url or ("https" if home.config.collector_url else ""),
         "channel": home.config.channel,
         "tier": f"{here.tier}, {here.tier_why}" if here.tier_why else here.tier,
         "wish": str(wish_of(home)),

@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edgewright.device.sealed import Seal, seal_in
 from edgewright.errors import InputError
 from edgewright.files import PRIVATE, READABLE, write_atomically
 from edgewright.release.keys import secret_of
@@ -119,6 +121,19 @@ def server_files(folder: Path, hosts: Collection[str], *, now: datetime, secret:
         certificate = authority.vouch_for_server(key.public_key(), sorted(hosts), now=now)
         write_atomically(folder / SERVER_CERTIFICATE_FILE, certificate, mode=READABLE)
     return opened_by.decode()
+
+
+def server_seal(folder: Path, opened_by: str) -> Seal:
+    """What the server signs with, as it lies in the folder now. Raises InputError where it cannot be read."""
+    certificate, key = folder / SERVER_CERTIFICATE_FILE, folder / SERVER_KEY_FILE
+    return _seal(folder, opened_by, certificate.stat().st_mtime_ns, key.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _seal(folder: Path, opened_by: str, *_: int) -> Seal:
+    """Read again where a file is another: opening a key takes some milliseconds, by intent."""
+    files = ((folder / name).read_bytes() for name in (SERVER_KEY_FILE, SERVER_CERTIFICATE_FILE))
+    return seal_in(*files, password=opened_by.encode())
 
 
 def key_in(request: bytes) -> ec.EllipticCurvePublicKey:

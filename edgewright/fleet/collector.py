@@ -20,7 +20,8 @@ from __future__ import annotations
 import json
 import time
 from asyncio import wrap_future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
@@ -40,7 +41,7 @@ from edgewright.errors import InputError, StoreUnavailable
 from edgewright.fleet.authority import Authority, key_in, sha256_of
 from edgewright.fleet.figures import Figures
 from edgewright.fleet.frames import FramesBox
-from edgewright.fleet.register import Member, Refused, Told, accept, admitted, redeem
+from edgewright.fleet.register import Accepted, Member, Refused, Told, accept, admitted, redeem
 from edgewright.fleet.writer import Writer
 
 MAX_BODY_BYTES = 1_000_000
@@ -116,17 +117,8 @@ class _Collector:
     async def events(self, request: Request) -> Response:
         asked, peer = await _body(request), _peer(request)
         began = time.perf_counter()
-        events = asked.get("events")
-        if not isinstance(events, list) or len(events) > MAX_EVENTS:
-            raise Refused(f"events are a list of at most {MAX_EVENTS}")
-        told, now = [Told.from_json(each) for each in events], time.time()
-        accepted = await self._written(
-            lambda connection: accept(connection, admitted(connection, **peer), told, now=now)
-        )
-        self._figures.check_ins.inc()
-        self._figures.events.inc(len(accepted.acknowledged))
-        self._figures.rewound.inc(bool(accepted.conflicts))
-        self._figures.answered.observe(time.perf_counter() - began)
+        accepted = await wrap_future(keep(self._writer, peer, told_in(asked)))
+        self._figures.heard(accepted, seconds=time.perf_counter() - began)
         return JSONResponse({"acknowledged": accepted.acknowledged, "beyond": accepted.beyond})
 
     async def frame(self, request: Request) -> Response:
@@ -175,6 +167,20 @@ class _Collector:
         return await wrap_future(self._writer.submit(work))
 
 
+def told_in(asked: dict[str, Any]) -> list[Told]:
+    """The events of a message. Raises Refused where they are none."""
+    events = asked.get("events")
+    if not isinstance(events, list) or len(events) > MAX_EVENTS:
+        raise Refused(f"events are a list of at most {MAX_EVENTS}")
+    return [Told.from_json(each) for each in events]
+
+
+def keep(writer: Writer, peer: dict[str, str], told: Sequence[Told]) -> Future[Accepted]:
+    """What a device told, by whatever line, where it is one that is heard; the future may hold Refused."""
+    now = time.time()
+    return writer.submit(lambda connection: accept(connection, admitted(connection, **peer), told, now=now))
+
+
 def _asked_for(request: Request) -> str:
     """The path without what differs from question to question: each would be a figure of its own."""
     return FRAMES_PATH if request.url.path.startswith("/frames/") else request.url.path
@@ -185,11 +191,11 @@ def _peer(request: Request) -> dict[str, str]:
     der = request.scope.get("state", {}).get("peer")
     if not der:
         raise Refused("a device's certificate is wanted: enroll first")
-    return _named(der)
+    return named(der)
 
 
 @lru_cache(maxsize=50_000)
-def _named(der: bytes) -> dict[str, str]:
+def named(der: bytes) -> dict[str, str]:
     """The same certificate comes every minute. Raises Refused where it is no device's."""
     certificate = x509.load_der_x509_certificate(der)
     key = certificate.public_key()
@@ -216,8 +222,13 @@ async def _bytes(request: Request) -> bytes:
 
 async def _body(request: Request) -> dict[str, Any]:
     """Raises Refused where it is too long or no object."""
+    return parsed(await _bytes(request))
+
+
+def parsed(payload: bytes) -> dict[str, Any]:
+    """Raises Refused where it is no object."""
     try:
-        value = json.loads(await _bytes(request))
+        value = json.loads(payload)
     except (ValueError, RecursionError) as error:
         raise Refused(f"the body is no JSON: {type(error).__name__}") from error
     if not isinstance(value, dict):

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from edgewright.fleet.register import Accepted
+
 ANSWERED_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -26,6 +28,10 @@ class Figures:
         self.frames = Counter("edgewright_fleet_hard_frames", "Hard frames that arrived whole", registry=own)
         self.rewound = Counter("edgewright_fleet_rewound", "Messages with numbers of other events", registry=own)
         self.refused = Counter("edgewright_fleet_refused", "Questions that were refused", ["path"], registry=own)
+        self.refused_by_broker = Counter(
+            "edgewright_fleet_broker_refused", "Messages by MQTT that were refused", ["why"], registry=own
+        )
+        self.broker = Gauge("edgewright_fleet_broker_heard", "Whether the MQTT broker is heard", registry=own)
         self.answered = Histogram(
             "edgewright_fleet_check_in_seconds",
             "From a whole message to its answer, the commit included",
@@ -36,3 +42,10 @@ class Figures:
             "edgewright_fleet_devices", "Devices heard within an hour", ["project", "release"], registry=own
         )
         self.silent = Gauge("edgewright_fleet_silent_devices", "Devices not heard for it", ["project"], registry=own)
+
+    def heard(self, accepted: Accepted, *, seconds: float) -> None:
+        """A message of a device, by whatever line it came."""
+        self.check_ins.inc()
+        self.events.inc(len(accepted.acknowledged))
+        self.rewound.inc(bool(accepted.conflicts))
+        self.answered.observe(seconds)

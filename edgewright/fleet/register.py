@@ -288,7 +288,8 @@ def accept(connection: Connection, member: Member, events: Sequence[Told], *, no
     beyond = max([member.beyond, *fresh])
     own = {"of_project": member.project, "of_device": member.device}
     heard = {"heard": now, "beyond": beyond, "rewound": member.rewound + bool(conflicts)}
-    reports = [told for told in fresh.values() if told.kind == "report"]
+    # Above what was told before: one that a line held back for weeks is kept, and is not the last.
+    reports = [told for told in fresh.values() if told.kind == "report" and told.seq > member.beyond]
     if reports:
         last = max(reports, key=lambda told: told.seq)
         connection.execute(_REPORTED, {**own, **heard, "report": last.body, "reported": now})

@@ -42,6 +42,12 @@ class IngestConfig(Section):
         description="Larger pictures are quarantined from their header; those of more than 40 megapixels are read at a "
         "half or a quarter of their width and height, here and on the device",
     )
+    codec: Literal["source", "jpegls", "jxl"] = Field(
+        "source",
+        description="How pictures lie in the store: as they came, or in a lossless codec where that is smaller (extra "
+        "`codec`); a JPEG comes back byte by byte from jxl, and stays as it is with jpegls. What is learned, splits "
+        "and the pictures' digests are the same. A data set of the store keeps how its pictures lie",
+    )
     follow_links: bool = Field(
         False,
         description="Links to files outside of the folder are read (DVC and git-annex lay pictures out so); only in a "

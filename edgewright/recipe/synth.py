@@ -114,4 +114,7 @@ class GenerateConfig(Section):
     )
     solver: Literal["euler", "heun"] = Field("heun", description="How a diffusion generator integrates its flow")
     sampler_steps: int = Field(4, ge=2, le=8, description="Steps of that solver")
+    codec: Literal["source", "jpegls", "jxl"] = Field(
+        "source", description="How synthetic pictures lie in the store: PNG, or smaller as ingest.codec has it"
+    )
     shard_images: int = Field(64, ge=1, description="Images a shard; an interruption loses at most the one in work")

@@ -16,11 +16,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edgewright.artifacts import ArtifactRef, Content, Record, Store, canonical_json, sha256_bytes, sha256_file
+from edgewright.data.codec import SOURCE, codec_of, coded
 from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.phash import perceptual_hash
 from edgewright.data.rows import Label, LabelSource, LabelState, Row, Split
@@ -119,11 +121,14 @@ def _unreviewed(store: Store, refs: Mapping[str, ArtifactRef], frames: Sequence[
         raise InputError("no hard frame waits for a review", got=got, next_step=next_step)
     with store.workspace() as out:
         writer = DatasetWriter(out, classes=classes)
+        codec = codec_of(photographs.rows)  # they lie as those that they will stand among
         for frame in fresh:
-            writer.add(_row(frame), frame.picture.read_bytes())
+            stored = coded(frame.picture.read_bytes(), codec)
+            writer.add(replace(_row(frame), codec=stored.codec), stored.payload)
         writer.finish()
         inputs = {"frames": sha256_bytes(canonical_json(sorted(frame.sha256 for frame in fresh)))}
-        content = Content(kind="dataset_hard", stage="review", config={"part": "fleet"}, inputs=inputs)
+        config = {"part": "fleet"} | ({} if codec == SOURCE else {"codec": codec})
+        content = Content(kind="dataset_hard", stage="review", config=config, inputs=inputs)
         ref = store.publish(out, content, Record(created_at=_now()))
     return Dataset.open(store, ref)
 

@@ -12,14 +12,15 @@ list.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from edgewright.artifacts import Artifact
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.codec import SOURCE, coded, encode_png, require
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import LabelState, Origin, Row, Split, count_by_class
 from edgewright.fanout.hands import Hands
 from edgewright.fanout.processes import ALONE
@@ -100,18 +101,19 @@ def generate(
 
     Raises:
         InputError: the class lists differ, there is no train image, or a helper would make something else.
+        MissingExtra: `codec`, and imagecodecs is not installed.
         ArtifactCorrupt: a shard in the scratch folder is damaged.
     """
+    require(config.codec)
     trained = open_generator(generator, solver=config.solver, sampler_steps=config.sampler_steps)
     dataset.check_classes(trained.classes)
     job = describe_job(generator, dataset, config, seed=seed)
     factory = make_factory(trained, dataset, config, seed=seed)
     helped_by = Help(hands, WORKER, job.to_bytes(), after_s=helpers_after_s)
     with shard_root(scratch) as root, torch_threads(1):
+        maker = shard_maker(factory, codec=config.codec)
         folder = ShardFolder(root / job.name, ShardPlan(config.images, config.shard_images))
-        helped = make_with_help(
-            folder, shard_maker(factory), helped_by=helped_by, on_progress=on_progress, what="synthetic images"
-        )
+        helped = make_with_help(folder, maker, helped_by=helped_by, on_progress=on_progress, what="synthetic images")
         rows, counts = _collect(folder, writer)
     return _report(rows, counts, dataset, config, seed=seed, helped=helped)
 
@@ -131,15 +133,16 @@ def make_factory(trained: TrainedGenerator, dataset: Dataset, config: GenerateCo
     return PictureFactory(trained, dataset, config, seed=seed)
 
 
-def shard_maker(factory: Factory) -> MakeShard:
+def shard_maker(factory: Factory, *, codec: str = SOURCE) -> MakeShard:
     """How a process makes a shard: the same in all of them."""
 
     def make(indexes: range, on_picture: OnPicture) -> Shard:
         rows, payloads, counts = [], [], Counter[str]()
         for done, index in enumerate(indexes, start=1):
             picture = factory.make(index)
-            rows.append(_row(index, picture))
-            payloads.append(encode_png(picture.image))
+            stored = coded(encode_png(picture.image), codec)
+            rows.append(replace(_row(index, picture), sha256=stored.of, codec=stored.codec))
+            payloads.append(stored.payload)
             counts.update(picture.counts)
             on_picture(done)
         return Shard(tuple(rows), tuple(payloads), counts)

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from edgewright.artifacts import Artifact, canonical_json, sha256_file
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactCorrupt
 from edgewright.learning.device import torch_threads

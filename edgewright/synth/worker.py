@@ -31,4 +31,4 @@ def open_job(payload: bytes) -> Make:
     if describe_job(generator, dataset, config, seed=job.seed).name != job.name:
         raise InputError("the inputs are not those of the job", expected=job.name)
     trained = open_generator(generator, solver=config.solver, sampler_steps=config.sampler_steps)
-    return serve(shard_maker(make_factory(trained, dataset, config, seed=job.seed)))
+    return serve(shard_maker(make_factory(trained, dataset, config, seed=job.seed), codec=config.codec))

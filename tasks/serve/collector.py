@@ -28,10 +28,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from edgewright.addresses import is_loopback, why
+from edgewright.device.feed import address_in as address_of
 from edgewright.device.token import Token
 from edgewright.errors import ArtifactCorrupt, HomeBusy, InputError, StoreUnavailable
 from edgewright.files import READABLE, try_locked, write_atomically
-from edgewright.fleet.authority import CERTIFICATE_FILE, authority_in, server_files
+from edgewright.fleet.authority import CERTIFICATE_FILE, Authority, authority_in, server_files, server_seal
 from edgewright.fleet.collector import collector
 from edgewright.fleet.figures import Figures
 from edgewright.fleet.frames import FramesBox
@@ -49,6 +50,7 @@ from tasks.serve.repeated import repeated
 Say = Callable[[str], None]
 REGISTER_FILE, WHERE_FILE, _LOCK_FILE = "register.sqlite", "collector.json", "serving.lock"
 FRAMES_FOLDER = "frames"
+NO_BROKER = "off"
 PORT = 8472
 _ANSWER_WITHIN_S = 5.0
 REPORTS_S, LOOK_EVERY_S = 90 * 24 * 3600.0, 3600.0
@@ -59,11 +61,13 @@ REPORTS_S, LOOK_EVERY_S = 90 * 24 * 3600.0, 3600.0
 class Where:
     """Attributes:
     name: by which devices find the collector: a host name or an address. host: what it listens on.
+    broker: an MQTT broker at which it hears, too, or `@FILE` that holds its address; "": none.
     """
 
     name: str = "127.0.0.1"
     host: str = "127.0.0.1"
     port: int = PORT
+    broker: str = ""
 
     @property
     def url(self) -> str:
@@ -196,9 +200,16 @@ def expelled(settings: Settings, project: str, device: str, *, why: str) -> None
 
 @contextmanager
 def collector_served(
-    settings: Settings, *, say: Say, name: str = "", host: str = "", port: int = 0, figures: Figures | None = None
+    settings: Settings,
+    *,
+    say: Say,
+    name: str = "",
+    host: str = "",
+    port: int = 0,
+    broker: str = "",
+    figures: Figures | None = None,
 ) -> Iterator[Where]:
-    """Serve in this block; what is given is the home's from now on.
+    """Serve in this block; what is given is the home's from now on; NO_BROKER ends that one is heard.
 
     Raises:
         HomeBusy: another process serves it. StoreUnavailable: the port is taken, or the database cannot be had.
@@ -206,7 +217,9 @@ def collector_served(
     """
     kept = where_of(settings)
     where = replace(kept, name=name or kept.name, host=host or kept.host, port=port or kept.port)
+    where = replace(where, broker="" if broker == NO_BROKER else broker or kept.broker)
     _refuse_unfindable(where)
+    _refuse_broker(where)
     settings.fleet.mkdir(mode=0o700, parents=True, exist_ok=True)
     with try_locked(settings.fleet / _LOCK_FILE) as free:
         if not free:
@@ -215,11 +228,12 @@ def collector_served(
         opens = server_files(settings.fleet, where.names, now=datetime.now(UTC), secret=secret)
         authority = authority_in(settings.fleet, secret=secret)
         with register_of(settings) as engine, Writer(engine) as writer:
+            counted = figures or Figures()
             application = collector(
                 writer,
                 authority,
                 roots=lambda project: _root_of(settings, project),
-                figures=figures or Figures(),
+                figures=counted,
                 frames=frames_of(settings),
             )
 
@@ -230,11 +244,32 @@ def collector_served(
 
             with (
                 listening(application, settings.fleet, key_opened_by=opens, host=where.host, port=where.port) as line,
+                _heard_by_broker(where, writer, authority, settings.fleet, opens, counted, say),
                 repeated(look, every_s=LOOK_EVERY_S, say=say),
             ):
                 write_atomically(settings.fleet / WHERE_FILE, json.dumps(asdict(where)).encode(), mode=READABLE)
                 say(f"Collector {where.url}")
                 yield where
+
+
+@contextmanager
+def _heard_by_broker(
+    where: Where, writer: Writer, authority: Authority, folder: Path, opens: str, figures: Figures, say: Say
+) -> Iterator[None]:
+    """Beside HTTPS, where the home has a broker."""
+    if not where.broker:
+        yield
+        return
+    from edgewright.fleet.by_broker import heard_by_broker  # paho is an extra
+
+    address = address_of(where.broker)
+    with heard_by_broker(address, writer, authority, seal=lambda: server_seal(folder, opens), figures=figures, say=say):
+        yield
+
+
+def _refuse_broker(where: Where) -> None:
+    if "@" in where.broker[1:] and not where.broker.startswith("@"):
+        raise InputError("a broker's password where all may read it", expected="@FILE", next_step="--mqtt @FILE")
 
 
 def _forget(writer: Writer) -> None:

@@ -37,9 +37,11 @@ class Watched:
     pages: str
 
 
-def serve_until_ended(settings: Settings, *, name: str, host: str, port: int, pages_port: int, say: Say) -> None:
+def serve_until_ended(
+    settings: Settings, *, name: str, host: str, port: int, pages_port: int, say: Say, broker: str = ""
+) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises as `watched` does."""
-    with watched(settings, name=name, host=host, port=port, pages_port=pages_port, say=say):
+    with watched(settings, name=name, host=host, port=port, broker=broker, pages_port=pages_port, say=say):
         say("Ctrl-C ends it")
         try:
             threading.Event().wait()
@@ -68,9 +70,9 @@ def watched_beside(settings: Settings, *, wanted: bool, pages_port: int, say: Sa
 
 @contextmanager
 def watched(
-    settings: Settings, *, pages_port: int, say: Say, name: str = "", host: str = "", port: int = 0
+    settings: Settings, *, pages_port: int, say: Say, name: str = "", host: str = "", port: int = 0, broker: str = ""
 ) -> Iterator[Watched]:
-    """Serve in this block; `name`, `host` and `port`, where given, are the home's from now on.
+    """Serve in this block; `name`, `host`, `port` and `broker`, where given, are the home's from now on.
 
     Raises:
         HomeBusy: another process serves it. StoreUnavailable: a port is taken, or the database cannot be had.
@@ -86,7 +88,7 @@ def watched(
     with (
         stepping(settings, say),
         announcing(settings, say),
-        collector_served(settings, name=name, host=host, port=port, say=say, figures=figures) as where,
+        collector_served(settings, name=name, host=host, port=port, broker=broker, say=say, figures=figures) as where,
         listening_here(shown, port=pages_port) as here,
     ):
         pages = f"http://127.0.0.1:{here}"

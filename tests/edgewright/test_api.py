@@ -21,7 +21,7 @@ from edgewright import api
 from edgewright.artifacts import Content, Record, open_store
 from edgewright.cli.launch import terminate_as_interrupt
 from edgewright.compress.files import INT8_FILE, SPEC_FILE
-from edgewright.data.dataset import encode_png
+from edgewright.data.codec import encode_png
 from edgewright.data.rows import Row
 from edgewright.errors import ArtifactMissing, InputError, MissingExtra
 from edgewright.recipe import resolve

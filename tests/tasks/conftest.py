@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import ArtifactRef, Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.label.train import train_labeler
 from edgewright.recipe.label import TrainLabelerConfig

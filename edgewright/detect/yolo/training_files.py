@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgewright.artifacts import canonical_json, sha256_bytes
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row, Split
 from edgewright.detect.shown_pictures import hide_ignored, shrink
 from edgewright.runtime.boxes import Boxes, Image

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from edgewright.artifacts import Content, Record, Store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, LabelSource, LabelState, Origin, Row, Split
 from edgewright.errors import InputError
 from edgewright.gates.data_gate import decide_data, measure_data

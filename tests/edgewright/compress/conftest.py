@@ -11,7 +11,8 @@ import pytest
 
 from edgewright.artifacts import Artifact, Content, Record, Store, open_store
 from edgewright.compress.quantize import QuantizeReport, quantize
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
 from edgewright.detect.train import train_detector
 from edgewright.recipe.compress import QuantizeConfig

@@ -13,7 +13,8 @@ from edgewright.compress.forms import Form, forms_of
 from edgewright.compress.measure import dataset_samples
 from edgewright.compress.measure_files import FileMeasurement, measure_file
 from edgewright.compress.safe import make_safe
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
 from edgewright.detect.evaluate import Evaluation, evaluate
 from edgewright.gates.file_checks import FileEvidence, file_checks

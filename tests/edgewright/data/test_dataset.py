@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from edgewright.artifacts import LocalStore
 from edgewright.data import dataset as dataset_module
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png, image_suffix
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset, DatasetWriter, image_suffix
 from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt, InputError
 from tests.scenes import publish_filled

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import LocalStore
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.export import export_dataset, name_files
 from edgewright.data.ingest_report import IngestReport
 from edgewright.data.rle import encode_mask

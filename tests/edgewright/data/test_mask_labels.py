@@ -16,7 +16,8 @@ from PIL import Image as PillowImage
 
 from edgewright.artifacts import LocalStore
 from edgewright.data.checks import MAX_VERTICES, CheckedBoxes, CheckedPicture, check_boxes, check_picture
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.export import export_dataset
 from edgewright.data.formats import layout_named
 from edgewright.data.formats.annotation import Annotation, RawBox, RunLengths

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import open_store
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
 from tests.scenes import BLUE, RED, Painted, gray, paint_square, publish_dataset
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,29 +12,15 @@ from typing import Any
 
 import pytest
 
+from edgewright.device.mqtt import broker_in
 from edgewright.device.outputs import open_outputs
+from edgewright.errors import InputError
+from tests.brokers import broker, needs_mosquitto
 from tests.conftest import free_port
 
 mqtt = pytest.importorskip("paho.mqtt.client")
-_MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
-pytestmark = pytest.mark.skipif(_MOSQUITTO is None, reason="no broker: Debian's mosquitto")
-
-
-@contextmanager
-def broker(folder: Path, port: int) -> Iterator[None]:
-    """Knows the user `line` alone."""
-    config, passwords = folder / "mosquitto.conf", folder / "passwords"
-    passwords.write_text("line:secret\n")
-    subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True, capture_output=True)
-    config.write_text(f"user root\nlistener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n")
-    with subprocess.Popen([str(_MOSQUITTO), "-c", str(config)], stderr=subprocess.PIPE, text=True) as running:
-        try:
-            assert running.stderr
-            assert any("running" in line for line in running.stderr)
-            yield
-        finally:
-            running.kill()
+pytestmark = needs_mosquitto
 
 
 @contextmanager
@@ -73,6 +57,9 @@ def test_messages_arrive_also_after_the_broker_was_away(folder: Path) -> None:
                 outputs.each[0].tell({"frame": number})
             while len(frames) < 20:
                 frames.add(heard()["frame"])
+            over = time.monotonic() + 15
+            while len(said) < 4 and time.monotonic() < over:  # each comes back by a clock of its own
+                time.sleep(0.05)
         assert frames == set(range(20))
         over = time.monotonic() + 15
         while len(said) < 6 and time.monotonic() < over:
@@ -93,3 +80,12 @@ def test_a_broker_that_refuses_is_said(folder: Path) -> None:
         while not said and time.monotonic() < over:
             time.sleep(0.05)
     assert "not authorized" in said[0]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["gate:1883", "http://gate", "mqtt://", "mqtt://gate:99999", "mqtt://gate/topic", "mqtt://gate?x=1", ""],
+)
+def test_a_brokers_address_is_one_and_names_no_topic(address: str) -> None:
+    with pytest.raises(InputError, match="address"):
+        broker_in(address)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import Store, open_store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.errors import InputError
 from edgewright.experiment.plan import AssembleConfig, SubsetConfig

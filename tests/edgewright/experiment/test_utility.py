@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import Content, Record, Store, open_store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Label, Row
 from edgewright.detect.evaluate import Evaluation
 from edgewright.experiment.making import learned_from

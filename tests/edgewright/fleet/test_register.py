@@ -153,6 +153,15 @@ def test_the_last_report_is_the_one_with_the_highest_number(connection: Connecti
     assert [each.seq for each in events_of(connection, "belt", "line-1", kind="report")] == [2, 3]
 
 
+def test_a_report_that_a_line_held_back_is_kept_and_is_not_the_last(connection: Connection) -> None:
+    joined(connection)
+    accept(connection, must(connection), [told(9, {"n": 9}, "report")], now=6.0)
+    held_back = [told(3, {"n": 3}, "report"), told(4, {"n": 4})]
+    assert accept(connection, must(connection), held_back, now=7.0).acknowledged == (3, 4)
+    assert reports_of(connection, "belt") == {"line-1": (6.0, {"n": 9})}
+    assert [each.seq for each in events_of(connection, "belt", "line-1")] == [3, 4, 9]
+
+
 @settings(max_examples=40, deadline=None)
 @given(messages=st.lists(st.lists(st.integers(1, 12), max_size=6), max_size=8))
 def test_the_same_again_changes_nothing(tmp_path_factory: pytest.TempPathFactory, messages: list[list[int]]) -> None:

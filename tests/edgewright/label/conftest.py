@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import Artifact, Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
 from edgewright.label.train import LabelerReport, train_labeler
 from edgewright.recipe.label import TrainLabelerConfig

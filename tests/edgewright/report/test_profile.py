@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgewright.artifacts import Content, LocalStore, Record
-from edgewright.data.dataset import DatasetWriter, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import DatasetWriter
 from edgewright.data.rows import Label, LabelState, Origin, Row, Split
 from edgewright.report.profile import profile_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image
 
 from edgewright.artifacts import ArtifactRef, LocalStore
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import coded, encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.reingest import reingest
 from edgewright.data.rows import Label, LabelState, Row, Split
 from edgewright.device.spool import encoded
@@ -22,6 +24,7 @@ from edgewright.fleet.frames import FleetFrame, FramesBox
 from edgewright.recipe.data import IngestConfig
 from edgewright.review.of_fleet import export_frames, import_frames, row_id
 from edgewright.review.of_run import FLEET_FILE
+from edgewright.runtime.pictures import decode_picture
 from tests.scenes import publish_dataset
 
 CLASSES = ("nut", "bolt")
@@ -31,8 +34,10 @@ def noise(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8))
 
 
-def send(box: FramesBox, seed: int, *, device: str = "line-1", **changes: Any) -> None:
-    payload = encoded(noise(seed))
+def send(
+    box: FramesBox, seed: int, *, device: str = "line-1", picture: Image.Image | None = None, **changes: Any
+) -> None:
+    payload = encoded(picture or noise(seed))
     facts = {
         "sha256": hashlib.sha256(payload).hexdigest(),
         "bytes": len(payload),
@@ -154,3 +159,26 @@ def test_an_answer_of_nobody_is_refused(
     export_frames(store, refs, frames, to=tmp_path / "out", format="coco", limit=10)
     with pytest.raises(InputError):
         import_frames(store, refs, frames, answers(tmp_path / "out"))
+
+
+def test_frames_lie_as_the_photographs_that_they_join(
+    store: LocalStore, refs: Mapping[str, ArtifactRef], tmp_path: Path
+) -> None:
+    pytest.importorskip("imagecodecs")
+    box = FramesBox(tmp_path / "frames")
+    for seed in range(3):
+        send(box, seed, picture=noise(seed).resize((8, 6)).resize((64, 48)))
+    frames = box.frames("belt")
+    photographs = Dataset.open(store, refs["ingest"])
+    smooth = Image.new("RGB", (64, 48), (90, 120, 40))
+    stored = coded(encode_png(np.asarray(smooth)), "jxl")
+    row = replace(photographs.rows[0], codec=stored.codec, sha256=stored.of)
+    joined = publish_dataset(store, [(row, stored.payload)], classes=CLASSES)
+    export_frames(store, {"ingest": joined.ref}, frames, to=tmp_path / "out", format="coco", limit=10)
+    ref, _ = import_frames(store, {"ingest": joined.ref}, frames, answers(tmp_path / "out"), person="ann")
+    dataset = Dataset.open(store, ref)
+    found = {row.id: row for row in dataset.rows}
+    for frame in frames:
+        row = found[row_id(frame)]
+        assert (row.codec, row.sha256, row.bytes < frame.facts["bytes"]) == ("jxl", frame.sha256, True)
+        assert np.array_equal(dataset.image(row), decode_picture(frame.picture.read_bytes()).pixels)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from edgewright.artifacts import Artifact, Content, LocalStore, Record, Store
-from edgewright.data.dataset import Dataset, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Row
 from edgewright.progress import OnProgress, silent
 from edgewright.recipe.synth import TrainGeneratorConfig

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from edgewright.artifacts import Artifact, ArtifactRef, Content, LocalStore, Record, Store
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rle import decode_mask
 from edgewright.data.rows import Label, Row
 from edgewright.errors import ArtifactCorrupt, InputError
@@ -358,3 +359,16 @@ def test_weights_that_do_not_fit_are_corrupt(store: Store, gan: Artifact) -> Non
         ref: ArtifactRef = store.publish(work, replace(gan.manifest.content, files={}), Record())
     with pytest.raises(ArtifactCorrupt, match="do not fit"):
         open_generator(store.open(ref))
+
+
+@pytest.mark.parametrize("codec", ["jpegls", "jxl"])
+def test_pictures_that_lie_in_a_codec_are_the_same(store: Store, dataset: Dataset, gan: Artifact, codec: str) -> None:
+    pytest.importorskip("imagecodecs")
+    plain = Dataset.open(store, make_images(store, gan, dataset)[0].ref)
+    made = Dataset.open(store, make_images(store, gan, dataset, replace_config(codec=codec))[0].ref)
+    assert {row.codec for row in made.rows} == {codec}
+    assert [row.sha256 for row in made.rows] == [row.sha256 for row in plain.rows]
+    for row, other in zip(made.rows, plain.rows, strict=True):
+        assert np.array_equal(made.image(row), plain.image(other))
+        assert made.payload(row) == plain.payload(other), "a PNG of ours comes back as it was"
+    assert sum(row.bytes for row in made.rows) < sum(row.bytes for row in plain.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -33,6 +34,7 @@ from tasks.serve.collector import (
     Where,
     collector_served,
     history_in,
+    invited,
     members_of,
     register_of,
     reports_in,
@@ -40,7 +42,9 @@ from tasks.serve.collector import (
     where_of,
 )
 from tasks.serve.fleet import fleet_of
+from tests.brokers import broker, needs_mosquitto
 from tests.collectors import running_collector
+from tests.conftest import free_port
 from tests.edgewright.device.conftest import selftest_here
 from tests.listeners import closed_port
 from tests.servers.postgres import postgres
@@ -216,3 +220,50 @@ def test_a_register_in_postgresql(tmp_path: Path) -> None:
 def reports_of_all(engine: Engine) -> dict[str, tuple[float, dict[str, Any]]]:
     with engine.begin() as connection:
         return reports_of(connection, "belt")
+
+
+@needs_mosquitto
+def test_a_home_that_hears_at_a_broker_goes_on_to_and_a_device_says_which_way(
+    settings: Settings, publish: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(1)
+    port, folder, said = free_port(), tmp_path / "broker", list[str]()
+    folder.mkdir()
+    (folder / "address").write_text(f"mqtt://line:secret@127.0.0.1:{port}\n")
+    address, home = f"@{folder / 'address'}", tmp_path / "device"
+    with broker(folder, port):
+        with collector_served(settings, port=free_port(), broker=address, say=said.append):
+            token = invited(settings, "belt", channel="stable", tier="full", device="line-1", life_s=60.0)
+            enroll(home, token, files=Files())
+        before = (home / "device.json").read_bytes()
+        assert agent.main(["line", "--home", str(home), "--mqtt", address]) == 0
+        with collector_served(settings, say=said.append) as where:  # as `up` does: what was given is kept
+            assert where.broker == address
+            over = time.monotonic() + 20
+            while not any("is heard" in line for line in said) and time.monotonic() < over:
+                time.sleep(0.02)
+            # At a port where nobody is, HTTPS would fail.
+            elsewhere = replace(
+                open_home(home, files=Files()).config, collector_url=f"https://127.0.0.1:{closed_port()}"
+            )
+            (home / "device.json").write_bytes(elsewhere.to_bytes())
+            assert agent.main(["check-in", "--home", str(home)]) == 0, capsys.readouterr()
+        assert set(reports_in(settings, "belt") or {}) == {"line-1"}
+    with collector_served(settings, broker="off", say=said.append) as where:
+        assert where.broker == ""
+    (home / "device.json").write_bytes(before)
+    capsys.readouterr()
+    assert agent.main(["line", "--home", str(home), "--https"]) == 0
+    assert "events go by HTTPS to https://" in capsys.readouterr().out
+    assert (home / "device.json").read_bytes() == before, "as an older agent reads it"
+    assert "secret" not in "".join(said) + (settings.fleet / "collector.json").read_text()
+
+
+@pytest.mark.parametrize("address", ["mqtt://me:secret@gate", "http://gate", "mqtt://gate/topic"])
+def test_a_broker_whose_password_all_could_read_or_that_is_none_is_refused(settings: Settings, address: str) -> None:
+    with (
+        pytest.raises(InputError, match=r"broker|address"),
+        collector_served(settings, port=free_port(), broker=address, say=lambda line: None),
+    ):
+        pass
+    assert not (settings.fleet / "collector.json").exists()

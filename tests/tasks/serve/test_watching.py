@@ -98,3 +98,13 @@ def test_what_cannot_be_served_beside_something_else_is_said_and_refused_where_i
             watched_beside(settings, wanted=True, pages_port=0, say=said.append),
         ):
             pass
+
+
+def test_a_broker_is_named_at_the_command_line_and_without_its_password(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(commands, "home_settings", lambda: settings)
+    with pytest.raises(SystemExit) as ended:
+        main(["serve-collector", "--port", str(free_port()), "--pages-port", "0", "--mqtt", "mqtt://me:secret@gate"])
+    said = capsys.readouterr().err
+    assert (ended.value.code, "--mqtt @FILE" in said, "secret" in said) == (2, True, False)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgewright.artifacts import Content, LocalStore, Record
-from edgewright.data.dataset import Dataset, DatasetWriter, encode_png
+from edgewright.data.codec import encode_png
+from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.rows import Row
 from edgewright.errors import InputError
 from edgewright.gates.selftest.controls import Scene, background_only, copied, one_mode, pasted, shuffled_labels
