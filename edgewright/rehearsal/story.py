@@ -1,5 +1,5 @@
-"""What happened on the line, so that a rehearsal that was cut off goes on: when it was noticed, what came home, how well
-devices saw over time.
+"""What happened on the line, so that a rehearsal that was cut off goes on: when it was noticed, what came home, how
+well devices saw over time.
 
 Decides what accuracy over time is: mAP50 of what devices reported, in parts of PART_FRAMES frames of each phase.
 Refuses nothing.
