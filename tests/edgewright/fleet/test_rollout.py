@@ -195,3 +195,12 @@ def test_what_a_person_does(rollout: Rollout) -> None:
 
 def test_it_is_kept_as_json(rollout: Rollout) -> None:
     assert Rollout.from_json(json.loads(json.dumps(rollout.to_json()))) == rollout
+
+
+@pytest.mark.parametrize(("detections", "course"), [(30.0, Course.RUNNING), (0.0, Course.WITHDRAWN)])
+def test_more_is_found_again_where_devices_had_told_of_drift(detections: float, course: Course) -> None:
+    """What they found on a changed scene is no measure of what is there; that nothing is found still is one."""
+    drifted = {name: replace(said, drift="light was 0.4, and is 0.1") for name, said in BEFORE.items()}
+    begun = begin("spring", release=9, otherwise=8, told=drifted, devices=DEVICES, now=0.0)
+    told = {**drifted, **answered(begun, at=HOUR, detections=detections)}
+    assert step(begun, told, devices=DEVICES, now=HOUR).plan.state is course
