@@ -2,10 +2,10 @@
 
     POST {to}/detect    a JPEG, pixels alone    => {"model", "detections": [{"class", "score", "xyxy"}]}
 
-Decides how: one frame at a time, in a thread of its own, over one line that is kept; both ends prove who they are by the
-fleet's certificates. What the policy hides is hidden before the picture is made small and sent; where that cannot be
-done none is sent, and why is said once. Which frames, how many and how long is `escalation.py`'s. An answer in time is
-told as a second message, a late one is dropped. Refuses an answer that is too long, too slow or none (`answers.py`).
+Decides how: one frame at a time, in a thread of its own, over one line that is kept; both ends prove who they are by
+the fleet's certificates. What the policy hides is hidden before the picture is made small and sent; where that cannot
+be done none is sent, and why is said once. Which frames, how many and how long is `escalation.py`'s. An answer in time
+is told as a second message, a late one is dropped. Refuses an answer that is too long, too slow or none (`answers.py`).
 
     with_escalation(home, bundle, tell=outputs.pass_on, say=print)      # a watcher of `run_feed`, or None
 """
@@ -45,7 +45,7 @@ from edgewright.runtime.pictures import DecodedPicture
 DETECT_PATH = "/detect"
 _PORT = 443
 _PATIENCE, _KEPT_S, _END_S = 2, 10.0, 1.0
-"""An answer is waited for twice its deadline, to know that it is late; a line that was silent for so long is not used."""
+"""An answer is waited for twice its deadline, to know that it is late; one that was silent for so long is not used."""
 _WHOLE_PX = 1 << 16
 Say = Callable[[str], None]
 Tell = Callable[[Message], None]
@@ -114,6 +114,8 @@ class Line:
             secured = self._context.wrap_socket(plain, server_hostname=self._host, do_handshake_on_connect=False)
             self._connection = http.client.HTTPConnection(self._host, self._port)
             self._connection.sock = self._socket = secured
+            if self._cut:
+                raise TimeoutError
             secured.do_handshake()
         return self._connection
 
@@ -144,7 +146,7 @@ class Cloud:
         self._rule, self._line, self._hide, self._spec = rule, line, hide, bundle.manifest.spec
         self._tell, self._say, self._said = tell, say, ""
         self._changed = threading.Condition()
-        self._waiting: Sighting | None = None
+        self._waiting: tuple[Sighting, float] | None = None
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="cloud", daemon=True)
         self._thread.start()
@@ -161,8 +163,9 @@ class Cloud:
         scores = [*seen.boxes.score.tolist(), *seen.doubted.score.tolist()]
         doubt = doubt_of(scores, threshold=self._spec.score_threshold)
         with self._changed:
-            if self._rule.consider(doubt, now=time.monotonic()) is Verdict.ASK:
-                self._waiting = sighting
+            now = time.monotonic()
+            if self._rule.consider(doubt, now=now) is Verdict.ASK:
+                self._waiting = sighting, now
                 self._changed.notify()
 
     def told(self) -> Counts:
@@ -182,10 +185,10 @@ class Cloud:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting is not None or self._ended)
-                sighting, self._waiting = self._waiting, None
-                if self._ended or sighting is None:
+                waiting, self._waiting = self._waiting, None
+                if self._ended or waiting is None:
                     break
-            self._consult(sighting, time.monotonic())
+            self._consult(*waiting)
         self._line.close()
 
     def _consult(self, sighting: Sighting, began: float) -> None:

@@ -1,7 +1,7 @@
 """The small authority of a fleet: it vouches for devices to the collector and for the collector to devices.
 
     authority.pem  authority.crt    20 years; the key is encrypted, and opened by the keys' secret
-    collector.pem  collector.crt    of the server, a year; made anew when it ends soon or its names change
+    collector.pem  collector.crt    of a server, a year; made anew when it ends soon or its names change
 
 Decides what a certificate says: of a device its project and its name, of a collector its hosts. All begin in 1970, for
 devices whose clock lost its battery. Refuses to vouch for a key that is no P-256 one. Whom it no longer vouches for is
@@ -39,7 +39,8 @@ from edgewright.files import PRIVATE, READABLE, write_atomically
 from edgewright.release.keys import secret_of
 
 KEY_FILE, CERTIFICATE_FILE = "authority.pem", "authority.crt"
-SERVER_KEY_FILE, SERVER_CERTIFICATE_FILE = "collector.pem", "collector.crt"
+COLLECTOR = "collector"
+SERVER_KEY_FILE, SERVER_CERTIFICATE_FILE = f"{COLLECTOR}.pem", f"{COLLECTOR}.crt"
 DEVICE_LIFE, SERVER_LIFE, AUTHORITY_LIFE = timedelta(days=730), timedelta(days=365), timedelta(days=20 * 365)
 _SERVER_RENEWED_BEFORE = timedelta(days=60)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,14 +111,19 @@ def authority_in(folder: Path, *, secret: Path | None = None) -> Authority:
     return Authority(certificate, key)
 
 
-def server_files(folder: Path, hosts: Collection[str], *, now: datetime, secret: Path | None = None) -> str:
-    """What opens the server's key; the files are made anew where they end soon or name other hosts."""
+def server_files(
+    folder: Path, hosts: Collection[str], *, now: datetime, secret: Path | None = None, of: str = COLLECTOR
+) -> str:
+    """What opens the server's key; the files are made anew where they end soon or name other hosts.
+
+    Args: of: which of the fleet's servers; each has files of its own.
+    """
     authority, opened_by = authority_in(folder, secret=secret), secret_of(folder, secret)
-    if not _is_good(folder, hosts, authority, opened_by, now):
+    if not _is_good(folder, hosts, authority, opened_by, now, of):
         key = ec.generate_private_key(ec.SECP256R1())
-        _write_key(folder / SERVER_KEY_FILE, key, opened_by)
+        _write_key(folder / f"{of}.pem", key, opened_by)
         certificate = authority.vouch_for_server(key.public_key(), sorted(hosts), now=now)
-        write_atomically(folder / SERVER_CERTIFICATE_FILE, certificate, mode=READABLE)
+        write_atomically(folder / f"{of}.crt", certificate, mode=READABLE)
     return opened_by.decode()
 
 
@@ -189,13 +195,15 @@ def _key_in(path: Path, opened_by: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _is_good(folder: Path, hosts: Collection[str], authority: Authority, opened_by: bytes, now: datetime) -> bool:
+def _is_good(
+    folder: Path, hosts: Collection[str], authority: Authority, opened_by: bytes, now: datetime, of: str
+) -> bool:
     """Whether the server's files belong together, name these hosts and last."""
     try:
-        certificate = x509.load_pem_x509_certificate((folder / SERVER_CERTIFICATE_FILE).read_bytes())
+        certificate = x509.load_pem_x509_certificate((folder / f"{of}.crt").read_bytes())
         certificate.verify_directly_issued_by(authority.certificate)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        own = certificate.public_key() == _key_in(folder / SERVER_KEY_FILE, opened_by).public_key()
+        own = certificate.public_key() == _key_in(folder / f"{of}.pem", opened_by).public_key()
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound, InputError):
         return False
     lasts = certificate.not_valid_after_utc - now > _SERVER_RENEWED_BEFORE
