@@ -1,4 +1,4 @@
-"""`edgewright export-model`, `serve-model`: a run's float detector for other runtimes, and for the fleet. Decides nothing."""
+"""`edgewright export-model`, `serve-model`: a run's float detector for other runtimes, for devices. Decides nothing."""
 
 from __future__ import annotations
 

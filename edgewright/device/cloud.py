@@ -168,6 +168,12 @@ class Cloud:
                 self._waiting = sighting, now
                 self._changed.notify()
 
+    @property
+    def asking(self) -> bool:
+        """Whether a frame is being asked about."""
+        with self._changed:
+            return self._rule.asking
+
     def told(self) -> Counts:
         """What came of it since this was asked last."""
         with self._changed:

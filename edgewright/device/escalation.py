@@ -196,6 +196,11 @@ class Escalation:
         self._last_bytes = 0
 
     @property
+    def asking(self) -> bool:
+        """Whether a frame is being asked about."""
+        return self._asked_at is not None
+
+    @property
     def deadline_s(self) -> float:
         return self.policy.deadline_ms / 1000
 
