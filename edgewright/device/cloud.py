@@ -18,8 +18,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from json import loads
 from typing import Literal
@@ -44,7 +44,7 @@ from edgewright.runtime.pictures import DecodedPicture
 
 DETECT_PATH = "/detect"
 _PORT = 443
-_PATIENCE, _KEPT_S, _END_S = 2, 10.0, 1.0
+_PATIENCE, _OPENED_S, _KEPT_S, _END_S = 2, 5.0, 10.0, 1.0
 """An answer is waited for twice its deadline, to know that it is late; one that was silent for so long is not used."""
 _WHOLE_PX = 1 << 16
 Say = Callable[[str], None]
@@ -60,7 +60,7 @@ class Unanswered(Exception):
 
 
 class Line:
-    """A TLS connection that is kept from one question to the next. Law: `ask` ends within its time."""
+    """A TLS connection that is kept from one question to the next. Law: `open` and `ask` end within their time."""
 
     def __init__(self, url: str, context: ssl.SSLContext) -> None:
         place = urlsplit(url)
@@ -69,29 +69,40 @@ class Line:
         self._socket: socket.socket | None = None
         self._used, self._cut = 0.0, False
 
+    def open(self, *, within_s: float = _OPENED_S) -> None:
+        """Be ready to be asked: a handshake takes several times as long as a question. Raises Unanswered."""
+        with self._within(within_s, over="failed"):
+            self._connected(within_s)
+
     def ask(self, payload: bytes, *, within_s: float) -> bytes:
         """What is answered. Raises Unanswered."""
-        timer = threading.Timer(within_s, self.cut)
-        timer.daemon = True
-        self._cut = False
-        timer.start()
-        try:
+        with self._within(within_s, over="late"):
             connection = self._connected(within_s)
             connection.request("POST", DETECT_PATH, body=payload, headers={"Content-Type": "image/jpeg"})
             response = connection.getresponse()
             told = response.read(MAX_ANSWER_BYTES + 1)
             whole = response.isclosed()
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            late = self._cut or isinstance(error, TimeoutError)
-            raise Unanswered("late" if late else "failed", "no answer in time" if late else why(error)) from error
-        finally:
-            timer.cancel()
         self._used = time.monotonic()
         if not whole or response.will_close:
             self.close()
         _check(response.status, told)
         return told
+
+    @contextmanager
+    def _within(self, seconds: float, *, over: Literal["late", "failed"]) -> Iterator[None]:
+        """Socket timeouts are of one call each: who drips would be waited for on and on."""
+        timer = threading.Timer(seconds, self.cut)
+        timer.daemon = True
+        self._cut = False
+        timer.start()
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            late = self._cut or isinstance(error, TimeoutError)
+            raise Unanswered(over if late else "failed", "no answer in time" if late else why(error)) from error
+        finally:
+            timer.cancel()
 
     def cut(self) -> None:
         """From any thread: whoever waits here waits no longer."""
@@ -117,6 +128,7 @@ class Line:
             if self._cut:
                 raise TimeoutError
             secured.do_handshake()
+            self._used = time.monotonic()
         return self._connection
 
     def _is_good(self) -> bool:
@@ -204,12 +216,13 @@ class Cloud:
         except (EdgewrightError, OSError) as error:
             self._drop(f"a frame is not asked about: {error}")
             return
-        with self._changed:
-            leaves = not self._ended and self._rule.may_leave(len(payload), now=time.monotonic())
-        if not leaves:
-            self._drop("")
-            return
         try:
+            self._line.open()
+            with self._changed:
+                leaves = not self._ended and self._rule.may_leave(len(payload), now=time.monotonic())
+            if not leaves:  # also where the line took its time: it is there for the next one
+                self._drop("")
+                return
             left_s = began + _PATIENCE * self._rule.deadline_s - time.monotonic()
             told = self._line.ask(payload, within_s=max(left_s, 0.001))
             answer = answer_of(told, wh=small.size, classes=self._spec.classes)

@@ -61,9 +61,9 @@ class Counts:
     """What came of it since it was last told. Law: `Counts.from_json(c.to_json()) == c`.
 
     Attributes:
-        asked: frames of which a picture left, or was about to. answered: in time.
+        asked: frames of which a picture left. answered: in time.
         late: after the deadline, or not within twice that. refused: by the server, and it said why.
-        failed: no line, or what came was no answer.
+        failed: no line, so that nothing left, or what came was no answer.
         bytes: of pictures that left. breaker: as it stands.
     """
 
@@ -184,8 +184,8 @@ class Breaker:
 
 
 class Escalation:
-    """One frame is asked about at a time: after `ask` comes `may_leave`, and where that is so `answered` or `failed`;
-    else `dropped`. The clock begins at `ask`.
+    """One frame is asked about at a time: after `ask` comes `failed` where there is no line, or `may_leave`, and where
+    that is so `answered` or `failed`; else `dropped`. The clock begins at `ask`.
     """
 
     def __init__(self, policy: EscalationPolicy) -> None:

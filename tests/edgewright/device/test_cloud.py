@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgewright.device.cloud import Cloud, with_escalation
+from edgewright.device.cloud import Cloud, Line, with_escalation
 from edgewright.device.escalation import Counts
 from edgewright.device.feed import Folder
 from edgewright.device.files import Files
@@ -261,7 +261,7 @@ def test_while_the_server_is_down_the_feed_goes_on_and_the_breaker_opens(
     permit(home, f"https://127.0.0.1:{closed_port()}")
     one = device()
     one.run(lambda: one.counts.breaker == "open" and one.frames >= 100)
-    assert one.counts.failed == one.counts.asked == 3 and one.answers == []
+    assert (one.counts.failed, one.counts.asked, one.counts.bytes, one.answers) == (3, 0, 0, [])
     assert one.frames >= 100 and len(one.said) == 1 and "connection refused" in one.said[0]
 
 
@@ -371,13 +371,18 @@ def test_an_answer_that_is_endless_or_lies_is_a_failure(
 
 @pytest.mark.parametrize("program", [silent, speechless])
 def test_a_program_that_speaks_no_tls_is_left_in_time(
-    home: Home, device: Callable[[], Device], program: Callable[[], AbstractContextManager[int]]
+    home: Home,
+    device: Callable[[], Device],
+    program: Callable[[], AbstractContextManager[int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Line.open, "__kwdefaults__", {"within_s": 0.2})
     with program() as port:
         permit(home, f"https://127.0.0.1:{port}", deadline_ms=100)
         one = device()
+        began = time.monotonic()
         one.run(lambda: one.counts.breaker == "open")
-    assert one.counts.late + one.counts.failed == 3 and one.counts.asked == 3
+    assert (one.counts.failed, one.counts.asked, one.counts.bytes) == (3, 0, 0) and time.monotonic() - began < 3
 
 
 def test_one_line_is_kept_and_made_anew_where_it_broke(
@@ -420,3 +425,25 @@ def test_closing_waits_for_nobody(home: Home, device: Callable[[], Device]) -> N
         stop.set()
     assert took < 0.5 and not running
     assert isinstance(one.cloud, Cloud)
+
+
+def test_a_handshake_that_takes_longer_than_the_deadline_costs_one_frame(
+    collector: RunningCollector, home: Home, serve: Any, larger: Seen, device: Callable[[], Device]
+) -> None:
+    """On a line of long ways no frame would ever be in time, if each began with one."""
+    with serve(application_of(collector, larger)) as url:
+        permit(home, url, deadline_ms=300)
+        one = device()
+        assert one.cloud is not None
+        opened = one.cloud._line.open
+        slow: list[float] = []
+
+        def open_slowly() -> None:
+            if not slow:
+                slow.append(0.4)
+                time.sleep(0.4)  # as long as a handshake over a satellite
+            opened()
+
+        one.cloud._line.open = open_slowly  # type: ignore[assignment,method-assign]
+        one.run(lambda: len(one.answers) >= 1)
+    assert slow and len(one.answers) >= 1 and (one.counts.failed, one.counts.late) == (0, 0)
