@@ -380,7 +380,12 @@ def measured(shown: Shown, fleet: Path, folder: Path, server: int, arguments: An
             cloud.left_bytes, before = left.value, left.value
             yield row_of("cloud", name, shown, cloud, arguments.cloud_dollars)
             policy = EscalationPolicy(
-                url, arguments.share, arguments.deadline_ms, 4_000_000_000, arguments.doubt, arguments.side_px
+                url,
+                share_per_mille=round(1_000 * arguments.share),
+                deadline_ms=arguments.deadline_ms,
+                bytes_an_hour=4_000_000_000,
+                doubt_percent=round(100 * arguments.doubt),
+                side_px=arguments.side_px,
             )
             line, rule = Line(url, identity.context()), Escalation(policy)
             hybrid = on_the_device(shown, folder / f"hybrid-{name}", fps=arguments.fps, rule=rule, line=line)

@@ -191,7 +191,7 @@ def frames(
     escalate_share: Annotated[float, typer.Option(min=0, max=1, help="…of all frames, at most")] = 0.05,
     deadline_ms: Annotated[int, typer.Option(help="…after which an answer counts no longer")] = 300,
     escalate_mb: Annotated[int, typer.Option(min=1, help="…that may leave for it in an hour")] = 50,
-    escalate_doubt: Annotated[float, typer.Option(help="…from this doubt on, in (0, 1]")] = 0.5,
+    escalate_doubt: Annotated[float, typer.Option(min=0.01, max=1, help="…from this doubt on")] = 0.5,
     escalate_px: Annotated[int, typer.Option(help="…made no larger than this")] = 640,
     none: Annotated[bool, typer.Option("--none", help="No frame leaves a device any longer")] = False,
 ) -> None:
@@ -205,7 +205,12 @@ def frames(
     try:
         asked = (
             EscalationPolicy(
-                escalate_to, escalate_share, deadline_ms, 1_000_000 * escalate_mb, escalate_doubt, escalate_px
+                escalate_to,
+                share_per_mille=round(1_000 * escalate_share),
+                deadline_ms=deadline_ms,
+                bytes_an_hour=1_000_000 * escalate_mb,
+                doubt_percent=round(100 * escalate_doubt),
+                side_px=escalate_px,
             )
             if escalate_to
             else None

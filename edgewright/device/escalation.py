@@ -11,7 +11,7 @@ Decides whether a frame is asked about, whether its bytes may leave, and whether
 the deadline does not, and is a failure to the breaker, because a line on which answers come late is one not to use.
 Refuses nothing.
 
->>> rule = Escalation(EscalationPolicy("https://gate:8475", share=0.5, deadline_ms=200))
+>>> rule = Escalation(EscalationPolicy("https://gate:8475", share_per_mille=500, deadline_ms=200))
 >>> [rule.consider(1.0, now=number / 10).value for number in range(2)]
 ['share', 'ask']
 >>> rule.may_leave(1_000, now=0.2), rule.answered(now=0.25)

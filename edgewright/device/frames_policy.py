@@ -5,15 +5,14 @@ larger model is asked about at once. Decides nothing. Refuses, as everything tha
 half understood: a policy that cannot be read lets no frame leave.
 
     {"an_hour": 6, "a_day": 60, "max_bytes": 50000000, "blur": ["person"], "blur_bundle": "",
-     "escalation": {"to": "https://gate.example:8475", "share": 0.05, "deadline_ms": 300, "bytes_an_hour": 50000000,
-                    "doubt": 0.5, "side_px": 640}}
+     "escalation": {"to": "https://gate.example:8475", "share_per_mille": 50, "deadline_ms": 300,
+                    "bytes_an_hour": 50000000, "doubt_percent": 50, "side_px": 640}}
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from edgewright.addresses import checked
 from edgewright.errors import InputError
 
 MAX_AN_HOUR, MAX_A_DAY, MAX_BYTES = 3_600, 20_000, 4_000_000_000
-LOWEST_SHARE, DEADLINE_MS, SIDE_PX = 0.001, (10, 10_000), (32, 4_096)
+DEADLINE_MS, SIDE_PX = (10, 10_000), (32, 4_096)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -33,26 +32,38 @@ class EscalationPolicy:
 
     Attributes:
         to: `https://host[:port]` of the server that is asked, by the device's own certificate.
-        share: of the frames that are looked at, the largest that is asked about; 0: none.
+        share_per_mille: of the frames that are looked at, the largest that is asked about; 0: none.
         deadline_ms: from the local answer to the other one; a later one is dropped.
         bytes_an_hour: of pictures that leave.
-        doubt: from which a frame is asked about, in (0, 1]: 1 is a score at the threshold (`hard.py`).
+        doubt_percent: from which a frame is asked about: 100 is a score at the threshold (`hard.py`).
         side_px: the longer side of what leaves, at most.
+
+    All are whole numbers: what TUF signs knows no others.
     """
 
     to: str
-    share: float = 0.05
+    share_per_mille: int = 50
     deadline_ms: int = 300
     bytes_an_hour: int = 50_000_000
-    doubt: float = 0.5
+    doubt_percent: int = 50
     side_px: int = 640
 
     def __post_init__(self) -> None:
-        shares = math.isfinite(self.share) and (self.share == 0 or LOWEST_SHARE <= self.share <= 1)
+        shares = 0 <= self.share_per_mille <= 1_000 and 1 <= self.doubt_percent <= 100
         times = DEADLINE_MS[0] <= self.deadline_ms <= DEADLINE_MS[1] and SIDE_PX[0] <= self.side_px <= SIDE_PX[1]
-        sane = shares and times and 1 <= self.bytes_an_hour <= MAX_BYTES and 0 < self.doubt <= 1
+        sane = shares and times and 1 <= self.bytes_an_hour <= MAX_BYTES
         if not sane or not _is_server(self.to):
             raise ValueError(f"not a policy of escalation: {self}")
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]."""
+        return self.share_per_mille / 1_000
+
+    @property
+    def doubt(self) -> float:
+        """In (0, 1], as `hard.doubt_of` gives it."""
+        return self.doubt_percent / 100
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,9 +74,7 @@ class EscalationPolicy:
         try:
             if set(value) != set(cls.__dataclass_fields__):
                 raise ValueError(f"not a policy of escalation: {value}")
-            whole = {name: int(value[name]) for name in ("deadline_ms", "bytes_an_hour", "side_px")}
-            parts = {name: float(value[name]) for name in ("share", "doubt")}
-            return cls(str(value["to"]), **whole, **parts)  # type: ignore[arg-type]
+            return cls(str(value["to"]), **{name: int(each) for name, each in value.items() if name != "to"})
         except (TypeError, OverflowError) as error:
             raise ValueError(f"not a policy of escalation: {error}") from error
 

@@ -123,16 +123,19 @@ def test_the_secret_may_lie_elsewhere(
     assert told(["release", "rotate-key", "rollout", "--project", "belt"], capsys)[0] == 2
 
 
-def test_who_may_be_asked_about_doubted_frames_is_signed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_may_be_asked_about_doubted_frames_is_signed(
+    home: Path, make_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(*words: str) -> tuple[int, str, str]:
         return told(["release", "frames", "--project", "belt", *words], capsys)
 
     assert told(["release", "init", "belt", "--unattended"], capsys)[0] == 0
+    assert told(["release", "publish", str(make_bundle(release=1)), "--project", "belt"], capsys)[0] == 0
     to = ("--escalate-to", "https://gate.example:8475", "--escalate-share", "0.1", "--deadline-ms", "200")
     code, out, _ = run("--an-hour", "0", "--blur", "person", *to, "--escalate-mb", "20", "--escalate-px", "320")
     assert code == 0 and "no hard frames; https://gate.example:8475 is asked about at most 10.0% of frames" in out
     kept = state_of(home / "releases/belt").policies["stable"].frames
-    asked = EscalationPolicy("https://gate.example:8475", 0.1, 200, 20_000_000, 0.5, 320)
+    asked = EscalationPolicy("https://gate.example:8475", 100, 200, 20_000_000, 50, 320)
     assert kept == FramesPolicy(an_hour=0, blur=("person",), escalation=asked)
     code, _, err = run("--escalate-to", "http://gate.example")
     assert code == 2 and "not a policy of escalation" in err

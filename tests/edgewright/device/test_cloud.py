@@ -63,7 +63,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def permit(home: Home, to: str, *, hides: dict[str, Any] | None = None, **changes: Any) -> None:
-    given: dict[str, Any] = {"share": 1.0, "deadline_ms": 5_000, "bytes_an_hour": 4_000_000_000, **changes}
+    given: dict[str, Any] = {"share_per_mille": 1_000, "deadline_ms": 5_000, "bytes_an_hour": 4_000_000_000, **changes}
     keep_policy(home, FramesPolicy(an_hour=0, escalation=EscalationPolicy(to, **given), **(hides or {})))
 
 
@@ -167,7 +167,7 @@ def test_a_frame_that_the_detector_is_sure_of_stays_here(
     collector: RunningCollector, home: Home, serve: Any, larger: Seen, make_bundle: MakeBundle, pictures: Path
 ) -> None:
     with serve(application_of(collector, larger)) as url:
-        permit(home, url, doubt=HARD)
+        permit(home, url, doubt_percent=round(100 * HARD))
         one = Device(home, make_bundle(gain=1.0), pictures)
         one.run(lambda: one.frames >= 40)
     assert one.counts == Counts() and larger.pictures == []
@@ -219,7 +219,7 @@ def test_without_a_policy_nobody_is_asked_and_without_an_hour_none_is_kept(home:
     for policy in (None, FramesPolicy()):
         keep_policy(home, policy)
         assert with_escalation(home, bundle, tell=lambda _: None, say=said.append) is None
-    permit(home, "https://127.0.0.1:1", share=0)
+    permit(home, "https://127.0.0.1:1", share_per_mille=0)
     assert with_escalation(home, bundle, tell=lambda _: None, say=said.append) is None and said == []
     assert with_policy(home, bundle, say=said.append) is None
     keep_policy(home, FramesPolicy())
@@ -300,7 +300,7 @@ def test_the_share_is_held_however_much_is_doubted(
     collector: RunningCollector, home: Home, serve: Any, larger: Seen, device: Callable[[], Device]
 ) -> None:
     with serve(application_of(collector, larger)) as url:
-        permit(home, url, share=0.1)
+        permit(home, url, share_per_mille=100)
         one = device()
         one.run(lambda: one.frames >= 200)
     assert 0.05 * one.frames < len(larger.pictures) <= 0.1 * one.frames

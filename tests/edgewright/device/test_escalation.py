@@ -28,7 +28,7 @@ FAR = 1_000.0
 
 
 def rule(**changes: Any) -> Escalation:
-    given: dict[str, Any] = {"share": 1.0, "deadline_ms": 200, "bytes_an_hour": 3_600_000, **changes}
+    given: dict[str, Any] = {"share_per_mille": 1_000, "deadline_ms": 200, "bytes_an_hour": 3_600_000, **changes}
     return Escalation(EscalationPolicy("https://gate:8475", **given))
 
 
@@ -132,7 +132,7 @@ def test_after_three_failures_it_pauses_and_one_good_answer_closes_it() -> None:
 
 
 def test_what_keeps_a_frame_here_is_said() -> None:
-    own = rule(share=0.5, doubt=0.7)
+    own = rule(share_per_mille=500, doubt_percent=70)
     assert own.consider(0.69, now=0.0) is Verdict.SURE
     assert own.consider(0.7, now=FAR) is Verdict.ASK
     assert own.consider(0.7, now=FAR) is Verdict.BUSY

@@ -62,15 +62,14 @@ def test_an_agent_from_before_escalation_refuses_it() -> None:
         {"to": "https://gate.example/path"},
         {"to": "gate.example:8475"},
         {"to": ""},
-        {"share": 1.1},
-        {"share": -0.1},
-        {"share": 0.0001},
-        {"share": float("nan")},
+        {"share_per_mille": 1_001},
+        {"share_per_mille": -1},
+        {"share_per_mille": float("nan")},
         {"deadline_ms": 0},
         {"deadline_ms": 10**7},
         {"bytes_an_hour": 0},
-        {"doubt": 0},
-        {"doubt": float("inf")},
+        {"doubt_percent": 0},
+        {"doubt_percent": float("inf")},
         {"side_px": 16},
         {"side_px": None},
         {"also_to": "https://elsewhere"},
@@ -80,7 +79,7 @@ def test_an_escalation_that_is_half_understood_lets_no_frame_leave(change: dict[
     value = {**ASKING.to_json(), "escalation": {**ASKING.to_json()["escalation"], **change}}
     with pytest.raises(ValueError, match=r"escalation|convert"):
         FramesPolicy.from_json(value)
-    for missing in ("to", "share"):
+    for missing in ("to", "share_per_mille"):
         rest = {name: each for name, each in ASKING.to_json()["escalation"].items() if name != missing}
         with pytest.raises(ValueError, match="escalation"):
             EscalationPolicy.from_json(rest)

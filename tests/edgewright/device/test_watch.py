@@ -136,7 +136,9 @@ def test_it_ends_when_it_is_told_to(
 
 def permit(tmp_path: Path, to: str, **changes: Any) -> None:
     """By the channel, as a person signs it."""
-    asked = EscalationPolicy(to, **{"share": 1.0, "deadline_ms": 5_000, "bytes_an_hour": 4_000_000_000, **changes})
+    asked = EscalationPolicy(
+        to, **{"share_per_mille": 1_000, "deadline_ms": 5_000, "bytes_an_hour": 4_000_000_000, **changes}
+    )
     set_policy(
         lambda before: replace(before, frames=FramesPolicy(an_hour=0, escalation=asked)),
         repository=tmp_path / "repository",
