@@ -39,8 +39,8 @@ from edgewright.files import PRIVATE, READABLE, write_atomically
 from edgewright.release.keys import secret_of
 
 KEY_FILE, CERTIFICATE_FILE = "authority.pem", "authority.crt"
+SERVER_KEY_FILE, SERVER_CERTIFICATE_FILE = "collector.pem", "collector.crt"
 COLLECTOR = "collector"
-SERVER_KEY_FILE, SERVER_CERTIFICATE_FILE = f"{COLLECTOR}.pem", f"{COLLECTOR}.crt"
 DEVICE_LIFE, SERVER_LIFE, AUTHORITY_LIFE = timedelta(days=730), timedelta(days=365), timedelta(days=20 * 365)
 _SERVER_RENEWED_BEFORE = timedelta(days=60)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,12 +119,18 @@ def server_files(
     Args: of: which of the fleet's servers; each has files of its own.
     """
     authority, opened_by = authority_in(folder, secret=secret), secret_of(folder, secret)
+    key_file, certificate_file = files_of(folder, of)
     if not _is_good(folder, hosts, authority, opened_by, now, of):
         key = ec.generate_private_key(ec.SECP256R1())
-        _write_key(folder / f"{of}.pem", key, opened_by)
+        _write_key(key_file, key, opened_by)
         certificate = authority.vouch_for_server(key.public_key(), sorted(hosts), now=now)
-        write_atomically(folder / f"{of}.crt", certificate, mode=READABLE)
+        write_atomically(certificate_file, certificate, mode=READABLE)
     return opened_by.decode()
+
+
+def files_of(folder: Path, server: str) -> tuple[Path, Path]:
+    """The key and the certificate of one of the fleet's servers."""
+    return folder / f"{server}.pem", folder / f"{server}.crt"
 
 
 def key_in(request: bytes) -> ec.EllipticCurvePublicKey:
@@ -199,11 +205,12 @@ def _is_good(
     folder: Path, hosts: Collection[str], authority: Authority, opened_by: bytes, now: datetime, of: str
 ) -> bool:
     """Whether the server's files belong together, name these hosts and last."""
+    key_file, certificate_file = files_of(folder, of)
     try:
-        certificate = x509.load_pem_x509_certificate((folder / f"{of}.crt").read_bytes())
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
         certificate.verify_directly_issued_by(authority.certificate)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        own = certificate.public_key() == _key_in(folder / f"{of}.pem", opened_by).public_key()
+        own = certificate.public_key() == _key_in(key_file, opened_by).public_key()
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound, InputError):
         return False
     lasts = certificate.not_valid_after_utc - now > _SERVER_RENEWED_BEFORE

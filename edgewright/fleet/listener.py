@@ -21,7 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edgewright.fleet.authority import CERTIFICATE_FILE, COLLECTOR
+from edgewright.fleet.authority import CERTIFICATE_FILE, COLLECTOR, files_of
 from edgewright.fleet.threaded import bound, serving
 
 MAX_CONNECTIONS = 2_000
@@ -60,7 +60,7 @@ def listening(
 
     Raises StoreUnavailable: the port is taken.
     """
-    certificate, key = folder / f"{of}.crt", folder / f"{of}.pem"
+    key, certificate = files_of(folder, of)
     config = uvicorn.Config(
         application,
         http=_KnowsItsPeer,
