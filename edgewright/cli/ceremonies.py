@@ -175,24 +175,48 @@ def floor(
 def frames(
     project: Project,
     channel: Channel = "stable",
-    an_hour: Annotated[int, typer.Option(min=1, help="Hard frames that a device keeps in an hour, at most")] = 6,
+    an_hour: Annotated[
+        int,
+        typer.Option(min=0, help="Hard frames that a device keeps in an hour, at most; 0: with --escalate-to alone"),
+    ] = 6,
     a_day: Annotated[int, typer.Option(min=1, help="…and in a day")] = 60,
     max_mb: Annotated[int, typer.Option(min=1, help="What may wait on a device")] = 50,
     blur: Annotated[list[str] | None, typer.Option(help="A class to hide wherever it is suspected; repeatable")] = None,
     blur_bundle: Annotated[
         Path | None, typer.Option(help="A bundle whose classes are all hidden; devices have it in their `blur/`")
     ] = None,
+    escalate_to: Annotated[
+        str, typer.Option(help="https://host:port of `edgewright serve-model`, which doubted frames are asked about")
+    ] = "",
+    escalate_share: Annotated[float, typer.Option(min=0, max=1, help="…of all frames, at most")] = 0.05,
+    deadline_ms: Annotated[int, typer.Option(help="…after which an answer counts no longer")] = 300,
+    escalate_mb: Annotated[int, typer.Option(min=1, help="…that may leave for it in an hour")] = 50,
+    escalate_doubt: Annotated[float, typer.Option(min=0.01, max=1, help="…from this doubt on")] = 0.5,
+    escalate_px: Annotated[int, typer.Option(help="…made no larger than this")] = 640,
     none: Annotated[bool, typer.Option("--none", help="No frame leaves a device any longer")] = False,
 ) -> None:
-    """Let devices of the channel keep hard frames and send them to the fleet's collector, or forbid it."""
+    """Let devices of the channel keep hard frames, and ask a larger model about doubted ones, or forbid it."""
     settings = home_settings()
-    from edgewright.device.frames_policy import FramesPolicy
+    from edgewright.device.frames_policy import EscalationPolicy, FramesPolicy
     from edgewright.release.repository import set_policy
     from edgewright.runtime.bundle import Bundle
 
     digest = Bundle.load_whole(blur_bundle).manifest_sha256 if blur_bundle else ""
     try:
-        wanted = None if none else FramesPolicy(an_hour, a_day, 1_000_000 * max_mb, tuple(blur or ()), digest)
+        asked = (
+            EscalationPolicy(
+                escalate_to,
+                share_per_mille=round(1_000 * escalate_share),
+                deadline_ms=deadline_ms,
+                bytes_an_hour=1_000_000 * escalate_mb,
+                doubt_percent=round(100 * escalate_doubt),
+                side_px=escalate_px,
+            )
+            if escalate_to
+            else None
+        )
+        kept_by = (an_hour, a_day, 1_000_000 * max_mb, tuple(blur or ()), digest)
+        wanted = None if none else FramesPolicy(*kept_by, asked)
     except ValueError as error:
         raise InputError("not a policy of frames", got=error) from error
     policy, signed = set_policy(
@@ -203,7 +227,10 @@ def frames(
         read=_opening(settings, project),
     )
     kept = policy.frames
-    said = f"at most {kept.an_hour} hard frames an hour and {kept.a_day} a day" if kept else "no hard frames"
+    some = kept is not None and kept.an_hour > 0
+    said = f"at most {kept.an_hour} hard frames an hour and {kept.a_day} a day" if kept and some else "no hard frames"
+    if kept and kept.escalation:
+        said += f"; {kept.escalation.to} is asked about at most {kept.escalation.share:.1%} of frames"
     print(f"{channel}: {said}{'' if _is_out(signed) else ', once that is announced'}; {_outcome(signed)}")
     _mirror(settings, project)
 

@@ -102,7 +102,7 @@ def _application() -> typer.Typer:
     from edgewright.cli.fleet import add_fleet
     from edgewright.cli.groups import add_groups
     from edgewright.cli.inspect import inspect
-    from edgewright.cli.models import export_model
+    from edgewright.cli.models import export_model, serve_model
     from edgewright.cli.releases import add_releases
     from edgewright.cli.stack import add_stack
 
@@ -111,6 +111,7 @@ def _application() -> typer.Typer:
     application.command()(inspect)
     application.command()(compress)
     application.command()(export_model)
+    application.command()(serve_model)
     add_stack(application)
     add_groups(application)
     add_releases(application)

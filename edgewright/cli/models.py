@@ -1,4 +1,4 @@
-"""`edgewright export-model`: a run's detector in other runtimes' formats, a line each. Decides nothing."""
+"""`edgewright export-model`, `serve-model`: a run's float detector for other runtimes, for devices. Decides nothing."""
 
 from __future__ import annotations
 
@@ -59,6 +59,40 @@ def export_model(
     failed = [f"{row.name}: {row.note}" for row in done[1:] if row.bytes is None]
     if failed:
         raise InputError("not everything could be written", got="; ".join(failed), where=out)
+
+
+def serve_model(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run's id or `latest`; of a further tier's detector `latest@full`", autocompletion=completion.run_ids
+        ),
+    ],
+    project: Annotated[
+        str, typer.Option(help="Whose devices are heard; default: the run's own", autocompletion=completion.projects)
+    ] = "",
+    name: Annotated[str, typer.Option(help="By which devices find it, as their policy says")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one")] = 8475,
+) -> None:
+    """Answer the fleet's devices by a run's float detector, until Ctrl-C or SIGTERM.
+
+    TLS with certificates at both ends; which pictures devices may send is signed: `edgewright release frames`.
+    """
+    settings = home_settings()
+    from edgewright.cli.launch import terminate_as_interrupt
+    from tasks.serve.model import serve_until_ended
+
+    with terminate_as_interrupt():
+        serve_until_ended(
+            settings,
+            run,
+            project=project,
+            name=name,
+            host=host,
+            port=port,
+            say=lambda line: print(line, flush=True),
+        )
 
 
 def _taken_from(run: str, settings: Settings) -> tuple[Artifact, Dataset]:

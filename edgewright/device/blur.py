@@ -1,7 +1,7 @@
-"""Regions of a picture made unrecognizable before the picture is first written.
+"""Regions of a picture made unrecognizable before the picture is first written or sent.
 
 Decides how: each box, grown by a fifth on every side, becomes SQUARES × SQUARES squares of one color each, what is left
-of a face at 8 pixels. Refuses nothing; where the regions come from, and that none is missing, is `keeping.py`'s.
+of a face at 8 pixels. Refuses nothing; where the regions come from, and that none is missing, is `hiding.py`'s.
 
     hidden(picture, Boxes.of([[10, 10, 60, 60]], class_id=[0])).size == picture.size
 """

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
@@ -37,7 +37,7 @@ from edgewright.device.home import (
     wish_of,
 )
 from edgewright.device.offer import NO_WISH, Wish
-from edgewright.device.outputs import STDOUT, open_outputs
+from edgewright.device.outputs import STDOUT, Outputs, open_outputs
 from edgewright.device.page import serve_page
 from edgewright.device.process import ENGINES_MEMORY_BYTES, limit_this_process, within
 from edgewright.device.report import TELL_S, DeviceReport, send, tell
@@ -194,7 +194,12 @@ def _print_engines(found: Fastest) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     home = open_home(_one_device(arguments.home), files=Files())
-    with open_feed(arguments.feed) as source, _watchers(arguments, home) as watchers, locked(home):
+    with (
+        open_feed(arguments.feed) as source,
+        _outputs(arguments, home) as outputs,
+        _watchers(arguments, outputs) as watchers,
+        locked(home),
+    ):
         source.check()  # before the start, which counts where a release is on trial
         slots = Slots(home)
         started = start(slots)
@@ -228,6 +233,8 @@ def _print_round(report: DeviceReport, *, to: Sequence[str]) -> None:
         file=said,
     )
     print(feed.times, file=said, flush=True)
+    if report.escalated:
+        print(report.escalated, file=said, flush=True)
 
 
 def watch(arguments: argparse.Namespace) -> int:
@@ -235,7 +242,11 @@ def watch(arguments: argparse.Namespace) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with open_feed(arguments.feed, say=_say) as feed, _watchers(arguments, home) as watchers:
+    with (
+        open_feed(arguments.feed, say=_say) as feed,
+        _outputs(arguments, home) as outputs,
+        _watchers(arguments, outputs) as watchers,
+    ):
         Watch(
             home,
             feed,
@@ -246,15 +257,19 @@ def watch(arguments: argparse.Namespace) -> int:
             limit_ms=arguments.limit_ms,
             watchers=watchers,
             on_round=partial(_print_round, to=arguments.to),
+            answered=outputs.pass_on if arguments.to else None,
         ).run(until=ended.is_set)
     return 0
 
 
+def _outputs(arguments: argparse.Namespace, home: Home) -> AbstractContextManager[Outputs]:
+    return open_outputs(arguments.to, device_id=home.config.device_id, say=_say)
+
+
 @contextmanager
-def _watchers(arguments: argparse.Namespace, home: Home) -> Iterator[tuple[OnSighting, ...]]:
+def _watchers(arguments: argparse.Namespace, outputs: Outputs) -> Iterator[tuple[OnSighting, ...]]:
     """The outputs, and the page where one is wanted."""
     with ExitStack() as held:
-        outputs = held.enter_context(open_outputs(arguments.to, device_id=home.config.device_id, say=_say))
         page = held.enter_context(serve_page(arguments.page)) if arguments.page is not None else None
         yield (outputs.tell, page.show) if page else (outputs.tell,)
 

@@ -13,29 +13,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from edgewright.device.blur import hidden
 from edgewright.device.frames_policy import FramesPolicy
 from edgewright.device.hard import doubt_of, flicker_of, novelty_of
+from edgewright.device.hiding import hiding
 from edgewright.device.home import Home
 from edgewright.device.looks import looks_of
 from edgewright.device.sighting import Seen, Sighting
 from edgewright.device.spool import Spool
-from edgewright.errors import ArtifactCorrupt, EdgewrightError
-from edgewright.runtime.boxes import Boxes, Image
+from edgewright.errors import EdgewrightError
+from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
-from edgewright.runtime.decode import suspected
-from edgewright.runtime.engines import Engine, open_network
-from edgewright.runtime.preprocess import letterbox
-from edgewright.runtime.session import Predictor
 
-POLICY_FILE, BLUR_FOLDER = "frames_policy.json", "blur"
-HIDDEN_FROM = 0.05
-"""Score from which something is hidden: what is hidden for nothing costs little."""
+POLICY_FILE = "frames_policy.json"
 _WHOLE_PX = 1 << 16
 _ROUNDED = 4
 
@@ -63,7 +55,7 @@ class Keeping:
     def __init__(self, home: Home, bundle: Bundle, policy: FramesPolicy, say: Callable[[str], None]) -> None:
         self._spool, self._bundle, self._policy, self._say = Spool(home), bundle, policy, say
         self._chooser = self._spool.chooser(policy)
-        self._finders = tuple(_finders(home, bundle, policy))
+        self._hide = hiding(home, bundle, policy)
         self._before: Sighting | None = None
         self._here: Sighting | None = None
         self._said = False
@@ -120,8 +112,7 @@ class Keeping:
 
     def _keep(self, sighting: Sighting, seen: Seen, why: Mapping[str, float], now: float) -> None:
         whole = sighting.frame.read(_WHOLE_PX)
-        pixels = np.asarray(whole.rgb)
-        secret = Boxes.concatenate([finder(pixels) for finder in self._finders]) if self._finders else Boxes.empty()
+        picture, n_hidden = self._hide(whole.rgb)
         spec = self._bundle.manifest.spec
         sure, doubted = (whole.from_file(seen.picture.to_file(boxes)) for boxes in (seen.boxes, seen.doubted))
         facts: dict[str, Any] = {
@@ -135,10 +126,10 @@ class Keeping:
             "hard": max(why.values()),
             "detections": _rows(sure),
             "doubted": _rows(doubted),
-            "hidden": len(secret),
+            "hidden": n_hidden,
             "policy": self._policy.hides,
         }
-        self._spool.keep(hidden(whole.rgb, secret), facts, room=self._policy.max_bytes)
+        self._spool.keep(picture, facts, room=self._policy.max_bytes)
 
     def _news(self, sentence: str) -> None:
         if not self._said:
@@ -149,44 +140,13 @@ class Keeping:
 def with_policy(home: Home, bundle: Bundle, *, say: Callable[[str], None]) -> Keeping | None:
     """None where nothing is to be kept, or not without being hidden, which is said."""
     policy = policy_of(home)
-    if policy is None:
-        return None
-    if missing := sorted(set(policy.blur) - set(bundle.manifest.spec.classes)):
-        say(f"no hard frame is kept: {', '.join(missing)} should be hidden, and the detector knows no such class")
+    if policy is None or not policy.an_hour:
         return None
     try:
         return Keeping(home, bundle, policy, say)
     except (EdgewrightError, OSError) as error:
         say(f"no hard frame is kept: {error}")
         return None
-
-
-def _finders(home: Home, bundle: Bundle, policy: FramesPolicy) -> Iterator[Predictor]:
-    """What finds what is to be hidden: classes of the detector, and all of another bundle.
-
-    Raises ArtifactCorrupt, InputError: it cannot be looked for.
-    """
-    if policy.blur:
-        classes = [number for number, name in enumerate(bundle.manifest.spec.classes) if name in policy.blur]
-        yield _finder(bundle, classes)
-    if policy.blur_bundle:
-        other = Bundle.load(home.root / BLUR_FOLDER)
-        if other.manifest_sha256 != policy.blur_bundle:
-            got = other.manifest_sha256[:12]
-            raise ArtifactCorrupt("another bundle finds what is hidden", expected=policy.blur_bundle[:12], got=got)
-        yield _finder(other, range(len(other.manifest.spec.classes)))
-
-
-def _finder(bundle: Bundle, classes: Collection[int]) -> Predictor:
-    """Wherever one of these classes is suspected, however likely another is there. Px of the picture."""
-    network, spec = open_network(bundle.model, Engine()), bundle.manifest.spec
-
-    def find(image: Image) -> Boxes:
-        tensor, geometry = letterbox(image, size_px=spec.input_px)
-        found = suspected(network(tensor), layout=spec.layout, classes=classes, score_threshold=HIDDEN_FROM)
-        return geometry.to_source(found)
-
-    return find
 
 
 def _rows(boxes: Boxes) -> list[list[float]]:

@@ -5,7 +5,8 @@
     mqtt://host/topic, mqtts://…      a broker, a message a frame (extra `mqtt`)
     @FILE                             the address is the first line of a file, where it holds a password
 
-A message is `{"device", "release", "at", "frame", "detections"}`, or with `error` where a frame could not be read.
+A message is `{"device", "release", "at", "frame", "detections"}`, or with `error` where a frame could not be read. What
+a larger model answered in time comes as a second one, with `by`, `model` and `latency_ms` (`cloud.py`).
 
 Decides that nobody who listens holds the detecting up: what cannot be told now waits, MAX_WAITING messages at most, of
 which the oldest goes first, and what was lost is counted. Refuses any other address. Nothing here is kept across a
@@ -59,8 +60,12 @@ class Outputs:
     each: tuple[Output, ...] = ()
 
     def tell(self, sighting: Sighting) -> None:
+        self.pass_on(sighting.message)
+
+    def pass_on(self, message: Message) -> None:
+        """From any thread."""
         for output in self.each:
-            output.tell(sighting.message)
+            output.tell(message)
 
 
 @contextmanager
@@ -103,13 +108,14 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 class JsonLines:
-    """A line a frame, each there to be read as soon as it is written."""
+    """A line a message, each there to be read as soon as it is written."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+        self._stream, self._one_at_a_time = stream, threading.Lock()
 
     def tell(self, message: Message) -> None:
-        print(line_of(message), file=self._stream, flush=True)
+        with self._one_at_a_time:
+            print(line_of(message), file=self._stream, flush=True)
 
     def close(self) -> None:
         pass

@@ -24,6 +24,7 @@ import onnxruntime
 
 import edgewright
 from edgewright.addresses import shown
+from edgewright.device.escalation import Counts
 from edgewright.device.home import Home, wish_of
 from edgewright.device.outbox import REPORT, Outbox, opened
 from edgewright.device.process import within
@@ -67,6 +68,7 @@ class DeviceReport:
         rss_mb: the agent's memory at its most, of that feed where there is one.
         tier: of the bundle that runs. tier_why: why that one, where the device measured it. channel: of the device.
         needs_agent: the release is for a newer agent than this.
+        escalated: what came of asking a larger model, of a device that may.
         drift: what changed in what the camera shows since this release began to run; "" where nothing did.
         follows: whether it runs what the plan says, and nobody here wished otherwise.
     """
@@ -93,6 +95,7 @@ class DeviceReport:
     tier_why: str = ""
     needs_agent: bool = False
     drift: str = ""
+    escalated: Counts | None = None
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +103,8 @@ class DeviceReport:
         feeds = {
             name: feed.to_json() if feed else None for name, feed in (("feed", self.feed), ("latest", self.latest))
         }
-        return {**asdict(self), "selftest": selftest, **feeds}
+        escalated = self.escalated.to_json() if self.escalated else None
+        return {**asdict(self), "selftest": selftest, **feeds, "escalated": escalated}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> DeviceReport:
@@ -111,7 +115,8 @@ class DeviceReport:
         selftest = SelfTest.from_json(value["selftest"]) if value["selftest"] else None
         feed, latest = (FeedReport.from_json(each) if each else None for each in (value["feed"], value.get("latest")))
         known = {name: each for name, each in value.items() if name in cls.__dataclass_fields__}
-        return cls(**{**known, "selftest": selftest, "feed": feed, "latest": latest})
+        escalated = Counts.from_json(value["escalated"]) if value.get("escalated") else None
+        return cls(**{**known, "selftest": selftest, "feed": feed, "latest": latest, "escalated": escalated})
 
 
 def send(home: Home, report: DeviceReport) -> str:

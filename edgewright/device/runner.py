@@ -26,9 +26,8 @@ import numpy as np
 from edgewright.device.feed import Feed, Frame, never
 from edgewright.device.files import Files
 from edgewright.device.phases import FrameTimes, PhaseTimes, Stopwatch
-from edgewright.device.sighting import OnSighting, Seen, Sighting
+from edgewright.device.sighting import OnSighting, Seen, Sighting, rows_of
 from edgewright.errors import ArtifactCorrupt, InputError
-from edgewright.runtime.boxes import Boxes
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine, open_network
 from edgewright.runtime.session import Predictor, predictor
@@ -214,13 +213,5 @@ def _look(frame: Frame, predict: Predictor, bundle: Bundle, watch: Stopwatch) ->
         found = predict(picture.pixels)
     sure = found.score >= spec.score_threshold
     boxes = found[sure]
-    rows = _rows(picture.to_file(boxes), spec.classes)
+    rows = rows_of(picture.to_file(boxes), spec.classes)
     return {"frame": frame.name, "detections": rows}, Seen(picture, boxes, spec.classes, found[~sure])
-
-
-def _rows(boxes: Boxes, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    rows = zip(boxes.xyxy.tolist(), boxes.class_id.tolist(), boxes.score.tolist(), strict=True)
-    return [
-        {"xyxy": [round(x, 2) for x in xyxy], "class_id": kind, "class": classes[kind], "score": round(score, 4)}
-        for xyxy, kind, score in rows
-    ]

@@ -55,3 +55,12 @@ class Sighting:
 
 
 OnSighting = Callable[[Sighting], None]
+
+
+def rows_of(boxes: Boxes, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """As `detections` of a message."""
+    rows = zip(boxes.xyxy.tolist(), boxes.class_id.tolist(), boxes.score.tolist(), strict=True)
+    return [
+        {"xyxy": [round(x, 2) for x in xyxy], "class_id": kind, "class": classes[kind], "score": round(score, 4)}
+        for xyxy, kind, score in rows
+    ]

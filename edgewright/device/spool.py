@@ -94,7 +94,7 @@ class Spool:
 
     def tidy(self, policy: FramesPolicy | None) -> None:
         """Remove what a power cut left of frames that are none, and frames that were kept by another policy."""
-        hides = policy.hides if policy else None
+        hides = policy.hides if policy and policy.an_hour else None
         whole = {frame.sha256 for frame in self.waiting() if frame.facts.get("policy") == hides}
         for path in (*self._named(SUFFIX), *self._named(".json")):
             if path.stem not in whole:

@@ -21,8 +21,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgewright.device.cloud import Cloud, with_escalation
 from edgewright.device.drift import Looking, keep_window
 from edgewright.device.engine import engine_for
+from edgewright.device.escalation import Counts
 from edgewright.device.feed import Feed
 from edgewright.device.frames_policy import FramesPolicy
 from edgewright.device.home import Home, locked
@@ -30,7 +32,7 @@ from edgewright.device.keeping import Keeping, policy_of, with_policy
 from edgewright.device.process import agent_command
 from edgewright.device.report import DeviceReport, keep
 from edgewright.device.runner import FeedReport, run_feed
-from edgewright.device.sighting import OnSighting
+from edgewright.device.sighting import Message, OnSighting
 from edgewright.device.slots import Slots
 from edgewright.device.standing import running
 from edgewright.device.start import Started, commit, start, take_back
@@ -75,6 +77,7 @@ class Watch:
     threads: of ONNX Runtime; None: the engine that was measured. limit_ms: as `run_feed` takes it.
     say: told in a sentence what does not go as it should.
     watchers: of each frame. on_round: told what was kept to be reported.
+    answered: told what a larger model answered, from another thread; None: nobody would hear it, and none is asked.
     """
 
     home: Home
@@ -86,6 +89,7 @@ class Watch:
     limit_ms: float | None = None
     watchers: Sequence[OnSighting] = ()
     on_round: Callable[[DeviceReport], None] = lambda _: None
+    answered: Callable[[Message], None] | None = None
 
     def __post_init__(self) -> None:
         self._update = Errand(self.home, "update")
@@ -95,6 +99,8 @@ class Watch:
         self._looking = Looking()
         self._keeping: Keeping | None = None
         self._kept_by: tuple[str, FramesPolicy | None] | None = None
+        self._cloud: Cloud | None = None
+        self._asked_by: tuple[str, FramesPolicy | None] | None = None
         self._started: Started | None = None
         self._came_to_a_frame = False
 
@@ -108,6 +114,8 @@ class Watch:
                     self._rest(until, lambda: time.monotonic() >= self._due)
                     self._due = time.monotonic() + self.every_s
         finally:
+            if self._cloud:
+                self._cloud.close()
             for errand in (self._update, self._telling):
                 errand.end()
             if self._started is not None and not self._came_to_a_frame:
@@ -146,7 +154,8 @@ class Watch:
     def _round(self, started: Started, until: Until) -> bool:
         """Until the next update is due, or another release is to run, or the feed ends; whether a frame was seen."""
         began: float | None = None
-        keeping = self._keeping_of(started)
+        keeping, cloud = self._keeping_of(started), self._cloud_of(started)
+        beside = [each for each in (keeping, cloud) if each]
         committed = False
 
         def ended() -> bool:
@@ -173,8 +182,14 @@ class Watch:
                 engine=Engine(threads=self.threads) if self.threads else engine_for(self.home, started.bundle),
                 limit_ms=self.limit_ms,
                 device_id=self.home.config.device_id,
-                watchers=(self._looking, *((keeping,) if keeping else ()), *self.watchers),
-                floor=keeping.floor if keeping else None,
+                # What is detected here is told before anybody else is asked.
+                watchers=(
+                    self._looking,
+                    *((keeping,) if keeping else ()),
+                    *self.watchers,
+                    *((cloud,) if cloud else ()),
+                ),
+                floor=min((each.floor for each in beside), default=None),
                 unwritten=self._news,
             )
             if keeping:
@@ -193,7 +208,7 @@ class Watch:
         if not self.threads:  # a person's choice is no measure of the tier
             keep_after_round(self.home, started.bundle, feed.times)
         drift = keep_window(self.home, started.bundle.manifest_sha256, self._looking)
-        self._keep(started, feed, drift=drift.why)
+        self._keep(started, feed, drift=drift.why, escalated=cloud.told() if cloud else None)
         return True
 
     def _keeping_of(self, started: Started) -> Keeping | None:
@@ -204,7 +219,25 @@ class Watch:
             self._keeping = with_policy(self.home, started.bundle, say=self.say)
         return self._keeping
 
-    def _keep(self, started: Started, feed: FeedReport | None, *, unseen: str = "", drift: str = "") -> None:
+    def _cloud_of(self, started: Started) -> Cloud | None:
+        """As `_keeping_of`."""
+        wanted = (started.bundle.manifest_sha256, policy_of(self.home))
+        if wanted != self._asked_by:
+            self._asked_by = wanted
+            if self._cloud:
+                self._cloud.close()
+            self._cloud = with_escalation(self.home, started.bundle, tell=self.answered, say=self.say)
+        return self._cloud
+
+    def _keep(
+        self,
+        started: Started,
+        feed: FeedReport | None,
+        *,
+        unseen: str = "",
+        drift: str = "",
+        escalated: Counts | None = None,
+    ) -> None:
         """A report, which the next update tells, or what is sent now where that is a while away."""
         here, bundle = running(self.home, "run"), started.bundle
         report = replace(
@@ -219,6 +252,7 @@ class Watch:
             feed=feed,
             unseen=unseen,
             drift=drift,
+            escalated=escalated,
         )
         if why := keep(self.home, report):
             self._news(why)

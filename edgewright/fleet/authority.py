@@ -1,7 +1,7 @@
 """The small authority of a fleet: it vouches for devices to the collector and for the collector to devices.
 
     authority.pem  authority.crt    20 years; the key is encrypted, and opened by the keys' secret
-    collector.pem  collector.crt    of the server, a year; made anew when it ends soon or its names change
+    collector.pem  collector.crt    of a server, a year; made anew when it ends soon or its names change
 
 Decides what a certificate says: of a device its project and its name, of a collector its hosts. All begin in 1970, for
 devices whose clock lost its battery. Refuses to vouch for a key that is no P-256 one. Whom it no longer vouches for is
@@ -42,6 +42,7 @@ from edgewright.release.keys import secret_of
 
 KEY_FILE, CERTIFICATE_FILE = "authority.pem", "authority.crt"
 SERVER_KEY_FILE, SERVER_CERTIFICATE_FILE = "collector.pem", "collector.crt"
+COLLECTOR = "collector"
 DEVICE_LIFE, SERVER_LIFE, AUTHORITY_LIFE = timedelta(days=730), timedelta(days=365), timedelta(days=20 * 365)
 _SERVER_RENEWED_BEFORE = timedelta(days=60)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,28 +113,38 @@ def authority_in(folder: Path, *, secret: Path | None = None) -> Authority:
     return Authority(certificate, key)
 
 
-def server_files(folder: Path, hosts: Collection[str], *, now: datetime, secret: Path | None = None) -> str:
-    """What opens the server's key; the files are made anew where they end soon or name other hosts."""
+def server_files(
+    folder: Path, hosts: Collection[str], *, now: datetime, secret: Path | None = None, of: str = COLLECTOR
+) -> str:
+    """What opens the server's key; the files are made anew where they end soon or name other hosts.
+
+    Args: of: which of the fleet's servers; each has files of its own.
+    """
     authority, opened_by = authority_in(folder, secret=secret), secret_of(folder, secret)
-    if not _is_good(folder, hosts, authority, opened_by, now):
+    key_file, certificate_file = files_of(folder, of)
+    if not _is_good(folder, hosts, authority, opened_by, now, of):
         key = ec.generate_private_key(ec.SECP256R1())
-        _write_key(folder / SERVER_KEY_FILE, key, opened_by)
+        _write_key(key_file, key, opened_by)
         certificate = authority.vouch_for_server(key.public_key(), sorted(hosts), now=now)
-        write_atomically(folder / SERVER_CERTIFICATE_FILE, certificate, mode=READABLE)
+        write_atomically(certificate_file, certificate, mode=READABLE)
     return opened_by.decode()
 
 
 def server_seal(folder: Path, opened_by: str) -> Seal:
     """What the server signs with, as it lies in the folder now. Raises InputError where it cannot be read."""
-    certificate, key = folder / SERVER_CERTIFICATE_FILE, folder / SERVER_KEY_FILE
+    key, certificate = files_of(folder, COLLECTOR)
     return _seal(folder, opened_by, certificate.stat().st_mtime_ns, key.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
 def _seal(folder: Path, opened_by: str, *_: int) -> Seal:
     """Read again where a file is another: opening a key takes some milliseconds, by intent."""
-    files = ((folder / name).read_bytes() for name in (SERVER_KEY_FILE, SERVER_CERTIFICATE_FILE))
-    return seal_in(*files, password=opened_by.encode())
+    return seal_in(*(path.read_bytes() for path in files_of(folder, COLLECTOR)), password=opened_by.encode())
+
+
+def files_of(folder: Path, server: str) -> tuple[Path, Path]:
+    """The key and the certificate of one of the fleet's servers."""
+    return folder / f"{server}.pem", folder / f"{server}.crt"
 
 
 def key_in(request: bytes) -> ec.EllipticCurvePublicKey:
@@ -204,13 +215,16 @@ def _key_in(path: Path, opened_by: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _is_good(folder: Path, hosts: Collection[str], authority: Authority, opened_by: bytes, now: datetime) -> bool:
+def _is_good(
+    folder: Path, hosts: Collection[str], authority: Authority, opened_by: bytes, now: datetime, of: str
+) -> bool:
     """Whether the server's files belong together, name these hosts and last."""
+    key_file, certificate_file = files_of(folder, of)
     try:
-        certificate = x509.load_pem_x509_certificate((folder / SERVER_CERTIFICATE_FILE).read_bytes())
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
         certificate.verify_directly_issued_by(authority.certificate)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        own = certificate.public_key() == _key_in(folder / SERVER_KEY_FILE, opened_by).public_key()
+        own = certificate.public_key() == _key_in(key_file, opened_by).public_key()
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound, InputError):
         return False
     lasts = certificate.not_valid_after_utc - now > _SERVER_RENEWED_BEFORE

@@ -30,8 +30,9 @@ from edgewright.device.mqtt import Post
 from edgewright.device.sealed import DEVICES, HEARD, MAX_MESSAGE_BYTES, TOLD, Seal, sealed, topic_of, unsealed
 from edgewright.errors import EdgewrightError, StoreUnavailable, UpdateRefused
 from edgewright.fleet.authority import Authority
-from edgewright.fleet.collector import keep, named, parsed, told_in
+from edgewright.fleet.collector import keep, parsed, told_in
 from edgewright.fleet.figures import Figures
+from edgewright.fleet.questions import named
 from edgewright.fleet.register import Accepted, Refused
 from edgewright.fleet.writer import Writer
 

@@ -23,17 +23,13 @@ from asyncio import wrap_future
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from sqlalchemy import Connection
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -41,6 +37,7 @@ from edgewright.errors import InputError, StoreUnavailable
 from edgewright.fleet.authority import Authority, key_in, sha256_of
 from edgewright.fleet.figures import Figures
 from edgewright.fleet.frames import FramesBox
+from edgewright.fleet.questions import TooLong, bytes_of, peer_of
 from edgewright.fleet.register import Accepted, Member, Refused, Told, accept, admitted, redeem
 from edgewright.fleet.writer import Writer
 
@@ -65,7 +62,7 @@ def collector(writer: Writer, authority: Authority, *, roots: Roots, figures: Fi
         Route("/health", own.health),
     ]
     refusals = {
-        _TooLong: own.ended,
+        TooLong: own.ended,
         Refused: own.refused,
         InputError: own.not_understood,
         StoreUnavailable: own.away,
@@ -107,7 +104,7 @@ class _Collector:
         )
 
     async def renew(self, request: Request) -> Response:
-        asked, peer = await _body(request), _peer(request)
+        asked, peer = await _body(request), peer_of(request)
         signing = _text(asked, "request").encode()
         if sha256_of(key_in(signing)) != peer["key_sha256"]:
             raise Refused("a certificate is renewed over the same key")
@@ -115,7 +112,7 @@ class _Collector:
         return JSONResponse({"certificate": self._vouched(signing, member)})
 
     async def events(self, request: Request) -> Response:
-        asked, peer = await _body(request), _peer(request)
+        asked, peer = await _body(request), peer_of(request)
         began = time.perf_counter()
         accepted = await wrap_future(keep(self._writer, peer, told_in(asked)))
         self._figures.heard(accepted, seconds=time.perf_counter() - began)
@@ -127,7 +124,7 @@ class _Collector:
         return JSONResponse({"have": have, "done": done})
 
     async def piece(self, request: Request) -> Response:
-        piece, member = await _bytes(request), await self._member(request)
+        piece, member = await bytes_of(request, at_most=MAX_BODY_BYTES), await self._member(request)
         sha256, first = request.path_params["sha256"], request.query_params.get("from", "")
         if not first.isdecimal() or len(first) > MAX_DIGITS:
             raise Refused("from where is no number")
@@ -136,7 +133,7 @@ class _Collector:
         return JSONResponse({"have": kept[0], "done": kept[1]})
 
     async def _member(self, request: Request) -> Member:
-        peer = _peer(request)
+        peer = peer_of(request)
         return await self._written(lambda connection: admitted(connection, **peer))
 
     async def ended(self, request: Request, error: Exception) -> Response:
@@ -186,43 +183,9 @@ def _asked_for(request: Request) -> str:
     return FRAMES_PATH if request.url.path.startswith("/frames/") else request.url.path
 
 
-def _peer(request: Request) -> dict[str, str]:
-    """Who the client's certificate says it is. Raises Refused where it showed none."""
-    der = request.scope.get("state", {}).get("peer")
-    if not der:
-        raise Refused("a device's certificate is wanted: enroll first")
-    return named(der)
-
-
-@lru_cache(maxsize=50_000)
-def named(der: bytes) -> dict[str, str]:
-    """The same certificate comes every minute. Raises Refused where it is no device's."""
-    certificate = x509.load_der_x509_certificate(der)
-    key = certificate.public_key()
-    project, device = (
-        certificate.subject.get_attributes_for_oid(oid) for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
-    )
-    if not project or not device or not isinstance(key, ec.EllipticCurvePublicKey):
-        raise Refused("a certificate that is no device's")
-    return {"project": str(project[0].value), "device": str(device[0].value), "key_sha256": sha256_of(key)}
-
-
-async def _bytes(request: Request) -> bytes:
-    """Raises Refused where it is too long."""
-    payload = b""
-    try:
-        async for piece in request.stream():
-            payload += piece
-            if len(payload) > MAX_BODY_BYTES:
-                raise _TooLong(f"a body of more than {MAX_BODY_BYTES} bytes")
-    except ClientDisconnect as error:
-        raise Refused("the body ended early") from error
-    return payload
-
-
 async def _body(request: Request) -> dict[str, Any]:
     """Raises Refused where it is too long or no object."""
-    return parsed(await _bytes(request))
+    return parsed(await bytes_of(request, at_most=MAX_BODY_BYTES))
 
 
 def parsed(payload: bytes) -> dict[str, Any]:
@@ -241,7 +204,3 @@ def _text(asked: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value or not value.isascii():
         raise Refused(f"{name} is missing, or no plain text")
     return value
-
-
-class _TooLong(Refused):
-    """The rest of it is not read."""

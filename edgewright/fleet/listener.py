@@ -1,4 +1,4 @@
-"""A collector that listens: TLS 1.2 or newer, by uvicorn in a thread, until the block ends.
+"""A server of the fleet that listens: TLS 1.2 or newer, by uvicorn in a thread, until the block ends.
 
 Decides that a device's certificate may be absent, since one that enrolls has none, and that one of another authority
 ends the connection before a word is said. Refuses a port that is taken. Any address will do: whoever cannot prove who
@@ -21,7 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edgewright.fleet.authority import CERTIFICATE_FILE, SERVER_CERTIFICATE_FILE, SERVER_KEY_FILE
+from edgewright.fleet.authority import CERTIFICATE_FILE, COLLECTOR, files_of
 from edgewright.fleet.threaded import bound, serving
 
 MAX_CONNECTIONS = 2_000
@@ -53,8 +53,14 @@ class Listening:
 
 
 @contextmanager
-def listening(application: Starlette, folder: Path, *, key_opened_by: str, host: str, port: int) -> Iterator[Listening]:
-    """Port 0 takes a free one. `folder`: of the authority. Raises StoreUnavailable: the port is taken."""
+def listening(
+    application: Starlette, folder: Path, *, key_opened_by: str, host: str, port: int, of: str = COLLECTOR
+) -> Iterator[Listening]:
+    """Port 0 takes a free one. `folder`: of the authority; `of`: as `server_files` takes it.
+
+    Raises StoreUnavailable: the port is taken.
+    """
+    key, certificate = files_of(folder, of)
     config = uvicorn.Config(
         application,
         http=_KnowsItsPeer,
@@ -66,8 +72,8 @@ def listening(application: Starlette, folder: Path, *, key_opened_by: str, host:
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=5,
         server_header=False,
-        ssl_certfile=folder / SERVER_CERTIFICATE_FILE,
-        ssl_keyfile=folder / SERVER_KEY_FILE,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         ssl_keyfile_password=key_opened_by,
         ssl_ca_certs=str(folder / CERTIFICATE_FILE),
         ssl_cert_reqs=ssl.CERT_OPTIONAL,
@@ -75,7 +81,7 @@ def listening(application: Starlette, folder: Path, *, key_opened_by: str, host:
 
     def renew() -> None:
         if config.ssl is not None:
-            config.ssl.load_cert_chain(folder / SERVER_CERTIFICATE_FILE, folder / SERVER_KEY_FILE, key_opened_by)
+            config.ssl.load_cert_chain(certificate, key, key_opened_by)
 
     with bound(host, port) as found, serving(config, found):
         yield Listening(int(found.getsockname()[1]), renew)

@@ -218,7 +218,7 @@ def collector_served(
     kept = where_of(settings)
     where = replace(kept, name=name or kept.name, host=host or kept.host, port=port or kept.port)
     where = replace(where, broker="" if broker == NO_BROKER else broker or kept.broker)
-    _refuse_unfindable(where)
+    refuse_unfindable(where)
     _refuse_broker(where)
     settings.fleet.mkdir(mode=0o700, parents=True, exist_ok=True)
     with try_locked(settings.fleet / _LOCK_FILE) as free:
@@ -277,7 +277,7 @@ def _forget(writer: Writer) -> None:
     writer.submit(lambda connection: forget(connection, before=before)).result()
 
 
-def _refuse_unfindable(where: Where) -> None:
+def refuse_unfindable(where: Where) -> None:
     if is_loopback(f"https://{_bracketed(where.name)}") and not is_loopback(f"https://{_bracketed(where.host)}"):
         raise InputError(
             "devices elsewhere do not find it",

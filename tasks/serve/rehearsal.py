@@ -35,7 +35,6 @@ from edgewright.simulate.camera import SimulatedCamera
 from edgewright.simulate.shift import shift_named
 from tasks.engine.session import Session, current_session
 from tasks.engine.tracking import Entry
-from tasks.release import RELEASE_FILE
 from tasks.serve.collector import frames_of
 from tasks.serve.rehearsed_line import ROUND, Line, line_of
 
@@ -137,7 +136,7 @@ def ship(config: RehearsalConfig, released: ArtifactRef) -> None:
     story = Story.from_json(json.loads(path.read_bytes()))
     if story.shipped:
         return
-    number = int(session.store.open(released).json(RELEASE_FILE)["version"])
+    number = int(session.store.manifest(released.sha256).record.facts["version"])
     with _line(session, config) as line:
         last = max(part.frames for part in story.parts)
         line.rejoin(camera=_changed_camera(session, config.shift), after=last)

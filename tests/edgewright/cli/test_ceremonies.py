@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from edgewright.cli import ceremonies, main, releases
+from edgewright.device.frames_policy import EscalationPolicy, FramesPolicy
 from edgewright.release.keys import ONLINE
+from edgewright.release.repository import state_of
 from edgewright.settings import read_settings
 
 
@@ -119,3 +121,23 @@ def test_the_secret_may_lie_elsewhere(
     for role in ONLINE:
         assert (home / f"keys/belt/{role}.pem").is_file()
     assert told(["release", "rotate-key", "rollout", "--project", "belt"], capsys)[0] == 2
+
+
+def test_who_may_be_asked_about_doubted_frames_is_signed(
+    home: Path, make_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: str) -> tuple[int, str, str]:
+        return told(["release", "frames", "--project", "belt", *words], capsys)
+
+    assert told(["release", "init", "belt", "--unattended"], capsys)[0] == 0
+    assert told(["release", "publish", str(make_bundle(release=1)), "--project", "belt"], capsys)[0] == 0
+    to = ("--escalate-to", "https://gate.example:8475", "--escalate-share", "0.1", "--deadline-ms", "200")
+    code, out, _ = run("--an-hour", "0", "--blur", "person", *to, "--escalate-mb", "20", "--escalate-px", "320")
+    assert code == 0 and "no hard frames; https://gate.example:8475 is asked about at most 10.0% of frames" in out
+    kept = state_of(home / "releases/belt").policies["stable"].frames
+    asked = EscalationPolicy("https://gate.example:8475", 100, 200, 20_000_000, 50, 320)
+    assert kept == FramesPolicy(an_hour=0, blur=("person",), escalation=asked)
+    code, _, err = run("--escalate-to", "http://gate.example")
+    assert code == 2 and "not a policy of escalation" in err
+    assert run("--an-hour", "0")[0] == 2, "a policy that permits nothing is none"
+    assert run("--none")[0] == 0

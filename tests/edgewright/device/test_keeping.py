@@ -15,8 +15,9 @@ from PIL import Image
 from edgewright.device.feed import Folder, Frame, jpeg_of, picture_of
 from edgewright.device.files import Files
 from edgewright.device.frames_policy import FramesPolicy
+from edgewright.device.hiding import BLUR_FOLDER
 from edgewright.device.home import DeviceConfig, Home, init_home
-from edgewright.device.keeping import BLUR_FOLDER, Keeping, keep_policy, policy_of, with_policy
+from edgewright.device.keeping import Keeping, keep_policy, policy_of, with_policy
 from edgewright.device.runner import run_feed
 from edgewright.device.sighting import Seen, Sighting
 from edgewright.device.spool import Spool

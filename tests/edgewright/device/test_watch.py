@@ -8,24 +8,37 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgewright.device import watch as watching
+from edgewright.device.enroll import enroll
 from edgewright.device.feed import Folder
+from edgewright.device.files import Files
+from edgewright.device.frames_policy import EscalationPolicy, FramesPolicy
+from edgewright.device.home import open_home
 from edgewright.device.process import agent_command
 from edgewright.device.report import DeviceReport
 from edgewright.device.runner import FeedReport, run_feed
-from edgewright.device.sighting import Sighting
+from edgewright.device.sighting import Message, Sighting
 from edgewright.device.start import start
 from edgewright.device.watch import Watch
 from edgewright.errors import ArtifactCorrupt, StoreUnavailable
-from edgewright.release.repository import ReleaseReport
+from edgewright.release.keys import read_keys
+from edgewright.release.repository import ReleaseReport, set_policy
 from edgewright.release.server import RepositoryServer
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.selftest import SelfTest
+from edgewright.runtime.session import load_network, predictor
+from tests.collectors import RunningCollector, running_collector
 from tests.edgewright.device.conftest import Device
+from tests.listeners import silent
+from tests.model_servers import application_of, listening_as_model
 
 Make = Callable[..., Path]
 Publish = Callable[..., ReleaseReport]
@@ -119,6 +132,95 @@ def test_it_ends_when_it_is_told_to(
         finally:
             running.kill()
     assert device.running == 1
+
+
+def permit(tmp_path: Path, to: str, **changes: Any) -> None:
+    """By the channel, as a person signs it."""
+    asked = EscalationPolicy(
+        to, **{"share_per_mille": 1_000, "deadline_ms": 5_000, "bytes_an_hour": 4_000_000_000, **changes}
+    )
+    set_policy(
+        lambda before: replace(before, frames=FramesPolicy(an_hour=0, escalation=asked)),
+        repository=tmp_path / "repository",
+        channel="stable",
+        now=datetime.now(UTC),
+        read=partial(read_keys, tmp_path / "keys"),
+    )
+
+
+def enrolled_device(collector: RunningCollector, server: RepositoryServer, root: bytes, folder: Path) -> Device:
+    enroll(folder, collector.token(device="device-0", root=root, server_url=server.url), files=Files())
+    device = object.__new__(Device)
+    device.home = open_home(folder, files=Files())
+    return device
+
+
+def test_doubted_frames_are_asked_about_as_the_channel_permits_and_what_came_of_it_is_reported(
+    make_bundle: Make, publish: Publish, server: RepositoryServer, feed: Path, tmp_path: Path
+) -> None:
+    publish(make_bundle(release=1, gain=0.5))
+    larger = Bundle.load(make_bundle(gain=1.0))
+    predict = predictor(load_network(larger.model), larger.manifest.spec)
+    root = (tmp_path / "repository/metadata/1.root.json").read_bytes()
+    told, rounds, said = list[Message](), list[DeviceReport](), list[str]()
+    with (
+        running_collector(tmp_path / "fleet", root=root) as collector,
+        listening_as_model(tmp_path / "fleet", application_of(collector, predict)) as url,
+    ):
+        permit(tmp_path, url)
+        device = enrolled_device(collector, server, root, tmp_path / "device")
+        device.update()
+        began = time.monotonic()
+
+        def done() -> bool:
+            answered = sum(report.escalated.answered for report in rounds if report.escalated)
+            return answered >= 2 or time.monotonic() - began > PATIENCE_S
+
+        watch = Watch(
+            device.home,
+            Folder(feed),
+            tmp_path / "out",
+            1.0,
+            said.append,
+            watchers=(lambda sighting: told.append(sighting.message),),
+            on_round=rounds.append,
+            answered=told.append,
+        )
+        watch.run(until=done)
+    answers = [message for message in told if message.get("by") == "cloud"]
+    assert len(answers) >= 2 and said == []
+    for answer in answers:
+        before = told[: told.index(answer)]
+        assert any(each["frame"] == answer["frame"] and "by" not in each for each in before), "the local one first"
+    counts = [report.escalated for report in rounds if report.escalated]
+    assert sum(each.answered for each in counts) <= len(answers) and counts[-1].breaker == "closed"
+    assert DeviceReport.from_json(rounds[-1].to_json()) == rounds[-1]
+    older = {name: value for name, value in rounds[-1].to_json().items() if name != "escalated"}
+    assert DeviceReport.from_json(older).escalated is None
+
+
+def test_it_ends_at_once_with_a_frame_under_way_to_a_server_that_is_silent(
+    make_bundle: Make, publish: Publish, server: RepositoryServer, feed: Path, tmp_path: Path
+) -> None:
+    publish(make_bundle(release=1, gain=0.5))
+    root = (tmp_path / "repository/metadata/1.root.json").read_bytes()
+    with running_collector(tmp_path / "fleet", root=root) as collector, silent() as port:
+        permit(tmp_path, f"https://127.0.0.1:{port}", deadline_ms=10_000)
+        device = enrolled_device(collector, server, root, tmp_path / "device")
+        device.update()
+        arguments = ("--home", str(device.home.root), "--feed", str(feed), "--out", str(tmp_path / "out"), "--to", "-")
+        command = agent_command("watch", *arguments, "--every", "1")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as running:
+            try:
+                assert running.stdout
+                frames = [json.loads(next(iter(running.stdout)))["frame"] for _ in range(30)]
+                assert len(set(frames)) == 7, "round after round, while one frame is asked about"
+                began = time.monotonic()
+                running.send_signal(signal.SIGTERM)
+                assert running.wait(30) == 0
+                assert time.monotonic() - began < 5, "well before the deadline of that frame"
+            finally:
+                running.kill()
 
 
 def test_a_full_disk_stops_no_detecting(

@@ -37,7 +37,5 @@ def test_answers_are_a_file_that_the_import_reads(tmp_path: Path) -> None:
 
 
 def test_clicks_are_counted() -> None:
-    report = ImportReport(
-        reviewed=2, untouched=0, kept=5, moved=1, renamed=1, added=2, removed=3, persons=(PERSON,)
-    )
+    report = ImportReport(reviewed=2, untouched=0, kept=5, moved=1, renamed=1, added=2, removed=3, persons=(PERSON,))
     assert clicks_of(report) == 2 + 3 + 1 + 2 + 6
