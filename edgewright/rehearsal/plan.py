@@ -24,10 +24,12 @@ from edgewright.recipe.section import Section
 
 MAX_KEPT = 0.01
 """Of the frames that a device sees, the share that may come home."""
-MIN_KEPT = 8
+MIN_KEPT = 4
 BEFORE, SHIPPED, FULL = "before", "hard", "full"
 WINDOW = LEAST_FRAMES
 """Frames of a round while drift is watched for."""
+DAY_WINDOWS = TRAINING + 40
+"""What changes within the first 20 windows after those of the training becomes part of what is usual."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class RehearsalConfig(Section):
     shift: Literal["night", "dirty-lens", "new-part"] = Field("night", description="What happens to the line")
     devices: int = Field(2, ge=2, le=32, description="On that line; a new release comes to one of them first")
     day_windows: int = Field(
-        TRAINING + 5, ge=TRAINING, description=f"Rounds of {WINDOW} frames, of each device, before it happens"
+        DAY_WINDOWS, ge=TRAINING, description=f"Rounds of {WINDOW} frames, of each device, before it happens"
     )
     alarm_windows: int = Field(100, ge=1, description="Rounds in which a device must notice it")
     frames: int = Field(2400, ge=100, description="That all devices see while the policy lets them keep some")

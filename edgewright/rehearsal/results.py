@@ -3,7 +3,7 @@
 Decides what recovery is: (arm - before) / (full - before), in mAP50 on changed frames, of each seed by itself; over
 seeds its mean with Student's t. Refuses a gap of less than MIN_GAP: a share of nothing is no number.
 
->>> recovered(0.7, before=0.4, full=0.8)
+>>> round(recovered(0.7, before=0.4, full=0.8), 2)
 0.75
 """
 

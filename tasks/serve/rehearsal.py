@@ -38,9 +38,9 @@ from tasks.engine.tracking import Entry
 from tasks.serve.collector import frames_of
 from tasks.serve.rehearsed_line import ROUND, Line, line_of
 
-LINE_FILE, PAGE = "line.json", "report.html"
+LINE_FILE, _FRAMES_FILE = "line.json", "frames.json"
+PAGE = "report.html"
 _CHANCE, _DEVICES = "chance", "devices"
-_FRAMES_FILE = "frames.json"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def test_one_frame_in_a_hundred_comes_home() -> None:
         ({"arms": "before,hard"}, "name full too"),
         ({"arms": "before,hard,full,hope"}, "no such arm: hope"),
         ({"shift": "fog"}, "shift"),
-        ({"frames": 300}, "3 frames would be kept, at least 8"),
+        ({"frames": 300}, "3 frames would be kept, at least 4"),
         ({"steps": 10, "epochs": 4}, "the epochs must divide the steps"),
         ({"keep_share": 0.02}, "keep_share"),
         ({"devices": 1}, "devices"),
