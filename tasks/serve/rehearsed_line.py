@@ -23,7 +23,7 @@ from pathlib import Path
 from edgewright.device.enroll import enroll
 from edgewright.device.files import Files
 from edgewright.device.frames_policy import FramesPolicy
-from edgewright.device.home import Home, open_home
+from edgewright.device.home import Home, init_home, open_home
 from edgewright.device.process import agent_command, agent_environment
 from edgewright.errors import StageFailed
 from edgewright.fleet.rollout import Rollout
@@ -87,7 +87,9 @@ class Line:
         """The same devices, in another process maybe: each goes on `after` so many frames of its own."""
         for number in range(self.config.devices):
             name = f"{self.folder.name}-{number}"
-            home = open_home(self.settings.devices / name, files=Files())
+            known = open_home(self.settings.devices / name, files=Files())
+            config = replace(known.config, server_url=self.url)  # of now: its port is another one
+            home = init_home(known.root, trust_root=known.trust_root, config=config, files=Files())
             feed = LineFeed(camera, first=first_of(number) + after, began_at=time.time() - 3600.0)
             self.devices.append(WatchedDevice(home, feed, self.folder / name))
         self.update()
