@@ -9,7 +9,8 @@ change-point detection"). Each capital is divided by its lowest, and the mean of
 
 Decides that something changed where the level passes ALARM: where windows come in any order alike, that takes
 ALARM windows on average to happen by chance, a week of minutes. Windows do not come so where day and night take turns:
-then the first night is told as a change, and is one. Of more than KEPT windows the oldest are forgotten, which the
+then the first night is told as a change, and is one. What changes before twenty windows or so have come after the first
+TRAINING becomes part of what is usual. Of more than KEPT windows the oldest are forgotten, which the
 statement on chance leaves out. Refuses nothing.
 
     drift = drift.after(window)
