@@ -1,4 +1,4 @@
-"""`edgewright experiment rehearsal` at toy size: a line changes, frames come home over TLS, a second release goes out."""
+"""`edgewright experiment rehearsal` at toy size: a line changes, frames come home, a second release goes out."""
 
 from __future__ import annotations
 
