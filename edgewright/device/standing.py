@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edgewright.device.core import SLOTS
+from edgewright.device.drift import drift_of
 from edgewright.device.engine import engine_for, kept
 from edgewright.device.freshness import freshness_in, in_words, span
 from edgewright.device.home import Home, wish_of
@@ -77,6 +78,7 @@ def describe(home: Home) -> dict[str, Any]:
         "digest": here.digest,
         "model": here.model,
         "engine": _engine(home, bundles.get(here.slot)),
+        "novelty": drift_of(home, bundle.manifest_sha256).novelty_by if (bundle := bundles.get(here.slot)) else "",
         "on_trial": state.on_trial,
         "floor": state.floor,
         **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
