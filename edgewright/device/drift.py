@@ -191,7 +191,7 @@ class Looking:
     def feature(self) -> tuple[float, ...]:
         """The mean of the first frames'; () where none has one."""
         first = self._features[:FINGERPRINTS]
-        return tuple(map(float, np.mean(first, axis=0, dtype=np.float64))) if first else ()
+        return tuple(np.asarray(first, np.float64).mean(axis=0).tolist()) if first else ()
 
 
 def drift_of(home: Home, digest: str) -> Drift:

@@ -51,7 +51,7 @@ OnPhase = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Output:
-    """What a file declares of an output. Attributes: shape: None for what is open. is_float: of 32 bits."""
+    """What a file declares of an output. Attributes: shape: no number for what is open. is_float: of 32 bits."""
 
     name: str
     shape: tuple[object, ...]
@@ -66,7 +66,9 @@ class FileNetwork:
         feature: (D,) float32 of the last picture; None where the file has none, or not all of it was finite.
     """
 
-    def __init__(self, run: Callable[[FloatArray], list[FloatArray]], outputs: Sequence[Output], *, where: Path) -> None:
+    def __init__(
+        self, run: Callable[[FloatArray], list[FloatArray]], outputs: Sequence[Output], *, where: Path
+    ) -> None:
         """Raises InputError where the outputs are not detections, alone or with a feature."""
         self._run, self._where = run, where
         self.feature_size = _feature_size(outputs, where=where)
