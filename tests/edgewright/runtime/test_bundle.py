@@ -205,7 +205,7 @@ def test_a_self_test_that_passes_and_one_that_is_too_slow(make_bundle: Make) -> 
     bundle = Bundle.load(make_bundle(latency_budget_ms=50.0))
     result = run_selftest(bundle, clock=ticking(0.010))
     assert (result.passed, result.images, result.expected, result.found) == (True, 2, 4, 4)
-    assert run_selftest(Bundle.load(make_bundle(feature=1.0)), clock=ticking(0.010)) == result
+    assert run_selftest(Bundle.load(make_bundle(latency_budget_ms=50.0, feature=1.0)), clock=ticking(0.010)) == result
     assert result.median_ms == pytest.approx(10.0)
     assert SelfTest.from_json(json.loads(json.dumps(result.to_json()))) == result
     slow = run_selftest(bundle, clock=ticking(0.060))

@@ -143,7 +143,7 @@ def test_a_second_output_is_the_feature_of_the_last_picture(engine: Engine, tmp_
     ids=str,
 )
 def test_any_other_second_output_is_refused(engine: Engine, second: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a second output that is no feature|refuses the model"):
+    with pytest.raises(InputError, match=r"a second output that is no feature|refuses the model"):
         open_network(with_feature(tmp_path / "m.onnx", **second), engine)
 
 
