@@ -42,6 +42,7 @@ LEAST_FRAMES, TRAINING, KEPT, FINGERPRINTS = 20, 40, 500, 64
 FEATURE, DHASH = "feature", "dHash"
 ALARM = 10_000.0
 _JUMP, _BETS = 0.01, (-1.0, 0.0, 1.0)
+_NOWHERE: NDArray[np.float64] = np.zeros(())
 Window = Mapping[str, float]
 """Signal => its mean in a window; without score and size where nothing was found."""
 
@@ -144,7 +145,8 @@ class Looking:
     def __init__(self) -> None:
         self._values: dict[str, list[float]] = {}
         self._fingerprints: list[int] = []
-        self._features: list[FloatArray] = []
+        self._first: list[FloatArray] = []
+        self._towards, self._featured = _NOWHERE, 0
         self._frames = 0
 
     def __call__(self, sighting: Sighting) -> None:
@@ -155,7 +157,8 @@ class Looking:
         looks = looks_of(seen.picture.rgb)
         self._fingerprints.append(looks.fingerprint)
         if seen.feature is not None:
-            self._features.append(seen.feature)
+            self._first = [*self._first, seen.feature][:FINGERPRINTS]
+            self._towards, self._featured = self._towards + _direction(seen.feature), self._featured + 1
         told = {"count": float(len(seen.boxes)), "light": looks.light, "detail": looks.detail}
         if len(seen.boxes):
             side = math.sqrt(seen.picture.rgb.width * seen.picture.rgb.height)
@@ -172,16 +175,22 @@ class Looking:
             feature: their mean, which novelty is measured from; (): from `known`. A frame without a feature says
                 nothing of it then.
         """
-        values, prints, features, frames = self._values, self._fingerprints, self._features, self._frames
-        if frames < LEAST_FRAMES:
+        if self._frames < LEAST_FRAMES:
             return None
-        self._values, self._fingerprints, self._features, self._frames = {}, [], [], 0
-        if feature:
-            mean = np.asarray(feature, np.float64)
-            unlike = [1 - _cosine(each, mean) for each in features if each.shape == mean.shape]
-        else:
-            unlike = [min((distance(each, other) for other in known), default=0) / BITS for each in prints]
-        return {name: fmean(each) for name, each in {**values, "novelty": unlike}.items() if each}
+        novelty = self._apart(feature) if feature else self._unlike(known)
+        values = {name: fmean(each) for name, each in self._values.items()}
+        self._values, self._fingerprints, self._frames = {}, [], 0
+        self._first, self._towards, self._featured = [], _NOWHERE, 0
+        return values if novelty is None else {**values, "novelty": novelty}
+
+    def _unlike(self, known: Sequence[int]) -> float:
+        return fmean(min((distance(each, one) for one in known), default=0) / BITS for each in self._fingerprints)
+
+    def _apart(self, feature: Sequence[float]) -> float | None:
+        """1 - the mean cosine, which is that of the mean direction: no frame's feature is kept for it."""
+        if self._towards.shape != (len(feature),):
+            return None
+        return 1 - float(self._towards @ _direction(np.asarray(feature))) / self._featured
 
     @property
     def fingerprints(self) -> tuple[int, ...]:
@@ -190,8 +199,7 @@ class Looking:
     @property
     def feature(self) -> tuple[float, ...]:
         """The mean of the first frames'; () where none has one."""
-        first = self._features[:FINGERPRINTS]
-        return tuple(np.asarray(first, np.float64).mean(axis=0).tolist()) if first else ()
+        return tuple(np.asarray(self._first, np.float64).mean(axis=0).tolist()) if self._first else ()
 
 
 def drift_of(home: Home, digest: str) -> Drift:
@@ -221,7 +229,8 @@ def _bets(value: Mapping[str, Any]) -> Bets:
     return Bets(usual, apart, capital, float(value["lowest"]))
 
 
-def _cosine(one: FloatArray, other: NDArray[np.float64]) -> float:
-    """0 where either is all zeros."""
-    lengths = float(np.linalg.norm(one.astype(np.float64)) * np.linalg.norm(other))
-    return float(one.astype(np.float64) @ other) / lengths if lengths else 0.0
+def _direction(feature: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Of length 1; of nothing but zeros zeros, whose cosine to anything is 0."""
+    exact = feature.astype(np.float64)
+    length = float(np.linalg.norm(exact))
+    return exact / length if length else exact

@@ -78,7 +78,7 @@ def describe(home: Home) -> dict[str, Any]:
         "digest": here.digest,
         "model": here.model,
         "engine": _engine(home, bundles.get(here.slot)),
-        "novelty": drift_of(home, bundle.manifest_sha256).novelty_by if (bundle := bundles.get(here.slot)) else "",
+        "novelty": _novelty(home, bundles.get(here.slot)),
         "on_trial": state.on_trial,
         "floor": state.floor,
         **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
@@ -93,3 +93,7 @@ def _engine(home: Home, bundle: Bundle | None) -> str:
     if bundle is None or found is None or found.digest != bundle.manifest_sha256:
         return f"{Engine()}, not measured"
     return str(engine_for(home, bundle))
+
+
+def _novelty(home: Home, bundle: Bundle | None) -> str:
+    return drift_of(home, bundle.manifest_sha256).novelty_by if bundle else ""

@@ -26,8 +26,10 @@ from edgewright.device.drift import (
 from edgewright.device.feed import Folder, picture_of
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, Home, init_home
+from edgewright.device.runner import run_feed
 from edgewright.device.sighting import Seen, Sighting
 from edgewright.runtime.boxes import Boxes, FloatArray
+from edgewright.runtime.bundle import Bundle
 
 
 def window(draws: random.Random, *, light: float = 0.0) -> Window:
@@ -210,3 +212,17 @@ def test_what_an_agent_kept_that_knew_no_feature_goes_on_as_it_was(home: Home, f
 def test_a_kept_feature_that_is_none_begins_anew(home: Home, feature: object) -> None:
     (home.root / DRIFT_FILE).write_text(json.dumps({**Drift("a", (1,)).to_json(), "feature": feature}))
     assert drift_of(home, "a") == Drift("a")
+
+
+def test_a_bundle_with_a_feature_is_watched_by_it(
+    home: Home, feed: Path, tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    """Six frames a look at the feed; as many as make a window."""
+    bundle, looking = Bundle.load(make_bundle(feature=1.0)), Looking()
+    for number in range(4):
+        out = tmp_path / str(number)
+        run_feed(bundle, Folder(feed), out, files=Files(), on_frame=lambda _: None, watchers=(looking,))
+    drift = keep_window(home, bundle.manifest_sha256, looking)
+    assert drift == drift_of(home, bundle.manifest_sha256)
+    assert (drift.novelty_by, len(drift.feature)) == ("feature", 3)
+    assert drift.bets["novelty"].usual == (pytest.approx(0, abs=1e-6),)
