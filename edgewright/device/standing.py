@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edgewright.device.core import SLOTS
+from edgewright.device.drift import drift_of
 from edgewright.device.engine import engine_for, kept
 from edgewright.device.freshness import freshness_in, in_words, span
 from edgewright.device.home import Home, wish_of
@@ -46,6 +47,7 @@ def running(home: Home, command: str) -> DeviceReport:
         release=bundle.manifest.release,
         digest=bundle.manifest.digest,
         model=str(bundle.choice),
+        drift=drift_of(home, bundle.manifest_sha256).why,
     )
 
 
