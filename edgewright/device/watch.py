@@ -34,7 +34,7 @@ from edgewright.device.report import DeviceReport, keep
 from edgewright.device.runner import FeedReport, run_feed
 from edgewright.device.sighting import Message, OnSighting
 from edgewright.device.slots import Slots
-from edgewright.device.standing import running
+from edgewright.device.standing import as_started, running
 from edgewright.device.start import Started, commit, start, take_back
 from edgewright.device.tier import keep_after_round
 from edgewright.errors import ArtifactCorrupt, EdgewrightError, HomeBusy, InputError
@@ -239,20 +239,8 @@ class Watch:
         escalated: Counts | None = None,
     ) -> None:
         """A report, which the next update tells, or what is sent now where that is a while away."""
-        here, bundle = running(self.home, "run"), started.bundle
         report = replace(
-            here,
-            slot=started.slot,  # an update may have switched meanwhile: what was seen was seen by this one
-            release=bundle.manifest.release,
-            digest=bundle.manifest.digest,
-            model=str(bundle.choice),
-            on_trial=here.on_trial and here.slot == started.slot,
-            selftest=started.selftest,
-            fell_back=started.fell_back,
-            feed=feed,
-            unseen=unseen,
-            drift=drift,
-            escalated=escalated,
+            as_started(running(self.home, "run"), started), feed=feed, unseen=unseen, drift=drift, escalated=escalated
         )
         if why := keep(self.home, report):
             self._news(why)
@@ -271,6 +259,8 @@ class Watch:
         except EdgewrightError as error:
             self._news(str(error))
             return False
+        except OSError as error:  # with the next round; what detects goes on
+            self._news(f"the release cannot be committed: {error}")
         return True
 
     def _replaced(self) -> bool:

@@ -36,6 +36,7 @@ from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.selftest import SelfTest
 from edgewright.runtime.session import load_network, predictor
 from tests.collectors import RunningCollector, running_collector
+from tests.disks import FullDisk
 from tests.edgewright.device.conftest import Device
 from tests.listeners import silent
 from tests.model_servers import application_of, listening_as_model
@@ -239,6 +240,35 @@ def test_a_full_disk_stops_no_detecting(
     Watch(device.home, Folder(feed), tmp_path / "out", 1.0, said.append, watchers=(seen.append,)).run(until=done)
     assert len(seen) >= 14 and "what is detected cannot be written" in said[0]
     assert device.state.proven == "a", "and the release is committed"
+
+
+@pytest.mark.parametrize(("fails_from", "release"), [(0, 1), (11, 2)])  # before its start is counted, and after
+def test_a_disk_that_takes_no_word_of_a_trial_stops_no_detecting(
+    make_bundle: Make,
+    publish: Publish,
+    make_device: MakeDevice,
+    feed: Path,
+    tmp_path: Path,
+    fails_from: int,
+    release: int,
+) -> None:
+    publish(make_bundle(release=1))
+    device, said, seen = make_device(), list[str](), list[int]()
+    device.update()
+    device.start_and_commit()
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    home, began = replace(device.home, files=FullDisk(fails_from)), time.monotonic()
+
+    def done() -> bool:
+        return len(seen) >= 14 or time.monotonic() - began > PATIENCE_S
+
+    def on_sighting(sighting: Sighting) -> None:
+        seen.append(int(sighting.message["release"]))
+
+    Watch(home, Folder(feed), tmp_path / "out", 1.0, said.append, watchers=(on_sighting,)).run(until=done)
+    assert len(seen) >= 14 and set(seen) == {release}
+    assert any("No space left" in each for each in said) and device.state.on_trial, "until the disk is well"
 
 
 def test_a_model_that_fails_on_frames_falls_back_after_three_starts(
