@@ -12,6 +12,7 @@ release, a feed that gives nothing are said, and tried again.
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -46,10 +47,10 @@ Until = Callable[[], bool]
 
 
 class Errand:
-    """A command of the agent, beside this process."""
+    """A command of the agent, beside this process, which it does not outlive: it may hold the home's lock."""
 
     def __init__(self, home: Home, *command: str) -> None:
-        self._command = agent_command(*command, "--home", str(home.root))
+        self._command = agent_command("--with", str(os.getpid()), *command, "--home", str(home.root))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
