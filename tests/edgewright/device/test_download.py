@@ -140,6 +140,16 @@ def test_what_has_arrived_is_kept_for_the_next_update(
     assert not list((device.home.root / "parts").iterdir())
 
 
+def test_what_was_there_before_is_no_measure_of_the_line(device: Device, line: BadLine) -> None:
+    whole = device.update().downloaded_bytes
+    bundle = device.slots.bundle("a")
+    assert bundle
+    payload, digest = bundle.model.read_bytes(), bundle.manifest.files[bundle.model.name].sha256
+    device.slots.withdraw("a")
+    part_of(device.home, digest).keep(payload[:-100])  # of what goes into the other slot now
+    assert len(payload) > 100 and device.update().downloaded_bytes == whole - len(payload[:-100])
+
+
 def test_a_part_that_is_not_the_files_costs_one_attempt(device: Device, line: BadLine) -> None:
     line.breaks_after = None
     device.update()
