@@ -12,6 +12,8 @@ from PIL import Image
 from edgewright.device.drift import (
     ALARM,
     DRIFT_FILE,
+    FINGERPRINTS,
+    KEPT,
     LEAST_FRAMES,
     SIGNALS,
     TRAINING,
@@ -93,6 +95,15 @@ def test_it_is_kept_and_read_and_begun_anew_for_another_release(home: Home) -> N
     for payload in (b"", b"{}", b"[]", b"null", json.dumps({**drift.to_json(), "level": -1}).encode()):
         (home.root / DRIFT_FILE).write_bytes(payload)
         assert drift_of(home, "a") == Drift("a")
+
+
+def test_what_is_written_each_minute_stays_short() -> None:
+    draws, drift = random.Random(0), Drift("a" * 64, tuple(range(1 << 63, (1 << 63) + FINGERPRINTS)))
+    for _ in range(TRAINING + KEPT):
+        drift = drift.after({name: draws.gauss(10, 1) for name in SIGNALS}, ties=draws)
+    payload = json.dumps(drift.to_json(), separators=(",", ":"))
+    assert len(payload) < 32_000, "40 MB a day"
+    assert Drift.from_json(json.loads(payload)) == drift
 
 
 def test_frames_make_a_window_once_there_are_enough(home: Home, feed: Path) -> None:
