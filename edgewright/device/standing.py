@@ -97,6 +97,7 @@ def describe(home: Home) -> dict[str, Any]:
         "digest": here.digest,
         "model": here.model,
         "engine": _engine(home, bundles.get(here.slot)),
+        "novelty": drift_of(home, bundle.manifest_sha256).novelty_by if (bundle := bundles.get(here.slot)) else "",
         "on_trial": state.on_trial,
         "floor": state.floor,
         **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
