@@ -149,7 +149,7 @@ class Outbox:
         dropped: list[int] = []
         rows = self._run(
             "SELECT seq, LENGTH(body) FROM events WHERE kind != ? ORDER BY seq LIMIT "
-            "(SELECT COUNT(*) - 1 FROM events WHERE kind != ?)",  # the newest stays, whatever changes of state there are
+            "(SELECT COUNT(*) - 1 FROM events WHERE kind != ?)",  # the newest stays, whatever else there is
             (STATE, STATE),
         )
         for seq, size in rows:
