@@ -31,7 +31,7 @@ CAPABILITIES = 'ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2' 'ATEN_CPU_CAPA
 # Its maintainers keep it until 2027 and say so in every build.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.PHONY: help setup demo test test-slow test-all test-faults test-capabilities check docs format constraints bench clean
+.PHONY: help setup demo test test-slow test-all test-faults test-power test-capabilities check docs format constraints bench clean
 
 help:  ## list the commands
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,6 +52,9 @@ test-all: $(VENV)/.dev  ## both suites in one session, which share their toy run
 
 test-faults: $(VENV)/.dev  ## what is killed, restarted or cut while a run goes on (docs/faults.md); half an hour of waiting
 	@$(BIN)/python -m pytest -q -m faults -rP --durations=0 --durations-min=1 tests/faults
+
+test-power: $(VENV)/.dev  ## the power is cut, and the disk broken, at every call of the device's agent; counts how often
+	@$(PYTEST) -m power
 
 test-capabilities: $(VENV)/.dev  ## the tests that learn something, as on processors without AVX-512
 	@for capability in $(CAPABILITIES); do echo "-- $$capability"; env $$capability $(PYTEST) -m trains $(TRAIN); done

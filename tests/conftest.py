@@ -29,7 +29,7 @@ _OF_SERVICES = ("EDGEWRIGHT", "PREFECT", "MLFLOW")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
-pytest_plugins = ("tests.budget", "tests.goldens", "tests.workers")
+pytest_plugins = ("tests.budget", "tests.cut_points", "tests.goldens", "tests.workers")
 
 settings.register_profile("house", derandomize=True, deadline=None)  # the same examples on every machine, however slow
 settings.load_profile("house")

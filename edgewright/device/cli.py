@@ -38,7 +38,7 @@ from typing import Any
 import edgewright
 from edgewright.device import commands
 from edgewright.device.offer import AUTO, TIERS
-from edgewright.device.process import network_environment
+from edgewright.device.process import end_with, network_environment
 from edgewright.errors import EdgewrightError, StoreUnavailable
 
 _TIER = "which of a release's bundles it runs; auto: the one that suits what is measured here"
@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None, *, devices: Path = Path()) -> int:
     """Run one command; its exit code. `devices`: where to look for a device that no `--home` names."""
     arguments = _parser(devices).parse_args(argv)
     network_environment()
+    if arguments.parent is not None:
+        end_with(arguments.parent)
     try:
         return int(arguments.command(arguments))
     except EdgewrightError as error:
@@ -82,6 +84,8 @@ def _seconds(text: str) -> float:
 def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgewright-device", description="The agent on an edge device.")
     parser.add_argument("--version", action="version", version=f"edgewright-device {edgewright.__version__}")
+    # The pid of who began it: see `end_with`.
+    parser.add_argument("--with", dest="parent", type=int, help=argparse.SUPPRESS)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     init = _command(subparsers, commands.init, "give the device its id, its trust root and its server", home=None)
     init.add_argument("--root", type=Path, required=True, help="the repository's 1.root.json, brought by hand")

@@ -44,8 +44,8 @@ from edgewright.device.report import TELL_S, DeviceReport, send, tell
 from edgewright.device.runner import run_feed
 from edgewright.device.sighting import OnSighting
 from edgewright.device.slots import Slots
-from edgewright.device.standing import describe, running, shown
-from edgewright.device.start import commit, start
+from edgewright.device.standing import as_started, describe, running, shown
+from edgewright.device.start import Started, commit, start
 from edgewright.device.tier import keep_after_update, keep_standing, measured, measured_anew, standing_of
 from edgewright.device.token import MAX_TOKEN_CHARACTERS, Token
 from edgewright.device.watch import Watch
@@ -208,17 +208,27 @@ def run(arguments: argparse.Namespace) -> int:
             source,
             arguments.out,
             files=home.files,
-            on_frame=lambda done: commit(slots) if done == 1 else None,
+            on_frame=lambda done: _commit(slots, started) if done == 1 else None,
             limit=arguments.frames,
             engine=Engine(threads=arguments.threads) if arguments.threads else engine_for(home, started.bundle),
             limit_ms=arguments.limit_ms,
             device_id=home.config.device_id,
             watchers=watchers,
         )
-        report = replace(running(home, "run"), selftest=started.selftest, feed=feed, fell_back=started.fell_back)
+        report = replace(as_started(running(home, "run"), started), feed=feed)
         _tell(home, report)
     _print_round(report, to=arguments.to)
     return 0
+
+
+def _commit(slots: Slots, started: Started) -> None:
+    """What was started, where that is what is to run; a disk that takes no word of it ends no detecting."""
+    if slots.state().active != started.slot:
+        return
+    try:
+        commit(slots)
+    except OSError as error:
+        _say(f"the release cannot be committed: {error}")
 
 
 def _print_round(report: DeviceReport, *, to: Sequence[str]) -> None:

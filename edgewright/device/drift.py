@@ -43,6 +43,8 @@ FEATURE, DHASH = "feature", "dHash"
 ALARM = 10_000.0
 _JUMP, _BETS = 0.01, (-1.0, 0.0, 1.0)
 _NOWHERE: NDArray[np.float64] = np.zeros(())
+_DIGITS = 4
+"""That count, of how far a window was from the median: the file is written each minute, and twice as long with all."""
 Window = Mapping[str, float]
 """Signal => its mean in a window; without score and size where nothing was found."""
 
@@ -65,7 +67,7 @@ class Bets:
         """Args: tie: in [0, 1), drawn anew for each: which place a value has among equal ones."""
         if len(self.usual) < TRAINING:
             return replace(self, usual=(*self.usual, value))
-        apart = abs(value - median(self.usual))
+        apart = _rounded(abs(value - median(self.usual)))
         further = sum(each > apart for each in self.apart)
         equal = sum(each == apart for each in self.apart) + 1
         p = (further + tie * equal) / (len(self.apart) + 1)
@@ -220,8 +222,12 @@ def keep_window(home: Home, digest: str, looking: Looking) -> Drift:
     if window is None:
         return before
     after = known.after(window)
-    home.files.replace(home.root / DRIFT_FILE, json.dumps(after.to_json()).encode())
+    home.files.replace(home.root / DRIFT_FILE, json.dumps(after.to_json(), separators=(",", ":")).encode())
     return after
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _bets(value: Mapping[str, Any]) -> Bets:

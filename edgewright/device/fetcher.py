@@ -39,10 +39,12 @@ class Fetcher(FetcherInterface):
     """Keeps what it fetched last of each role, because an error does not say what had expired when.
 
     Attributes: base: of every address, with a slash at its end. where: as messages name it.
+        received_bytes: that have come over a line so far, of whatever was asked for.
     """
 
     base: str
     where: str
+    received_bytes: int = 0
     metadata: dict[str, bytes]
 
     def download_bytes(self, url: str, max_length: int) -> bytes:
@@ -107,6 +109,7 @@ class FromServer(Fetcher, Urllib3Fetcher):
                 if not piece or (left is not None and len(piece) > left):
                     raise DownloadError("the line broke") from ConnectionResetError()
                 left = None if left is None else left - len(piece)
+                self.received_bytes += len(piece)
                 yield piece
                 if time.monotonic() > self._until:
                     raise TooLate("the server takes too long")

@@ -39,6 +39,7 @@ MAX_BATCH, MAX_BATCH_BYTES = 200, 256_000
 MAX_BODY_BYTES = 60_000
 """Of an event; a collector takes a little more."""
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SIZES = ("page_count", "freelist_count", "page_size")
 _TABLES = """
     CREATE TABLE IF NOT EXISTS events (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL);
@@ -102,7 +103,7 @@ class Outbox:
         return events
 
     def count(self) -> int:
-        return int(next(iter(self._run("SELECT COUNT(*) FROM events")))[0])
+        return self._number("SELECT COUNT(*) FROM events")
 
     def acknowledge(self, seqs: Collection[int]) -> None:
         """The collector has them. A power cut may undo this: they are sent again then, and taken once."""
@@ -126,7 +127,7 @@ class Outbox:
         """
         if not seqs:
             return
-        highest = int(next(iter(self._run("SELECT COALESCE(MAX(seq), 0) FROM events")))[0])
+        highest = self._number("SELECT COALESCE(MAX(seq), 0) FROM events")
         following = max(beyond, highest) + 1
         with self._transaction(durable=True):
             for offset, seq in enumerate(seqs):
@@ -141,13 +142,26 @@ class Outbox:
         self._run("INSERT INTO events (kind, at, body) VALUES (?, ?, ?)", (kind, at, _text_of(body)))
 
     def _drop_oldest(self) -> None:
-        total = int(next(iter(self._run("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM events")))[0])
-        rows = self._run("SELECT seq, LENGTH(body) FROM events WHERE kind != ? ORDER BY seq", (STATE,)).fetchall()
-        for seq, size in rows[:-1]:  # the newest stays, whatever there is of changes of state
-            if total <= MAX_BYTES:
-                return
+        pages, free, page_bytes = (self._number(f"PRAGMA {each}") for each in _SIZES)
+        if (pages - free) * page_bytes <= MAX_BYTES:  # without reading them all: they are no more than their pages
+            return
+        excess = self._number("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM events") - MAX_BYTES
+        dropped: list[int] = []
+        rows = self._run(
+            "SELECT seq, LENGTH(body) FROM events WHERE kind != ? ORDER BY seq LIMIT "
+            "(SELECT COUNT(*) - 1 FROM events WHERE kind != ?)",  # the newest stays, whatever else there is
+            (STATE, STATE),
+        )
+        for seq, size in rows:
+            if excess <= 0:
+                break
+            dropped.append(seq)
+            excess -= size
+        for seq in dropped:
             self._run("DELETE FROM events WHERE seq = ?", (seq,))
-            total -= size
+
+    def _number(self, query: str) -> int:
+        return int(next(iter(self._run(query)))[0])
 
     @contextmanager
     def _transaction(self, *, durable: bool = False) -> Iterator[None]:

@@ -7,6 +7,7 @@ self-test crashes, hangs or takes too much: to the caller that is a failed one; 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -30,6 +31,7 @@ _CPU_LIMIT_S = 45
 _FILE_LIMIT_BYTES = 1 << 20  # its own result, should somebody redirect it
 _MEMORY_LIMIT_BYTES = 1 << 30
 """Address space, not resident: a 1.6 MB detector at 320 px takes 182 MB of it, 82 MB resident (measured)."""
+_PR_SET_PDEATHSIG = 1
 ENGINES_MEMORY_BYTES = 4 << 30
 """Of the process that tries every engine there is."""
 
@@ -66,6 +68,16 @@ def limit_this_process(*, memory_bytes: int = _MEMORY_LIMIT_BYTES) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (value, value))
+
+
+def end_with(parent: int) -> None:
+    """Have Linux end this process when `parent`, which began it, ends, however: prctl(2), PR_SET_PDEATHSIG.
+
+    Called by the process itself: nothing may run between fork and exec in a program that has threads.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it had ended before
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def selftest_in_child(slot: Path) -> SelfTest:

@@ -20,6 +20,7 @@ from edgewright.device.home import Home, wish_of
 from edgewright.device.offer import AUTO
 from edgewright.device.report import DeviceReport
 from edgewright.device.slots import Slots
+from edgewright.device.start import Started
 from edgewright.device.tier import standing_of
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine
@@ -47,6 +48,24 @@ def running(home: Home, command: str) -> DeviceReport:
         release=bundle.manifest.release,
         digest=bundle.manifest.digest,
         model=str(bundle.choice),
+        drift=drift_of(home, bundle.manifest_sha256).why,
+    )
+
+
+def as_started(report: DeviceReport, started: Started) -> DeviceReport:
+    """Of the slot that runs, which may be another than the one that is to run: an update has switched meanwhile, or
+    the disk took no word of a start.
+    """
+    bundle = started.bundle
+    return replace(
+        report,
+        slot=started.slot,
+        release=bundle.manifest.release,
+        digest=bundle.manifest.digest,
+        model=str(bundle.choice),
+        on_trial=report.on_trial and report.slot == started.slot,
+        selftest=started.selftest,
+        fell_back=started.fell_back,
     )
 
 

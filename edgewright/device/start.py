@@ -2,7 +2,8 @@
 
 Decides what to fall back to, whom to blame, and when a release on trial is committed. Refuses to run a slot that fails
 its self-test. Where none passes nothing is taken away: what failed in a hot hour may pass in the next, and without a
-network there is nothing else. Files that rotted an update brings back.
+network there is nothing else. Files that rotted an update brings back. On a disk that takes no more, a start on trial
+cannot be counted: the proven slot runs for now, and the trial goes on once the disk is well.
 
 >>> start(slots).slot
 'a'
@@ -10,9 +11,10 @@ network there is nothing else. Files that rotted an update brings back.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from edgewright.device.core import FallBack, on_fallen_back, on_frame, on_start, other
+from edgewright.device.core import FallBack, State, on_fallen_back, on_frame, on_start, other
 from edgewright.device.process import SelfTester, selftest_in_child
 from edgewright.device.slots import Slots
 from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
@@ -37,6 +39,8 @@ class Started:
 def start(slots: Slots, *, selftest: SelfTester = selftest_in_child) -> Started:
     """A start on trial is written down before its self-test: it counts, should that take the whole device down.
 
+    Where it cannot be written down the proven slot runs, and the state stays as it is.
+
     Raises InputError where nothing is installed, ArtifactCorrupt where no slot passes its self-test, StoreUnavailable
     where it was ended from outside: then it was no start.
     """
@@ -44,14 +48,18 @@ def start(slots: Slots, *, selftest: SelfTester = selftest_in_child) -> Started:
     if not before.active:
         raise InputError("no release is installed", where=slots.home.root, next_step="edgewright-device update")
     state, action = on_start(before)
-    if state != before:
-        slots.save(state)
+    try:
+        if state != before:
+            slots.save(state)
+    except OSError as error:
+        return _uncounted(slots, before, f"a start on trial cannot be written down: {error}", selftest)
     if isinstance(action, FallBack):
         return _fall_back(slots, action.why, selftest, blamed=slots.manifest_sha256(state.active), tested=False)
     try:
         bundle, proof = _check(slots, action.slot, selftest)
     except StoreUnavailable:
-        take_back(slots)
+        with suppress(OSError):
+            take_back(slots)
         raise
     if bundle and proof.passed:
         return Started(action.slot, bundle, proof, fell_back="")
@@ -80,8 +88,9 @@ def _fall_back(slots: Slots, reason: str, selftest: SelfTester, *, blamed: str, 
     failed, slot = state.active, other(state.active)
     bundle, proof = _check(slots, slot, selftest)
     if bundle and proof.passed:
-        slots.save(on_fallen_back(state, slot, failed=blamed))
-        slots.withdraw(failed)
+        with suppress(OSError):  # it runs all the same, and each start comes to the same until that can be written
+            slots.save(on_fallen_back(state, slot, failed=blamed))
+            slots.withdraw(failed)
         return Started(slot, bundle, proof, fell_back=f"slot {failed} failed: {reason}")
     got = f"slot {failed}: {reason}; slot {slot}: {'; '.join(proof.reasons)}"
     if not tested:  # there is nothing better
@@ -90,6 +99,17 @@ def _fall_back(slots: Slots, reason: str, selftest: SelfTester, *, blamed: str, 
             return Started(failed, bundle, proof, fell_back="")
         got = f"{got}; slot {failed} again: {'; '.join(proof.reasons)}"
     raise ArtifactCorrupt("no slot passes its self-test", got=got, next_step="edgewright-device update")
+
+
+def _uncounted(slots: Slots, state: State, reason: str, selftest: SelfTester) -> Started:
+    """Nothing can be written: what is proven runs; where nothing is, or that fails, what is on trial."""
+    reasons = []
+    for slot in filter(None, (state.proven, state.active)):
+        bundle, proof = _check(slots, slot, selftest)
+        if bundle and proof.passed:
+            return Started(slot, bundle, proof, fell_back="" if slot == state.active else reason)
+        reasons.append(f"slot {slot}: {'; '.join(proof.reasons)}")
+    raise ArtifactCorrupt("no slot passes its self-test", got="; ".join(reasons), next_step="edgewright-device update")
 
 
 def _check(slots: Slots, slot: str, selftest: SelfTester) -> tuple[Bundle | None, SelfTest]:

@@ -51,7 +51,8 @@ class Update:
     Attributes:
         changed: whether another slot runs than before.
         selftest: in the new slot; None where nothing was installed.
-        downloaded_bytes: files that a cut-off download had left whole are not fetched again.
+        downloaded_bytes: of the release's files, over the line, now: what a cut-off download had left is not fetched
+            again, and what was brought by hand did not come that way.
         tier: of the bundle that the device is to run; "" in a repository without tiers.
     """
 
@@ -161,7 +162,8 @@ def _acceptable(payload: bytes, channel: Channel, release: int) -> BundleManifes
 
 
 def _fill(folder: Path, manifest: BundleManifest, channel: Channel, offer: Offer) -> int:
-    """Make the folder hold the manifest's files for this processor and no others; the bytes that were downloaded."""
+    """Make the folder hold the manifest's files for this processor and no others; the bytes that came over the line."""
+    before = channel.fetcher.received_bytes
     files, wanted = channel.home.files, manifest.files_for(this_processor())
     missing = {name: entry for name, entry in wanted.items() if not _is_whole(folder / name, entry)}
     for path in sorted(folder.rglob("*")):
@@ -179,7 +181,7 @@ def _fill(folder: Path, manifest: BundleManifest, channel: Channel, offer: Offer
         part_of(channel.home, entry.sha256).drop()
     files.fsync_dir(folder / "golden")
     files.fsync_dir(folder)
-    return sum(entry.bytes for entry in missing.values())
+    return channel.fetcher.received_bytes - before
 
 
 def _is_whole(path: Path, entry: FileEntry) -> bool:

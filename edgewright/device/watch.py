@@ -12,6 +12,7 @@ release, a feed that gives nothing are said, and tried again.
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewright.device.cloud import Cloud, with_escalation
-from edgewright.device.drift import Looking, keep_window
+from edgewright.device.drift import Looking, drift_of, keep_window
 from edgewright.device.engine import engine_for
 from edgewright.device.escalation import Counts
 from edgewright.device.feed import Feed
@@ -34,7 +35,7 @@ from edgewright.device.report import DeviceReport, keep
 from edgewright.device.runner import FeedReport, run_feed
 from edgewright.device.sighting import Message, OnSighting
 from edgewright.device.slots import Slots
-from edgewright.device.standing import running
+from edgewright.device.standing import as_started, running
 from edgewright.device.start import Started, commit, start, take_back
 from edgewright.device.tier import keep_after_round
 from edgewright.errors import ArtifactCorrupt, EdgewrightError, HomeBusy, InputError
@@ -46,10 +47,10 @@ Until = Callable[[], bool]
 
 
 class Errand:
-    """A command of the agent, beside this process."""
+    """A command of the agent, beside this process, which it does not outlive: it may hold the home's lock."""
 
     def __init__(self, home: Home, *command: str) -> None:
-        self._command = agent_command(*command, "--home", str(home.root))
+        self._command = agent_command("--with", str(os.getpid()), *command, "--home", str(home.root))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -207,8 +208,8 @@ class Watch:
         self._said = ""
         if not self.threads:  # a person's choice is no measure of the tier
             keep_after_round(self.home, started.bundle, feed.times)
-        drift = keep_window(self.home, started.bundle.manifest_sha256, self._looking)
-        self._keep(started, feed, drift=drift.why, escalated=cloud.told() if cloud else None)
+        keep_window(self.home, started.bundle.manifest_sha256, self._looking)
+        self._keep(started, feed, escalated=cloud.told() if cloud else None)
         return True
 
     def _keeping_of(self, started: Started) -> Keeping | None:
@@ -235,23 +236,14 @@ class Watch:
         feed: FeedReport | None,
         *,
         unseen: str = "",
-        drift: str = "",
         escalated: Counts | None = None,
     ) -> None:
         """A report, which the next update tells, or what is sent now where that is a while away."""
-        here, bundle = running(self.home, "run"), started.bundle
         report = replace(
-            here,
-            slot=started.slot,  # an update may have switched meanwhile: what was seen was seen by this one
-            release=bundle.manifest.release,
-            digest=bundle.manifest.digest,
-            model=str(bundle.choice),
-            on_trial=here.on_trial and here.slot == started.slot,
-            selftest=started.selftest,
-            fell_back=started.fell_back,
+            as_started(running(self.home, "run"), started),
             feed=feed,
             unseen=unseen,
-            drift=drift,
+            drift=drift_of(self.home, started.bundle.manifest_sha256).why,
             escalated=escalated,
         )
         if why := keep(self.home, report):
@@ -271,6 +263,8 @@ class Watch:
         except EdgewrightError as error:
             self._news(str(error))
             return False
+        except OSError as error:  # with the next round; what detects goes on
+            self._news(f"the release cannot be committed: {error}")
         return True
 
     def _replaced(self) -> bool:

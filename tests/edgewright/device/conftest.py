@@ -20,8 +20,14 @@ from edgewright.runtime.selftest import SelfTest, run_selftest
 
 
 def selftest_here(folder: Path) -> SelfTest:
-    """The real self-test, without the child process, which costs a second a call."""
-    return run_selftest(Bundle.load(folder))
+    """The real self-test, without the child process, which costs a second a call; once for the same files."""
+    bundle = Bundle.load(folder)
+    if bundle.manifest_sha256 not in _TESTED:
+        _TESTED[bundle.manifest_sha256] = run_selftest(bundle)
+    return _TESTED[bundle.manifest_sha256]
+
+
+_TESTED: dict[str, SelfTest] = {}
 
 
 class Device:

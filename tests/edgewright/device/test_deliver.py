@@ -20,7 +20,7 @@ from edgewright.device.home import Home
 from edgewright.device.outbox import OUTBOX_FILE, REPORT, STATE, opened
 from edgewright.errors import DeviceUnreachable
 from tests.collectors import RunningCollector, running_collector
-from tests.edgewright.device.test_files import FastFiles
+from tests.disks import FastFiles
 
 REPORTS = 7 * 24 * 6
 """Of seven days, one in ten minutes."""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,10 +18,13 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthM
 
 from edgewright.device import download, fetcher
 from edgewright.device.download import ATTEMPTS, MAX_PARTS, Part, downloaded, forget_parts, part_of
+from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home
 from edgewright.errors import DeviceUnreachable, UpdateRefused
 from edgewright.release.repository import ReleaseReport
 from edgewright.release.server import RepositoryServer
+from tests.cut_points import CountCutPoints
+from tests.disks import CUTS, ERRORS, CutFiles, FastFiles, PowerCut
 from tests.edgewright.device.conftest import Device
 
 PAYLOAD = bytes(range(256)) * 400
@@ -137,6 +140,16 @@ def test_what_has_arrived_is_kept_for_the_next_update(
     assert not list((device.home.root / "parts").iterdir())
 
 
+def test_what_was_there_before_is_no_measure_of_the_line(device: Device, line: BadLine) -> None:
+    whole = device.update().downloaded_bytes
+    bundle = device.slots.bundle("a")
+    assert bundle
+    payload, digest = bundle.model.read_bytes(), bundle.manifest.files[bundle.model.name].sha256
+    device.slots.withdraw("a")
+    part_of(device.home, digest).keep(payload[:-100])  # of what goes into the other slot now
+    assert len(payload) > 100 and device.update().downloaded_bytes == whole - len(payload[:-100])
+
+
 def test_a_part_that_is_not_the_files_costs_one_attempt(device: Device, line: BadLine) -> None:
     line.breaks_after = None
     device.update()
@@ -171,8 +184,6 @@ def pieces_of(payload: bytes, *, at_once: int = 7, breaks: int | None = None) ->
 @pytest.fixture
 def part(tmp_path: Path) -> Part:
     config = DeviceConfig("line-1", "http://127.0.0.1:9", "stable")
-    from edgewright.device.files import Files
-
     return part_of(init_home(tmp_path / "device", trust_root=b"root", config=config, files=Files()), "a" * 64)
 
 
@@ -186,6 +197,34 @@ def test_a_server_that_knows_no_ranges_begins_anew(part: Part) -> None:
 
     assert downloaded(source, length=len(PAYLOAD), part=part) == PAYLOAD
     assert asked == [1_000]
+
+
+@pytest.mark.power
+@pytest.mark.parametrize("disk", [*CUTS, *ERRORS])
+def test_the_disk_fails_at_every_call_of_a_download_over_a_line_that_breaks(
+    part: Part, disk: type[CutFiles], cut_points: CountCutPoints
+) -> None:
+    """What is kept is a beginning of the file, wherever it was cut; it goes on from there, and all of it comes."""
+
+    def source(first: int) -> tuple[int, Iterator[bytes]]:
+        return first, pieces_of(PAYLOAD[first:], at_once=5_000, breaks=30_000)
+
+    def whole(files: Files) -> bytes:
+        each = Part(replace(part.home, files=files), part.path)
+        payload = downloaded(source, length=len(PAYLOAD), part=each, sleep=lambda _: None)
+        each.drop()
+        return payload
+
+    counting = CutFiles()
+    assert whole(counting) == PAYLOAD
+    points = disk.points(counting)
+    for at in points:
+        with suppress(PowerCut, OSError):
+            assert whole(disk(at)) == PAYLOAD, "a disk that takes nothing holds no download up"
+        assert PAYLOAD.startswith(part.read())
+        assert whole(FastFiles()) == PAYLOAD
+        assert not part.path.exists()
+    cut_points("download", disk.kind, len(points))
 
 
 @pytest.mark.parametrize("kept", [b"", b"x" * 50, PAYLOAD + b"x"])

@@ -13,6 +13,7 @@ from edgewright.device.drift import (
     ALARM,
     DRIFT_FILE,
     FINGERPRINTS,
+    KEPT,
     LEAST_FRAMES,
     SIGNALS,
     TRAINING,
@@ -28,8 +29,10 @@ from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, Home, init_home
 from edgewright.device.runner import run_feed
 from edgewright.device.sighting import Seen, Sighting
+from edgewright.device.standing import running
 from edgewright.runtime.boxes import Boxes, FloatArray
 from edgewright.runtime.bundle import Bundle
+from tests.edgewright.device.conftest import Device
 
 
 def window(draws: random.Random, *, light: float = 0.0) -> Window:
@@ -96,6 +99,15 @@ def test_it_is_kept_and_read_and_begun_anew_for_another_release(home: Home) -> N
         assert drift_of(home, "a") == Drift("a")
 
 
+def test_what_is_written_each_minute_stays_short() -> None:
+    draws, drift = random.Random(0), Drift("a" * 64, tuple(range(1 << 63, (1 << 63) + FINGERPRINTS)))
+    for _ in range(TRAINING + KEPT):
+        drift = drift.after({name: draws.gauss(10, 1) for name in SIGNALS}, ties=draws)
+    payload = json.dumps(drift.to_json(), separators=(",", ":"))
+    assert len(payload) < 32_000, "40 MB a day"
+    assert Drift.from_json(json.loads(payload)) == drift
+
+
 def test_frames_make_a_window_once_there_are_enough(home: Home, feed: Path) -> None:
     frame = next(Folder(feed).frames())
 
@@ -120,6 +132,22 @@ def test_frames_make_a_window_once_there_are_enough(home: Home, feed: Path) -> N
     }
     assert drift_of(home, "a") == drift
     assert keep_window(home, "a", looking) == drift, "its frames were counted"
+
+
+def test_every_report_of_the_release_that_drifted_says_so(
+    make_bundle: Callable[..., Path], publish: Callable[..., object], make_device: Callable[..., Device]
+) -> None:
+    """An update tells more often than frames alarm: it must not silence that."""
+    publish(make_bundle(release=1))
+    device = make_device()
+    device.update()
+    bundle = device.slots.bundle(device.slots.state().active)
+    assert bundle is not None
+    (device.home.root / DRIFT_FILE).write_text(json.dumps(Drift(bundle.manifest_sha256, why="light").to_json()))
+    assert running(device.home, "update").drift == "light"
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    assert (device.running, running(device.home, "update").drift) == (2, ""), "it was the former one's"
 
 
 def test_fingerprints_of_the_first_frames_are_what_later_ones_are_unlike(

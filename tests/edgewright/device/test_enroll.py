@@ -27,7 +27,8 @@ from edgewright.errors import DeviceUnreachable, HomeBusy, InputError, UpdateRef
 from edgewright.files import try_locked
 from edgewright.fleet.authority import DEVICE_LIFE, authority_in
 from tests.collectors import RELEASES, ROOT, RunningCollector, running_collector
-from tests.edgewright.device.test_files import MODES, CutFiles, FastFiles, PowerCut
+from tests.cut_points import CountCutPoints
+from tests.disks import CUTS, ERRORS, CutFiles, FastFiles, PowerCut
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +61,44 @@ def test_one_that_was_made_by_hand_joins_and_stays(collector: RunningCollector, 
     assert again.config == home.config  # a unit that says `init` at each start takes it out of no fleet
 
 
-@pytest.mark.parametrize("disk", MODES)
-def test_the_power_fails_at_every_call(collector: RunningCollector, tmp_path: Path, disk: type[CutFiles]) -> None:
+@pytest.mark.power
+@pytest.mark.parametrize("disk", [*CUTS, *ERRORS])
+def test_the_disk_fails_at_every_call(
+    collector: RunningCollector, tmp_path: Path, disk: type[CutFiles], cut_points: CountCutPoints
+) -> None:
+    """The same token ends it; nobody but the device has it, and the collector knows it once."""
     counting = CutFiles()
     enroll(tmp_path / "counted", collector.token(), files=counting, device_id=f"{disk.__name__}-counted")
-    assert counting.calls > 20
-    for at in range(1, counting.calls + 1):
+    points = disk.points(counting)
+    for at in points:
         root, token, name = tmp_path / f"device-{at}", collector.token(), f"{disk.__name__}-{at}"
-        with pytest.raises(PowerCut):
+        with pytest.raises((PowerCut, OSError)):
             enroll(root, token, files=disk(at), device_id=name)
         home = enroll(root, token, files=FastFiles(), device_id=name)
         assert send(home, DeviceReport(name, "run")) == ""
         member = collector.member(name)
         assert member is not None and member.rewound == 0
+    cut_points("enrolment", disk.kind, len(points))
+
+
+@pytest.mark.power
+@pytest.mark.parametrize("disk", [*CUTS, *ERRORS])
+def test_the_disk_fails_at_every_call_of_a_renewal(
+    collector: RunningCollector, home: Home, disk: type[CutFiles], cut_points: CountCutPoints
+) -> None:
+    """By the old certificate or the new one: it is heard."""
+    soon, counting = datetime.now(UTC) + DEVICE_LIFE - RENEW_BEFORE + timedelta(minutes=1), CutFiles()
+    assert renew_identity(replace(home, files=counting), now=soon)
+    points = disk.points(counting)
+    for at in points:
+        with pytest.raises((PowerCut, OSError)):
+            renew_identity(replace(home, files=disk(at)), now=soon)
+        assert send(home, DeviceReport(home.config.device_id, "run", release=at)) == ""
+        assert renew_identity(home, now=soon)
+        assert send(home, DeviceReport(home.config.device_id, "run", release=at)) == ""
+    told = [json.loads(each.body)["release"] for each in collector.events(home.config.device_id, "report")]
+    assert told == [at for at in points for _ in range(2)]
+    cut_points("renewal", disk.kind, len(points))
 
 
 def test_a_token_is_good_once(collector: RunningCollector, tmp_path: Path) -> None:

@@ -1,161 +1,74 @@
-"""The power fails at every call of the file port, in three ways; afterwards a slot runs and the update completes."""
+"""The power fails, or the disk breaks, at every call of the file port; then a slot runs, and the update completes.
+
+tests/disks.py has the ways in which that happens; a row of SEQUENCES is what the agent was doing.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
 
+from edgewright.device.core import State
 from edgewright.device.files import Files
+from edgewright.device.frames_policy import FramesPolicy
+from edgewright.device.keeping import policy_of
+from edgewright.device.offer import Plan
+from edgewright.device.outbox import STATE, opened
 from edgewright.device.process import agent_command, agent_environment
 from edgewright.device.start import commit, start
-from edgewright.release.repository import ReleaseReport
+from edgewright.errors import EdgewrightError
+from edgewright.release.keys import read_keys
+from edgewright.release.repository import ReleaseReport, set_plan, set_policy
+from tests.cut_points import CountCutPoints
+from tests.disks import CUTS, ERRORS, BrokenDisk, CutFiles, FastFiles, FullDisk, PowerCut
 from tests.edgewright.device.conftest import Device
 
 Make = Callable[..., Path]
 Publish = Callable[..., ReleaseReport]
 MakeDevice = Callable[..., Device]
+FRAMES = FramesPolicy(an_hour=6)
 
 
-class PowerCut(BaseException):
-    """Not an Exception: nothing in the agent may catch it and go on."""
+@dataclass(frozen=True)
+class Bench:
+    """What a sequence is made ready with: a device named `ready`, and who releases for it."""
+
+    tmp_path: Path
+    make_device: MakeDevice
+    release: Callable[[int], ReleaseReport]
+
+    @property
+    def ready(self) -> Device:
+        return self.make_device("ready")
+
+    def policy(self, **changes: object) -> None:
+        set_policy(
+            lambda before: replace(before, **changes),  # type: ignore[arg-type]
+            repository=self.tmp_path / "repository",
+            channel="stable",
+            now=datetime.now(UTC),
+            read=partial(read_keys, self.tmp_path / "keys"),
+        )
+
+    def plan(self, plan: Plan) -> None:
+        where = {"repository": self.tmp_path / "repository", "keys": self.tmp_path / "keys"}
+        set_plan(plan, **where, channel="stable", now=datetime.now(UTC))
 
 
-class FastFiles(Files):
-    """Waits for no disk: which bytes survive is decided here, not by the machine that runs the tests."""
-
-    def fsync(self, stream: IO[bytes]) -> None:
-        pass
-
-    def fsync_dir(self, path: Path) -> None:
-        pass
-
-    def database(self, path: Path) -> sqlite3.Connection:
-        """What sqlite syncs, and what a power cut makes of that, is test_outbox_power.py's."""
-        connection = super().database(path)
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.set_authorizer(_asks_for_no_sync)
-        return connection
-
-
-def _asks_for_no_sync(action: int, name: str | None, value: str | None, *_: object) -> int:
-    asks = action == sqlite3.SQLITE_PRAGMA and name == "synchronous"
-    return sqlite3.SQLITE_IGNORE if asks else sqlite3.SQLITE_OK
-
-
-class CutFiles(FastFiles):
-    """The power fails at call number `at`: before it, in the middle of it, or after it."""
-
-    def __init__(self, at: int | None = None) -> None:
-        self.at, self.calls = at, 0
-        self.writes: list[int] = []
-
-    def _cut(self) -> None:
-        raise PowerCut(f"call {self.calls}")
-
-    def _call(self, half: Callable[[], None], whole: Callable[[], Any]) -> Any:
-        self.calls += 1
-        if self.calls == self.at:
-            half()
-            self._cut()
-        return whole()
-
-    def open(self, path: Path) -> IO[bytes]:
-        return self._call(lambda: None, lambda: super(CutFiles, self).open(path))
-
-    def write(self, stream: IO[bytes], piece: bytes) -> None:
-        self.writes.append(self.calls + 1)
-        self._call(lambda: None, lambda: super(CutFiles, self).write(stream, piece))
-
-    def fsync(self, stream: IO[bytes]) -> None:
-        self._call(lambda: None, lambda: super(CutFiles, self).fsync(stream))
-
-    def rename(self, old: Path, new: Path) -> None:
-        self._call(lambda: None, lambda: super(CutFiles, self).rename(old, new))
-
-    def fsync_dir(self, path: Path) -> None:
-        self._call(lambda: None, lambda: super(CutFiles, self).fsync_dir(path))
-
-    def make_dir(self, path: Path) -> None:
-        self._call(lambda: None, lambda: super(CutFiles, self).make_dir(path))
-
-    def remove(self, path: Path) -> None:
-        self._call(lambda: None, lambda: super(CutFiles, self).remove(path))
-
-
-class TornFiles(CutFiles):
-    """A write that is cut leaves half its bytes."""
-
-    def write(self, stream: IO[bytes], piece: bytes) -> None:
-        half = piece[: len(piece) // 2]
-        self._call(lambda: stream.write(half), lambda: Files.write(self, stream, piece))
-
-
-class LossyFiles(CutFiles):
-    """What was not synced is lost: contents without fsync, names without fsync of their folder.
-
-    The harshest disk that POSIX allows: every unsynced change is undone, in reverse order.
-    """
-
-    def __init__(self, at: int | None = None) -> None:
-        super().__init__(at)
-        self._undo: list[tuple[Path, Callable[[], None]]] = []  # (what must be synced, how to lose it)
-
-    def _cut(self) -> None:
-        for _, undo in reversed(self._undo):
-            undo()
-        super()._cut()
-
-    def _synced(self, path: Path) -> None:
-        self._undo = [entry for entry in self._undo if entry[0] != path]
-
-    def open(self, path: Path) -> IO[bytes]:
-        old = path.read_bytes() if path.exists() else None
-        stream = super().open(path)
-        self._undo.append((path.parent, lambda: path.unlink(missing_ok=True) if old is None else path.write_bytes(old)))
-        self._undo.append((path, lambda: path.write_bytes(b"") if path.exists() else None))
-        return stream
-
-    def fsync(self, stream: IO[bytes]) -> None:
-        super().fsync(stream)
-        self._synced(Path(stream.name))
-
-    def rename(self, old: Path, new: Path) -> None:
-        before = new.read_bytes() if new.exists() else None
-        moved = old.read_bytes()
-        super().rename(old, new)
-        self._undo = [entry for entry in self._undo if entry[0] != old]
-
-        def undo() -> None:
-            old.write_bytes(moved)
-            new.unlink(missing_ok=True) if before is None else new.write_bytes(before)
-
-        self._undo.append((new.parent, undo))
-
-    def fsync_dir(self, path: Path) -> None:
-        super().fsync_dir(path)
-        self._synced(path)
-
-    def make_dir(self, path: Path) -> None:
-        existed = path.exists()
-        super().make_dir(path)
-        if not existed:
-            self._undo.append((path.parent, lambda: shutil.rmtree(path, ignore_errors=True)))
-
-    def remove(self, path: Path) -> None:
-        old = path.read_bytes() if path.exists() else None
-        super().remove(path)
-        if old is not None:
-            self._undo.append((path.parent, lambda: path.write_bytes(old)))
-
-
-MODES = [CutFiles, TornFiles, LossyFiles]
+@pytest.fixture
+def bench(make_bundle: Make, publish: Publish, make_device: MakeDevice, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, make_device, lambda number: publish(make_bundle(release=number, gain=1.1 - number / 10)))
 
 
 def update_and_start(device: Device) -> None:
@@ -163,72 +76,141 @@ def update_and_start(device: Device) -> None:
     device.start_and_commit()
 
 
-@pytest.mark.parametrize("disk", MODES)
-def test_the_power_fails_at_every_write_of_an_update(
-    disk: type[CutFiles],
-    make_bundle: Make,
-    publish: Publish,
-    make_device: MakeDevice,
-    tmp_path: Path,
-) -> None:
-    publish(make_bundle(release=1))
-    update_and_start(make_device("installed"))
-    publish(make_bundle(release=2, gain=0.9))
-    counting = CutFiles()
-    shutil.copytree(tmp_path / "installed", tmp_path / "counted")
-    update_and_start(make_device("counted", files=counting))
-    assert counting.calls > 50
-    # Torn differs from cut at writes alone.
-    for at in counting.writes if disk is TornFiles else range(1, counting.calls + 1):
-        name = f"cut-{at}"
-        shutil.copytree(tmp_path / "installed", tmp_path / name)
-        with pytest.raises(PowerCut):
-            update_and_start(make_device(name, files=disk(at)))
-        device = make_device(name, files=FastFiles())
-        assert device.running in (1, 2), f"call {at}: no slot loads"
-        assert device.start().selftest.passed, f"call {at}"
-        update_and_start(device)
-        assert (device.running, device.slots.state().on_trial) == (2, False), f"call {at}"
-        shutil.rmtree(tmp_path / name)
+def ready_for_a_first_install(bench: Bench) -> None:
+    bench.release(1)
 
 
-def test_the_power_fails_at_every_write_of_a_first_install(
-    make_bundle: Make,
-    publish: Publish,
-    make_device: MakeDevice,
-    tmp_path: Path,
-) -> None:
-    publish(make_bundle(release=1))
-    counting = CutFiles()
-    update_and_start(make_device("counted", files=counting))
-    for at in range(1, counting.calls + 1):
-        name = f"cut-{at}"
-        with pytest.raises(PowerCut):
-            update_and_start(make_device(name, files=LossyFiles(at)))
-        device = make_device(name, files=FastFiles())  # init again where it was cut
-        update_and_start(device)
-        assert device.running == 1, f"call {at}"
+def ready_for_an_update(bench: Bench) -> None:
+    bench.release(1)
+    update_and_start(bench.ready)
+    bench.release(2)
 
 
-def test_the_power_fails_while_falling_back(
-    make_bundle: Make, publish: Publish, make_device: MakeDevice, tmp_path: Path
-) -> None:
-    publish(make_bundle(release=1))
-    update_and_start(make_device("installed"))
-    publish(make_bundle(release=2, gain=0.9))
-    make_device("installed").update()
-    model = tmp_path / "installed/slots/b/model.onnx"
+def ready_to_commit(bench: Bench) -> None:
+    ready_for_an_update(bench)
+    bench.ready.update()
+    bench.ready.start()
+
+
+def ready_to_fall_back(bench: Bench) -> None:
+    ready_for_an_update(bench)
+    bench.ready.update()
+    model = bench.ready.slots.folder("b") / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1])
-    counting = CutFiles()
-    shutil.copytree(tmp_path / "installed", tmp_path / "counted")
-    make_device("counted", files=counting).start()
-    for disk in MODES:
-        for at in range(1, counting.calls + 1):
-            name = f"{disk.__name__}-{at}"
-            shutil.copytree(tmp_path / "installed", tmp_path / name)
-            with pytest.raises(PowerCut):
-                make_device(name, files=disk(at)).start()
-            assert make_device(name, files=FastFiles()).start().slot == "a"
+
+
+def ready_to_go_back(bench: Bench) -> None:
+    """Release 2 is committed, and the floor; then it is signed that the floor falls, and planned that 1 runs."""
+    ready_for_an_update(bench)
+    bench.policy(floor=2)
+    update_and_start(bench.ready)
+    bench.policy(floor=1, allow_rollback_to=1)
+    bench.plan(Plan("back", 2, 0.0, 1))
+
+
+def ready_for_a_policy(bench: Bench) -> None:
+    bench.release(1)
+    update_and_start(bench.ready)
+    bench.policy(floor=1, frames=FRAMES)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Attributes: releases: that may run after a cut; the last of them does in the end."""
+
+    name: str
+    prepare: Callable[[Bench], None]
+    work: Callable[[Device], object]
+    releases: tuple[int, ...]
+
+
+SEQUENCES = [
+    Sequence("install", ready_for_a_first_install, update_and_start, (0, 1)),
+    Sequence("update", ready_for_an_update, update_and_start, (1, 2)),
+    Sequence("commit", ready_to_commit, lambda device: commit(device.slots), (2,)),
+    Sequence("fall back", ready_to_fall_back, Device.start, (0, 1)),
+    Sequence("roll back", ready_to_go_back, Device.update, (2, 1)),
+    Sequence("policy", ready_for_a_policy, Device.update, (1,)),
+]
+
+
+def of_another_name(bench: Bench, name: str, files: Files) -> Device:
+    """A copy of the device that is ready; where none is, a new one."""
+    if (bench.tmp_path / "ready").exists():
+        shutil.copytree(bench.tmp_path / "ready", bench.tmp_path / name)
+    return bench.make_device(name, files=files)
+
+
+def counted(bench: Bench, sequence: Sequence) -> CutFiles:
+    files = CutFiles()
+    sequence.work(of_another_name(bench, "counted", files))
+    return files
+
+
+@pytest.mark.power
+@pytest.mark.parametrize("disk", CUTS)
+@pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda sequence: sequence.name)
+def test_the_power_fails_at_every_call(
+    disk: type[CutFiles], sequence: Sequence, bench: Bench, cut_points: CountCutPoints
+) -> None:
+    sequence.prepare(bench)
+    points = disk.points(counted(bench, sequence))
+    for at in points:
+        with pytest.raises(PowerCut):
+            sequence.work(of_another_name(bench, f"cut-{at}", disk(at)))
+        comes_to_itself(bench, sequence, f"cut-{at}")
+    cut_points(sequence.name, disk.kind, len(points))
+
+
+@pytest.mark.power
+@pytest.mark.parametrize(
+    ("sequence", "disk"),
+    # A first install does what an update does, and costs as much: one kind of it.
+    [(sequence, disk) for sequence in SEQUENCES for disk in ERRORS if sequence.name != "install" or disk is BrokenDisk],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_the_disk_breaks_at_every_call(
+    disk: type[FullDisk], sequence: Sequence, bench: Bench, cut_points: CountCutPoints
+) -> None:
+    """It detects while the disk is broken, and goes on once it is well."""
+    sequence.prepare(bench)
+    points = disk.points(counted(bench, sequence))
+    for at in points:
+        name = f"cut-{at}"
+        with suppress(OSError, EdgewrightError):
+            sequence.work(of_another_name(bench, name, disk(at)))
+        if (bench.tmp_path / "ready").exists():
+            while_broken = bench.make_device(name, files=FastFiles())
+            while_broken.home = replace(while_broken.home, files=disk.from_the_beginning())
+            assert while_broken.start().selftest.passed, f"call {at}: it does not start on such a disk"
+        comes_to_itself(bench, sequence, name)
+    cut_points(sequence.name, disk.kind, len(points))
+
+
+def comes_to_itself(bench: Bench, sequence: Sequence, name: str) -> None:
+    """A valid model runs; what was under way ends; every change of state is told, once, and none is missing between."""
+    device = bench.make_device(name, files=FastFiles())
+    assert device.running in sequence.releases, f"{name}: no slot loads"
+    found = device.slots.state()
+    if found.active:
+        assert device.start().selftest.passed, name
+    sequence.work(device)
+    device.start_and_commit()
+    assert (device.running, device.slots.state().on_trial) == (sequence.releases[-1], False), name
+    if sequence.name == "policy":
+        assert policy_of(device.home) == FRAMES and device.slots.state().floor == 1, name
+    told_once(device, found, name)
+    shutil.rmtree(device.home.root)
+
+
+def told_once(device: Device, found: State, where: str) -> None:
+    with opened(device.home) as outbox:
+        outbox.note(device.slots.state())
+        changes = [event.body for event in outbox.waiting(STATE)]
+    assert changes[0]["before"] is None, where
+    assert all(later["before"] == earlier["after"] for earlier, later in pairwise(changes)), where
+    assert all(each["before"] != each["after"] for each in changes), where
+    assert json.loads(found.to_bytes())["state"] in [each["after"] for each in changes], where
 
 
 @pytest.mark.parametrize("after_s", [0.35, 0.6, 1.0])

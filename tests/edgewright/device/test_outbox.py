@@ -163,6 +163,22 @@ def test_a_message_has_an_end(home: Home) -> None:
         assert len(outbox.waiting()) == MAX_BATCH_BYTES // 50_000
 
 
+def test_what_surely_has_room_is_not_read_for_each_report(home: Home) -> None:
+    """Of five megabytes that took 20 ms, a minute's report after the other."""
+    ran: list[str] = []
+
+    class TracedFiles(Files):
+        def database(self, path: Path) -> sqlite3.Connection:
+            connection = super().database(path)
+            connection.set_trace_callback(ran.append)
+            return connection
+
+    with opened(replace(home, files=TracedFiles())) as outbox:
+        for number in range(5):
+            outbox.add("report", {"number": number})
+    assert any("INSERT INTO events" in each for each in ran) and not any("SUM" in each for each in ran)
+
+
 def test_the_oldest_goes_and_no_change_of_state(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 20_000)
     with opened(home) as outbox:

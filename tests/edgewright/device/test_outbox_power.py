@@ -1,7 +1,8 @@
 """The power fails between any two calls that sqlite makes for the outbox; afterwards no change of state is missing.
 
 What sqlite does is recorded once, by a VFS of `apsw`; then each beginning of the record is laid on a disk that kept all
-of it, nothing that was not synced, half of the last write, or some of what was not synced.
+of it, nothing that was not synced, half of the last write, or some of what was not synced. A disk that is full,
+read-only or broken fails sqlite's calls themselves, by another VFS.
 """
 
 from __future__ import annotations
@@ -9,19 +10,20 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import apsw
+import pytest
 
 from edgewright.device.core import State
 from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, Home, init_home
 from edgewright.device.outbox import OUTBOX_FILE, STATE, Outbox, opened
-
-LEAST_CUTS = 300
+from tests.cut_points import CountCutPoints
+from tests.disks import ERRORS, BrokenDisk, FastFiles, FullDisk
 
 
 @dataclass
@@ -119,7 +121,6 @@ class Recording:
 
             def xSync(self, flags: int) -> None:
                 calls.append(("sync", self.called))
-                super().xSync(flags)
 
         class RecordedVFS(apsw.VFS):  # type: ignore[misc, name-defined]
             def xOpen(self, name: Any, flags: list[int]) -> RecordedFile:
@@ -184,7 +185,8 @@ def a_life(home: Home, recording: Recording) -> tuple[list[State], list[Promise]
     return states, promises
 
 
-def test_no_change_of_state_is_lost_or_doubled(tmp_path: Path) -> None:
+@pytest.mark.power
+def test_no_change_of_state_is_lost_or_doubled(tmp_path: Path, cut_points: CountCutPoints) -> None:
     recording = Recording()
     config = DeviceConfig("line-1", "http://127.0.0.1:9", "stable")
     init_home(tmp_path / "device", trust_root=b"root", config=config, files=Files())
@@ -204,7 +206,7 @@ def test_no_change_of_state_is_lost_or_doubled(tmp_path: Path) -> None:
             cuts += 1
         if call is not None:
             disk.apply(call)
-    assert cuts >= LEAST_CUTS, cuts
+    cut_points("outbox", "sqlite", cuts)
 
 
 def states_on(folder: Path, home: Home, contents: dict[str, bytes]) -> list[dict[str, Any]]:
@@ -214,7 +216,7 @@ def states_on(folder: Path, home: Home, contents: dict[str, bytes]) -> list[dict
         path.unlink()
     for name, payload in contents.items():
         (folder / name).write_bytes(payload)
-    after = replace(home, root=folder, files=Files())
+    after = replace(home, root=folder, files=FastFiles())
     with opened(after) as outbox:
         events = outbox.waiting()
         assert {event.kind for event in events} <= {STATE, "report"}, "nothing was damaged"
@@ -225,3 +227,78 @@ def states_on(folder: Path, home: Home, contents: dict[str, bytes]) -> list[dict
         states = [event.body["after"] for event in events if event.kind == STATE]
         assert not states or last.body["before"] == states[-1], "the chain goes on"
     return states
+
+
+class FailingSqlite:
+    """sqlite's calls that change the disk: number `at` fails, and where that lasts all that follow."""
+
+    def __init__(self, disk: type[FullDisk], at: int | None = None) -> None:
+        self.calls = 0
+        error = {"full": apsw.FullError, "read-only": apsw.ReadOnlyError, "EIO": apsw.IOError}[disk.kind]
+
+        def call() -> None:
+            self.calls += 1
+            if at is not None and (self.calls == at if disk is BrokenDisk else self.calls >= at):
+                raise error(disk.kind)
+
+        class FailingFile(apsw.VFSFile):  # type: ignore[misc, name-defined]
+            def __init__(self, name: Any, flags: list[int]) -> None:
+                super().__init__("", name, flags)
+
+            def xWrite(self, piece: bytes, offset: int) -> None:
+                call()
+                super().xWrite(piece, offset)
+
+            def xTruncate(self, size: int) -> None:
+                call()
+                super().xTruncate(size)
+
+            def xSync(self, flags: int) -> None:
+                call()
+
+        class FailingVFS(apsw.VFS):  # type: ignore[misc, name-defined]
+            def xOpen(self, name: Any, flags: list[int]) -> FailingFile:
+                return FailingFile(name, flags)
+
+        self._vfs = FailingVFS("failing", "")
+
+    def files(self) -> Files:
+        class FilesOnIt(Files):
+            def database(self, path: Path) -> Any:
+                return apsw.Connection(str(path), vfs="failing")
+
+        return FilesOnIt()
+
+
+@pytest.mark.power
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what sqlite takes note of and goes on
+@pytest.mark.parametrize("disk", ERRORS)
+def test_a_disk_that_fails_takes_no_change_of_state_back(
+    tmp_path: Path, disk: type[FullDisk], cut_points: CountCutPoints
+) -> None:
+    """What was noted stays, once; what could not be noted is told with the next change."""
+    config = DeviceConfig("line-1", "http://127.0.0.1:9", "stable")
+    states = [replace(State(), active="a", proven="a", floor=number) for number in range(4)]
+    documents = [json.loads(state.to_bytes())["state"] for state in states]
+
+    def live(name: str, failing: FailingSqlite) -> tuple[Home, list[dict[str, Any]]]:
+        home, noted = init_home(tmp_path / name, trust_root=b"root", config=config, files=FastFiles()), []
+        for state, document in zip(states, documents, strict=True):
+            with suppress(apsw.Error, OSError), opened(replace(home, files=failing.files())) as outbox:
+                outbox.note(state)
+                noted.append(document)
+                outbox.add("report", {"padding": "." * 3_000})
+        return home, noted
+
+    counting = FailingSqlite(disk)
+    assert live("counted", counting)[1] == documents
+    for at in range(1, counting.calls + 1):
+        home, noted = live(f"at-{at}", FailingSqlite(disk, at))
+        with opened(home) as outbox:
+            outbox.note(states[-1])
+            changes = [event.body for event in outbox.waiting(STATE)]
+        after = [change["after"] for change in changes]
+        assert [change["before"] for change in changes] == [None, *after[:-1]], f"call {at}"
+        assert [each for each in documents if each in after] == after, f"call {at}: in order, each once"
+        assert all(each in after for each in noted), f"call {at}"
+    cut_points("outbox", disk.kind, counting.calls)

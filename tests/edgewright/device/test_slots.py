@@ -11,7 +11,8 @@ from edgewright.device.files import Files
 from edgewright.device.home import DeviceConfig, init_home, locked, open_home
 from edgewright.device.slots import Slots
 from edgewright.errors import HomeBusy, InputError
-from tests.edgewright.device.test_files import MODES, CutFiles, PowerCut
+from tests.cut_points import CountCutPoints
+from tests.disks import CUTS, CutFiles, PowerCut
 
 
 @pytest.fixture
@@ -56,20 +57,24 @@ def spoil(path: Path, damage: bytes | None) -> None:
     path.unlink() if damage is None else path.write_bytes(damage)
 
 
-@pytest.mark.parametrize("disk", MODES)
+@pytest.mark.power
+@pytest.mark.parametrize("disk", CUTS)
 @pytest.mark.parametrize("damaged", ["", "state.json", "state.bak"])
-def test_the_power_fails_at_every_write_of_a_state(slots: Slots, disk: type[CutFiles], damaged: str) -> None:
+def test_the_power_fails_at_every_write_of_a_state(
+    slots: Slots, disk: type[CutFiles], damaged: str, cut_points: CountCutPoints
+) -> None:
     """Old or new; also where afterwards one of the two files is lost."""
     old, new = State("a", "a", floor=1), State("b", "a", floor=2)
     counting = CutFiles()
     Slots(replace(slots.home, files=counting)).save(new)
-    for at in range(1, counting.calls + 1):
+    for at in disk.points(counting):
         slots.save(old)
         with pytest.raises(PowerCut):
             Slots(replace(slots.home, files=disk(at))).save(new)
         if damaged:
             (slots.home.root / damaged).write_bytes(b"")
         assert slots.state() in (old, new), f"call {at}"
+    cut_points("state" + f", {damaged} lost" * bool(damaged), disk.kind, len(disk.points(counting)))
 
 
 def test_a_rebuilt_state_never_names_a_withdrawn_or_damaged_slot(

@@ -17,7 +17,8 @@ from edgewright.device.hard import Chooser
 from edgewright.device.home import DeviceConfig, Home, init_home
 from edgewright.device.spool import CHOSEN_FILE, Spool, encoded
 from edgewright.errors import InputError
-from tests.edgewright.device.test_files import MODES, CutFiles, FastFiles, PowerCut
+from tests.cut_points import CountCutPoints
+from tests.disks import CUTS, ERRORS, CutFiles, FastFiles, PowerCut
 
 PICTURES = [
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)) for seed in range(3)
@@ -56,8 +57,11 @@ def test_frames_come_back_in_the_order_in_which_they_were_taken(home: Home) -> N
     assert [frame.sha256 for frame in spool.waiting()] == [names[2], names[1]]
 
 
-@pytest.mark.parametrize("disk", MODES)
-def test_the_power_fails_at_every_call_of_keeping_and_removing(home: Home, disk: type[CutFiles]) -> None:
+@pytest.mark.power
+@pytest.mark.parametrize("disk", [*CUTS, *ERRORS])
+def test_the_disk_fails_at_every_call_of_keeping_and_removing(
+    home: Home, disk: type[CutFiles], cut_points: CountCutPoints
+) -> None:
     """A frame that was kept before stays as it is; the new one is whole, or is none and is tidied away."""
 
     def work(files: Files) -> None:
@@ -69,12 +73,12 @@ def test_the_power_fails_at_every_call_of_keeping_and_removing(home: Home, disk:
     Spool(home).keep(PICTURES[0], {"at": 0.0, "policy": POLICY.hides})
     counting = CutFiles()
     work(counting)
-    assert counting.calls > 8
-    for at in range(1, counting.calls + 1):
+    points = disk.points(counting)
+    for at in points:
         for frame in Spool(home).waiting():
             Spool(home).remove(frame.sha256)
         kept = Spool(home).keep(PICTURES[0], {"at": 0.0, "policy": POLICY.hides})
-        with pytest.raises(PowerCut):
+        with pytest.raises((PowerCut, OSError)):
             work(disk(at))
         spool = Spool(home)
         spool.tidy(POLICY)
@@ -83,6 +87,7 @@ def test_the_power_fails_at_every_call_of_keeping_and_removing(home: Home, disk:
         assert kept in frames or len(frames) == 1, "it went because the next was there, and not before"
         left = {path.stem for path in spool.folder.iterdir() if path.suffix != ".new"}
         assert left == set(frames)
+    cut_points("hard frame kept", disk.kind, len(points))
 
 
 def test_what_a_disk_has_changed_is_no_frame(home: Home) -> None:

@@ -26,7 +26,8 @@ from edgewright.errors import DeviceUnreachable, UpdateRefused
 from edgewright.fleet.frames import FramesBox
 from tests.collectors import PROJECT, RunningCollector, running_collector
 from tests.conftest import free_port
-from tests.edgewright.device.test_files import MODES, CutFiles, FastFiles, PowerCut
+from tests.cut_points import CountCutPoints
+from tests.disks import BrokenDisk, CutFiles, FastFiles, LossyFiles, PowerCut, ReadOnlyDisk
 
 POLICY = FramesPolicy()
 FACTS = {
@@ -107,21 +108,24 @@ def test_a_line_that_breaks_goes_on_where_it_was(
     assert sum(sent) == size and name in arrived(collector[1], home)
 
 
-@pytest.mark.parametrize("disk", MODES)
-def test_the_power_fails_at_every_call(
-    collector: tuple[RunningCollector, FramesBox], home: Home, disk: type[CutFiles]
+@pytest.mark.power
+@pytest.mark.parametrize("disk", [CutFiles, LossyFiles, ReadOnlyDisk, BrokenDisk])  # it writes nothing, and removes
+def test_the_disk_fails_at_every_call(
+    collector: tuple[RunningCollector, FramesBox], home: Home, disk: type[CutFiles], cut_points: CountCutPoints
 ) -> None:
     context, counting = Identity(home.identity).context(), CutFiles()
     Spool(home).keep(noise(20), FACTS)
     upload(replace(home, files=counting), context)
-    for at in range(1, counting.calls + 1):
+    points = disk.points(counting)
+    for at in points:
         name = Spool(home).keep(noise(20 + at), FACTS)
-        with pytest.raises(PowerCut):
+        with pytest.raises((PowerCut, OSError)):
             upload(replace(home, files=disk(at)), context)
         Spool(home).tidy(POLICY)
         upload(home, context)
         assert Spool(home).waiting() == [] and name in arrived(collector[1], home)
-    assert len(arrived(collector[1], home)) == counting.calls + 1, "none lost, none twice"
+    assert len(arrived(collector[1], home)) == len(points) + 1, "none lost, none twice"
+    cut_points("hard frame sent", disk.kind, len(points))
 
 
 def test_one_that_is_refused_is_in_nobody_s_way(collector: tuple[RunningCollector, FramesBox], home: Home) -> None:

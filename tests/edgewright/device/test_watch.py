@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from edgewright.device import watch as watching
@@ -21,7 +22,7 @@ from edgewright.device.enroll import enroll
 from edgewright.device.feed import Folder
 from edgewright.device.files import Files
 from edgewright.device.frames_policy import EscalationPolicy, FramesPolicy
-from edgewright.device.home import open_home
+from edgewright.device.home import Home, init_home, open_home
 from edgewright.device.process import agent_command
 from edgewright.device.report import DeviceReport
 from edgewright.device.runner import FeedReport, run_feed
@@ -29,6 +30,7 @@ from edgewright.device.sighting import Message, Sighting
 from edgewright.device.start import start
 from edgewright.device.watch import Watch
 from edgewright.errors import ArtifactCorrupt, StoreUnavailable
+from edgewright.files import try_locked
 from edgewright.release.keys import read_keys
 from edgewright.release.repository import ReleaseReport, set_policy
 from edgewright.release.server import RepositoryServer
@@ -36,6 +38,7 @@ from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.selftest import SelfTest
 from edgewright.runtime.session import load_network, predictor
 from tests.collectors import RunningCollector, running_collector
+from tests.disks import FullDisk
 from tests.edgewright.device.conftest import Device
 from tests.listeners import silent
 from tests.model_servers import application_of, listening_as_model
@@ -132,6 +135,47 @@ def test_it_ends_when_it_is_told_to(
         finally:
             running.kill()
     assert device.running == 1
+
+
+def test_who_kills_it_ends_its_update_too(
+    make_bundle: Make, publish: Publish, make_device: MakeDevice, feed: Path, tmp_path: Path
+) -> None:
+    """An update that went on alone would hold the home's lock, here for as long as a silent server is waited for."""
+    publish(make_bundle(release=1))
+    device = make_device()
+    device.update()
+    device.start_and_commit()
+    with silent() as port:
+        root, url = device.home.trust_root, f"http://127.0.0.1:{port}"
+        init_home(device.home.root, trust_root=root, config=replace(device.home.config, server_url=url), files=Files())
+        arguments = ("--home", str(device.home.root), "--feed", str(feed), "--out", str(tmp_path / "out"))
+        with subprocess.Popen(agent_command("watch", *arguments), env=dict(os.environ)) as running:
+            try:
+                update = wait_for(lambda: children_of(running.pid, "update"))[0]
+                wait_for(lambda: not can_be_locked(device.home))
+            finally:
+                running.kill()
+        began = time.monotonic()
+        wait_for(lambda: not psutil.pid_exists(update))
+        assert can_be_locked(device.home)
+        assert time.monotonic() - began < 5
+
+
+def wait_for(found: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
+
+
+def children_of(pid: int, word: str) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children() if word in child.cmdline()]
+
+
+def can_be_locked(home: Home) -> bool:
+    with try_locked(home.root) as free:
+        return free
 
 
 def permit(tmp_path: Path, to: str, **changes: Any) -> None:
@@ -239,6 +283,35 @@ def test_a_full_disk_stops_no_detecting(
     Watch(device.home, Folder(feed), tmp_path / "out", 1.0, said.append, watchers=(seen.append,)).run(until=done)
     assert len(seen) >= 14 and "what is detected cannot be written" in said[0]
     assert device.state.proven == "a", "and the release is committed"
+
+
+@pytest.mark.parametrize(("fails_from", "release"), [(0, 1), (11, 2)])  # before its start is counted, and after
+def test_a_disk_that_takes_no_word_of_a_trial_stops_no_detecting(
+    make_bundle: Make,
+    publish: Publish,
+    make_device: MakeDevice,
+    feed: Path,
+    tmp_path: Path,
+    fails_from: int,
+    release: int,
+) -> None:
+    publish(make_bundle(release=1))
+    device, said, seen = make_device(), list[str](), list[int]()
+    device.update()
+    device.start_and_commit()
+    publish(make_bundle(release=2, gain=0.9))
+    device.update()
+    home, began = replace(device.home, files=FullDisk(fails_from)), time.monotonic()
+
+    def done() -> bool:
+        return len(seen) >= 14 or time.monotonic() - began > PATIENCE_S
+
+    def on_sighting(sighting: Sighting) -> None:
+        seen.append(int(sighting.message["release"]))
+
+    Watch(home, Folder(feed), tmp_path / "out", 1.0, said.append, watchers=(on_sighting,)).run(until=done)
+    assert len(seen) >= 14 and set(seen) == {release}
+    assert any("No space left" in each for each in said) and device.state.on_trial, "until the disk is well"
 
 
 def test_a_model_that_fails_on_frames_falls_back_after_three_starts(

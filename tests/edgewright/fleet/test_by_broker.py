@@ -30,7 +30,7 @@ from edgewright.fleet.writer import Writer
 from tests.brokers import Somebody, broker, needs_mosquitto, somebody
 from tests.collectors import PROJECT, RunningCollector, running_collector
 from tests.conftest import free_port
-from tests.edgewright.device.test_files import FastFiles
+from tests.disks import FastFiles
 
 pytest.importorskip("paho.mqtt.client")
 pytestmark = needs_mosquitto
