@@ -37,7 +37,7 @@ LEAST_FRAMES, TRAINING, KEPT, FINGERPRINTS = 20, 40, 500, 64
 ALARM = 10_000.0
 _JUMP, _BETS = 0.01, (-1.0, 0.0, 1.0)
 _DIGITS = 4
-"""That count, of how far a window was from the median: the file is written each minute, and with all it is twice as long."""
+"""That count, of how far a window was from the median: the file is written each minute, and twice as long with all."""
 Window = Mapping[str, float]
 """Signal => its mean in a window; without score and size where nothing was found."""
 
