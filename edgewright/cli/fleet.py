@@ -18,6 +18,7 @@ from edgewright.errors import ArtifactCorrupt, InputError, StoreUnavailable
 
 if TYPE_CHECKING:
     from edgewright.fleet.rollout import Rollout
+    from edgewright.settings import Settings
     from tasks.serve.fleet import Fleet
 
 Project = Annotated[str, typer.Option(help="Whose devices", autocompletion=completion.projects)]
@@ -155,9 +156,17 @@ def page(
 def frames(
     project: Project,
     json_: Annotated[bool, typer.Option("--json")] = False,
+    forget_reviewed: Annotated[
+        bool,
+        typer.Option("--forget-reviewed", help="Those that a person has answered: show what would go, or remove it"),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run/--yes", help="For --forget-reviewed")] = True,
 ) -> None:
     """Hard frames that the project's devices sent. `edgewright review export RUN --part fleet` writes them out."""
     settings = home_settings()
+    if forget_reviewed:
+        _forget_reviewed(settings, project, dry_run=dry_run)
+        return
     from tasks.serve.collector import frames_of
 
     found = frames_of(settings).frames(project)
@@ -169,6 +178,19 @@ def frames(
         why = Counter(max(frame.facts["why"], key=frame.facts["why"].get) for frame in own)
         print(f"{device}: {len(own)} hard frames, {', '.join(f'{count} {name}' for name, count in why.most_common())}")
     print(f"{len(found)} hard frames in {settings.fleet / 'frames' / project}")
+
+
+def _forget_reviewed(settings: Settings, project: str, *, dry_run: bool) -> None:
+    from edgewright.cli.home import home_store
+    from tasks.serve.hard_frames import find_reviewed, forget
+
+    found = find_reviewed(settings, home_store(settings), project)
+    if not dry_run:
+        forget(settings, found)
+    what = f"{len(found.frames)} reviewed frames of {project}, {found.bytes / 1e6:.1f} MB"
+    print(f"{'would free' if dry_run else 'freed'} {what}; {found.waiting} wait for a review")
+    if dry_run and found.frames:
+        print(f"nothing was removed. Next: edgewright fleet frames --project {project} --forget-reviewed --yes")
 
 
 def rollout(

@@ -147,9 +147,9 @@ class Outbox:
             return
         excess = self._number("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM events") - MAX_BYTES
         dropped: list[int] = []
-        rows = self._run(
+        rows = self._run(  # the newest stays, whatever there is of changes of state
             "SELECT seq, LENGTH(body) FROM events WHERE kind != ? ORDER BY seq LIMIT "
-            "(SELECT COUNT(*) - 1 FROM events WHERE kind != ?)",  # the newest stays, whatever else there is
+            "(SELECT COUNT(*) - 1 FROM events WHERE kind != ?)",
             (STATE, STATE),
         )
         for seq, size in rows:

@@ -6,7 +6,7 @@
 
 Decides when a frame is whole. Refuses what is no WebP of at most MAX_FRAME_BYTES and MAX_PIXELS, pieces that do not go
 on where the last ended, facts of another shape, and more than DEVICE_BYTES of one device: whoever owns a device may
-fill that share, and no more.
+fill that share, and no more. Nothing goes by itself: `forget` is for who knows that a person has answered.
 
     box = FramesBox(folder)
     have, done = box.begin("belt", "line-1", facts)
@@ -113,6 +113,14 @@ class FramesBox:
             for path in sorted((self.folder / project).glob("*/*.json"))
         ]
         return sorted(found, key=lambda frame: (float(frame.facts["at"]), frame.id))
+
+    def forget(self, frame: FleetFrame) -> None:
+        """Remove it, the facts first; cut off between, the picture goes with the next. Raises StoreUnavailable."""
+        with self._writing(frame.project, frame.device) as folder:
+            (folder / f"{frame.sha256}.json").unlink(missing_ok=True)
+            for picture in folder.glob(f"*{SUFFIX}"):
+                if not any(picture.with_suffix(of_it).exists() for of_it in (".json", SAID)):
+                    picture.unlink()
 
     def _finish(self, folder: Path, sha256: str, part: Path) -> None:
         """The facts last: a frame is there once they are."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.phash import perceptual_hash
 from edgewright.data.rows import Label, LabelSource, LabelState, Row, Split
 from edgewright.data.scores import HARD_SCORE
-from edgewright.errors import InputError
+from edgewright.errors import ArtifactCorrupt, ArtifactMissing, InputError
 from edgewright.fleet.frames import FleetFrame
 from edgewright.metrics import metrics_of
 from edgewright.review.of_run import FLEET_FILE, carry_over, dataset_of_run
@@ -101,6 +102,20 @@ def import_frames(
         )
         facts = {"persons": list(report.persons), "file": path.name, "frames": len(reviewed)}
         return store.publish(out, content, Record(metrics=metrics_of(report), facts=facts, created_at=_now())), report
+
+
+def reviewed_in(store: Store) -> frozenset[str]:
+    """Row ids of all frames that a person has answered, in whichever review; what cannot be read says nothing.
+
+    Reviews are never garbage, and hold the pictures: these frames are not needed elsewhere.
+    """
+    found: set[str] = set()
+    for digest in sorted(store.digests()):
+        with suppress(ArtifactCorrupt, ArtifactMissing):
+            content = store.manifest(digest).content
+            if content.stage == "review" and "answers" in content.inputs and FLEET_FILE in content.files:
+                found |= set(json.loads(store.file(digest, FLEET_FILE).read_bytes()))
+    return frozenset(found)
 
 
 def row_id(frame: FleetFrame) -> str:

@@ -1,10 +1,12 @@
-"""Hard frames that have come in are announced on the Prefect server: `edgewright.hard_frames.ready`.
+"""Hard frames that have come in: announced on the Prefect server (`edgewright.hard_frames.ready`), and forgotten.
 
-Decides when: AT_LEAST of a project have come since the last time, or fewer and a day is over. How many were announced
-stands beside the frames, so that a restart announces nothing twice. Refuses nothing: without a server nobody listens,
-and they are announced once there is one.
+Decides when they are announced: AT_LEAST of a project have come since the last time, or fewer and a day is over. How
+many were announced stands beside the frames, so that a restart announces nothing twice. Decides which may be forgotten,
+once somebody says so: those that a review in the store holds, picture and all, which nothing removes. Refuses nothing:
+without a server nobody listens, and they are announced once there is one.
 
     announce(settings, now=time.time())        # {"belt": 24}
+    forget(settings, find_reviewed(settings, store, "belt"))
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
+from edgewright.artifacts import Store
 from edgewright.files import write_atomically
 from edgewright.fleet.frames import FleetFrame
+from edgewright.review.of_fleet import reviewed_in, row_id
 from edgewright.settings import Settings
 from tasks.engine.events import hard_frames_ready
 from tasks.serve.collector import frames_of
@@ -51,6 +56,36 @@ def announcing(settings: Settings, say: Callable[[str], None]) -> Iterator[None]
 
     with repeated(look, every_s=LOOK_EVERY_S, say=say):
         yield
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """Attributes: frames: that a person has answered. waiting: how many of the project nobody has."""
+
+    project: str
+    frames: tuple[FleetFrame, ...]
+    waiting: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(int(frame.facts["bytes"]) for frame in self.frames)
+
+
+def find_reviewed(settings: Settings, store: Store, project: str) -> Reviewed:
+    found = frames_of(settings).frames(project)
+    answered = reviewed_in(store) if found else frozenset()
+    reviewed = tuple(frame for frame in found if row_id(frame) in answered)
+    return Reviewed(project, reviewed, len(found) - len(reviewed))
+
+
+def forget(settings: Settings, reviewed: Reviewed) -> None:
+    """Remove them; cut off anywhere, the same again ends it. Raises StoreUnavailable: a frame comes just now."""
+    box = frames_of(settings)
+    folder = box.folder / reviewed.project
+    for frame in reviewed.frames:
+        box.forget(frame)
+        if before := _announced(folder):  # of those that are there
+            _remember(folder, before - 1)
 
 
 def _due(folder: Path, frames: list[FleetFrame], now: float) -> int:

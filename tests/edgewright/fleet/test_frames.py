@@ -142,3 +142,18 @@ def test_what_is_announced_counts_and_is_not_announced_without_end(
     for payload in pictures:
         box.begin("belt", "line-2", facts(payload))
     assert len(list((tmp_path / "belt/line-2").glob("*.said"))) == box_of_frames.MAX_OPEN
+
+
+def test_a_frame_that_is_forgotten_leaves_its_share(tmp_path: Path) -> None:
+    """And what a forgetting before it had left, when that was cut off after the facts."""
+    box = FramesBox(tmp_path)
+    for number in range(3):
+        send_one(box, number)
+    box.begin("belt", "line-1", facts())  # one that comes just now
+    first, second, third = box.frames("belt")
+    (tmp_path / "belt/line-1" / f"{second.sha256}.json").unlink()
+    box.forget(first)
+    box.forget(first)
+    assert [frame.sha256 for frame in box.frames("belt")] == [third.sha256]
+    assert not first.picture.exists() and not second.picture.exists()
+    assert box.append("belt", "line-1", facts()["sha256"], 0, PICTURE) == (len(PICTURE), True)

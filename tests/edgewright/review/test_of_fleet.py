@@ -22,7 +22,7 @@ from edgewright.device.spool import encoded
 from edgewright.errors import ArtifactMissing, InputError
 from edgewright.fleet.frames import FleetFrame, FramesBox
 from edgewright.recipe.data import IngestConfig
-from edgewright.review.of_fleet import export_frames, import_frames, row_id
+from edgewright.review.of_fleet import export_frames, import_frames, reviewed_in, row_id
 from edgewright.review.of_run import FLEET_FILE
 from edgewright.runtime.pictures import decode_picture
 from tests.scenes import publish_dataset
@@ -128,12 +128,14 @@ def test_what_nobody_answered_is_not_learned_from_and_waits(
     export_frames(store, refs, frames, to=tmp_path / "out", format="coco", limit=10)
     ref, report = import_frames(store, refs, frames, answers(tmp_path / "out", only=1), person="ann")
     assert report.reviewed == 1
+    assert reviewed_in(store) == {row.id for row in Dataset.open(store, ref).rows if row.id.startswith("fleet/")}
     fleet = [row for row in Dataset.open(store, ref).rows if row.id.startswith("fleet/")]
     assert [row.state for row in fleet] == [LabelState.REVIEWED]
     again = export_frames(store, {"ingest": ref}, frames, to=tmp_path / "again", format="coco", limit=10)
     assert again.images == 2, "the next run's review has those that wait"
     last, _ = import_frames(store, {"ingest": ref}, frames, answers(tmp_path / "again"), person="ann")
     assert len(json.loads(store.file(last.sha256, FLEET_FILE).read_bytes())) == 3
+    assert reviewed_in(store) == {row_id(frame) for frame in frames}
     with pytest.raises(InputError, match="no hard frame waits"):
         export_frames(store, {"ingest": last}, frames, to=tmp_path / "none", format="coco", limit=10)
 
