@@ -26,8 +26,13 @@ CELL_PX, INPUT_PX = 32, 64
 SPEC = ModelSpec(classes=("red", "green"), input_px=INPUT_PX, layout="dense", score_threshold=0.5, iou_threshold=0.6)
 
 
-def cell_detector(*, box_px: float = 28.0, gain: float = 1.0, input_px: int = INPUT_PX) -> bytes:
-    """Dense layout: a box in the middle of each quarter, scores = mean red and mean green of the quarter times gain."""
+def cell_detector(
+    *, box_px: float = 28.0, gain: float = 1.0, input_px: int = INPUT_PX, feature: float | None = None
+) -> bytes:
+    """Dense layout: a box in the middle of each quarter, scores = mean red and mean green of the quarter times gain.
+
+    `feature`: times the mean red, green and blue of the picture, what a second output gives; None: there is none.
+    """
     side, cell_px = 2, input_px // 2
     y, x = np.divmod(np.arange(side * side), side)
     center = (np.stack([x, y]) + 0.5) * cell_px
@@ -47,11 +52,19 @@ def cell_detector(*, box_px: float = 28.0, gain: float = 1.0, input_px: int = IN
         helper.make_node("Mul", ["colors", "gain"], ["scores"]),
         helper.make_node("Concat", ["boxes", "scores"], ["output"], axis=1),
     ]
+    outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 6, side * side])]
+    if feature is not None:
+        constants["times"] = np.array(feature, np.float32)
+        nodes += [
+            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[2, 3], keepdims=0),
+            helper.make_node("Mul", ["mean", "times"], ["feature"]),
+        ]
+        outputs.append(helper.make_tensor_value_info("feature", TensorProto.FLOAT, [1, 3]))
     graph = helper.make_graph(
         nodes,
         "cells",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, input_px, input_px])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 6, side * side])],
+        outputs,
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -40,7 +40,7 @@ def weigh(
     if not any(len(row.boxes) for row in rows):
         raise InputError(f"nothing to find on {split}, so nothing can be measured", where=dataset.ref.uri)
     samples = [Sample(dataset.image(row), row.boxes, row.ignored) for row in rows]
-    networks = {
+    networks: dict[str, Network] = {
         FLOAT_FILE: load_network(model.path(FLOAT_FILE), threads=threads),
         **{name: forms_of(model.path(name), threads=threads).shipped for name in (INT8_FILE, SAFE_FILE)},
     }

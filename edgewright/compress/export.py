@@ -10,7 +10,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import nn
 
 from edgewright.detect.network import as_exported
 from edgewright.errors import StageFailed
+from edgewright.runtime.session import FEATURE
 
 OPSET = 17
 """ONNX Runtime's static quantizer fails from 21 on."""
@@ -29,18 +30,22 @@ INPUT, OUTPUT = "images", "detections"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-def export_onnx(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
+def export_onnx(module: nn.Module, *, input_px: int, feature: bool = False) -> onnx.ModelProto:
     """(1, 3, S, S) float32 RGB [0, 1] => the layout of the module's head, batch fixed at 1.
 
+    Args:
+        feature: also what the network says of the whole picture, (1, D), which devices compare.
+
     Raises:
+        InputError: such a feature of a network that gives none.
         StageFailed: the exporter does not know an operator of the graph.
     """
-    with as_exported(module):
-        return export_module(module, input_px=input_px)
+    with as_exported(module, feature=feature):
+        return export_module(module, input_px=input_px, outputs=(OUTPUT, FEATURE) if feature else (OUTPUT,))
 
 
-def export_module(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
-    """Any module of one picture and one output. Raises StageFailed as `export_onnx` does."""
+def export_module(module: nn.Module, *, input_px: int, outputs: Sequence[str] = (OUTPUT,)) -> onnx.ModelProto:
+    """Any module of one picture and so many outputs. Raises StageFailed as `export_onnx` does."""
     buffer = io.BytesIO()
     try:
         with _quiet():
@@ -50,7 +55,7 @@ def export_module(module: nn.Module, *, input_px: int) -> onnx.ModelProto:
                 buffer,  # type: ignore[arg-type]
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=list(outputs),
                 dynamo=False,  # the new exporter needs onnxscript and names nodes by counters instead of modules
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:

@@ -141,7 +141,7 @@ def measure_model(
     rows = judged_rows(dataset)
     torch_network, _ = load_float_network(detector.path, threads=threads)
     forms = {name: forms_of(int8.path(name), threads=threads) for name in MUST_HOLD}
-    networks = {
+    networks: dict[str, Network] = {
         "float": torch_network,
         "float ONNX": load_network(int8.path(FLOAT_FILE), threads=threads),
         "INT8": forms[INT8_FILE].shipped,

@@ -139,7 +139,7 @@ def quantize(
     `out` gets `model.onnx model-safe.onnx float.onnx spec.json quantize.json`, where wanted `model-fpga.onnx` too.
 
     Raises:
-        InputError: the data set has another class list or no real train image.
+        InputError: the data set has another class list or no real train image; a feature of a network that gives none.
         StageFailed: the network cannot be exported.
     """
     set_threads(threads)
@@ -149,7 +149,7 @@ def quantize(
     real = dataset.select(split=Split.TRAIN, origin=Origin.REAL)
     rows = choose_calibration_rows(real, count=config.calibration_images, seed=seed, n_classes=len(spec.classes))
     reader = CalibrationImages(dataset, rows, input_name=INPUT, input_px=spec.input_px, on_progress=on_progress)
-    exported = export_onnx(module, input_px=spec.input_px)
+    exported = export_onnx(module, input_px=spec.input_px, feature=config.feature)
     (out / FLOAT_FILE).write_bytes(minify(exported).SerializeToString(deterministic=True))
     int8, searched = _searched(
         quantize_model(exported, reader, config, threads=threads),

@@ -129,9 +129,12 @@ class Alone:
 
 
 def last_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Those that no other one reads: before boxes and scores, which have units of their own, are made of them."""
+    """Those that no other one reads: before boxes and scores, which have units of their own, are made of them.
+
+    What a second output is made of counts for nothing: it detects nothing.
+    """
     made = {name: node for node in model.graph.node for name in node.output}
-    waiting, seen = [output.name for output in model.graph.output], set[str]()
+    waiting, seen = [output.name for output in model.graph.output[:1]], set[str]()
     found: list[str] = []
     while waiting:
         name = waiting.pop()

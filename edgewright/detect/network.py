@@ -24,7 +24,7 @@ from edgewright.detect.forward import as_network
 from edgewright.detect.graph_file import read_graph
 from edgewright.detect.lesson import CUT
 from edgewright.errors import ArtifactCorrupt, InputError
-from edgewright.runtime.session import ModelSpec, Network
+from edgewright.runtime.session import MAX_FEATURE, ModelSpec, Network
 from edgewright.sparse.cut import take_shapes
 
 WEIGHTS_FILE, GRAPH_FILE, SPEC_FILE = "weights.safetensors", "graph.yaml", "spec.json"
@@ -69,12 +69,28 @@ def load_learner(get_path: Callable[[str], Path]) -> tuple[nn.Module, ModelSpec]
 
 
 @contextmanager
-def as_exported(module: nn.Module) -> Iterator[None]:
-    """Inside, the module gives the one output that a file is to have."""
+def as_exported(module: nn.Module, *, feature: bool = False) -> Iterator[None]:
+    """Inside, the module gives the one output that a file is to have, and where it is asked for its feature.
+
+    Raises:
+        InputError: a feature is asked for, and the network has none that a device takes.
+    """
     from edgewright.detect.efficientdet.network import EfficientDet
 
+    size = module.feature_size if isinstance(module, EfficientDet) else 0
+    if feature and not 1 <= size <= MAX_FEATURE:
+        raise InputError(
+            "this network gives no feature",
+            expected=f"an efficientdet of at most {MAX_FEATURE} last channels",
+            got=f"one of {size}" if size else "another family",
+            next_step="quantize.feature=false",
+        )
     if isinstance(module, EfficientDet):
-        yield
+        module.gives_feature = feature
+        try:
+            yield
+        finally:
+            module.gives_feature = False
         return
     head: Any = module.model[-1]  # type: ignore[index]
     head.export, head.format = True, "onnx"

@@ -84,9 +84,8 @@ def _seconds(text: str) -> float:
 def _parser(devices: Path = Path()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgewright-device", description="The agent on an edge device.")
     parser.add_argument("--version", action="version", version=f"edgewright-device {edgewright.__version__}")
-    parser.add_argument(
-        "--with", dest="parent", type=int, help=argparse.SUPPRESS
-    )  # pid of who began it: see `end_with`
+    # The pid of who began it: see `end_with`.
+    parser.add_argument("--with", dest="parent", type=int, help=argparse.SUPPRESS)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     init = _command(subparsers, commands.init, "give the device its id, its trust root and its server", home=None)
     init.add_argument("--root", type=Path, required=True, help="the repository's 1.root.json, brought by hand")

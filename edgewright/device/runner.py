@@ -30,7 +30,7 @@ from edgewright.device.sighting import OnSighting, Seen, Sighting, rows_of
 from edgewright.errors import ArtifactCorrupt, InputError
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine, open_network
-from edgewright.runtime.session import Predictor, predictor
+from edgewright.runtime.session import FileNetwork, Predictor, predictor
 
 DETECTIONS_FILE, FRAMES = "detections.jsonl", "frames"
 KEPT_FRAMES = 12
@@ -108,7 +108,7 @@ def run_feed(
     with _written(out, files, unwritten) as written:
         for frame in islice(feed.frames(until=until), None if limit is None else max(limit, 0)):
             watch.start()
-            line, seen = _look(frame, predict, bundle, watch)
+            line, seen = _look(frame, predict, network, bundle, watch)
             written.line(line)
             if seen:
                 watch.lap("post")
@@ -201,8 +201,10 @@ def _blaming(bundle: Bundle) -> Iterator[None]:
         raise ArtifactCorrupt("the model fails", got=error, where=bundle.model) from error
 
 
-def _look(frame: Frame, predict: Predictor, bundle: Bundle, watch: Stopwatch) -> tuple[dict[str, Any], Seen | None]:
-    """A frame's line, and what was seen where it could be read."""
+def _look(
+    frame: Frame, predict: Predictor, network: FileNetwork, bundle: Bundle, watch: Stopwatch
+) -> tuple[dict[str, Any], Seen | None]:
+    """A frame's line, and what was seen where it could be read. `network`: the one that `predict` asks."""
     spec = bundle.manifest.spec
     try:
         picture = frame.read(spec.input_px)
@@ -214,4 +216,5 @@ def _look(frame: Frame, predict: Predictor, bundle: Bundle, watch: Stopwatch) ->
     sure = found.score >= spec.score_threshold
     boxes = found[sure]
     rows = rows_of(picture.to_file(boxes), spec.classes)
-    return {"frame": frame.name, "detections": rows}, Seen(picture, boxes, spec.classes, found[~sure])
+    seen = Seen(picture, boxes, spec.classes, found[~sure], network.feature)
+    return {"frame": frame.name, "detections": rows}, seen

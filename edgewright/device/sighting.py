@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image as PillowImage
 
 from edgewright.device.feed import Frame, jpeg_of
-from edgewright.runtime.boxes import Boxes
+from edgewright.runtime.boxes import Boxes, FloatArray
 from edgewright.runtime.draw import draw_boxes
 from edgewright.runtime.pictures import DecodedPicture
 
@@ -30,12 +30,14 @@ class Seen:
     Attributes:
         boxes: px of the picture.
         doubted: the same, of scores below the threshold, where somebody wants to know of them.
+        feature: (D,) float32, the network's own of the whole picture; None where the bundle has none.
     """
 
     picture: DecodedPicture
     boxes: Boxes
     classes: tuple[str, ...]
     doubted: Boxes = NO_BOXES
+    feature: FloatArray | None = None
 
     def drawn(self) -> bytes:
         """A JPEG of the picture with its boxes."""

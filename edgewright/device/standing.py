@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edgewright.device.core import SLOTS
+from edgewright.device.drift import drift_of
 from edgewright.device.engine import engine_for, kept
 from edgewright.device.freshness import freshness_in, in_words, span
 from edgewright.device.home import Home, wish_of
@@ -47,6 +48,7 @@ def running(home: Home, command: str) -> DeviceReport:
         release=bundle.manifest.release,
         digest=bundle.manifest.digest,
         model=str(bundle.choice),
+        drift=drift_of(home, bundle.manifest_sha256).why,
     )
 
 
@@ -95,6 +97,7 @@ def describe(home: Home) -> dict[str, Any]:
         "digest": here.digest,
         "model": here.model,
         "engine": _engine(home, bundles.get(here.slot)),
+        "novelty": _novelty(home, bundles.get(here.slot)),
         "on_trial": state.on_trial,
         "floor": state.floor,
         **{f"slot_{slot}": bundle.manifest.release if bundle else None for slot, bundle in bundles.items()},
@@ -109,3 +112,7 @@ def _engine(home: Home, bundle: Bundle | None) -> str:
     if bundle is None or found is None or found.digest != bundle.manifest_sha256:
         return f"{Engine()}, not measured"
     return str(engine_for(home, bundle))
+
+
+def _novelty(home: Home, bundle: Bundle | None) -> str:
+    return drift_of(home, bundle.manifest_sha256).novelty_by if bundle else ""

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewright.device.cloud import Cloud, with_escalation
-from edgewright.device.drift import Looking, keep_window
+from edgewright.device.drift import Looking, drift_of, keep_window
 from edgewright.device.engine import engine_for
 from edgewright.device.escalation import Counts
 from edgewright.device.feed import Feed
@@ -208,8 +208,8 @@ class Watch:
         self._said = ""
         if not self.threads:  # a person's choice is no measure of the tier
             keep_after_round(self.home, started.bundle, feed.times)
-        drift = keep_window(self.home, started.bundle.manifest_sha256, self._looking)
-        self._keep(started, feed, drift=drift.why, escalated=cloud.told() if cloud else None)
+        keep_window(self.home, started.bundle.manifest_sha256, self._looking)
+        self._keep(started, feed, escalated=cloud.told() if cloud else None)
         return True
 
     def _keeping_of(self, started: Started) -> Keeping | None:
@@ -236,12 +236,15 @@ class Watch:
         feed: FeedReport | None,
         *,
         unseen: str = "",
-        drift: str = "",
         escalated: Counts | None = None,
     ) -> None:
         """A report, which the next update tells, or what is sent now where that is a while away."""
         report = replace(
-            as_started(running(self.home, "run"), started), feed=feed, unseen=unseen, drift=drift, escalated=escalated
+            as_started(running(self.home, "run"), started),
+            feed=feed,
+            unseen=unseen,
+            drift=drift_of(self.home, started.bundle.manifest_sha256).why,
+            escalated=escalated,
         )
         if why := keep(self.home, report):
             self._news(why)

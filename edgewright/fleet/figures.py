@@ -41,6 +41,9 @@ class Figures:
         self.devices = Gauge(
             "edgewright_fleet_devices", "Devices heard within an hour", ["project", "release"], registry=own
         )
+        self.drifted = Gauge(
+            "edgewright_fleet_drifted_devices", "Of those heard, how many see something else", ["project"], registry=own
+        )
         self.silent = Gauge("edgewright_fleet_silent_devices", "Devices not heard for it", ["project"], registry=own)
 
     def heard(self, accepted: Accepted, *, seconds: float) -> None:

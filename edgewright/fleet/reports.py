@@ -68,6 +68,8 @@ def told_by(value: dict[str, Any], *, at: float) -> Told:
         unseen=str(report.unseen)[:MAX_SENTENCE],
         needs_agent=report.needs_agent is True,
         drift=str(report.drift)[:MAX_SENTENCE],
+        asked=int(_sane(report.escalated.asked)) if report.escalated else None,
+        answered=int(_sane(report.escalated.answered)) if report.escalated else 0,
     )
 
 

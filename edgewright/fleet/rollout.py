@@ -54,6 +54,8 @@ class Told:
         follows: it runs what the plan says, and nobody at the device wished otherwise.
         unseen: why it could detect on nothing. needs_agent: what was released is for a newer agent.
         drift: what changed in what it sees.
+        asked: frames that it asked a larger model about since it told before; None where it says nothing of that.
+        answered: those that were answered in time.
     """
 
     at: float
@@ -70,6 +72,8 @@ class Told:
     unseen: str = ""
     needs_agent: bool = False
     drift: str = ""
+    asked: int | None = None
+    answered: int = 0
 
 
 @dataclass(frozen=True)

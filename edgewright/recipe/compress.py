@@ -36,6 +36,11 @@ class QuantizeConfig(Section):
         description="Also a file in an FPGA's number format (INT8, one power-of-two scale a tensor), with which of its "
         "operators the unit takes; the model gate tells its accuracy, emulated where there is no card",
     )
+    feature: bool = Field(
+        False,
+        description="Files also give what the network says of the whole picture, which devices tell new pictures by; "
+        "efficientdet- alone",
+    )
     score_threshold: float | None = Field(
         None,
         ge=0,

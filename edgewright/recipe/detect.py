@@ -68,11 +68,15 @@ class TrainDetectorConfig(Section):
     )
     keep: Literal["best", "last"] = Field("best", description="best: the epoch best on val; last: the last, val unseen")
 
+    @property
+    def is_lite(self) -> bool:
+        """Whether the network is one of ours, and none of ultralytics'."""
+        return self.model.startswith(_LITE)
+
     @model_validator(mode="after")
     def _tell_a_network_what_it_takes(self) -> Self:
-        lite = self.model.startswith(_LITE)
-        of_lite = dict.fromkeys(("devices", "backbone_rate", "frozen_share"), lite)
-        taken = {"width": self.model in _SLIM, "optimizer": not lite, **of_lite}
+        of_lite = dict.fromkeys(("devices", "backbone_rate", "frozen_share"), self.is_lite)
+        taken = {"width": self.model in _SLIM, "optimizer": not self.is_lite, **of_lite}
         for field, takes in taken.items():
             default, told = type(self).model_fields[field].default, getattr(self, field)
             if told != default and not takes:

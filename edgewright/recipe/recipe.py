@@ -69,6 +69,14 @@ class Recipe(Section):
             self.of_tier(tier)
         return self
 
+    @model_validator(mode="after")
+    def _give_features_that_there_are(self) -> Self:
+        for recipe in map(self.of_tier, self.tiers_made):
+            if recipe.quantize.feature and not recipe.train_detector.is_lite:
+                model = recipe.train_detector.model
+                raise ValueError(f"quantize.feature: efficientdet- alone gives one, got train_detector.model={model}")
+        return self
+
     @model_serializer(mode="wrap")
     def _say_nothing_of_tiers_where_there_are_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A recipe without them is what it was before there were any, and so is the run that it continues."""

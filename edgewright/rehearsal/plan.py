@@ -77,7 +77,7 @@ class RehearsalConfig(Section):
     keep_share: float = Field(MAX_KEPT, gt=0, le=MAX_KEPT, description="Of those, the share that is kept at most")
     test_frames: int = Field(120, ge=8, description="Changed frames that every arm is measured on")
     full_frames: int = Field(150, ge=8, description="Changed frames of the arm that has all of them labeled")
-    hard_share: float = Field(0.5, ge=0, le=1, description="Of synthetic pictures, those drawn like the frames")
+    hard_share: float = Field(0.3, ge=0, le=1, description="Of synthetic pictures, those drawn like the frames")
     steps: int = Field(400, ge=1, description="Optimizer steps of every detector")
     epochs: int = Field(10, ge=1, description="Parts that those are cut into")
     arms: tuple[str, ...] = Field(tuple(ARMS), description="Which arms")

@@ -23,7 +23,7 @@ from edgewright.device.report import send
 from edgewright.device.runner import FeedReport, run_feed
 from edgewright.device.sighting import Sighting
 from edgewright.device.slots import Slots
-from edgewright.device.standing import running
+from edgewright.device.standing import as_started, running
 from edgewright.device.start import Started, commit, start
 from edgewright.errors import DeviceUnreachable, InputError
 from edgewright.rehearsal.line import LineFeed
@@ -90,18 +90,8 @@ class WatchedDevice:
     def tell(self) -> None:
         """What the last round came to, and hard frames, to the collector. Raises DeviceUnreachable: why not."""
         started = self._must_run()
-        bundle = started.bundle
-        report = replace(
-            running(self.home, "run"),
-            slot=started.slot,
-            release=bundle.manifest.release,
-            digest=bundle.manifest.digest,
-            model=str(bundle.choice),
-            selftest=started.selftest,
-            fell_back=started.fell_back,
-            feed=self._last,
-            drift=self.drift.why,
-        )
+        here = as_started(running(self.home, "run"), started)
+        report = replace(here, feed=self._last, drift=self.drift.why)
         if why := send(self.home, report):
             raise DeviceUnreachable("the collector was not told", got=why, where=self.home.config.collector_url)
 

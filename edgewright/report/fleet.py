@@ -58,6 +58,7 @@ class Tile:
 def render_fleet(fleet: Fleet, *, refresh_s: int = 0) -> str:
     """The whole page as HTML. Args: refresh_s: how often a browser asks again; 0: never."""
     tiles = [_tile(fleet, device) for device in _in_order(fleet)]
+    asked = _asked(fleet)
     return render_page(
         "fleet.html",
         project=fleet.project,
@@ -71,7 +72,7 @@ def render_fleet(fleet: Fleet, *, refresh_s: int = 0) -> str:
         releases=_grouped(fleet, lambda said: f"release {said.release}"),
         tiers=_grouped(fleet, lambda said: said.tier or "not said"),
         curves=draw_curves(_curves(fleet)),
-        devices=[_row(fleet, device) for device in sorted(fleet.told)][:MAX_ROWS],
+        devices=[_row(fleet, device, asked.get(device, "–")) for device in sorted(fleet.told)[:MAX_ROWS]],
         devices_left=max(0, len(fleet.told) - MAX_ROWS),
         unreadable=sorted(fleet.unreadable.items()),
     )
@@ -164,7 +165,20 @@ def _middle(values: Sequence[float | None], shape: str) -> str:
     return shape.format(median(known)) if known else "–"
 
 
-def _row(fleet: Fleet, device: str) -> tuple[str, ...]:
+def _asked(fleet: Fleet) -> dict[str, str]:
+    """Device => of how many frames that it asked a larger model about how many were answered; no one that says nothing.
+
+    Each report says what came of it since the one before, so that those of the history are added up.
+    """
+    sums: dict[str, tuple[int, int]] = {}
+    for device, said in fleet.history or fleet.told.items():
+        if said.asked is not None:
+            asked, answered = sums.get(device, (0, 0))
+            sums[device] = asked + said.asked, answered + said.answered
+    return {device: f"{answered} of {asked}" for device, (asked, answered) in sums.items()}
+
+
+def _row(fleet: Fleet, device: str, asked: str) -> tuple[str, ...]:
     said = fleet.told[device]
     state = [
         "on trial" * said.on_trial,
@@ -182,6 +196,7 @@ def _row(fleet: Fleet, device: str) -> tuple[str, ...]:
         _middle([said.p95_ms], "{:.1f}"),
         _middle([said.detections], "{:.2f}"),
         _middle([said.rss_mb], "{:.0f}"),
+        asked,
         _ago(fleet.now - said.at),
         ", ".join(filter(None, state)),
     )

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgewright.errors import InputError, MissingExtra
 from edgewright.runtime.boxes import FloatArray
-from edgewright.runtime.session import Network, load_network, read_model
+from edgewright.runtime.session import FEATURE, FileNetwork, Output, load_network, read_model
 
 ONNXRUNTIME, OPENVINO = "onnxruntime", "openvino"
 
@@ -64,7 +64,7 @@ def engines_here(*, cores: int | None = None, openvino: bool | None = None) -> l
     return [*plain, *(Engine(ONNXRUNTIME, each, spinning=True) for each in threads if each > 1)]
 
 
-def open_network(path: Path, engine: Engine) -> Network:
+def open_network(path: Path, engine: Engine) -> FileNetwork:
     """An ONNX file as a function, computed by this engine.
 
     Raises:
@@ -75,7 +75,7 @@ def open_network(path: Path, engine: Engine) -> Network:
     return _openvino_network(path, threads=engine.threads)
 
 
-def _openvino_network(path: Path, *, threads: int) -> Network:
+def _openvino_network(path: Path, *, threads: int) -> FileNetwork:
     payload = read_model(path)
     try:
         import openvino
@@ -91,11 +91,20 @@ def _openvino_network(path: Path, *, threads: int) -> Network:
     except RuntimeError as error:
         raise InputError("OpenVINO refuses the model", got=str(error).splitlines()[0], where=path) from error
 
-    def run(tensor: FloatArray) -> FloatArray:
+    def run(tensor: FloatArray) -> list[FloatArray]:
         try:
-            return np.array(request.infer([tensor])[0], dtype=np.float32)
+            found = request.infer([tensor])
+            return [np.array(found[place], dtype=np.float32) for place in range(len(outputs))]
         except RuntimeError as error:
             got = str(error).splitlines()[0]
             raise InputError("the model does not take this input", got=got, where=path) from error
 
-    return run
+    outputs = [_declared(each) for each in compiled.outputs]
+    return FileNetwork(run, outputs, where=path)
+
+
+def _declared(port: Any) -> Output:
+    """Of OpenVINO's."""
+    shape = tuple(each.get_length() if each.is_static else None for each in port.get_partial_shape())
+    name = FEATURE if FEATURE in port.get_names() else ", ".join(sorted(port.get_names()))
+    return Output(name, shape, port.get_element_type().to_string() == "f32")

@@ -1,9 +1,9 @@
 """The self-test: does this bundle find on this machine what it found in the factory?
 
 Decides whether a bundle may run here: every golden detection found within tolerance, nothing found that was not
-expected, finite numbers, the median time of a picture within the budget. Refuses to run a bundle whose files it has not
-been given checked (`Bundle.load`). The agent calls it in a child process with limits: a model that crashes, hangs or
-eats memory takes only that child with it.
+expected, finite numbers (a second output's, too), the median time of a picture within the budget. Refuses to run a
+bundle whose files it has not been given checked (`Bundle.load`). The agent calls it in a child process with limits: a
+model that crashes, hangs or eats memory takes only that child with it.
 
 >>> run_selftest(bundle).passed
 True
@@ -66,9 +66,14 @@ def run_selftest(bundle: Bundle, *, threads: int = 1, clock: Callable[[], float]
     """Run the golden pictures, decoded whole, through the way that the feed will take. `clock` counts seconds."""
     manifest = bundle.manifest
     try:
-        predict = predictor(load_network(bundle.model, threads=threads), manifest.spec)
+        network = load_network(bundle.model, threads=threads)
+        predict = predictor(network, manifest.spec)
         images = [read_image(bundle.root / golden.file) for golden in manifest.golden]
-        found = [predict(image) for image in images]
+        found, unsaid = [], []
+        for golden, image in zip(manifest.golden, images, strict=True):
+            found.append(predict(image))
+            if network.feature_size and network.feature is None:
+                unsaid.append(f"{golden.file}: the feature is not finite")
     except InputError as error:
         return SelfTest.failed(str(error))
     reasons = [
@@ -81,6 +86,7 @@ def run_selftest(bundle: Bundle, *, threads: int = 1, clock: Callable[[], float]
             threshold=manifest.spec.score_threshold,
         )
     ]
+    reasons += unsaid
     median_ms = _median_ms(predict, images, clock=clock)
     if median_ms > manifest.latency_budget_ms:
         reasons.append(f"a picture takes {median_ms:.1f} ms, the budget is {manifest.latency_budget_ms:.1f} ms")

@@ -1,12 +1,13 @@
 """The inference session: a model file and its specification become a function from picture to boxes.
 
-Decides nothing about quality. Refuses a model that is more than one file (external data), larger than the cap, or of
-another shape than its specification says.
+A file may have a second output, `feature`: what its network says of the whole picture, for whoever asks whether the
+pictures change. Decides nothing about quality. Refuses a model that is more than one file (external data), larger than
+the cap, of another shape than its specification says, or with any other second output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from edgewright.runtime.onnx_file import refuse_external_data
 from edgewright.runtime.preprocess import letterbox
 
 MAX_MODEL_BYTES = 64_000_000
+FEATURE, MAX_FEATURE = "feature", 512
+"""The second output's name, and how many numbers it may hold."""
 MAX_INPUT_PX = 4096
 """A picture of this side takes 200 MB as the network's input."""
 EVALUATION_SCORE_THRESHOLD = 0.001
@@ -44,6 +47,48 @@ Predictor = Callable[[Image], Boxes]
 """Picture => detections in source px, best score first."""
 OnPhase = Callable[[str], None]
 """Told after each part of the way: `interconnect` (the letterbox), `compute` (the network), `post` (boxes)."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a file declares of an output. Attributes: shape: no number for what is open. is_float: of 32 bits."""
+
+    name: str
+    shape: tuple[object, ...]
+    is_float: bool
+
+
+class FileNetwork:
+    """A model's file as a `Network`, and what it said beside the detections.
+
+    Attributes:
+        feature_size: numbers of its feature; 0 where it has none.
+        feature: (D,) float32 of the last picture; None where the file has none, or not all of it was finite.
+    """
+
+    def __init__(
+        self, run: Callable[[FloatArray], list[FloatArray]], outputs: Sequence[Output], *, where: Path
+    ) -> None:
+        """Raises InputError where the outputs are not detections, alone or with a feature."""
+        self._run, self._where = run, where
+        self.feature_size = _feature_size(outputs, where=where)
+        self.feature: FloatArray | None = None
+
+    def __call__(self, tensor: FloatArray) -> FloatArray:
+        found = self._run(tensor)
+        if self.feature_size:
+            self.feature = self._checked(found[1])
+        return found[0]
+
+    def _checked(self, feature: FloatArray) -> FloatArray | None:
+        if feature.shape != (1, self.feature_size):
+            raise InputError(
+                "the model's feature is not what it declares",
+                expected=(1, self.feature_size),
+                got=feature.shape,
+                where=self._where,
+            )
+        return feature[0] if np.isfinite(feature).all() else None
 
 
 @dataclass(frozen=True)
@@ -113,7 +158,7 @@ def predictor(
     return predict
 
 
-def load_network(path: Path, *, threads: int = 1, spinning: bool = False) -> Network:
+def load_network(path: Path, *, threads: int = 1, spinning: bool = False) -> FileNetwork:
     """An ONNX file as a function on CPU, as fast as ONNX Runtime makes it on this processor.
 
     Args:
@@ -121,13 +166,13 @@ def load_network(path: Path, *, threads: int = 1, spinning: bool = False) -> Net
 
     Raises:
         InputError: missing, over MAX_MODEL_BYTES, with external data, refused by ONNX Runtime, or not one input and
-            one output.
+            one output, or two of which the second is a feature.
     """
     level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     return _network(path, threads=threads, level=level, spinning=spinning)
 
 
-def load_exact_network(path: Path, *, threads: int = 1) -> Network:
+def load_exact_network(path: Path, *, threads: int = 1) -> FileNetwork:
     """As `load_network`, with what is quantized computed in float, as it is written: on every processor alike."""
     return _network(path, threads=threads, level=onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
 
@@ -144,7 +189,22 @@ def read_model(path: Path) -> bytes:
     return payload
 
 
-def _network(path: Path, *, threads: int, level: onnxruntime.GraphOptimizationLevel, spinning: bool = False) -> Network:
+def _feature_size(outputs: Sequence[Output], *, where: Path) -> int:
+    if not 1 <= len(outputs) <= 2:
+        raise InputError("not a detector", expected="1 output, or 2", got=len(outputs), where=where)
+    if len(outputs) == 1:
+        return 0
+    second = outputs[1]
+    size = second.shape[-1] if second.shape else None
+    if isinstance(size, int) and 1 <= size <= MAX_FEATURE and second == Output(FEATURE, (1, size), is_float=True):
+        return size
+    expected = f"float32 {FEATURE!r} of shape (1, 1 to {MAX_FEATURE})"
+    raise InputError("a second output that is no feature", expected=expected, got=second, where=where)
+
+
+def _network(
+    path: Path, *, threads: int, level: onnxruntime.GraphOptimizationLevel, spinning: bool = False
+) -> FileNetwork:
     payload = read_model(path)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = level
@@ -158,17 +218,16 @@ def _network(path: Path, *, threads: int, level: onnxruntime.GraphOptimizationLe
         session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
     except _REFUSALS as error:
         raise InputError("ONNX Runtime refuses the model", got=error, where=path) from error
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(
-            "not a detector", expected="1 input, 1 output", got=f"{len(inputs)}, {len(outputs)}", where=path
-        )
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise InputError("not a detector", expected="1 input", got=len(inputs), where=path)
     name = inputs[0].name
 
-    def run(tensor: FloatArray) -> FloatArray:
+    def run(tensor: FloatArray) -> list[FloatArray]:
         try:
-            return np.asarray(session.run(None, {name: tensor})[0], dtype=np.float32)
+            return [np.asarray(each, dtype=np.float32) for each in session.run(None, {name: tensor})]
         except _REFUSALS as error:
             raise InputError("the model does not take this input", expected=inputs[0].shape, got=error) from error
 
-    return run
+    outputs = [Output(each.name, tuple(each.shape), each.type == "tensor(float)") for each in session.get_outputs()]
+    return FileNetwork(run, outputs, where=path)

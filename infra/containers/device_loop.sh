@@ -8,6 +8,7 @@
 #   DEVICE_TIER                auto: it measures which of a release's bundles suits it (default: full)
 #   DEVICE_FEED, DEVICE_OUT    where pictures come from (a folder, a video, rtsp://…, camera:0) and detections go
 #   DEVICE_TO, DEVICE_PAGE     outputs beside that (- or addresses, with blanks between them), and the port of a live page
+#   DEVICE_MQTT                the broker by which it tells its fleet, mqtts://… or @FILE that holds it: so at each start
 #   DEVICE_EVERY_S             seconds between updates, a tenth more or less: many devices do not ask at once
 #
 # A server that is away, a release that is refused and an empty feed are said and tried again: what runs keeps running.
@@ -56,6 +57,9 @@ elif [ -n "${DEVICE_ROOT:-}" ]; then
 elif ! [ -e "$home/device.json" ]; then
     edgewright-device status --home "$home" # says what to do
     exit 2
+fi
+if [ -n "${DEVICE_MQTT:-}" ]; then
+    step edgewright-device line --home "$home" --mqtt "$DEVICE_MQTT" || exit
 fi
 set --
 for output in ${DEVICE_TO:-}; do

@@ -139,7 +139,7 @@ def ship(config: RehearsalConfig, released: ArtifactRef) -> None:
     number = int(session.store.manifest(released.sha256).record.facts["version"])
     with _line(session, config) as line:
         last = max(part.frames for part in story.parts)
-        line.rejoin(camera=_changed_camera(session, config.shift), after=last)
+        line.rejoin(camera=line.camera, after=last)
         rollout = line.roll_out(number)
         line.see(2 * ROUND)
         parts = _parts(line.devices, "the new release", after=last)

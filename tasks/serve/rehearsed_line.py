@@ -62,6 +62,11 @@ class Line:
     on_step: OnStep
     devices: list[WatchedDevice] = field(default_factory=list)
 
+    @property
+    def camera(self) -> SimulatedCamera:
+        """Of the changed line."""
+        return SimulatedCamera(self.seed, shift=shift_named(self.config.shift))
+
     def begin(self) -> None:
         """Enroll every device and bring it to what is released."""
         self._keep_frames(None)
@@ -108,7 +113,7 @@ class Line:
 
     def notice(self) -> list[int | None]:
         """The line changes; after how many frames each device noticed, None where it did not."""
-        camera = SimulatedCamera(self.seed, shift=shift_named(self.config.shift))
+        camera = self.camera
         noticed: list[int | None] = []
         for device in self.devices:
             device.feed.camera = camera

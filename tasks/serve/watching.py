@@ -107,4 +107,5 @@ def set_gauges(figures: Figures, settings: Settings) -> None:
         heard = [said for said in told if time.time() - said.at <= SILENT_AFTER_S]
         for release, count in Counter(said.release for said in heard).items():
             figures.devices.labels(project=repository.name, release=str(release)).set(count)
+        figures.drifted.labels(project=repository.name).set(sum(bool(said.drift) for said in heard))
         figures.silent.labels(project=repository.name).set(len(told) - len(heard))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from typing import Any
 
 import jsonschema
@@ -167,6 +168,28 @@ def test_a_workers_settings_can_be_read(name: str) -> None:
     assert environment.get("EDGEWRIGHT_ROUTER", "inline") == ("pools" if name == "control" else "inline")
 
 
+def test_extras_reach_the_images_that_take_them() -> None:
+    asked = {name: service["build"].get("args") for name, service in SERVICES.items() if "build" in service}
+    servers = {"EXTRAS": "${EXTRAS:-}"}
+    assert {name: args for name, args in asked.items() if args} == {
+        "prefect": servers,
+        "edge": servers,
+        "device": {"EXTRAS": "${DEVICE_EXTRAS:-}"},
+    }
+
+
+@pytest.mark.parametrize("name", ["collector", "model"])
+def test_a_server_of_devices_knows_its_words_and_listens_where_it_is_let_in(name: str) -> None:
+    _, verb, *words = command(name)
+    help_command = [sys.executable, "-m", "edgewright.cli", verb, "--help"]
+    said = subprocess.run(help_command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= set(re.findall(r"--[a-z-]+", said))
+    (published,) = SERVICES[name]["ports"]
+    _, outside, port = published.split(":")
+    assert outside == port and f"--port {port}" in " ".join(words).replace("=", " ")
+    assert f"('127.0.0.1', {port})" in health(name)[-1]
+
+
 def test_addresses_are_services_at_ports_that_they_listen_on() -> None:
     text = (INFRA / "compose.yaml").read_text()
     named = set(re.findall(r"(?:https?://|@)([a-z0-9]+):(\d+)", text)) - {("127", "0")}
@@ -192,7 +215,7 @@ def test_what_flashes_is_where_releases_are_served() -> None:
         assert SERVICES[name]["network_mode"] == "service:releases"
         assert "networks" not in SERVICES[name] and "ports" not in SERVICES[name]
     homes = {name for name, service in SERVICES.items() if "home:/var/lib/edgewright" in service.get("volumes", [])}
-    assert homes == {"control", "edge", "releases", "collector"}
+    assert homes == {"control", "edge", "releases", "collector", "model"}
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if SERVICES[name]["image"].startswith("edgewright-")])

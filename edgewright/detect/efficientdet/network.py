@@ -148,29 +148,42 @@ class Head(nn.Module):
 
 
 class EfficientDet(nn.Module):
-    """(N, 3, S, S) float32 RGB [0, 1], S a multiple of 32 => (N, 4 + C, A), see the module."""
+    """(N, 3, S, S) float32 RGB [0, 1], S a multiple of 32 => (N, 4 + C, A), see the module.
+
+    Attributes:
+        gives_feature: whether it also gives the mean over places of the backbone's last features, (N, feature_size).
+    """
 
     def __init__(self, graph: LiteGraph) -> None:
         super().__init__()
-        self.graph = graph
+        self.graph, self.gives_feature = graph, False
         self.backbone = EfficientNetLite(width=graph.width, depth=graph.depth, blocks=graph.blocks)
         self.pyramid = Pyramid(graph, self.backbone.channels)
         self.classes = Head(graph, graph.n_classes)
         self.places = Head(graph, 4)
         _initialize(self)
 
+    @property
+    def feature_size(self) -> int:
+        return self.backbone.channels[-1]
+
     def raw(self, images: Tensor) -> Raw:
-        levels = self.pyramid(self.backbone(images))
+        return self._raw(self.backbone(images), images)
+
+    def _raw(self, features: Sequence[Tensor], images: Tensor) -> Raw:
+        levels = self.pyramid(features)
         make = priors_of.__wrapped__ if torch.compiler.is_compiling() else priors_of  # an export's tensors hold nothing
         priors = make(self.graph, images.shape[-1]).to(images.device)
         return Raw(self.classes(levels), self.places(levels), priors)
 
     def forward(self, images: Tensor) -> Any:
         """While it learns: `Raw`."""
-        raw = self.raw(images)
+        features = self.backbone(images)
+        raw = self._raw(features, images)
         if self.training:
             return raw
-        return torch.cat([place_boxes(raw.deltas, raw.priors), raw.logits.sigmoid()], dim=-1).transpose(1, 2)
+        found = torch.cat([place_boxes(raw.deltas, raw.priors), raw.logits.sigmoid()], dim=-1).transpose(1, 2)
+        return (found, features[-1].mean(dim=(2, 3))) if self.gives_feature else found
 
 
 def place_boxes(deltas: Tensor, priors: Tensor) -> Tensor:

@@ -31,3 +31,23 @@ def test_a_self_test_prints_one_object_with_its_controls_and_its_error(
     assert [one["name"] for one in told["results"]] == ["held-out real"]
     assert (told["passed"], told["error"] is None) == (code == 0, code == 0)
     assert ("edgewright: the gate did not judge" in printed.err) == (code == 3)
+
+
+def test_a_rehearsal_lists_what_it_would_train(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--seeds", "0,1", "--shift", "new-part", "--arms", "before,hard,full", "--dry-run"]
+    with pytest.raises(SystemExit) as ended:
+        main(["experiment", "rehearsal", *words])
+    assert not ended.value.code
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[0] == "new-part, seed 0: the release that runs"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--seeds", "a"], "not seeds"), (["--arms", "hard"], "name before, full too")]
+)
+def test_a_rehearsal_that_cannot_be_is_refused_before_anything_runs(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["experiment", "rehearsal", "--dry-run", *words])
+    assert ended.value.code == 2 and said in capsys.readouterr().err

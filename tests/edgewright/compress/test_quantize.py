@@ -18,9 +18,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+from safetensors.torch import save_file
 from torch import nn
 
-from edgewright.artifacts import Artifact, Store
+from edgewright.artifacts import Artifact, Content, Record, Store
 from edgewright.compress.calibrate import CalibrationImages, choose_calibration_rows
 from edgewright.compress.emulate import with_saturation
 from edgewright.compress.export import export_onnx, minify
@@ -29,9 +30,12 @@ from edgewright.compress.qdq import quantized_convs
 from edgewright.compress.quantize import QuantizeReport, quantize, quantize_model
 from edgewright.data.dataset import Dataset
 from edgewright.data.rows import Label, Row
+from edgewright.detect.efficientdet.graph import graph_named
+from edgewright.detect.efficientdet.network import EfficientDet
 from edgewright.detect.evaluate import Evaluation, Sample, evaluate
 from edgewright.detect.forward import as_network
-from edgewright.detect.network import load_module
+from edgewright.detect.graph_file import write_graph
+from edgewright.detect.network import GRAPH_FILE, WEIGHTS_FILE, load_module
 from edgewright.detect.yolo.graphs import slim_graph
 from edgewright.detect.yolo.network import build_module
 from edgewright.errors import InputError
@@ -321,3 +325,62 @@ def test_the_default_graph_is_under_two_megabytes(squares: Dataset) -> None:
     models = quantize_model(export_onnx(module, input_px=256), reader, QuantizeConfig())
     assert minify(models.whole).ByteSize() < 2_000_000
     assert minify(models.safe.model).ByteSize() < 2_000_000
+
+
+@pytest.fixture(scope="module")
+def lite(store: Store, squares: Dataset) -> Artifact:
+    """An EfficientDet that has learned nothing, with statistics as after learning: else it hardly sees its picture."""
+    torch.manual_seed(0)
+    module = EfficientDet(graph_named("efficientdet-slim", n_classes=2))
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.bias, std=0.5)
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            norm.running_var.uniform_(0.01, 0.1)  # type: ignore[union-attr]
+    spec = ModelSpec(squares.classes, 64, "dense", 0.25, 0.6)
+    with store.workspace() as out:
+        save_file(module.state_dict(), out / WEIGHTS_FILE)
+        write_graph(module.graph.to_json(), out / GRAPH_FILE)
+        (out / "spec.json").write_text(json.dumps(spec.to_json()))
+        (out / "detector.json").write_text("{}")
+        return store.open(store.publish(out, Content(kind="detector", stage="train_detector"), Record()))
+
+
+def test_files_with_a_feature_detect_what_those_without_do(lite: Artifact, squares: Dataset, tmp_path: Path) -> None:
+    """Layers are searched and all forms made: what a second output is made of changes nothing else, bit for bit."""
+    reports = {}
+    for name, feature in (("without", False), ("with", True)):
+        (tmp_path / name).mkdir()
+        config = QuantizeConfig(calibration_images=4, fpga=True, feature=feature)
+        reports[name] = quantize(lite, squares, config, out=tmp_path / name, seed=0, threads=1)
+    assert reports["with"].layers == reports["without"].layers
+    assert reports["with"].searched == reports["without"].searched is not None
+    tensor, _ = letterbox(squares.image(squares.rows[0]), size_px=64)
+    features = {}
+    for file in ("float.onnx", "model.onnx", "model-safe.onnx", "model-fpga.onnx"):
+        one, two = (load_network(tmp_path / name / file) for name in ("without", "with"))
+        np.testing.assert_array_equal(one(tensor), two(tensor))
+        assert (one.feature_size, one.feature, two.feature_size) == (0, None, 192)
+        features[file] = two.feature
+        grown = (tmp_path / "with" / file).stat().st_size - (tmp_path / "without" / file).stat().st_size
+        assert 0 < grown < 200, "bytes"
+    module, _ = load_module(lite.path)
+    with torch.inference_mode():
+        pooled = module.backbone(torch.from_numpy(tensor))[-1].mean(dim=(2, 3))[0].numpy()  # type: ignore[operator]
+    np.testing.assert_allclose(features["float.onnx"], pooled, rtol=1e-3, atol=1e-3 * np.abs(pooled).max())
+    for feature in features.values():
+        assert feature @ pooled / np.linalg.norm(feature) / np.linalg.norm(pooled) > 0.9
+    graph = onnx.load(tmp_path / "with/model.onnx").graph
+    made = next(node for node in graph.node if "feature" in node.output)
+    assert made.op_type == "ReduceMean", "in float, and not rounded after"
+    assert not module.gives_feature, "an export leaves the module as it was"
+
+
+def test_a_network_that_gives_no_feature_is_refused_with_a_sentence(
+    detector: Artifact, squares: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"this network gives no feature.*another family.*quantize.feature=false"):
+        quantize(detector, squares, QuantizeConfig(feature=True), out=tmp_path, seed=0, threads=1)
+    wide = EfficientDet(replace(graph_named("efficientdet-lite0", n_classes=2), width=2.0))
+    with pytest.raises(InputError, match=r"at most 512 last channels.*one of 640"):
+        export_onnx(wide, input_px=64, feature=True)

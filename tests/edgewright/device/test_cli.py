@@ -60,6 +60,7 @@ def test_update_run_status_and_what_the_server_hears(
     status = json.loads(agent("status", "--home", str(home), "--json").stdout)
     assert (status["slot"], status["release"], status["on_trial"], status["floor"]) == ("b", 2, False, 0)
     assert status["model"] == "model.onnx: the release has one file"
+    assert status["novelty"] == "", "no watch has seen a window"
     assert status["engine"] in {str(engine) for engine in engines_here()}, "measured after the flash"
     said = agent("benchmark", "--home", str(home)).stdout
     assert said.count("(taken)") == 1

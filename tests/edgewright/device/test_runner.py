@@ -6,11 +6,13 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgewright.device.feed import FRAME_BYTES, Folder
 from edgewright.device.files import Files
 from edgewright.device.runner import run_feed
+from edgewright.device.sighting import Sighting
 from edgewright.errors import InputError
 from edgewright.runtime.bundle import Bundle
 from edgewright.runtime.engines import Engine
@@ -102,3 +104,22 @@ def test_what_such_a_frame_holds_is_a_picture_where_there_is_memory_for_it() -> 
     assert decode_picture(payload).file_wh == (7_000, 7_000)
     with pytest.raises(InputError, match=r"in one piece.*<= 0\.16 GB.*got 0\.2 GB for 7000x7000 px"):
         decode_picture(payload, max_memory_bytes=FRAME_BYTES)
+
+
+def test_whoever_watches_is_given_the_feature_of_each_frame(
+    bundle: Bundle, make_bundle: Callable[..., Path], feed: Path, tmp_path: Path
+) -> None:
+    """Of the frame itself: red and green cells move, and their mean stays; the detections are those without it."""
+    lines = {}
+    for name, one in (("with", Bundle.load(make_bundle(feature=2.0))), ("without", bundle)):
+        seen: list[Sighting] = []
+        run_feed(one, Folder(feed), tmp_path / name, files=Files(), on_frame=ignore, watchers=(seen.append,))
+        lines[name] = (tmp_path / name / "detections.jsonl").read_bytes()
+        features = [each.seen.feature for each in seen if each.seen]
+        if name == "without":
+            assert features == [None] * 6
+            continue
+        for feature in features:
+            assert feature is not None
+            np.testing.assert_allclose(feature, np.array([2, 2, 0]) * 230 / 255 / 4, rtol=1e-3, atol=1e-6)
+    assert lines["with"] == lines["without"]

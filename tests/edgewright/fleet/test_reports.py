@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edgewright.device.escalation import Counts
 from edgewright.device.phases import Stopwatch
 from edgewright.device.report import DeviceReport
 from edgewright.device.runner import FeedReport
@@ -30,6 +31,15 @@ def test_what_was_measured_is_told_by_an_update_too() -> None:
     assert (bare.p95_ms, bare.detections, bare.rss_mb) == (None, None, None)
 
 
+def test_what_came_of_asking_is_read_and_older_reports_say_nothing_of_it() -> None:
+    report = DeviceReport("line-1", "run", release=8, escalated=Counts(asked=12, answered=9, late=3)).to_json()
+    told = told_by(json.loads(json.dumps(report)), at=5.0)
+    assert (told.asked, told.answered) == (12, 9)
+    older = {name: value for name, value in report.items() if name != "escalated"}
+    for silent in (older, {**older, "escalated": None}):
+        assert (told_by(silent, at=5.0).asked, told_by(silent, at=5.0).answered) == (None, 0)
+
+
 def test_few_frames_say_nothing_of_how_long_one_takes() -> None:
     few = DeviceReport("line-1", "run", release=8, feed=feed(LEAST_FRAMES - 1), rss_mb=90.0)
     told = told_by(json.loads(json.dumps(few.to_json())), at=5.0)
@@ -46,10 +56,12 @@ def test_few_frames_say_nothing_of_how_long_one_takes() -> None:
         (("feed", "times", "p95_ms"), float("nan")),
         (("feed",), 5),
         (("feed", "times"), [1]),
+        (("escalated", "asked"), -1),
+        (("escalated",), {"asked": 1}),
     ],
 )
 def test_a_report_with_odd_values_is_told_apart_from_silence(tmp_path: Path, at: tuple[str, ...], value: Any) -> None:
-    good = DeviceReport("line-1", "run", release=8, feed=feed(), rss_mb=90.0).to_json()
+    good = DeviceReport("line-1", "run", release=8, feed=feed(), rss_mb=90.0, escalated=Counts(asked=1)).to_json()
     odd = json.loads(json.dumps(good))
     inner = odd
     for name in at[:-1]:

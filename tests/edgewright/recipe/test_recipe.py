@@ -69,6 +69,15 @@ def test_a_bad_file_is_refused_by_what_is_wrong_with_it(tmp_path: Path, text: st
         (["train_detector.optimizer=SGD"], "efficientdet-slim does not take optimizer"),
         (["train_detector.model=edgewright-slim", "train_detector.devices=2"], "edgewright-slim does not take devices"),
         (["train_detector.model=yolo11n", "train_detector.frozen_share=0.1"], "yolo11n does not take frozen_share"),
+        (
+            ["train_detector.model=yolo11n", "quantize.feature=true"],
+            "efficientdet- alone gives one, got train_detector.model=yolo11n",
+        ),
+        (
+            ["quantize.feature=true", "tiers={basic: {train_detector: {model: edgewright-slim}}}"],
+            "efficientdet- alone gives one, got train_detector.model=edgewright-slim",
+        ),
+        (["quantize.feature=true"], ""),
         (["train_detector.devices=3"], "3 devices need batch=9, got 8"),
         (["train_detector.model=edgewright-slim", "train_detector.width=0.25", "train_detector.optimizer=SGD"], ""),
         (["train_detector.devices=2"], ""),

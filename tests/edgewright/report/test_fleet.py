@@ -70,6 +70,22 @@ def test_medians_stand_by_release_and_by_tier() -> None:
     assert ["not said", "1", "", "", "–", "–", "–"] in rows
 
 
+def test_what_came_of_asking_a_larger_model_is_added_up_where_a_device_says_it() -> None:
+    asking = replace(OLD[NAMES[0]], asked=12, answered=9)
+    earlier = [(NAMES[0], replace(asking, at=NOW - 600, asked=3, answered=3)), (NAMES[1], OLD[NAMES[1]])]
+    told = {**OLD, NAMES[0]: asking}
+    whole = {row[0]: row[6] for row in rows_of(render_fleet(fleet(told=told, history=[*earlier, (NAMES[0], asking)])))}
+    last = {row[0]: row[6] for row in rows_of(render_fleet(fleet(told=told)))}
+    assert (whole[NAMES[0]], whole[NAMES[1]]) == ("12 of 15", "–")
+    assert (last[NAMES[0]], last[NAMES[1]]) == ("9 of 12", "–")
+
+
+def rows_of(html: str) -> list[list[str]]:
+    """Of the table of devices."""
+    rows = [re.findall(r">([^<>]*)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
+    return [row for row in rows if row and row[0] in NAMES]
+
+
 def test_what_devices_told_over_time_is_drawn() -> None:
     history = [(name, replace(said, at=NOW - 3_600 * hours)) for hours in (20, 10, 1) for name, said in OLD.items()]
     html = render_fleet(fleet(history=history))

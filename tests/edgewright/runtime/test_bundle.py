@@ -205,6 +205,7 @@ def test_a_self_test_that_passes_and_one_that_is_too_slow(make_bundle: Make) -> 
     bundle = Bundle.load(make_bundle(latency_budget_ms=50.0))
     result = run_selftest(bundle, clock=ticking(0.010))
     assert (result.passed, result.images, result.expected, result.found) == (True, 2, 4, 4)
+    assert run_selftest(Bundle.load(make_bundle(latency_budget_ms=50.0, feature=1.0)), clock=ticking(0.010)) == result
     assert result.median_ms == pytest.approx(10.0)
     assert SelfTest.from_json(json.loads(json.dumps(result.to_json()))) == result
     slow = run_selftest(bundle, clock=ticking(0.060))
@@ -219,17 +220,20 @@ def test_a_self_test_that_passes_and_one_that_is_too_slow(make_bundle: Make) -> 
         ({"box_px": 20.0}, "detections not expected"),  # boxes elsewhere
         ({"gain": float("nan")}, "not a finite output"),
         ({"gain": float("inf")}, "not a finite output"),
+        ({"feature": float("nan")}, "second.png: the feature is not finite"),
     ],
 )
 def test_another_models_output_fails(make_bundle: Make, model: dict[str, float], said: str) -> None:
     """The bundle of a good model, with the file of another in its place: what a bad kernel would look like."""
     import hashlib
 
-    bundle = make_bundle()
+    bundle = make_bundle(feature=1.0)
     graph = onnx.load_from_string((bundle / "model.onnx").read_bytes())
     for tensor in graph.graph.initializer:
         if tensor.name == "gain" and "gain" in model:
             tensor.CopyFrom(numpy_helper.from_array(np.array(model["gain"], np.float32), "gain"))
+        if tensor.name == "times" and "feature" in model:
+            tensor.CopyFrom(numpy_helper.from_array(np.array(model["feature"], np.float32), "times"))
         if tensor.name == "boxes" and "box_px" in model:
             boxes = numpy_helper.to_array(tensor).copy()
             boxes[:, 2:] = model["box_px"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.errors import InputError
 from edgewright.runtime import session
+from edgewright.runtime.engines import Engine, open_network
 from edgewright.runtime.session import ModelSpec, load_network, predictor
+from tests.cells import cell_detector
 
+needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is an extra")
 SPEC = ModelSpec(("a", "b"), 64, "dense", 0.25, 0.6)
 
 
@@ -85,6 +90,102 @@ def test_weights_outside_the_file_are_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)  # ONNX Runtime looks for them in the current folder
     with pytest.raises(InputError, match="external data"):
         load_network(write_model(tmp_path / "m.onnx", external=True))
+
+
+def with_feature(path: Path, *, kind: int = TensorProto.FLOAT, shape: Sequence[object] = (1, 8), **said: Any) -> Path:
+    """The same model with a second output. `said`: its name, and what it gives where that is not what it declares."""
+    model, name = onnx.load(write_model(path)), said.get("name", "feature")
+    size = shape[-1] if shape and isinstance(shape[-1], int) else 8
+    given = said.get("given", np.arange(min(size, 4096), dtype=helper.tensor_dtype_to_np_dtype(kind))[None])
+    model.graph.initializer.append(numpy_helper.from_array(given, "given"))
+    model.graph.node.append(helper.make_node("Identity", ["given"], [name]))
+    model.graph.output.append(helper.make_tensor_value_info(name, kind, list(shape)))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("engine", [Engine(), pytest.param(Engine("openvino"), marks=needs_openvino)], ids=str)
+def test_a_second_output_is_the_feature_of_the_last_picture(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "two.onnx").write_bytes(cell_detector(feature=2.0))
+    (tmp_path / "one.onnx").write_bytes(cell_detector())
+    two, one = (open_network(tmp_path / name, engine) for name in ("two.onnx", "one.onnx"))
+    assert (two.feature_size, one.feature_size, two.feature) == (3, 0, None)
+    pictures = np.random.default_rng(0).random((2, 1, 3, 64, 64), dtype=np.float32)
+    features = []
+    for picture in pictures:
+        np.testing.assert_array_equal(two(picture), one(picture))
+        assert two.feature is not None and two.feature.dtype == np.float32
+        features.append(two.feature)
+        np.testing.assert_allclose(two.feature, 2 * picture[0].mean(axis=(1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(features[0], 2 * pictures[0][0].mean(axis=(1, 2)), rtol=1e-4)  # it is not written over
+    assert one.feature is None
+
+
+@pytest.mark.parametrize("engine", [Engine(), pytest.param(Engine("openvino"), marks=needs_openvino)], ids=str)
+@pytest.mark.parametrize(
+    "second",
+    [
+        # too much to keep
+        {"shape": (1, 513)},
+        {"shape": (1, 500_000)},
+        # not one row
+        {"shape": (8,), "given": np.zeros(8, np.float32)},
+        {"shape": (2, 4), "given": np.zeros((2, 4), np.float32)},
+        {"shape": (1, 8, 1, 1), "given": np.zeros((1, 8, 1, 1), np.float32)},
+        {"shape": (), "given": np.array(1, np.float32)},
+        {"shape": (1, 0), "given": np.zeros((1, 0), np.float32)},
+        # another name
+        {"name": "more"},
+        # no floats
+        {"kind": TensorProto.INT64},
+        {"kind": TensorProto.DOUBLE},
+    ],
+    ids=str,
+)
+def test_any_other_second_output_is_refused(engine: Engine, second: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a second output that is no feature|refuses the model"):
+        open_network(with_feature(tmp_path / "m.onnx", **second), engine)
+
+
+def test_three_outputs_are_no_detector(tmp_path: Path) -> None:
+    model = onnx.load(with_feature(tmp_path / "m.onnx"))
+    model.graph.output.append(helper.make_tensor_value_info("given", TensorProto.FLOAT, [1, 8]))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="not a detector"):
+        load_network(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("engine", [Engine(), pytest.param(Engine("openvino"), marks=needs_openvino)], ids=str)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_feature_that_is_not_finite_is_none_and_detections_go_on(
+    engine: Engine, wrong: float, tmp_path: Path
+) -> None:
+    (tmp_path / "m.onnx").write_bytes(cell_detector(feature=wrong))
+    network = open_network(tmp_path / "m.onnx", engine)
+    assert np.isfinite(network(np.ones((1, 3, 64, 64), np.float32))).all()
+    assert network.feature is None
+
+
+def test_a_feature_that_is_not_what_it_declares_is_refused_when_it_comes(tmp_path: Path) -> None:
+    """How many places of a picture pass a mark is known only then."""
+    model = onnx.load(write_model(tmp_path / "m.onnx"))
+    model.graph.node.extend(
+        [
+            helper.make_node("NonZero", ["images"], ["places"]),
+            helper.make_node("Cast", ["places"], ["numbers"], to=TensorProto.FLOAT),
+            helper.make_node("Reshape", ["numbers", "row"], ["feature"]),
+        ]
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, -1]), "row"))
+    model.graph.output.append(helper.make_tensor_value_info("feature", TensorProto.FLOAT, [1, 8]))
+    onnx.save(model, tmp_path / "m.onnx")
+    network = load_network(tmp_path / "m.onnx")
+    tensor = np.zeros((1, 3, 64, 64), np.float32)
+    tensor[0, 0, 0, :2] = 1
+    network(tensor)
+    assert network.feature is not None and network.feature.tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
+    with pytest.raises(InputError, match="not what it declares"):
+        network(np.ones((1, 3, 64, 64), np.float32))
 
 
 def test_an_unknown_operator_is_named(tmp_path: Path) -> None:

@@ -71,9 +71,30 @@ def test_a_worker_serves_its_pool_and_says_how_it_is(target: str) -> None:
 
 
 def test_extras_are_the_packages_own() -> None:
-    asked = {extra for text in re.findall(r"'\.\[([\w,]+)\]'", CONTAINERFILE) for extra in text.split(",")}
+    named = re.findall(r"""['"]\.\[([\w,]+)(?:\$\{EXTRAS:\+,\$EXTRAS\})?\]['"]""", CONTAINERFILE)
+    asked = {extra for text in named for extra in text.split(",")}
     assert asked == {"pipeline", "factory", "postgres"} and asked <= set(EXTRAS)
-    assert "[" not in re.sub(r"^(CMD|ENTRYPOINT|HEALTHCHECK).*$", "", stages()["device"], flags=re.MULTILINE)
+    offered = re.findall(r"^#.*\bextras\b.*?: (.*)$", CONTAINERFILE, re.MULTILINE)
+    assert {name for line in offered for name in re.findall(r"`(\w+)`", line)} == {"mqtt", "video", "openvino"}
+    assert set(EXTRAS) >= {"mqtt", "video", "openvino"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "extras", "asked"),
+    [
+        ("device", "", "WHEEL"),
+        ("device", "mqtt,video", "WHEEL[mqtt,video]"),
+        ("pipeline", "", ".[pipeline,postgres]"),
+        ("pipeline", "mqtt", ".[pipeline,postgres,mqtt]"),
+    ],
+)
+def test_extras_of_an_image_are_chosen_when_it_is_built(stage: str, extras: str, asked: str) -> None:
+    """The word that its own instruction gives to pip, by the shell that builds it; none of them unless asked."""
+    assert '\nARG EXTRAS=""\n' in stages()[stage]
+    word = re.search(r'constraints\.txt ("[^"]*\$\{EXTRAS[^"]*")', stages()[stage])
+    assert word
+    script = f"set -- WHEEL; EXTRAS={extras}; printf %s {word[1]}"
+    assert subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout == asked
 
 
 def test_everything_is_installed_with_the_constraints() -> None:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from edgewright.device.files import Files
-from edgewright.device.home import DeviceConfig, init_home
+from edgewright.device.home import DeviceConfig, init_home, open_home, told_by
 from edgewright.release.ceremony import init_repository
 from edgewright.release.repository import publish_release
 from edgewright.release.server import RepositoryServer, serve_repository
@@ -150,6 +150,27 @@ def test_a_device_joins_its_fleet_by_a_token_and_tells_it(tmp_path: Path, feed: 
             await_line(loop, "2 detections on 1 frames")
             await_told(collector, "run", "update", since=before)
         assert server.received == {}
+
+
+def test_a_device_is_given_its_broker_at_each_start(tmp_path: Path, feed: Path) -> None:
+    broker = f"mqtt://127.0.0.1:{free_port()}"
+    with running_collector(tmp_path / "fleet") as collector:
+        (tmp_path / "token").write_text(collector.token(device="line-1").to_text())
+        given = {"DEVICE_FEED": str(feed), "DEVICE_TOKEN": str(tmp_path / "token")}
+        for _ in ("the first", "what was said at the device meanwhile holds until the next"):
+            with device(tmp_path / "home", DEVICE_MQTT=broker, **given) as loop:
+                await_line(loop, f"events go by {broker} to https://")
+            home = open_home(tmp_path / "home", files=Files())
+            assert home.config.broker_url == broker
+            told_by(home, "")
+
+
+def test_a_device_of_no_fleet_tells_nothing_by_a_broker(tmp_path: Path) -> None:
+    by_hand = DeviceConfig("line-1", RELEASES, "stable")
+    init_home(tmp_path / "home", trust_root=ROOT_OF_RELEASES, config=by_hand, files=Files())
+    with device(tmp_path / "home", DEVICE_MQTT="mqtt://127.0.0.1:1") as loop:
+        await_line(loop, "a device of no fleet tells nothing by a broker")
+        assert loop.wait(20) == 2
 
 
 def test_a_device_that_was_made_by_hand_joins_too(tmp_path: Path, feed: Path) -> None:

@@ -56,12 +56,14 @@ def test_devices_are_heard_and_people_look_on(
         main(["fleet", "invite", "--project", "belt"])
     token = Token.from_text(capsys.readouterr().out)
     home = enroll(tmp_path / "device", token, files=Files(), device_id="line-1")
-    report = DeviceReport("line-1", "run", "a", 1, "f" * 64, offered=1, channel="stable", tier="full")
+    standing = {"offered": 1, "channel": "stable", "tier": "full", "drift": "light was 0.1, and is 0.9"}
+    report = DeviceReport("line-1", "run", "a", 1, "f" * 64, **standing)  # type: ignore[arg-type]
     assert send(home, report) == ""
     page = urlopen(f"{pages}/belt", timeout=10).read().decode()
     assert "1 devices: 1 run release" in page and "line-1" in page and 'http-equiv="refresh"' in page
     told = urlopen(f"{pages}/metrics", timeout=10).read().decode()
     assert 'edgewright_fleet_devices{project="belt",release="1"} 1.0' in told
+    assert 'edgewright_fleet_drifted_devices{project="belt"} 1.0' in told
     assert "edgewright_fleet_enrolled_total 1.0" in told
     with pytest.raises(SystemExit):
         main(["fleet", "page", "--project", "belt", "--out", str(tmp_path / "fleet.html")])

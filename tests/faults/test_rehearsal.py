@@ -13,7 +13,7 @@ from edgewright.rehearsal.plan import BEFORE, FULL, SHIPPED
 from edgewright.rehearsal.results import read_results
 from edgewright.rehearsal.story import Story
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SETTINGS = (
     "ingest.photographs=60",
@@ -55,9 +55,3 @@ def test_what_is_hard_comes_home_and_a_second_release_goes_to_one_device_first(
     assert {part.release for part in story.parts if part.phase == "the new release"} <= {1, 2}
     again = command(*words(results), home=tmp_path / "home", PREFECT_API_URL=prefect_api)
     assert "epoch 1 of" not in again.stderr and Path(again.stdout.split()[-1]).with_name("line.json").exists()
-
-
-def test_what_would_be_made_is_listed(command: Command, tmp_path: Path) -> None:
-    result = command(*words(tmp_path / "none", "--seeds", "0,1", "--dry-run"), home=tmp_path / "home")
-    assert len(result.stdout.splitlines()) == 6
-    assert not (tmp_path / "home").exists()
