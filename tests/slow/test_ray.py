@@ -249,7 +249,7 @@ import sys
 from edgewright.errors import InputError
 from edgewright.fanout.on_ray import RayHands
 with RayHands(sys.argv[1], threads=2) as hands:
-    hand = hands.hire("edgewright.data.looking", b"1000")
+    hand = hands.hire("edgewright.data.looking", b'[1000, "source"]')
     try:
         hand.begin()
     except InputError as error:
@@ -329,7 +329,7 @@ settings = read_settings()
 configure_libraries(settings)
 signal.signal(signal.SIGTERM, print)
 with RayHands(settings.ray_address, threads=2) as hands:
-    hand = hands.hire("edgewright.data.looking", b"1000")
+    hand = hands.hire("edgewright.data.looking", b'[1000, "source"]')
     hand.begin()
     print(hands.beside(1), hand.ask(b'[["a.png", "", 3]]\\nabc').decode().strip())
     print(*(node["NodeManagerAddress"] for node in hands._ray.nodes()))
