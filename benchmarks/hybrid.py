@@ -14,24 +14,22 @@ swallows all ("cut"). Latency is of the answer that is used, from the frame on. 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import multiprocessing
-import random
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.lines.shaped import Shape, run_line
 from edgewright.device.answers import answer_of
 from edgewright.device.cloud import Cloud, Line, Unanswered
 from edgewright.device.escalation import Counts, Escalation
@@ -49,68 +47,10 @@ from edgewright.runtime.bundle import Bundle
 PROJECT, DEVICE = "benchmark", "camera-1"
 EDGE_DOLLARS, CLOUD_DOLLARS = 0.005, 0.02
 """For 1,000 requests, as declared for an edge and for a cloud deployment; a frame that is escalated costs both."""
-PATIENCE_S, CUT_FRAMES, STALL_S, PIECE = 5.0, 3, 0.2, 4_096
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Of a line: one-way delay, bytes a second, share of pieces that stall. `cut`: takes all and passes nothing."""
-
-    delay_s: float = 0.0
-    bytes_a_second: float = 1e9
-    lost: float = 0.0
-    cut: bool = False
+PATIENCE_S, CUT_FRAMES = 5.0, 3
 
 
 SHAPES = {"good": Shape(0.01, 2.5e6), "slow": Shape(0.08, 1.25e5, 0.01), "cut": Shape(cut=True)}
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shape: Shape, count: Any) -> None:
-    """Pieces one after another at the line's pace, each there after its delay."""
-    pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-    draws, free = random.Random(0), 0.0
-
-    async def arrive() -> None:
-        while True:
-            at, piece = await pieces.get()
-            await asyncio.sleep(max(0.0, at - time.monotonic()))
-            writer.write(piece)
-            await writer.drain()
-            if not piece:
-                return
-
-    arriving = asyncio.create_task(arrive())
-    with suppress(OSError):
-        while piece := await reader.read(PIECE):
-            if count is not None:
-                with count.get_lock():
-                    count.value += len(piece)
-            free = max(free, time.monotonic()) + len(piece) / shape.bytes_a_second
-            free += STALL_S * (draws.random() < shape.lost)
-            pieces.put_nowait((free + shape.delay_s, piece))
-    pieces.put_nowait((free + shape.delay_s, b""))
-    with suppress(OSError):
-        await arriving
-    writer.close()
-
-
-def run_line(shape: Shape, to: int, port: Any, left: Synchronized[int]) -> None:
-    """A process: `left` counts what the device sent, TLS and all; `port` is told."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if shape.cut:
-            await asyncio.sleep(3600)
-            return
-        await asyncio.sleep(2 * shape.delay_s)  # TCP's own handshake
-        there, back = await asyncio.open_connection("127.0.0.1", to)
-        await asyncio.gather(_pump(reader, back, shape, left), _pump(there, writer, shape, None))
-
-    async def serve() -> None:
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        port.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(serve())
 
 
 def run_server(fleet: Path, home: Path, run: str, port: Any) -> None:

@@ -1,7 +1,7 @@
 """A line changes after its detector was shipped: is it noticed, what comes home, and how much of the loss comes back?
 
-A stage that the store knows is not run again, an arm that stands in the results file is not measured again, and what
-happened on the line is written down: the same command continues where it was cut off.
+A stage that the store knows is not run again, and what happened on the line is written down: the same command continues
+where it was cut off.
 """
 
 from __future__ import annotations
@@ -45,19 +45,16 @@ def rehearsal(recipe: Recipe, config: RehearsalConfig, source: str, results: str
     int8, admitted = make_detector(first, TIERS[0], real=real, training=training)
     release(first.release, int8, admitted, training)
     frames = watch_line(config, int8)
+    learned: dict[str, tuple[ArtifactRef, ArtifactRef]] = {}
     for arm in config.chosen:
         own = recipe_for(recipe, config, arm)
         photographs, clicks = learned_from(arm, frames, real, changed)
-        training = _training(own, arm, photographs)
-        detector = train_detector(own.train_detector, training)
+        learned[arm.name] = photographs, _training(own, arm, photographs)
+        detector = train_detector(own.train_detector, learned[arm.name][1])
         on_changed, on_day = (evaluate(EvaluateConfig(), detector, each) for each in (changed, real))
-        record(Measured(recipe, config, arm, frames, training, on_changed, on_day, clicks), results)
+        record(Measured(recipe, config, arm, frames, learned[arm.name][1], on_changed, on_day, clicks), results)
     try:
-        own, photographs = (
-            recipe_for(recipe, config, ARMS[SHIPPED]),
-            learned_from(ARMS[SHIPPED], frames, real, changed)[0],
-        )
-        training = _training(own, ARMS[SHIPPED], photographs)
+        own, (photographs, training) = recipe_for(recipe, config, ARMS[SHIPPED]), learned[SHIPPED]
         int8, admitted = make_detector(own, TIERS[0], real=photographs, training=training)
         ship(config, release(own.release, int8, admitted, training))
     finally:

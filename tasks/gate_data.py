@@ -57,10 +57,7 @@ def admit(real: Dataset, labeled: Dataset, verdict: Verdict, *, writer: DatasetW
     """
     pseudo = {row.id: row for row in labeled.pseudo_labeled()}
     for row in real.rows:
-        if row.quarantine:
-            writer.quarantine(row)
-        else:
-            writer.link(pseudo.get(row.id, row), real)
+        writer.carry(pseudo.get(row.id, row), real)
     if verdict.outcome is Outcome.PASS:
         for row in labeled.select(origin=Origin.SYNTHETIC):
             writer.link(row, labeled)

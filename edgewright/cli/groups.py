@@ -107,6 +107,7 @@ def rehearsal(
     frames: Annotated[
         int, typer.Option(min=100, help="Seen while hard ones are kept, of which one in a hundred")
     ] = 2400,
+    hard_share: Annotated[float, typer.Option(help="Of synthetic pictures, those drawn like the frames")] = 0.3,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every detector")] = 400,
     epochs: Annotated[int, typer.Option(min=1, help="Parts the steps are cut into")] = 10,
     arms: Annotated[str, typer.Option(help="Comma-separated; default: all")] = "",
@@ -121,7 +122,7 @@ def rehearsal(
     from edgewright.recipe.presets import SIMULATED
     from edgewright.rehearsal.plan import rehearsal_config, seeds_in
 
-    numbers = {"devices": devices, "frames": frames, "steps": steps, "epochs": epochs}
+    numbers = {"devices": devices, "frames": frames, "hard_share": hard_share, "steps": steps, "epochs": epochs}
     config = rehearsal_config(shift=shift, arms=arms, **numbers)
     lines = seeds_in(seeds)
     if dry_run:
@@ -255,7 +256,7 @@ def review_import(
         )
     print(f"{report.reviewed} pictures reviewed by {', '.join(report.persons)}: {ref.sha256}")
     if part != "synthetic":
-        steer = " --set generate.hard_share=0.5" if part == "fleet" else ""
+        steer = " --set generate.hard_share=0.3" if part == "fleet" else ""
         print(f"go on with: edgewright run RECIPE --source dataset:{ref.sha256} --project {project}{steer}")
         announce_dataset(settings, project=project, digest=ref.sha256)
     else:

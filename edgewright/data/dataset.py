@@ -221,6 +221,13 @@ class DatasetWriter:
             raise InputError("a quarantined row needs its reason", where=row.id)
         self._rows.append(replace(row, shard_digest="", offset=0, bytes=0))
 
+    def carry(self, row: Row, parent: Dataset) -> None:
+        """A parent's row as it stands there, with its image or without one."""
+        if row.quarantine:
+            self.quarantine(row)
+        else:
+            self.link(row, parent)
+
     def finish(self, *, revise: Callable[[Row], Row] | None = None) -> list[Row]:
         """Write the index and the class list; returns the rows in index order. Raises InputError on a repeated id.
 

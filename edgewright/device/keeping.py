@@ -124,8 +124,8 @@ class Keeping:
             "threshold": spec.score_threshold,
             "why": dict(why),
             "hard": max(why.values()),
-            "detections": _rows(sure),
-            "doubted": _rows(doubted),
+            "detections": rows_of_boxes(sure),
+            "doubted": rows_of_boxes(doubted),
             "hidden": n_hidden,
             "policy": self._policy.hides,
         }
@@ -149,7 +149,7 @@ def with_policy(home: Home, bundle: Bundle, *, say: Callable[[str], None]) -> Ke
         return None
 
 
-def _rows(boxes: Boxes) -> list[list[float]]:
+def rows_of_boxes(boxes: Boxes) -> list[list[float]]:
     """x1 y1 x2 y2 (px of the upright picture), score, class id."""
     rows = zip(boxes.xyxy.tolist(), boxes.score.tolist(), boxes.class_id.tolist(), strict=True)
     return [[*(round(x, 2) for x in xyxy), round(score, 4), kind] for xyxy, score, kind in rows]

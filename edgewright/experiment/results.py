@@ -72,7 +72,12 @@ class Result:
 
 def append_result(path: Path, result: Result) -> None:
     """Add a line; several processes may do so at once."""
-    line = json.dumps(result.to_json(), sort_keys=True, allow_nan=False) + "\n"
+    append_line(path, result.to_json())
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> None:
+    """On the disk when this returns, whole, whoever else writes."""
+    line = json.dumps(value, sort_keys=True, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path), path.open("ab") as stream:
         if stream.tell() and not _ends_whole(path):
@@ -84,13 +89,9 @@ def append_result(path: Path, result: Result) -> None:
 
 def read_results(path: Path) -> tuple[list[Result], list[str]]:
     """Every whole line, and the lines that cannot be read, each with its number and reason. Of equal keys the last."""
-    if not path.is_file():
-        return [], []
     results: dict[str, Result] = {}
     unread = []
-    for number, line in enumerate(_read(path).splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in lines_of(path):
         try:
             result = Result.from_json(json.loads(line))
             results[result.key] = result
@@ -111,10 +112,13 @@ def of_settings(results: Sequence[Result], *, dataset: str, settings: Mapping[st
     return found
 
 
-def _read(path: Path) -> str:
-    """Never half a line that another process is writing."""
+def lines_of(path: Path) -> list[tuple[int, str]]:
+    """Those that hold something, with their numbers; never half a line that another process is writing."""
+    if not path.is_file():
+        return []
     with locked_for_reading(path):
-        return path.read_text(errors="replace")
+        lines = path.read_text(errors="replace").splitlines()
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def _ends_whole(path: Path) -> bool:

@@ -194,10 +194,7 @@ def _collect(folder: ShardFolder) -> list[Examination]:
 
 def _write(rows: Iterable[Row], source: Dataset, writer: DatasetWriter) -> None:
     for row in rows:
-        if row.quarantine:
-            writer.quarantine(row)
-        else:
-            writer.link(row, source)
+        writer.carry(row, source)
 
 
 def _answers(reviewed: Dataset, dataset: Dataset) -> dict[str, Row]:

@@ -22,6 +22,7 @@ from edgewright.data.dataset import Dataset, DatasetWriter
 from edgewright.data.phash import perceptual_hash
 from edgewright.data.rows import LabelSource, LabelState, Row, Split, labels_of
 from edgewright.data.scores import HARD_SCORE
+from edgewright.device.keeping import rows_of_boxes
 from edgewright.device.spool import encoded
 from edgewright.fleet.frames import FleetFrame
 from edgewright.rehearsal.plan import RehearsalConfig
@@ -33,7 +34,6 @@ from edgewright.runtime.session import ModelSpec
 from edgewright.simulate.camera import SimulatedCamera
 
 _TEST, _FULL = 6_000_000, 7_000_000
-_ROUNDED = 4
 
 
 def changed_frames(camera: SimulatedCamera, config: RehearsalConfig, *, writer: DatasetWriter) -> int:
@@ -104,8 +104,8 @@ def drawn_by_chance(
             "threshold": spec.score_threshold,
             "why": {"chance": 1.0},
             "hard": 1.0,
-            "detections": _rows(frame.boxes),
-            "doubted": _rows(frame.doubted),
+            "detections": rows_of_boxes(frame.boxes),
+            "doubted": rows_of_boxes(frame.doubted),
             "hidden": 0,
         }
         found.append(FleetFrame("", device, digest, path, facts))
@@ -118,10 +118,7 @@ def truth_of(frame: FleetFrame, camera: SimulatedCamera) -> Boxes:
 
 def _link_all(photographs: Dataset, writer: DatasetWriter) -> None:
     for row in photographs.rows:
-        if row.quarantine:
-            writer.quarantine(row)
-        else:
-            writer.link(row, photographs)
+        writer.carry(row, photographs)
 
 
 def _row(name: str, payload: bytes, *, split: Split) -> Row:
@@ -134,8 +131,3 @@ def _row(name: str, payload: bytes, *, split: Split) -> Row:
 
 def _webp(image: Image) -> bytes:
     return encoded(PillowImage.fromarray(image))
-
-
-def _rows(boxes: Boxes) -> list[list[float]]:
-    rows = zip(boxes.xyxy.tolist(), boxes.score.tolist(), boxes.class_id.tolist(), strict=True)
-    return [[*(round(x, 2) for x in xyxy), round(score, _ROUNDED), kind] for xyxy, score, kind in rows]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.errors import InputError
-from edgewright.files import locked, locked_for_reading
+from edgewright.experiment.results import append_line, lines_of
 from edgewright.gates.utility import Gain, mean_interval
 from edgewright.rehearsal.plan import BEFORE, FULL
 
@@ -51,6 +51,11 @@ class ArmResult:
     @property
     def key(self) -> tuple[str, int, str, str]:
         return self.shift, self.seed, self.settings, self.arm
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """Without when."""
+        return {name: value for name, value in self.to_json().items() if name != "facts"}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -101,27 +106,21 @@ def recoveries(results: Sequence[ArmResult]) -> list[Recovery]:
 
 
 def append_result(path: Path, result: ArmResult) -> None:
-    """Flushed when this returns; the last of equal keys counts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path), path.open("ab") as stream:
-        stream.write(json.dumps(result.to_json(), sort_keys=True, allow_nan=False).encode() + b"\n")
-        stream.flush()
+    """Nothing where the same was found before; else a line more, and the last of equal keys counts."""
+    known = next((one for one in read_results(path) if one.key == result.key), None)
+    if known is None or known.found != result.found:
+        append_line(path, result.to_json())
 
 
 def read_results(path: Path) -> list[ArmResult]:
     """Raises InputError where a line cannot be read."""
-    if not path.is_file():
-        return []
-    with locked_for_reading(path):
-        lines = path.read_text(errors="replace").splitlines()
     found: dict[tuple[str, int, str, str], ArmResult] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in lines_of(path):
         try:
             result = ArmResult.from_json(json.loads(line))
         except (ValueError, TypeError) as error:
             next_step = "repair or remove that line; every whole line is kept"
-            raise InputError(
-                "a line cannot be read", got=error, where=f"{path}:{number}", next_step=next_step
-            ) from error
+            where = f"{path}:{number}"
+            raise InputError("a line cannot be read", got=error, where=where, next_step=next_step) from error
         found[result.key] = result
     return list(found.values())

@@ -36,6 +36,7 @@ class Part:
 @dataclass(frozen=True)
 class Story:
     """Attributes:
+    line: what its devices' names begin with.
     noticed: after how many changed frames each device did; None where it did not.
     why: what it said.
     seen: frames under the policy. kept: ids of the frames that came home.
@@ -43,6 +44,7 @@ class Story:
     shipped: what became of the rollout, in a sentence; "" before.
     """
 
+    line: str
     noticed: tuple[int | None, ...]
     why: tuple[str, ...]
     seen: int
@@ -56,6 +58,7 @@ class Story:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Story:
         return cls(
+            line=value["line"],
             noticed=tuple(value["noticed"]),
             why=tuple(value["why"]),
             seen=value["seen"],

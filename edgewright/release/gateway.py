@@ -159,27 +159,37 @@ def _run_agent(
     name: str, arguments: list[str], *, home: Path, device_id: str, server: RepositoryServer, deadline: float
 ) -> None:
     """One command of the agent, checked."""
-    command = agent_command(name, "--home", str(home.resolve()), *arguments)
+    try:
+        run_agent(name, *arguments, home=home, device_id=device_id, timeout_s=max(0.1, deadline - time.monotonic()))
+    except StageFailed as error:
+        refused = [report["refused"] for report in server.received.get(device_id, []) if report.get("refused")]
+        if refused:
+            raise UpdateRefused(f"{device_id} refuses the release", got=refused[-1], where=home) from error
+        raise
+
+
+def run_agent(name: str, *arguments: str, home: Path, device_id: str, timeout_s: float) -> None:
+    """A command of the agent, in a process of its own.
+
+    Raises:
+        DeviceUnreachable: it did not end in time. StageFailed: it failed; with what it said last.
+    """
     try:
         done = subprocess.run(
-            command,
+            agent_command(name, "--home", str(home.resolve()), *arguments),
             env=agent_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=max(0.1, deadline - time.monotonic()),
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         next_step = "raise flash.timeout_s, or look at the device"
         what = f"{device_id} did not finish `{name}` in time"
         raise DeviceUnreachable(what, where=home, next_step=next_step) from error
-    if done.returncode == 0:
-        return
-    refused = [report["refused"] for report in server.received.get(device_id, []) if report.get("refused")]
-    said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-    if refused:
-        raise UpdateRefused(f"{device_id} refuses the release", got=refused[-1], where=home)
-    raise StageFailed(f"the agent of {device_id} failed in `{name}`", got=" ".join(said) or done.returncode, where=home)
+    if done.returncode != 0:
+        got = " ".join(done.stderr.decode(errors="replace").strip().splitlines()[-1:]) or done.returncode
+        raise StageFailed(f"the agent of {device_id} failed in `{name}`", got=got, where=home)
 
 
 def _last_run(server: RepositoryServer, device_id: str) -> tuple[DeviceReport, FeedReport, SelfTest]:

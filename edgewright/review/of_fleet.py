@@ -79,10 +79,7 @@ def import_frames(
         reviewed = [row for row in answers.finish() if row.state == LabelState.REVIEWED]
         writer = DatasetWriter(out, classes=photographs.classes)
         for row in photographs.rows:
-            if row.quarantine:
-                writer.quarantine(row)
-            else:
-                writer.link(row, photographs)
+            writer.carry(row, photographs)
         for row in reviewed:
             writer.link(row, unreviewed)
         writer.finish()

@@ -147,10 +147,7 @@ def import_review(
         if has_picture(row) and key_of(row.id) in by_key
     }
     for row in (reviewed.get(row.id, row) for row in dataset.rows):
-        if row.quarantine:
-            writer.quarantine(row)
-        else:
-            writer.link(row, dataset)
+        writer.carry(row, dataset)
     return taker.report(answers)
 
 

@@ -12,7 +12,6 @@ alone. Nothing of it is kept by the home: where devices ask stands in their sign
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from edgewright.settings import Settings
 from tasks.engine.journal import find_journal
 from tasks.engine.tracking import titled
 from tasks.serve.collector import LOOK_EVERY_S, Where, refuse_unfindable, register_of
-from tasks.serve.repeated import repeated
+from tasks.serve.repeated import repeated, wait_until_ended
 
 Say = Callable[[str], None]
 PORT = 8475
@@ -51,11 +50,7 @@ class Served:
 def serve_until_ended(settings: Settings, run: str, *, project: str, name: str, host: str, port: int, say: Say) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises as `model_served` does."""
     with model_served(settings, run, project=project, name=name, host=host, port=port, say=say):
-        say("Ctrl-C ends it")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            say("ending")
+        wait_until_ended(say)
 
 
 @contextmanager

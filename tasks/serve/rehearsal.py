@@ -1,16 +1,16 @@
 """A rehearsal's bookkeeping: the line is watched once, an arm's photographs are put together, results become a page.
 
 Decides where it is all written down: `line.json` beside the run's journal, a line an arm in the results file, frames
-by chance in the run's folder. What stands there is not done again. Decides nothing about data or models. A measured arm
-is one MLflow run below the rehearsal's parent.
+by chance in the run's folder. A line that was watched is not watched again; one that was cut off begins anew, with
+other devices. Decides nothing about data or models. A measured arm is one MLflow run below the rehearsal's parent.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -137,7 +137,7 @@ def ship(config: RehearsalConfig, released: ArtifactRef) -> None:
     if story.shipped:
         return
     number = int(session.store.manifest(released.sha256).record.facts["version"])
-    with _line(session, config) as line:
+    with _line(session, config, story.line) as line:
         last = max(part.frames for part in story.parts)
         line.rejoin(camera=line.camera, after=last)
         rollout = line.roll_out(number)
@@ -174,7 +174,8 @@ def _watched(session: Session, config: RehearsalConfig, spec: ModelSpec) -> None
 
     folder, project = _folder(session), session.link.project
     before = {frame.id for frame in frames_of(session.settings).frames(project)}
-    with _line(session, config) as line:
+    name = f"line-{time.time_ns() // 1_000_000:x}"  # other devices than those of a line that was cut off
+    with _line(session, config, name) as line:
         line.begin()
         line.see_the_day()
         parts = _parts(line.devices, "as it was", after=0)
@@ -191,6 +192,7 @@ def _watched(session: Session, config: RehearsalConfig, spec: ModelSpec) -> None
     told = [{**frame.facts, "device": frame.device, "sha256": frame.sha256} for frame in drawn]
     write_atomically(folder / _CHANCE / _FRAMES_FILE, json.dumps(told).encode())
     story = Story(
+        line=name,
         noticed=tuple(noticed),
         why=why,
         seen=sum(map(len, seen.values())),
@@ -200,20 +202,22 @@ def _watched(session: Session, config: RehearsalConfig, spec: ModelSpec) -> None
     write_atomically(folder / LINE_FILE, _dumped(story))
 
 
-def _line(session: Session, config: RehearsalConfig) -> AbstractContextManager[Line]:
-    def on_step(what: str) -> None:
-        session.observer.stage_progress("line", 0, 1, what)
-
+@contextmanager
+def _line(session: Session, config: RehearsalConfig, name: str) -> Iterator[Line]:
+    """Watched as a stage is."""
+    began = time.monotonic()
     session.observer.stage_started("line", "edge")
-    return line_of(
+    with line_of(
         session.settings,
         session.link.project,
         config,
         seed=session.link.seed,
-        name=f"line-{session.journal.run_id[-6:]}",
+        name=name,
         folder=_folder(session) / _DEVICES,
-        on_step=on_step,
-    )
+        on_step=lambda what: session.observer.stage_progress("line", 0, 1, what),
+    ) as line:
+        yield line
+    session.observer.stage_finished("line", time.monotonic() - began, cached=False)
 
 
 def _parts(devices: Sequence[WatchedDevice], phase: str, *, after: int) -> list[Part]:

@@ -1,9 +1,10 @@
 """A small real fleet on a simulated line: enrolled over TLS, updated by TUF, watched, told a policy, rolled out to.
 
 Decides the order in which a rehearsal happens to devices: they see the line as it was until they know what is usual;
-the line changes, and they must notice; then offline keys let them keep hard frames; in the end a release is rolled out,
-to one of them first. Everything between is the agent's, the collector's and the release repository's own code. Servers
-of the rehearsal listen on loopback and end with it. Refuses a home whose collector is served by another process.
+the line changes, and they have their time to notice; then offline keys let them keep hard frames; in the end a release
+is rolled out, to one of them first. Everything between is the agent's, the collector's and the release repository's own
+code. Servers of the rehearsal listen on loopback and end with it. Refuses a home whose collector is served by another
+process.
 
     with line_of(settings, "rehearsal-night-0", config, seed=0, name="r1") as line:
         line.begin()
@@ -12,7 +13,6 @@ of the rehearsal listen on loopback and end with it. Refuses a home whose collec
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,13 +23,12 @@ from pathlib import Path
 from edgewright.device.enroll import enroll
 from edgewright.device.files import Files
 from edgewright.device.frames_policy import FramesPolicy
-from edgewright.device.home import Home, init_home, open_home
-from edgewright.device.process import agent_command, agent_environment
-from edgewright.errors import StageFailed
+from edgewright.device.home import init_home, open_home
 from edgewright.fleet.rollout import Rollout
 from edgewright.rehearsal.line import EVERY_S, LineFeed, first_of
 from edgewright.rehearsal.plan import WINDOW, RehearsalConfig
 from edgewright.rehearsal.watched import SeenFrame, WatchedDevice
+from edgewright.release.gateway import run_agent
 from edgewright.release.keys import Keys, read_keys, roles_in
 from edgewright.release.repository import set_policy
 from edgewright.release.server import serve_releases
@@ -102,7 +101,8 @@ class Line:
     def update(self) -> None:
         """Each device pulls by itself, and starts what it then has."""
         for device in self.devices:
-            update_device(device.home)
+            own = device.home
+            run_agent("update", home=own.root, device_id=own.config.device_id, timeout_s=_UPDATE_S)
             device.start()
 
     def see_the_day(self) -> None:
@@ -190,25 +190,9 @@ def line_of(
     Args:
         name: of its devices, with a number each. folder: for what they write.
     """
-
-    def say(line: str) -> None:
-        on_step(line)
-
     own_port = 0 if (settings.fleet / WHERE_FILE).exists() else free_port()
     with (
         serve_releases(settings.releases, host="127.0.0.1", port=0) as releases,
-        collector_served(settings, say=say, port=own_port),
+        collector_served(settings, say=on_step, port=own_port),
     ):
         yield Line(settings, project, config, seed, folder / name, f"{releases.url}/{project}", on_step)
-
-
-def update_device(home: Home) -> None:
-    """The agent's own command, in its own process. Raises StageFailed: what it said."""
-    command = agent_command("update", "--home", str(home.root.resolve()))
-    done = subprocess.run(
-        command, env=agent_environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=_UPDATE_S, check=False
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        got = " ".join(said) or done.returncode
-        raise StageFailed(f"the agent of {home.config.device_id} failed in `update`", got=got, where=home.root)

@@ -7,7 +7,6 @@ be.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from edgewright.release.repository import Renewal, renew, repositories_in, state
 from edgewright.release.server import serve_releases
 from edgewright.settings import Settings
 from tasks.serve.mirrors import keep_mirrored
-from tasks.serve.repeated import repeated
+from tasks.serve.repeated import repeated, wait_until_ended
 
 Say = Callable[[str], None]
 _LOCK_FILE = "serving.lock"
@@ -96,11 +95,7 @@ def serve_until_ended(settings: Settings, *, host: str, port: int, say: Say) -> 
         InputError: an address that is not this machine's own.
     """
     with releases_served(settings, host=host, port=port, say=say):
-        say("Ctrl-C ends it")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            say("ending")
+        wait_until_ended(say)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Work that is done again and again beside something else.
+"""What servers do while they serve: work that is done again and again beside them, and wait for their end.
 
-Decides that it goes on whatever went wrong, which is said: nobody would notice that it had stopped. Refuses nothing.
+Decides that work goes on whatever went wrong, which is said: nobody would notice that it had stopped. Refuses nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+
+def wait_until_ended(say: Callable[[str], None]) -> None:
+    """Until Ctrl-C, or SIGTERM where the command takes it for that."""
+    say("Ctrl-C ends it")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        say("ending")
 
 
 @contextmanager

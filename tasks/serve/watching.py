@@ -6,7 +6,6 @@ is asked to, or where the home has a fleet already. Refuses nothing of its own.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from tasks.serve.collector import Say, Where, collector_served, has_fleet
 from tasks.serve.fleet import fleet_of, page_of
 from tasks.serve.hard_frames import announcing
 from tasks.serve.releases import projects_of
+from tasks.serve.repeated import wait_until_ended
 from tasks.serve.rollouts import stepping
 
 REFRESH_S = 30
@@ -42,11 +42,7 @@ def serve_until_ended(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises as `watched` does."""
     with watched(settings, name=name, host=host, port=port, broker=broker, pages_port=pages_port, say=say):
-        say("Ctrl-C ends it")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            say("ending")
+        wait_until_ended(say)
 
 
 @contextmanager

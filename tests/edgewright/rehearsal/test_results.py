@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,10 @@ def test_lines_are_read_back_and_the_last_of_equal_ones_counts(tmp_path: Path) -
     for each in (result("hard", 0.5), result("hard", 0.7), result("full", 0.8)):
         append_result(path, each)
     assert read_results(path) == [result("hard", 0.7), result("full", 0.8)]
+    again = replace(result("full", 0.8), facts={"finished_at": "later"})
+    before = path.read_bytes()
+    append_result(path, again)
+    assert path.read_bytes() == before, "what was found before is not written again"
     path.write_text("{}\n")
     with pytest.raises(InputError, match=r"a line cannot be read.*lines.jsonl:1"):
         read_results(path)

@@ -25,5 +25,7 @@ def test_accuracy_over_time_is_told_in_parts_of_all_devices() -> None:
 
 
 def test_a_story_is_read_back() -> None:
-    story = Story((None, 40), ("", "light was 1"), 800, ("line/abc",), (Part("day", 200, 1, 0.5),), "release 2: done")
+    story = Story(
+        "line-1", (None, 40), ("", "light was 1"), 800, ("line/abc",), (Part("day", 200, 1, 0.5),), "release 2: done"
+    )
     assert Story.from_json(json.loads(json.dumps(story.to_json()))) == story

@@ -7,6 +7,7 @@ from edgewright.report.rehearsal import headline, recovery_curve, render_rehears
 
 CONFIG = RehearsalConfig()
 STORY = Story(
+    line="line-1",
     noticed=(600, None),
     why=("light was 0.4, and is 0.1", ""),
     seen=2400,
